@@ -1,0 +1,1 @@
+"""Attometer: what attention costs."""

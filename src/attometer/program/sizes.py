@@ -1,0 +1,90 @@
+"""Sizes are SymPy positive integers: symbols such as `n`, numbers, and exact integer functions of them."""
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import sympy
+
+from attometer.errors import AttometerError
+
+Size: TypeAlias = sympy.Expr | int
+
+
+@lru_cache(maxsize=4096)
+def size(name: str) -> sympy.Symbol:
+    """Return the positive integer symbol called `name`.
+
+    >>> size("n") * size("n")
+    n**2
+    """
+    if not name.isidentifier():
+        raise AttometerError(f'size name "{name}" is not an identifier')
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+class clog2(sympy.Function):  # noqa: N801 - printed as the function it is
+    """`⌈log2 k⌉`: the depth of a balanced tree over k leaves, exact for integers.
+
+    >>> clog2(sympy.Integer(9)), clog2(sympy.Integer(1))
+    (4, 0)
+    """
+
+    is_integer = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, k: Any) -> Any:
+        """Evaluate exactly when `k` is an integer."""
+        if k.is_Integer:
+            return sympy.Integer((int(k) - 1).bit_length()) if k > 0 else sympy.Integer(0)
+        return None
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"⌈log2({printer._print(self.args[0])})⌉"
+
+    def _numpycode(self, printer: Any) -> str:
+        return f"clog2({printer._print(self.args[0])})"
+
+    _pythoncode = _numpycode
+    _lambdacode = _numpycode
+
+
+class scan_work(sympy.Function):  # noqa: N801 - printed as the function it is
+    """Combines in a work-efficient parallel prefix over k elements: sum of floor(k / 2^s) - 1 over s (Ladner & Fischer 1980).
+
+    >>> [int(scan_work(sympy.Integer(k))) for k in (1, 2, 3, 4, 8)]
+    [0, 1, 2, 4, 11]
+    """
+
+    is_integer = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, k: Any) -> Any:
+        """Evaluate exactly when `k` is an integer."""
+        if k.is_Integer:
+            count = int(k)
+            return sympy.Integer(sum((count >> s) - 1 for s in range(max(count, 1).bit_length())) if count > 0 else 0)
+        return None
+
+    def _numpycode(self, printer: Any) -> str:
+        return f"scan_work({printer._print(self.args[0])})"
+
+    _pythoncode = _numpycode
+    _lambdacode = _numpycode
+
+
+def as_size(value: Size, what: str = "size") -> sympy.Expr:
+    """Return `value` as a SymPy expression; a number must be a positive integer.
+
+    Raises AttometerError naming `what` otherwise.
+
+    >>> as_size(3) + 1
+    4
+    """
+    if isinstance(value, bool) or not isinstance(value, int | sympy.Expr):
+        raise AttometerError(f"{what} must be a positive integer or a size symbol, got {value!r}")
+    expression = sympy.Integer(value) if isinstance(value, int) else value
+    if expression.is_number and not (expression.is_integer and expression.is_positive):
+        raise AttometerError(f"{what} must be a positive integer, got {value}")
+    return expression

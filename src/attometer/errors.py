@@ -15,9 +15,10 @@ def nearest(name: str, options: Iterable[str]) -> str:
     '; did you mean "h100-sxm"?'
     """
     known = sorted(options)
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    spelled = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)
     if close:
-        return f'; did you mean "{close[0]}"?'
+        return f'; did you mean "{spelled[close[0]]}"?'
     return f"; known: {', '.join(known)}" if known else ""
 
 

@@ -1,1 +1,9 @@
-"""The room `machine`."""
+"""Where a program runs: idealised machines and a catalogue of real ones, each figure with its source."""
+
+from attometer.machine.catalogue import machine, machines
+from attometer.machine.figure import Figure
+from attometer.machine.hardware import Machine
+from attometer.machine.pram import PRAM
+from attometer.machine.two_level import TwoLevelMemory
+
+__all__ = ["PRAM", "Figure", "Machine", "TwoLevelMemory", "machine", "machines"]

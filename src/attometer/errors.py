@@ -11,7 +11,7 @@ class AttometerError(ValueError):
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return `; did you mean "x"?` for the option closest to `name`, or the sorted options when none is close.
 
-    >>> nearest("h1000", ["h100-sxm", "a100"])
+    >>> nearest("h1000", ["h100-sxm", "l40s"])
     '; did you mean "h100-sxm"?'
     """
     known = sorted(options)

@@ -1,0 +1,163 @@
+"""States of the pebble game as bit masks: what may be forgotten, what is free, and what a finish must still cost.
+
+A state is the pair (red, blue): vertices in fast memory, and computed vertices in slow memory (inputs are always there).
+Without recomputation a vertex that is used up counts as blue, so that `red | blue` is what has been computed.
+"""
+
+from typing import Any, NamedTuple
+
+from attometer.simulate.compiled import jit, lowest_bit, popcount
+
+
+class Problem(NamedTuple):
+    """One instance: masks of a graph of at most 31 vertices, every one of which reaches an output.
+
+    `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of `v`
+    when it has one child and is no output, else -1.
+    """
+
+    parents: Any
+    children: Any
+    above: Any
+    sole: Any
+    size: int
+    inputs: int
+    outputs: int
+    memory: int
+    slide: bool
+    recompute: bool
+
+
+@jit
+def live_vertices(problem: Problem, blue: int) -> int:
+    """Return the mask of vertices that reach an output not yet stored."""
+    live = 0
+    pending = problem.outputs & ~blue
+    while pending:
+        live |= problem.above[lowest_bit(pending)]
+        pending &= pending - 1
+    return live
+
+
+@jit
+def _only_chains(problem: Problem, held: int) -> int:
+    """Return the members of `held` whose only chain of uses ends in another member."""
+    reached, covered = held, 0
+    for vertex in range(problem.size - 1, -1, -1):
+        child = problem.sole[vertex]
+        if child >= 0 and reached >> child & 1:
+            covered |= 1 << vertex
+            reached |= 1 << vertex
+    return covered
+
+
+@jit
+def idle_vertices(problem: Problem, red: int, blue: int) -> int:
+    """Return the mask of vertices for which a red pebble is pointless now."""
+    if problem.recompute:
+        # A vertex whose only child is red serves nothing that keeping the child does not serve.
+        return ~live_vertices(problem, blue) | _only_chains(problem, red)
+    idle = 0
+    for vertex in range(problem.size):
+        if problem.children[vertex] & ~(red | blue) == 0 and (problem.outputs & ~blue) >> vertex & 1 == 0:
+            idle |= 1 << vertex
+    return idle
+
+
+@jit
+def tidy(problem: Problem, red: int, blue: int) -> tuple[int, int]:
+    """Return the canonical (red, blue) of a state whose red outputs are stored: pebbles that cannot help are dropped."""
+    idle = idle_vertices(problem, red, blue)
+    if problem.recompute:
+        # A blue vertex whose only child is blue would be loaded only to compute what can be loaded for the same word.
+        blue &= (live_vertices(problem, blue) & ~_only_chains(problem, blue)) | problem.outputs
+        return red & ~idle, blue
+    return red & ~idle, blue | (red & idle & ~problem.inputs)
+
+
+@jit
+def ready_vertices(problem: Problem, red: int, blue: int) -> int:
+    """Return the mask of vertices that may be computed from operands in fast memory, and are of use."""
+    banned = red | problem.inputs | (idle_vertices(problem, red, blue) if problem.recompute else blue)
+    ready = 0
+    for vertex in range(problem.size):
+        if banned >> vertex & 1 == 0 and problem.parents[vertex] & ~red == 0:
+            ready |= 1 << vertex
+    return ready
+
+
+@jit
+def spent_parent(problem: Problem, red: int, blue: int, vertex: int) -> int:
+    """Return an operand of `vertex`, held in fast memory only, that has no other use left, or -1."""
+    operands = problem.parents[vertex] & ~blue & ~problem.inputs
+    while operands:
+        parent = lowest_bit(operands)
+        operands &= operands - 1
+        left = problem.children[parent] if problem.recompute else problem.children[parent] & ~(red | blue)
+        if left == 1 << vertex and problem.outputs >> parent & 1 == 0:
+            return parent
+    return -1
+
+
+@jit
+def free_compute(problem: Problem, red: int, blue: int) -> int:
+    """Return a compute that can only help, or -1; it is vertex + 32·(1 + operand) when it slides from an operand.
+
+    With recomputation any useful result may fill a free word. Without it a result must be kept until it is used, so only
+    results that are stored at once, or that replace an operand held in fast memory alone, are free.
+    """
+    room = popcount(red) < problem.memory
+    ready = ready_vertices(problem, red, blue)
+    first = ready & problem.outputs & ~blue
+    for candidates in (first, ready & ~first):
+        while candidates:
+            vertex = lowest_bit(candidates)
+            candidates &= candidates - 1
+            if room and (problem.recompute or (problem.outputs >> vertex & 1 and problem.children[vertex] == 0)):
+                return vertex
+            parent = spent_parent(problem, red, blue, vertex) if room or problem.slide else -1
+            if parent >= 0:
+                return vertex if room else vertex + 32 * (1 + parent)
+    return -1
+
+
+@jit
+def settle(problem: Problem, red: int, blue: int) -> tuple[int, int, int]:
+    """Make every move that can only help: store red outputs, drop pointless pebbles, compute what is free.
+
+    Returns (red, blue, words stored).
+    """
+    cost = 0
+    while True:
+        fresh = red & problem.outputs & ~blue
+        blue |= fresh
+        cost += popcount(fresh)
+        red, blue = tidy(problem, red, blue)
+        code = free_compute(problem, red, blue)
+        if code < 0:
+            return red, blue, cost
+        red |= 1 << (code & 31)
+        if code >= 32:
+            red &= ~(1 << (code >> 5) - 1)
+
+
+@jit
+def words_to_finish(problem: Problem, red: int, blue: int) -> int:
+    """Return a consistent lower bound on the words that must still move: unstored outputs, and inputs to load again.
+
+    Without recomputation each blue vertex on the way is loaded too.
+    """
+    frontier = problem.outputs & ~blue
+    words = popcount(frontier)
+    frontier &= ~red
+    seen = frontier
+    while frontier:
+        vertex = lowest_bit(frontier)
+        frontier &= frontier - 1
+        fresh = problem.parents[vertex] & ~red & ~seen
+        seen |= fresh
+        words += popcount(fresh & problem.inputs)
+        if not problem.recompute:
+            words += popcount(fresh & blue)
+        frontier |= fresh & ~problem.inputs & ~blue
+    return words

@@ -1,1 +1,38 @@
-"""The room `program`."""
+"""What is computed: axes, operations, masks, the notation, and the Program they make."""
+
+from attometer.program.masks import (
+    Mask,
+    band,
+    block,
+    causal,
+    chunked,
+    document,
+    fixed,
+    global_,
+    prefix,
+    random,
+    strided,
+    window,
+)
+from attometer.program.notation import parse
+from attometer.program.program import Declaration, Program
+from attometer.program.sizes import size
+
+__all__ = [
+    "Declaration",
+    "Mask",
+    "Program",
+    "band",
+    "block",
+    "causal",
+    "chunked",
+    "document",
+    "fixed",
+    "global_",
+    "parse",
+    "prefix",
+    "random",
+    "size",
+    "strided",
+    "window",
+]

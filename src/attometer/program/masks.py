@@ -81,18 +81,18 @@ class Mask:
         return tiles(self, n, m, rows, columns)
 
     def __and__(self, other: "Mask") -> "Mask":
-        return And(tuple(_flatten(And, (self, other))))
+        return _joined(And, self, other)
 
     def __or__(self, other: "Mask") -> "Mask":
-        return Or(tuple(_flatten(Or, (self, other))))
+        return _joined(Or, self, other)
 
     def __invert__(self) -> "Mask":
         return self.part if isinstance(self, Not) else Not(self)
 
 
-def _flatten(kind: type, masks: tuple[Mask, ...]) -> list[Mask]:
-    parts = [p for m in masks for p in (m.parts if isinstance(m, kind) else (m,))]  # type: ignore[attr-defined]
-    return list(dict.fromkeys(parts))
+def _joined(kind: "type[And] | type[Or]", *masks: Mask) -> Mask:
+    parts = dict.fromkeys(p for mask in masks for p in (mask.parts if isinstance(mask, kind) else (mask,)))
+    return kind(tuple(parts)) if len(parts) > 1 else next(iter(parts))
 
 
 @dataclass(frozen=True)
@@ -343,13 +343,15 @@ def window(w: Size | str) -> Mask:
     return Band(_parameter(w, "window") - 1, 0)
 
 
-def band(left: Size | str, right: Size | str) -> Mask:
-    """A query sees `left` keys before it, itself, and `right` keys after it: the symmetric window is `band(r, r)`.
+def band(left: Size | str | None, right: Size | str | None) -> Mask:
+    """A query sees `left` keys before it, itself, and `right` after it; None is all. The symmetric window is `band(r, r)`.
 
     >>> band(1, 1).matrix(3).astype(int).tolist()
     [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
     """
-    return Band(_parameter(left, "left", 0), _parameter(right, "right", 0))
+    return Band(
+        None if left is None else _parameter(left, "left", 0), None if right is None else _parameter(right, "right", 0)
+    )
 
 
 def global_(g: Size | str) -> Mask:

@@ -1,0 +1,111 @@
+"""What all decoder-only models have around their layers, and how their common keys are read."""
+
+from collections.abc import Callable, Sequence
+
+from attometer.models.blocks import Heads, embedding, head, norm
+from attometer.models.layer import Cache, Layer, Model, stacks
+from attometer.models.part import Part
+from attometer.models.reading import REQUIRED, Reading
+
+# No published model has more; a larger number is a broken file, and one Python object per layer.
+MOST_LAYERS = 10_000
+
+SLIDING = "sliding_attention"
+FULL = "full_attention"
+
+
+def heads_of(c: Reading, width: int, query: int | None = None, kv: int | None = None, d: int | None = None) -> Heads:
+    """Read grouped-query heads: `num_attention_heads`, `num_key_value_heads`, `head_dim`.
+
+    The arguments are transformers' values for missing keys; None means that the usual rule holds: as many key/value
+    heads as query heads, and head_dim = hidden_size / num_attention_heads.
+    """
+    q = c.integer("num_attention_heads", "n_head", "n_heads", "num_heads", default=REQUIRED if query is None else query)
+    found = c.optional("num_key_value_heads", default=kv)
+    g = q if found is None else found
+    divides(c, "num_attention_heads", q, "num_key_value_heads", g)
+    dim = c.optional("head_dim", default=d)
+    if dim is None:
+        divides(c, "hidden_size", width, "num_attention_heads", q)
+        dim = width // q
+    return Heads(q, g, dim, dim)
+
+
+def divides(c: Reading, key: str, value: int, other: str, divisor: int) -> None:
+    """Refuse a `value` of `key` that `divisor`, the value of `other`, does not divide."""
+    if value % divisor:
+        raise c.error(key, f"is {value}, which is not a multiple of {c.where}.{other} = {divisor}")
+
+
+def depth(c: Reading, *keys: str) -> int:
+    """Read the number of layers."""
+    names = keys or ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    layers = c.integer(*names)
+    if layers > MOST_LAYERS:
+        raise c.error(next(k for k in names if k in c.values), f"is {layers}; at most {MOST_LAYERS} layers are modelled")
+    return layers
+
+
+def windows(c: Reading, layers: int, default: Callable[[int], bool], window: int | None, options: Sequence[str] = (FULL, SLIDING)) -> list[int | None]:
+    """Return each layer's window: from `layer_types` where the file has it, else where `default(index)` says so."""
+    types = c.each("layer_types", layers, options)
+    local = [t == SLIDING for t in types] if types is not None else [default(i) for i in range(layers)]
+    if any(local) and window is None:
+        raise c.error("sliding_window", "is missing or null, but some layers are sliding")
+    return [window if is_local else None for is_local in local]
+
+
+def attend(heads: Heads, window: int | None) -> tuple[str, str, Cache]:
+    """Return the kind, the mask and the cache of a causal layer with or without a window."""
+    if window is None:
+        return "full", "causal(i, j)", heads.cache()
+    return "sliding", f"window(i, j, {window})", heads.cache(window)
+
+
+def decoder(
+    c: Reading,
+    family: str,
+    width: int,
+    layers: Sequence[Layer],
+    tied: bool,
+    final: Sequence[Part] | None = None,
+    before: Sequence[Part] = (),
+    head_bias: bool = False,
+    vocabulary: int | None = None,
+    head_in: int | None = None,
+) -> Model:
+    """Put the embedding before the layers and the final norm and the head after them.
+
+    `tied` is transformers' default of `tie_word_embeddings` in this family; `before` follows the embedding; `final`
+    stands for the final RMSNorm; `head_in` is the width that the embedding and the head have where it is not `width`.
+    """
+    v = c.integer("vocab_size", default=REQUIRED if vocabulary is None else vocabulary)
+    tie = c.flag("tie_word_embeddings", default=tied)
+    inside = head_in or width
+    after = (norm(width, name="final norm"),) if final is None else tuple(final)
+    architecture = (c.values.get("architectures") or [""])[0] if isinstance(c.values.get("architectures"), list) else ""
+    last = () if str(architecture).endswith("Model") else head(inside, v, head_bias, tie)
+    if not last:
+        c.note(f"{architecture} has no head: it returns hidden states")
+    return finish(c, family, width, layers, (embedding(v, inside), *before), (*after, *last))
+
+
+def finish(
+    c: Reading, family: str, width: int, layers: Sequence[Layer], embedding_parts: Sequence[Part], head_parts: Sequence[Part]
+) -> Model:
+    """Make the model of its parts, with the keys that describe it and the account of all keys."""
+    context = c.optional("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+    dtype = c.values.get("dtype", c.values.get("torch_dtype"))
+    quantization = c.values.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    return Model(
+        name=family,
+        family=family,
+        layers=stacks(list(layers)),
+        embedding=tuple(embedding_parts),
+        head=tuple(head_parts),
+        width=width,
+        context=context,
+        dtype=dtype if isinstance(dtype, str) else None,
+        quantization=method if isinstance(method, str) else None,
+    )

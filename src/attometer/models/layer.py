@@ -1,0 +1,117 @@
+"""Layers by type, and the model that they make."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import sympy
+
+from attometer.models.part import Part
+
+ZERO = sympy.Integer(0)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What a layer keeps per sequence between tokens, in elements: `kv` grows with the keys `m`, `state` does not."""
+
+    kv: sympy.Expr = ZERO
+    state: int = 0
+
+    @property
+    def elements(self) -> sympy.Expr:
+        """All elements kept for one sequence."""
+        return self.kv + self.state
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of one `kind`: its parts in order, and what it keeps. `decode` are the parts of a one-token step where
+    serving engines compute the same function in another form (MLA absorbed); empty means the same parts."""
+
+    kind: str
+    parts: tuple[Part, ...]
+    cache: Cache = Cache()
+    decode: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`count` identical layers, at the given indices."""
+
+    layer: Layer
+    indices: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of layers in the stack."""
+        return len(self.indices)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its layers."""
+        return self.layer.kind
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was done with each key of the file: `read`, `defaulted` to transformers' value, known to cost nothing
+    (`ignored`), or `unread`: not modelled; `notes` say in words what is left out."""
+
+    read: tuple[str, ...] = ()
+    defaulted: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        rows = [f"modelled    {', '.join(self.read)}"]
+        rows += [f"defaulted   {key} = {value}" for key, value in self.defaulted]
+        rows += [f"no cost     {', '.join(self.ignored)}"] if self.ignored else []
+        rows += [f"not modelled {key}" for key in self.unread]
+        return "\n".join([*rows, *(f"note        {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model read from its configuration: stacks of layers by type, what comes before and what comes after."""
+
+    name: str
+    family: str
+    layers: tuple[Stack, ...]
+    embedding: tuple[Part, ...]
+    head: tuple[Part, ...]
+    width: int
+    context: int | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    check: Check = field(default=Check(), compare=False)
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return sum(stack.count for stack in self.layers)
+
+    def kinds(self) -> dict[str, int]:
+        """Return the number of layers of each kind.
+
+        >>> from attometer.models import model
+        >>> model("gemma-2-2b").kinds()
+        {'sliding': 13, 'full': 13}
+        """
+        counts: Counter[str] = Counter()
+        for stack in self.layers:
+            counts[stack.kind] += stack.count
+        return dict(counts)
+
+    def __str__(self) -> str:
+        rows = [f"{self.name} ({self.family}): {self.depth} layers, width {self.width}"]
+        rows += [f"  {s.count:4d} × {s.kind:<10} {' '.join(p.name for p in s.layer.parts)}" for s in self.layers]
+        return "\n".join(rows)
+
+
+def stacks(layers: list[Layer]) -> tuple[Stack, ...]:
+    """Group identical layers, in order of first appearance."""
+    groups: dict[Layer, list[int]] = {}
+    for index, layer in enumerate(layers):
+        groups.setdefault(layer, []).append(index)
+    return tuple(Stack(layer, tuple(indices)) for layer, indices in groups.items())

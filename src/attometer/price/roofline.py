@@ -1,0 +1,126 @@
+"""The time that a machine's peaks allow for a cost, and which of its limits binds."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any
+
+from attometer.errors import AttometerError
+from attometer.machine import Machine
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """A lower bound on time: each resource at its peak, all three overlapped perfectly.
+
+    Seconds are per resource; `seconds` is the largest of them for one operation, and the sum over the operations for
+    operations in sequence. `basis` says where the peaks come from, as in `datasheet roofline`.
+    """
+
+    machine: str
+    basis: str
+    flops: int
+    bytes_moved: int
+    link_bytes: int
+    compute_seconds: float
+    memory_seconds: float
+    link_seconds: float
+    seconds: float
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """Seconds by resource: compute, memory, link."""
+        return {"compute": self.compute_seconds, "memory": self.memory_seconds, "link": self.link_seconds}
+
+    @property
+    def binds(self) -> str:
+        """The resource that takes longest: `compute`, `memory` or `link`."""
+        return max(self.resources, key=self.resources.__getitem__)
+
+    @property
+    def slack(self) -> float:
+        """How many times faster the binding resource must become before another one binds (infinite if none does)."""
+        first, second, _ = sorted(self.resources.values(), reverse=True)
+        return first / second if second else inf
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte of main-memory traffic."""
+        return self.flops / self.bytes_moved if self.bytes_moved else inf
+
+    def then(self, other: "Roofline") -> "Roofline":
+        """Return both in sequence: every figure is summed, times included.
+
+        Raises AttometerError when the two are on different machines.
+        """
+        if (self.machine, self.basis) != (other.machine, other.basis):
+            raise AttometerError(f'cannot add a roofline on "{other.machine}" to one on "{self.machine}"')
+        numbers = {name: value + getattr(other, name) for name, value in asdict(self).items() if name not in _NAMES}
+        return Roofline(machine=self.machine, basis=self.basis, **numbers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure with what binds and the slack, as plain values (an infinite slack is None)."""
+        return {**asdict(self), "binds": self.binds, "slack": self.slack if self.slack < inf else None}
+
+    def __str__(self) -> str:
+        slack = f"{self.slack:.3g}x before the next limit" if self.slack < inf else "no other limit"
+        return (
+            f"{_spelled(self.seconds)} on {self.machine} ({self.basis}, a lower bound): {self.binds} binds, {slack}; "
+            + ", ".join(f"{name} {_spelled(value)}" for name, value in self.resources.items() if value)
+        )
+
+
+_NAMES = ("machine", "basis")
+
+
+def roofline(flops: int, bytes_moved: int, machine: Machine, dtype: str = "bf16", link_bytes: int = 0) -> Roofline:
+    """Price one operation: `flops` operations in `dtype`, `bytes_moved` to and from main memory, `link_bytes` to peers.
+
+    A multiply-accumulate is two operations, as peak rates count it. Returns a Roofline. Raises AttometerError for a
+    negative count and for a rate or bandwidth that the machine does not state. Source: Williams, Waterman, Patterson,
+    Roofline: an insightful visual performance model, CACM 2009.
+
+    >>> from attometer.machine import machine
+    >>> print(roofline(flops=989 * 10**12, bytes_moved=335 * 10**9, machine=machine("h100-sxm")))
+    1.00 s on h100-sxm (datasheet roofline, a lower bound): compute binds, 10x before the next limit; compute 1.00 s, memory 100 ms
+    """  # noqa: E501
+    counts = {"flops": int(flops), "bytes_moved": int(bytes_moved), "link_bytes": int(link_bytes)}
+    for name, value in counts.items():
+        if value < 0:
+            raise AttometerError(f"{name} must be at least 0, got {value}")
+    times = {
+        "compute_seconds": counts["flops"] / machine.peak_rate(dtype) if flops else 0.0,
+        "memory_seconds": counts["bytes_moved"] / machine.bandwidth if bytes_moved else 0.0,
+        "link_seconds": counts["link_bytes"] / machine.link_bandwidth if link_bytes else 0.0,
+    }
+    return Roofline(machine.id, _basis(machine), **counts, **times, seconds=max(times.values()))
+
+
+def in_sequence(parts: Iterable[Roofline]) -> Roofline:
+    """Return operations that run one after the other as one Roofline; `seconds` is the sum of theirs.
+
+    Raises AttometerError when there are none or when they are on different machines.
+    """
+    first, *rest = list(parts) or [None]
+    if first is None:
+        raise AttometerError("in_sequence needs at least one roofline")
+    total = first
+    for part in rest:
+        total = total.then(part) if part is not None else total
+    return total
+
+
+def _basis(machine: Machine) -> str:
+    statuses = sorted({figure.status for path, figure in machine.figures() if path.startswith(("peak", "memory"))})
+    return f"{'/'.join(statuses)} roofline"
+
+
+def _spelled(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"

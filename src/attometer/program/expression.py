@@ -1,0 +1,137 @@
+"""The syntax tree of a statement: what stands on the right of `=` in the notation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from attometer.program.masks import Mask
+
+
+@dataclass(frozen=True)
+class Number:
+    """A literal."""
+
+    value: int | float
+
+
+@dataclass(frozen=True)
+class Name:
+    """A bare name: an index inside brackets; elsewhere a tensor with its own indices, or a size."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A tensor read at index expressions: `K[b, h // (h/g), j, d]`."""
+
+    tensor: str
+    indices: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Position:
+    """The value of an index as a number: `pos(i)`."""
+
+    index: str
+
+
+@dataclass(frozen=True)
+class Negative:
+    """`-x`."""
+
+    operand: "Expression"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """`left op right`, with op one of + - * / // %."""
+
+    op: str
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True)
+class Call:
+    """An element-wise function: `exp(x)`."""
+
+    function: str
+    arguments: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Along:
+    """A function along an index: `softmax[j](S)`, `topk[j, k](S)`."""
+
+    function: str
+    index: str
+    parameters: tuple["Expression", ...]
+    argument: "Expression"
+
+
+Expression: TypeAlias = Number | Name | Ref | Position | Negative | Binary | Call | Along
+
+
+@dataclass(frozen=True)
+class Where:
+    """A mask over two indices: only pairs it allows are computed."""
+
+    mask: Mask
+    query: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`tensor[indices] = expression`, perhaps masked, perhaps an associative recurrence."""
+
+    tensor: str
+    indices: tuple[str, ...]
+    expression: Expression
+    where: Where | None = None
+    associative: bool = False
+
+
+def children(node: Expression) -> tuple[Expression, ...]:
+    """Return the direct sub-expressions of `node`.
+
+    >>> children(Negative(Name("x")))
+    (Name(name='x'),)
+    """
+    match node:
+        case Ref(indices=parts) | Call(arguments=parts):
+            return parts
+        case Negative(operand=operand):
+            return (operand,)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case Along(parameters=parameters, argument=argument):
+            return (*parameters, argument)
+    return ()
+
+
+def walk(node: Expression) -> Iterator[Expression]:
+    """Yield `node` and everything below it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+# Each named function counts as one scalar operation in the unit convention, as exp does in the literature.
+FUNCTIONS: dict[str, int] = {
+    name: 1
+    for name in (
+        "exp log sqrt rsqrt tanh sigmoid silu gelu relu softplus cos sin sign abs square erf floor".split()
+    )
+} | {"maximum": 2, "minimum": 2, "pow": 2, "less": 2}
+"""Element-wise functions and their number of arguments."""
+
+REDUCTIONS = ("sum", "max", "min", "prod", "mean")
+"""Functions that remove the index they run along."""
+
+COMPOSITES = ("softmax", "logsumexp", "rmsnorm", "layernorm")
+"""Functions along an index that are Programs of their own and are counted by their parts."""
+
+SORTS = ("argsort", "topk")
+"""Functions along an index that return positions."""

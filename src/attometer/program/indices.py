@@ -1,0 +1,99 @@
+"""Which indices an expression uses, and what extent an index expression has."""
+
+from collections.abc import Callable
+
+import sympy
+
+from attometer.errors import AttometerError
+from attometer.program.expression import (
+    REDUCTIONS,
+    Along,
+    Binary,
+    Expression,
+    Name,
+    Number,
+    Position,
+    Ref,
+    children,
+)
+from attometer.program.size_expressions import to_size
+
+
+def indices_of(node: Expression) -> tuple[str, ...]:
+    """Return the free indices of a resolved expression, in order of first use.
+
+    >>> indices_of(Binary("*", Ref("A", (Name("i"), Name("j"))), Ref("B", (Name("j"),))))
+    ('i', 'j')
+    """
+    return tuple(dict.fromkeys(_indices(node)))
+
+
+def _indices(node: Expression) -> list[str]:
+    match node:
+        case Ref(indices=parts):
+            return [name for part in parts for name in index_names(part)]
+        case Position(index=index):
+            return [index]
+        case Along(function=function, index=index, argument=argument):
+            inner = _indices(argument)
+            return [i for i in inner if i != index] if function in REDUCTIONS else inner
+    return [name for child in children(node) for name in _indices(child)]
+
+
+def index_names(part: Expression) -> list[str]:
+    """Return the index names in one index expression; multipliers, divisors and moduli are sizes."""
+    match part:
+        case Name(name=name):
+            return [name]
+        case Binary(op="+" | "-", left=left, right=right):
+            return index_names(left) + index_names(right)
+        case Binary(left=left):
+            return index_names(left)
+        case Ref():
+            return _indices(part)
+    return []
+
+
+def is_shift(part: Expression) -> str | None:
+    """Return the index that `part` looks one step back along (`t-1`), or None.
+
+    >>> is_shift(Binary("-", Name("t"), Number(1)))
+    't'
+    """
+    match part:
+        case Binary(op="-", left=Name(name=name), right=Number(value=1)):
+            return name
+    return None
+
+
+def extent(part: Expression, size_of: Callable[[str], sympy.Expr]) -> sympy.Expr:
+    """Return the extent an undeclared tensor must have at an index expression."""
+
+    def sized(node: Expression) -> sympy.Expr:
+        return to_size(node, _Sizes(size_of))
+
+    match part:
+        case Name(name=name):
+            return size_of(name)
+        case Binary(op="//", left=left, right=right):
+            return extent(left, size_of) / sized(right)
+        case Binary(op="%", right=right):
+            return sized(right)
+        case Binary(op="*", left=left, right=right):
+            return extent(left, size_of) * sized(right)
+        case Binary(op="+", left=left, right=Name()):
+            return extent(left, size_of)
+        case Binary(op="-", left=left):
+            return extent(left, size_of)
+    raise AttometerError("its extent cannot be inferred from how it is read; declare it with input, weight or cache")
+
+
+class _Sizes(dict[str, sympy.Expr]):
+    """Sizes by name, the axis declaration first."""
+
+    def __init__(self, size_of: Callable[[str], sympy.Expr]) -> None:
+        super().__init__()
+        self._size_of = size_of
+
+    def get(self, name: str, default: sympy.Expr | None = None) -> sympy.Expr:  # type: ignore[override]
+        return self._size_of(name)

@@ -1,0 +1,317 @@
+"""Statements → primitive operations: sums become matrix products and reductions, the rest stays element-wise."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NoReturn
+
+import sympy
+
+from attometer.errors import AttometerError
+from attometer.program.composites import expand
+from attometer.program.expression import (
+    COMPOSITES,
+    SORTS,
+    Along,
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    Statement,
+    Where,
+    walk,
+)
+from attometer.program.indices import indices_of, is_shift
+from attometer.program.operations import Einsum, Map, Operation, Reduce, Scan, Sort, Tensor
+from attometer.program.printer import expression_text
+from attometer.program.program import Program
+from attometer.program.recurrences import group_steps, reads
+from attometer.program.resolution import declared_tensors, resolve
+from attometer.program.size_expressions import to_size
+
+
+def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:
+    """Return the primitive operations of `program` in executable order, and every tensor by name."""
+    tensors = declared_tensors(program)
+    operations: list[Operation] = []
+    made = {s.tensor: k for k, s in enumerate(program.statements)}
+    at = 0
+    while at < len(program.statements):
+        last = _last_of_group(program, at, made)
+        group: list[Operation] = []
+        for statement in program.statements[at : last + 1]:
+            group.extend(_Statement(program, statement, tensors).lower())
+        operations.extend(group_steps(group, {s.tensor for s in program.statements[at : last + 1]}, tensors))
+        at = last + 1
+    return tuple(operations), _with_outputs(program, operations, tensors)
+
+
+def _last_of_group(program: Program, first: int, made: dict[str, int]) -> int:
+    """Return the last statement that must be lowered together with `first`: one it reads from an earlier step."""
+    last, at = first, first
+    while at <= last:
+        for name in reads(program.statements[at].expression):
+            last = max(last, made.get(name, 0))
+        at += 1
+    return last
+
+
+def _with_outputs(program: Program, operations: list[Operation], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    read = {name for s in program.statements for name in reads(s.expression) if name != s.tensor}
+    chosen = {d.tensor for d in program.declarations if d.role == "output"}
+    chosen = chosen or {s.tensor for s in program.statements if s.tensor not in read}
+    return {name: replace(t, role="output") if name in chosen else t for name, t in tensors.items()}
+
+
+class _Statement:
+    """Lowers one statement; `tensors` is shared by the whole program."""
+
+    def __init__(self, program: Program, statement: Statement, tensors: dict[str, Tensor]) -> None:
+        self.program, self.statement, self.tensors = program, statement, tensors
+        self.operations: list[Operation] = []
+        self.names: set[str] = set()
+
+    def lower(self) -> list[Operation]:
+        statement = self.statement
+        expression = resolve(statement.expression, self.tensors)
+        if statement.associative:
+            self.scan(expression)
+        elif isinstance(expression, Along) and expression.function in SORTS:
+            self.sort(expression)
+        else:
+            self.finish(self.elementwise(expression, statement.indices))
+        return self.operations
+
+    def fail(self, what: str) -> NoReturn:
+        raise AttometerError(f'statement "{self.statement.tensor}": {what}')
+
+    def finish(self, expression: Expression) -> None:
+        """Give the statement's name to the last operation, or emit the element-wise rest."""
+        last = self.operations[-1] if self.operations else None
+        if (
+            isinstance(expression, Ref)
+            and isinstance(last, Einsum | Reduce)
+            and expression.tensor == last.output.name
+            and set(last.output.indices) == set(self.statement.indices)
+        ):
+            del self.tensors[last.output.name]
+            output = self.tensor(self.statement.tensor, self.statement.indices, last.where)
+            self.operations[-1] = replace(last, output=output)
+        else:
+            self.map(self.statement.tensor, expression, self.statement.indices)
+
+    # --- expressions -------------------------------------------------------------------------------------------------
+
+    def elementwise(self, node: Expression, context: tuple[str, ...]) -> Expression:
+        """Return `node` with every sum and reduction replaced by a reference to an emitted tensor."""
+        match node:
+            case Ref():
+                bound = tuple(i for i in indices_of(node) if i not in context)
+                return self.reduce("sum", node, bound, context, "sum") if bound else node
+            case Position(index=index) if index not in context:
+                self.fail(f"pos({index}) needs the index {index} on the left")
+            case Negative(operand=operand):
+                return Negative(self.elementwise(operand, context))
+            case Binary(op="+" | "-", left=left, right=right):
+                return Binary(node.op, self.elementwise(left, context), self.elementwise(right, context))
+            case Binary(op="*" | "/"):
+                return self.product(node, context)
+            case Binary(op=op):
+                self.fail(f"{op} is for indices and sizes only")
+            case Call(function=function, arguments=arguments):
+                return Call(function, tuple(self.elementwise(a, context) for a in arguments))
+            case Along():
+                return self.along(node, context)
+        return node
+
+    def product(self, node: Binary, context: tuple[str, ...]) -> Expression:
+        factors = _factors(node)
+        bound = tuple(i for i in indices_of(node) if i not in context)
+        if not bound:
+            return Binary(node.op, self.elementwise(node.left, context), self.elementwise(node.right, context))
+        inside = [f for _, f in factors if set(indices_of(f)) & set(bound)]
+        if any(inverse and f in inside for inverse, f in factors):
+            self.fail(f"divides inside the sum over {', '.join(bound)}; name the quotient first")
+        if len(inside) > 2:
+            self.fail(f"sums a product of {len(inside)} tensors over {', '.join(bound)}; name the product of two of them first")
+        refs = [self.reference(f, context + bound) for f in inside]
+        total = self.contract(refs, bound, context)
+        for inverse, factor in factors:
+            if factor not in inside:
+                total = Binary("/" if inverse else "*", total, self.elementwise(factor, context))
+        return total
+
+    def reference(self, node: Expression, context: tuple[str, ...]) -> Ref:
+        """Return `node` as a tensor reference, computing it first when it is more than that."""
+        found = self.elementwise(node, context)
+        if isinstance(found, Ref):
+            return found
+        return self.map(self.name("part"), found, tuple(i for i in context if i in indices_of(found)))
+
+    def contract(self, refs: list[Ref], bound: tuple[str, ...], context: tuple[str, ...]) -> Expression:
+        if len(refs) == 1:
+            return self.reduce("sum", refs[0], bound, context, "sum")
+        used = {i for ref in refs for i in indices_of(ref)}
+        kept = tuple(i for i in context if i in used)
+        extents = self.extents(kept + bound)
+        where = self.where(refs, extents)
+        output = self.tensor(self.name("product"), kept, where)
+        label = f"sum[{','.join(bound)}] {' * '.join(map(expression_text, refs))}"
+        self.operations.append(Einsum(output, (refs[0], refs[1]), bound, tuple(extents.items()), where, label))
+        return _plain(output)
+
+    def reduce(self, kind: str, ref: Ref, bound: tuple[str, ...], context: tuple[str, ...], name: str) -> Ref:
+        kept = tuple(i for i in context if i in indices_of(ref) and i not in bound)
+        extents = self.extents(kept + bound)
+        where = self.where([ref], extents)
+        output = self.tensor(self.name(name), kept, where)
+        label = f"{kind}[{','.join(bound)}]({expression_text(ref)})"
+        self.operations.append(Reduce(output, kind, ref, bound, tuple(extents.items()), where, label))
+        return _plain(output)
+
+    def along(self, node: Along, context: tuple[str, ...]) -> Expression:
+        if node.function in SORTS:
+            self.fail(f"{node.function} must be the whole right-hand side")
+        inner = context if node.index in context else (*context, node.index)
+        ref = self.reference(node.argument, inner)
+        if node.index not in indices_of(ref):
+            self.fail(f"{node.function}[{node.index}] runs along an index its argument does not have")
+        kept = tuple(i for i in context if i != node.index)
+        length = _size_node(self.program.size_of(node.index))
+
+        def emit(name: str, expression: Expression) -> Ref:
+            return self.map(self.name(name), expression, tuple(i for i in inner if i in indices_of(expression)))
+
+        def fold(name: str, kind: str, operand: Ref) -> Ref:
+            return self.reduce(kind, operand, (node.index,), kept, name)
+
+        if node.function in COMPOSITES:
+            return expand(node.function, ref, length, emit, fold)
+        if node.function == "mean":
+            return Binary("/", fold("sum", "sum", ref), length)
+        return fold(node.function, node.function, ref)
+
+    # --- whole-statement forms ---------------------------------------------------------------------------------------
+
+    def sort(self, node: Along) -> None:
+        indices = self.statement.indices
+        ref = self.reference(node.argument, (*indices, node.index) if node.index not in indices else indices)
+        new = [i for i in indices if i not in indices_of(ref)] or [i for i in indices if i == node.index]
+        keep = to_size(node.parameters[0], dict(self.program.axes)) if node.parameters else None
+        length = self.program.size_of(node.index) if keep is None else keep
+        if len(new) != 1 or self.program.size_of(new[0]) != length:
+            self.fail(f"{node.function} needs one result index of size {length} on the left")
+        if set(indices) - set(new) != set(indices_of(ref)) - {node.index}:
+            self.fail(f"{node.function}[{node.index}] keeps every other index of its argument")
+        kept = tuple(i for i in indices if i != new[0])
+        output = self.tensor(self.statement.tensor, indices, None)
+        label = f"{node.function}[{node.index}]({expression_text(ref)})"
+        extents = tuple(self.extents((*kept, node.index)).items())
+        self.operations.append(Sort(output, ref, node.index, keep, extents, label))
+
+    def scan(self, node: Expression) -> None:
+        """`z[t] = decay * z[t-1] + term`, or `maximum(z[t-1], term)`."""
+        parts = (node.left, node.right) if isinstance(node, Binary) and node.op == "+" else ()
+        kind = "sum"
+        if isinstance(node, Call) and node.function == "maximum":
+            parts, kind = node.arguments, "max"
+        earlier = [p for p in parts if self.earlier(p)]
+        if len(earlier) != 1 or (kind == "max" and not isinstance(earlier[0], Ref)):
+            self.fail("associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)")
+        term = next(p for p in parts if p is not earlier[0])
+        decay = [f for _, f in _factors(earlier[0]) if not self.earlier(f)]
+        axis = next(i for f in walk(earlier[0]) if isinstance(f, Ref) for p in f.indices if (i := is_shift(p)))
+        indices = self.statement.indices
+        term_ref = self.reference(term, indices)
+        decay_ref = None
+        if decay:
+            joined = decay[0]
+            for factor in decay[1:]:
+                joined = Binary("*", joined, factor)
+            decay_ref = self.reference(joined, indices)
+        output = self.tensor(self.statement.tensor, indices, None)
+        label = f"scan[{axis}] {expression_text(node)}"
+        extents = tuple(self.extents(indices).items())
+        self.operations.append(Scan(output, axis, kind, term_ref, decay_ref, extents, label))
+
+    def earlier(self, node: Expression) -> bool:
+        return any(isinstance(part, Ref) and part.tensor == self.statement.tensor for part in walk(node))
+
+    # --- emitting ----------------------------------------------------------------------------------------------------
+
+    def map(self, name: str, expression: Expression, indices: tuple[str, ...]) -> Ref:
+        extents = self.extents(indices)
+        where = self.where([n for n in walk(expression) if isinstance(n, Ref)], extents)
+        output = self.tensor(name, indices, where)
+        self.operations.append(Map(output, expression, tuple(extents.items()), where, expression_text(expression)))
+        return _plain(output)
+
+    def name(self, what: str) -> str:
+        stem = f"{self.statement.tensor}.{what}"
+        name = next(c for c in _numbered(stem) if c not in self.names)
+        self.names.add(name)
+        return name
+
+    def tensor(self, name: str, indices: tuple[str, ...], where: Where | None) -> Tensor:
+        held = where if where is not None and {where.query, where.key} <= set(indices) else None
+        made = Tensor(name, indices, tuple(map(self.program.size_of, indices)), "intermediate", held)
+        self.tensors[name] = made
+        return made
+
+    def extents(self, indices: tuple[str, ...]) -> dict[str, sympy.Expr]:
+        return {i: self.program.size_of(i) for i in indices}
+
+    def where(self, refs: Iterable[Ref], extents: dict[str, sympy.Expr]) -> Where | None:
+        """Return the mask over this iteration space: the statement's own and those of its operands."""
+        found = [self.statement.where] if self.statement.where is not None else []
+        found += [w for ref in refs if (w := self.operand_where(ref)) is not None]
+        inside = list(dict.fromkeys(w for w in found if w.query in extents and w.key in extents))
+        if len({(w.query, w.key) for w in inside}) > 1:
+            pairs = ", ".join(f"({w.query}, {w.key})" for w in inside)
+            self.fail(f"meets masks over different pairs of indices: {pairs}")
+        if not inside:
+            return None
+        mask = inside[0].mask
+        for other in inside[1:]:
+            mask = mask & other.mask
+        return replace(inside[0], mask=mask)
+
+    def operand_where(self, ref: Ref) -> Where | None:
+        tensor = self.tensors.get(ref.tensor)
+        if tensor is None or tensor.where is None:
+            return None
+        read = dict(zip(tensor.indices, ref.indices, strict=True))
+        query, key = read[tensor.where.query], read[tensor.where.key]
+        if isinstance(query, Name) and isinstance(key, Name):
+            return Where(tensor.where.mask, query.name, key.name)
+        return None
+
+
+def _numbered(stem: str) -> Iterable[str]:
+    yield stem
+    number = 2
+    while True:
+        yield f"{stem}{number}"
+        number += 1
+
+
+def _plain(tensor: Tensor) -> Ref:
+    return Ref(tensor.name, tuple(Name(i) for i in tensor.indices))
+
+
+def _factors(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:
+    if isinstance(node, Binary) and node.op in ("*", "/"):
+        return _factors(node.left, inverse) + _factors(node.right, inverse ^ (node.op == "/"))
+    if isinstance(node, Negative):
+        return [(False, Number(-1)), *_factors(node.operand, inverse)]
+    return [(inverse, node)]
+
+
+def _size_node(value: sympy.Expr) -> Expression:
+    from attometer.program.notation import parse
+    from attometer.program.printer import size_text
+
+    return parse(f"Y = {size_text(value)}").statements[0].expression

@@ -1,0 +1,125 @@
+"""Primitive operations: what a Program's statements lower to. Counting and executing read nothing else."""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import sympy
+
+from attometer.program.expression import Expression, Ref, Where
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named array over axes; `where` says which pairs exist when a mask restricts it."""
+
+    name: str
+    indices: tuple[str, ...]
+    extents: tuple[sympy.Expr, ...]
+    role: str
+    where: Where | None = None
+
+    @property
+    def size(self) -> sympy.Expr:
+        """Number of entries of the dense array."""
+        return sympy.Mul(*self.extents)
+
+    @property
+    def stored(self) -> sympy.Expr:
+        """Number of entries that exist: a masked pair of axes counts its pairs."""
+        return space(dict(zip(self.indices, self.extents, strict=True)), self.where)
+
+
+@dataclass(frozen=True)
+class Einsum:
+    """A sum over `summed` of a product of two tensors: a matrix product."""
+
+    output: Tensor
+    operands: tuple[Ref, Ref]
+    summed: tuple[str, ...]
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    where: Where | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """An element-wise expression over the output's indices; a bare reference is a copy or a gather."""
+
+    output: Tensor
+    expression: Expression
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    where: Where | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """`sum`, `max`, `min` or `prod` of one tensor along `summed`."""
+
+    output: Tensor
+    kind: str
+    operand: Ref
+    summed: tuple[str, ...]
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    where: Where | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Sort:
+    """Positions that sort `operand` along an index: ascending, or the `keep` largest first."""
+
+    output: Tensor
+    operand: Ref
+    along: str
+    keep: sympy.Expr | None
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """Operations repeated along `axis`, each step reading the one before: sequential, depth grows with the length."""
+
+    axis: str
+    length: sympy.Expr
+    steps: tuple["Einsum | Map | Reduce", ...]
+    label: str
+
+    @property
+    def output(self) -> Tensor:
+        """The tensor of the last step."""
+        return self.steps[-1].output
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An associative first-order recurrence `z[t] = decay[t] * z[t-1] + term[t]` (or maximum), done as a parallel prefix."""
+
+    output: Tensor
+    axis: str
+    kind: str
+    term: Ref
+    decay: Ref | None
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    label: str
+
+
+Operation: TypeAlias = Einsum | Map | Reduce | Sort | Recurrence | Scan
+
+
+def space(extents: dict[str, sympy.Expr], where: Where | None) -> sympy.Expr:
+    """Return the number of points of an iteration space: the product of extents, with a masked pair counted by its pairs.
+
+    >>> space({"i": sympy.Integer(3), "j": sympy.Integer(4)}, None)
+    12
+    """
+    if where is None or where.query not in extents or where.key not in extents:
+        return sympy.Mul(*extents.values())
+    rest = [size for index, size in extents.items() if index not in (where.query, where.key)]
+    return sympy.Mul(where.mask.pairs(extents[where.query], extents[where.key]), *rest)
+
+
+def renamed(operation: "Einsum | Map | Reduce | Sort", name: str, role: str) -> "Einsum | Map | Reduce | Sort":
+    """Return `operation` with its output called `name`."""
+    return replace(operation, output=replace(operation.output, name=name, role=role))

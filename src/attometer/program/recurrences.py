@@ -1,0 +1,92 @@
+"""Statements that read an earlier step of themselves: which operations must run step by step, and which need not."""
+
+import sympy
+
+from attometer.errors import AttometerError
+from attometer.program.expression import Expression, Name, Ref, walk
+from attometer.program.indices import is_shift
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
+
+
+def reads(expression: Expression) -> set[str]:
+    """Return the names that an expression may read: references, and bare names that may be tensors."""
+    return {n.tensor for n in walk(expression) if isinstance(n, Ref)} | {
+        n.name for n in walk(expression) if isinstance(n, Name)
+    }
+
+
+def group_steps(operations: list[Operation], made: set[str], tensors: dict[str, Tensor]) -> list[Operation]:
+    """Return the operations of one group of statements with those on a cycle gathered into a Recurrence."""
+    position = {op.output.name: k for k, op in enumerate(operations)}
+    edges = {k: {position[n] for n in _operand_names(op) if n in position} for k, op in enumerate(operations)}
+    before = _closure(edges)
+    looping = [k for k in edges if k in before[k] and not isinstance(operations[k], Scan)]
+    if not looping:
+        return operations
+    first, rest = [], []
+    for k, op in enumerate(operations):
+        if k not in looping:
+            (rest if before[k] & set(looping) else first).append(op)
+    return [*first, _recurrence([operations[k] for k in looping], made, tensors), *rest]
+
+
+def _closure(edges: dict[int, set[int]]) -> dict[int, set[int]]:
+    """Return, for each operation, every operation it depends on."""
+    found = {}
+    for start in edges:
+        seen: set[int] = set()
+        todo = list(edges[start])
+        while todo:
+            at = todo.pop()
+            if at not in seen:
+                seen.add(at)
+                todo.extend(edges[at])
+        found[start] = seen
+    return found
+
+
+def refs_of(operation: Operation) -> list[Ref]:
+    """Return the tensor references an operation reads."""
+    match operation:
+        case Einsum(operands=operands):
+            return [n for ref in operands for n in walk(ref) if isinstance(n, Ref)]
+        case Map(expression=expression):
+            return [n for n in walk(expression) if isinstance(n, Ref)]
+        case Reduce(operand=operand) | Sort(operand=operand):
+            return [n for n in walk(operand) if isinstance(n, Ref)]
+        case Scan(term=term, decay=decay):
+            return [term] if decay is None else [term, decay]
+        case Recurrence(steps=steps):
+            return [ref for step in steps for ref in refs_of(step)]
+
+
+def _operand_names(operation: Operation) -> set[str]:
+    return {ref.tensor for ref in refs_of(operation)}
+
+
+def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tensor]) -> Recurrence:
+    names = {s.output.name for s in steps}
+    axes = {i for s in steps for r in refs_of(s) if r.tensor in names for p in r.indices if (i := is_shift(p))}
+    label = steps[-1].output.name
+    if len(axes) != 1:
+        raise AttometerError(f'recurrence "{label}" must look back along one index, got {sorted(axes) or "none"}')
+    axis = axes.pop()
+    plain: list[Einsum | Map | Reduce] = []
+    done: set[str] = set()
+    for step in steps:
+        if not isinstance(step, Einsum | Map | Reduce):
+            raise AttometerError(f'recurrence "{label}" may not contain a {type(step).__name__.lower()}')
+        if axis not in step.output.indices:
+            raise AttometerError(f'recurrence "{label}": operation "{step.output.name}" has no index "{axis}"')
+        for ref in refs_of(step):
+            if ref.tensor in names and ref.tensor not in done and not _looks_back(ref, axis, tensors):
+                raise AttometerError(f'statement "{step.output.name}" reads "{ref.tensor}" before it is computed')
+        done.add(step.output.name)
+        plain.append(step)
+    length: sympy.Expr = dict(plain[0].extents)[axis]
+    return Recurrence(axis, length, tuple(plain), f"for {axis}: {'; '.join(s.output.name for s in plain)}")
+
+
+def _looks_back(ref: Ref, axis: str, tensors: dict[str, Tensor]) -> bool:
+    own = tensors[ref.tensor].indices
+    return axis in own and is_shift(ref.indices[own.index(axis)]) == axis

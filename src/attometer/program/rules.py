@@ -1,0 +1,164 @@
+"""Well-formedness as a table of rules; each violation names the operation, the axis and the sizes."""
+
+from collections.abc import Callable, Iterator
+
+from attometer.errors import AttometerError, nearest
+from attometer.program.expression import (
+    COMPOSITES,
+    FUNCTIONS,
+    REDUCTIONS,
+    SORTS,
+    Along,
+    Name,
+    Position,
+    Ref,
+    Statement,
+    walk,
+)
+from attometer.program.indices import index_names, is_shift
+from attometer.program.program import ROLES, Program
+from attometer.program.resolution import declared_tensors
+
+RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS}
+
+
+def check(program: Program) -> None:
+    """Raise AttometerError with the first rule that `program` breaks."""
+    for rule in RULES:
+        for violation in rule(program):
+            raise AttometerError(violation)
+    program.operations  # noqa: B018 - lowering holds the rules that need it
+
+
+def _has_statements(program: Program) -> Iterator[str]:
+    if not program.statements:
+        yield "a program needs at least one statement"
+
+
+def _axes_once(program: Program) -> Iterator[str]:
+    seen: dict[str, object] = {}
+    for name, value in program.axes:
+        if seen.setdefault(name, value) != value:
+            yield f'axis "{name}" is given two sizes: {seen[name]} and {value}'
+
+
+def _names_not_reserved(program: Program) -> Iterator[str]:
+    named = [s.tensor for s in program.statements] + [d.tensor for d in program.declarations] + [n for n, _ in program.axes]
+    for name in named:
+        if name in RESERVED:
+            yield f'"{name}" is a word of the notation and cannot name a tensor or an axis'
+
+
+def _tensors_once(program: Program) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in [d.tensor for d in program.declarations if d.role != "output"] + [s.tensor for s in program.statements]:
+        if name in seen:
+            yield f'tensor "{name}" is defined twice'
+        seen.add(name)
+
+
+def _outputs_exist(program: Program) -> Iterator[str]:
+    made = {s.tensor: s.indices for s in program.statements}
+    for declaration in program.declarations:
+        if declaration.role == "output" and declaration.tensor not in made:
+            yield f'output "{declaration.tensor}" is never computed{nearest(declaration.tensor, made)}'
+        elif declaration.role == "output" and len(made[declaration.tensor]) != len(declaration.indices):
+            yield f'output "{declaration.tensor}" has {len(made[declaration.tensor])} indices, declared with {len(declaration.indices)}'
+
+
+def _indices_distinct(program: Program) -> Iterator[str]:
+    for owner, indices in [(s.tensor, s.indices) for s in program.statements] + [
+        (d.tensor, d.indices) for d in program.declarations
+    ]:
+        for index in {i for i in indices if indices.count(i) > 1}:
+            yield f'tensor "{owner}" has the index "{index}" twice'
+
+
+def _ranks_agree(program: Program) -> Iterator[str]:
+    tensors = declared_tensors(program)
+    for statement, ref in _refs(program):
+        rank = len(tensors[ref.tensor].indices)
+        if len(ref.indices) != rank:
+            yield (
+                f'statement "{statement.tensor}" reads "{ref.tensor}" with {len(ref.indices)} indices; it has {rank}: '
+                f"[{','.join(tensors[ref.tensor].indices)}]"
+            )
+
+
+def _sizes_agree(program: Program) -> Iterator[str]:
+    tensors = declared_tensors(program)
+    for statement, ref in _refs(program):
+        tensor = tensors[ref.tensor]
+        for part, own, extent in zip(ref.indices, tensor.indices, tensor.extents, strict=True):
+            if isinstance(part, Name) and program.size_of(part.name) != extent:
+                yield (
+                    f'statement "{statement.tensor}" reads axis "{own}" of "{ref.tensor}", size {extent}, '
+                    f'with index "{part.name}", size {program.size_of(part.name)}'
+                )
+
+
+def _masks_over_own_indices(program: Program) -> Iterator[str]:
+    for statement in program.statements:
+        if statement.where is None:
+            continue
+        used = set(statement.indices) | {n for node in walk(statement.expression) for n in _used(node)}
+        for index in (statement.where.query, statement.where.key):
+            if index not in used and not _bare_tensor_has(program, statement, index):
+                yield f'statement "{statement.tensor}" is masked over index "{index}", which it does not use'
+
+
+def _left_indices_used(program: Program) -> Iterator[str]:
+    for statement in program.statements:
+        for name in statement.indices:
+            if name in {s.tensor for s in program.statements}:
+                yield f'"{name}" is both an index and a tensor in statement "{statement.tensor}"'
+
+
+def _lookback_is_one(program: Program) -> Iterator[str]:
+    made = {s.tensor: k for k, s in enumerate(program.statements)}
+    for k, statement in enumerate(program.statements):
+        for node in walk(statement.expression):
+            if isinstance(node, Ref) and made.get(node.tensor, -1) >= k and not any(map(is_shift, node.indices)):
+                yield f'statement "{statement.tensor}" reads "{node.tensor}" before it is computed; a recurrence reads [t-1]'
+            if isinstance(node, Name) and made.get(node.name, -1) >= k:
+                yield f'statement "{statement.tensor}" reads "{node.name}" before it is computed'
+
+
+def _refs(program: Program) -> Iterator[tuple[Statement, Ref]]:
+    for statement in program.statements:
+        for node in walk(statement.expression):
+            if isinstance(node, Ref):
+                yield statement, node
+
+
+def _used(node: object) -> list[str]:
+    match node:
+        case Ref(indices=indices):
+            return [n for part in indices for n in index_names(part)]
+        case Position(index=index) | Along(index=index):
+            return [index]
+    return []
+
+
+def _bare_tensor_has(program: Program, statement: Statement, index: str) -> bool:
+    tensors = declared_tensors(program)
+    bare = [n.name for n in walk(statement.expression) if isinstance(n, Name) and n.name in tensors]
+    return any(index in tensors[name].indices for name in bare)
+
+
+RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
+    _has_statements,
+    _axes_once,
+    _names_not_reserved,
+    _tensors_once,
+    _outputs_exist,
+    _indices_distinct,
+    _lookback_is_one,
+    _ranks_agree,
+    _sizes_agree,
+    _masks_over_own_indices,
+    _left_indices_used,
+)
+"""The rules, in the order they are checked."""
+
+

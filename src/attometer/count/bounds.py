@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from attometer.count.bounds_segments import (
     accumulator_products,
@@ -38,8 +38,8 @@ CLASSES: tuple[AlgorithmClass, ...] = ("accumulator", "tree", "explicit", "any")
 class BoundSizes:
     """The numbers that a bound needs: `copies` independent problems of `n` stacked query rows and `m` keys.
 
-    `pairs` (query, key) pairs are computed, in `rows` non-empty rows and `columns` non-empty columns; `d` and `e` are the
-    head dimensions of Q, K and of V; M is the fast memory in words.
+    `pairs` (query, key) pairs are computed, in `rows` non-empty rows and `columns` non-empty columns; `d` and `e` are
+    the head dimensions of Q, K and of V; M is the fast memory in words.
     """
 
     n: int
@@ -90,8 +90,16 @@ def _masked(mask: Mask, n: int, m: int) -> tuple[int, int, int]:
     return int(mask.pairs(n, m)), int(mask.rows(n, m)), columns
 
 
+class _Sizes(Protocol):
+    @property
+    def pairs(self) -> int: ...
+
+
+S = TypeVar("S", bound=_Sizes)
+
+
 @dataclass(frozen=True)
-class Bound:
+class Bound(Generic[S]):
     """A lower bound on reads plus writes: `value(sizes)` words, for every algorithm of the class `holds_for`.
 
     `recomputation` says whether algorithms that compute a value more than once are covered.
@@ -104,9 +112,9 @@ class Bound:
     status: Status
     source: str
     order: str
-    formula: Callable[[BoundSizes], int]
+    formula: Callable[[S], int]
 
-    def value(self, sizes: BoundSizes) -> int:
+    def value(self, sizes: S) -> int:
         """Return the bound in words, an integer that no algorithm of the class goes below; never negative."""
         return max(0, self.formula(sizes)) if sizes.pairs else 0
 
@@ -140,7 +148,7 @@ def largest_part(M: int, d: int) -> int:
     """Return a ceiling of M^2/d + sqrt(2) M^(3/2), the level-1 vertices in one part of a 2M-partition; M >= 8.
 
     >>> largest_part(64, 8)
-    1238
+    1237
     """
     return -(-M * M // d) + math.isqrt(2 * M**3) + 1
 
@@ -200,32 +208,34 @@ def _from_matmul(s: BoundSizes) -> int:
 
 
 _SAHA_YE = "Saha & Ye 2024, arXiv 2402.07443"
-_LIMITS = "Θ(min(n m d²/M, n m d/√M))"
+_SEGMENTS = "segments of T transfers; Hong & Kung 1981, Loomis & Whitney 1949"
+_READS = "segments of T reads, fresh accumulators counted as reads; Loomis & Whitney 1949"
+_LIMITS = "Ω(min(n m d²/M, n m d/√M))"
 
-ATTENTION_BOUNDS: tuple[Bound, ...] = (
+ATTENTION_BOUNDS: tuple[Bound[BoundSizes], ...] = (
     Bound("compulsory", "every input is read once and every output written once: n d + m d + m e + n e",
-          "any", True, "published", "by definition of the model", "Θ((n + m)(d + e))", compulsory),
+          "any", True, "published", "by definition of the model", "Ω((n + m)(d + e))", compulsory),
     Bound("hong-kung partition", "Q ≥ M (P(2M) - 1), with a part of a 2M-partition holding at most M²/d + √2 M^(3/2) "
           "products of QKᵀ", "tree", True, "derived", f"Hong & Kung 1981, Lemma 3.1; {_SAHA_YE}, Lemma 3.3 with its "
           "constants worked out", _LIMITS, _hong_kung),
     Bound("theorem 3.1, explicit", "Q ≥ (√2 - 1) min(n m d²/M, n m d/√M) - M", "tree", True, "derived",
           f"{_SAHA_YE}, Theorem 3.1 with its constant worked out", _LIMITS, _simple),
     Bound("tree, scores", "Q ≥ T (⌈n m d / F₁(T)⌉ - 1) for every T; F₁ bounds the products of QKᵀ in a segment",
-          "tree", True, "derived", "segments of T transfers; Hong & Kung 1981, Loomis & Whitney 1949", _LIMITS, _scores),
+          "tree", True, "derived", _SEGMENTS, _LIMITS, _scores),
     Bound("tree, values", "Q ≥ T (⌈n m e / F₃(T)⌉ - 1) for every T; F₃ bounds the products of PV in a segment",
-          "tree", True, "derived", "segments of T transfers; Hong & Kung 1981, Loomis & Whitney 1949",
+          "tree", True, "derived", _SEGMENTS,
           "2 n m d²/M for M ≫ d²", _values),
     Bound("tree, both products", "Q ≥ T (⌈n m (d + e) / F(T)⌉ - 1) for every T; F bounds the products of both kinds",
-          "tree", True, "derived", "segments of T transfers; Hong & Kung 1981, Loomis & Whitney 1949",
+          "tree", True, "derived", _SEGMENTS,
           "2√2 n m d/√M for M ≪ d²", _both),
     Bound("matmul inside, small cache", "storing each score when it is first computed turns attention into a matrix "
           "product: Q ≥ Q_MM(n, d, m) - n m", "tree", True, "derived", f"{_SAHA_YE}, Theorem 3.7",
           "√2 n m d/√M for M ≪ d²", _from_matmul),
     Bound("accumulator, outputs", "Q ≥ T (⌈n m e / (G(M+T) + ((M+T)/3)^(3/2))⌉ - 1) for every T", "accumulator", True,
-          "derived", "segments of T reads, fresh accumulators counted as reads; Loomis & Whitney 1949",
+          "derived", _READS,
           "(d + e)² n m / M if e ≤ d, 4 d e n m / M if e > d, for M ≫ d²", _accumulators_of_o),
     Bound("accumulator, both products", "Q ≥ T (⌈n m (d + e) / (G(M+T) + ((M+T)/3)^(3/2))⌉ - 1) - n m for every T",
-          "accumulator", True, "derived", "segments of T reads, fresh accumulators counted as reads; Loomis & Whitney 1949",
+          "accumulator", True, "derived", _READS,
           "4 n m d/√M - n m for M ≪ d²", _accumulators),
     Bound("entries, published", "Q ≥ min(n m / 8, n m d² / 8M) - M, entries in F_q with q > n", "explicit", True,
           "published", f"{_SAHA_YE}, Theorems 4.4 and 4.8 with the constants of Lemma 4.6", "Ω(min(n m d²/M, n m))",
@@ -236,7 +246,9 @@ ATTENTION_BOUNDS: tuple[Bound, ...] = (
 )  # fmt: skip
 
 
-def best_bound(sizes: BoundSizes, algorithm: AlgorithmClass, bounds: tuple[Bound, ...] = ATTENTION_BOUNDS) -> tuple[Bound, int]:
+def best_bound(
+    sizes: BoundSizes, algorithm: AlgorithmClass, bounds: tuple[Bound[BoundSizes], ...] = ATTENTION_BOUNDS
+) -> tuple[Bound[BoundSizes], int]:
     """Return the strongest bound that covers algorithms of the class `algorithm`, and its value in words.
 
     >>> best_bound(attention_sizes(1 << 16, 64, 98304), "accumulator")[0].name

@@ -23,8 +23,8 @@ def certified_maximum(
     """Return a number that is at least the maximum over a box, and at most `tolerance` above it where that is cheap.
 
     `upper(lo, hi)` bounds the function on boxes with corners `lo` and `hi` (arrays [box, dimension]) and is exact when
-    the corners meet. Boxes that cannot matter are dropped, the rest are halved; when the work limit is met the answer is
-    looser but still a bound.
+    the corners meet. Boxes that cannot matter are dropped, the rest are halved; when the work limit is met the answer
+    is looser but still a bound.
 
     >>> round(certified_maximum(lambda lo, hi: hi[:, 0] * (3 - lo[:, 0]), [0.0], [3.0]), 1)
     2.3
@@ -55,7 +55,7 @@ def _halve(lo: Floats, hi: Floats) -> tuple[Floats, Floats]:
 
 
 def segments(total: int, most: float, length: int) -> int:
-    """Return the transfers forced when `total` products need at least ceil(total / most) segments of `length` transfers.
+    """Return the transfers forced when `total` products need ceil(total / most) segments of `length` transfers.
 
     >>> segments(100, 10.9, 7)
     63
@@ -65,7 +65,7 @@ def segments(total: int, most: float, length: int) -> int:
 
 @lru_cache(maxsize=4096)
 def score_products(M: int, T: int, d: int) -> float:
-    """Return the most products q_il k_jl first computed in a segment of T transfers; any summation tree, recomputation allowed.
+    """Return the most products q_il k_jl first computed in a segment of T transfers; any tree, recomputation allowed.
 
     With a words of Q and K in the dominator and z other words: z + (a/2) sqrt(z + M + w) + a^2 / 4d and
     a + z <= M + T - w, whose second term depends on a alone because z + M + w <= 2M + T - a.
@@ -97,7 +97,7 @@ def _pair(a: Floats, t: Floats, d: int, e: int) -> Floats:
 
 @lru_cache(maxsize=4096)
 def value_products(M: int, T: int, d: int, e: int) -> float:
-    """Return the most products a_ij v_jl first computed in a segment of T transfers; any summation tree, recomputation allowed.
+    """Return the most products a_ij v_jl first computed in a segment of T transfers; any tree, recomputation allowed.
 
     z + sqrt(z u Y) + min(I u, J Y, I J e), where u words of V, I rows of Q, J rows of K and z other words are in the
     dominator and Y = M + w trees of outputs are touched.
@@ -134,7 +134,7 @@ def all_products(M: int, T: int, d: int, e: int) -> float:
         return np.where(lo.sum(axis=1) <= budget, a * a / (4 * d) + _untouched(a, u, Y, d, e), 0.0)
 
     bracket = certified_maximum(upper, [0.0, float(M)], [float(M + T), float(M + T)])
-    return (M + T + (budget / 3) ** 1.5) * _ROUND_UP + bracket
+    return float((M + T + (budget / 3) ** 1.5) * _ROUND_UP + bracket)
 
 
 def accumulator_products(M: int, T: int, d: int, e: int) -> float:
@@ -147,7 +147,7 @@ def accumulator_products(M: int, T: int, d: int, e: int) -> float:
     """
     X = M + T
     fused = e * X * X / (4 * (d + e) ** 2) if e <= d else X * X / (16 * d)
-    return ((X / 3) ** 1.5 + fused) * _ROUND_UP
+    return float(((X / 3) ** 1.5 + fused) * _ROUND_UP)
 
 
 def entry_products(M: int, T: int, d: int) -> float:

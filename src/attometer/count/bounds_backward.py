@@ -1,0 +1,56 @@
+"""Lower bounds on the words that the gradients of attention move: dQ, dK, dV from Q, K, V, dO and row statistics.
+
+The backward pass contains S = QK^T followed by dV = P^T dO, which is attention with queries and keys exchanged, so the
+forward bounds hold for it; dP = dO V^T is a second score product with inner dimension e.
+"""
+
+from attometer.count.bounds import (
+    ATTENTION_BOUNDS,
+    Bound,
+    BoundSizes,
+)
+from attometer.count.bounds_segments import lengths, score_products, segments
+
+_ORDER = "Ω(min((n²d² + nd³)/M, (n²d + nd²)/√M))"
+_SOURCE = "segments of T transfers; order in Li et al. 2024, arXiv 2410.09397"
+
+
+def gradient_updates(M: int, T: int, d: int, e: int) -> float:
+    """Return the most updates of dQ (or of dK) in a segment of T reads when each entry has one accumulator.
+
+    (X/3)^(3/2) + d X^2 / (4 (d + e)(2d + e)): an untouched score pair needs whole rows of Q, dO, K and V at hand,
+    and the accumulators of dQ share the budget X = M + T.
+
+    >>> round(gradient_updates(4096, 4096, 64, 64) - (8192 / 3) ** 1.5)
+    43691
+    """
+    X = M + T
+    return float(((X / 3) ** 1.5 + d * X * X / (4 * (d + e) * (2 * d + e))) * (1 + 1e-9))
+
+
+def _compulsory(s: BoundSizes) -> int:
+    return s.copies * (s.rows * (2 * s.d + s.e) + s.columns * (2 * s.d + 2 * s.e))
+
+
+def _score_gradients(s: BoundSizes) -> int:
+    total = s.copies * s.pairs * s.e
+    return max(segments(total, score_products(s.M, T, s.e), T) for T in lengths(s.M, 25))
+
+
+def _gradients(s: BoundSizes) -> int:
+    total = s.copies * s.pairs * s.d
+    return max(segments(total, gradient_updates(s.M, T, s.d, s.e), T) for T in lengths(s.M, 97))
+
+
+_FORWARD = ("tree, scores", "tree, values", "tree, both products", "accumulator, outputs")
+
+BACKWARD_BOUNDS: tuple[Bound[BoundSizes], ...] = (
+    Bound("compulsory", "Q, K, V and dO are read once; dQ, dK and dV are written once", "any", True, "published",
+          "by definition of the model", "Ω((n + m)(d + e))", _compulsory),
+    *(Bound(f"forward, {b.name}", f"S = QKᵀ and dV = PᵀdO are attention, queries and keys exchanged: {b.statement}",
+            b.holds_for, True, "derived", b.source, b.order, b.formula) for b in ATTENTION_BOUNDS if b.name in _FORWARD),
+    Bound("tree, score gradients", "Q ≥ T (⌈n m e / F₁(T)⌉ - 1) for every T; F₁ bounds the products of dP = dO Vᵀ",
+          "tree", True, "derived", _SOURCE, _ORDER, _score_gradients),
+    Bound("accumulator, dQ or dK", "Q ≥ T (⌈n m d / ((X/3)^(3/2) + d X²/(4(d + e)(2d + e)))⌉ - 1), X = M + T",
+          "accumulator", True, "derived", _SOURCE, "6 n m d²/M for M ≫ d² = e²", _gradients),
+)  # fmt: skip

@@ -8,8 +8,6 @@ import sympy
 
 from attometer.errors import AttometerError
 
-Count = int | sympy.Expr
-
 
 @dataclass(frozen=True)
 class Bounds:
@@ -30,7 +28,7 @@ class Bounds:
         return f"p = {self.processors}: {self.lower} <= T_p <= {self.upper}"
 
 
-def brent(work: Count, depth: Count, processors: Count) -> Bounds:
+def brent(work: int | sympy.Expr, depth: int | sympy.Expr, processors: int | sympy.Expr) -> Bounds:
     """Bound the time of a greedy schedule: `max(ceil(W/p), D) <= T_p <= (W - D)/p + D`.
 
     `work` W and `depth` D are in unit-cost operations, `processors` is p; each an int or an expression. Raises
@@ -45,7 +43,7 @@ def brent(work: Count, depth: Count, processors: Count) -> Bounds:
     return Bounds(p, sympy.Max(sympy.ceiling(w / p), d), (w - d) / p + d)
 
 
-def brent_curve(work: Count, depth: Count, processors: Iterable[int]) -> tuple[Bounds, ...]:
+def brent_curve(work: int | sympy.Expr, depth: int | sympy.Expr, processors: Iterable[int]) -> tuple[Bounds, ...]:
     """Return the bounds for each number of processors.
 
     >>> [int(point.lower) for point in brent_curve(work=64, depth=4, processors=(1, 2, 4, 16, 64))]
@@ -54,7 +52,7 @@ def brent_curve(work: Count, depth: Count, processors: Iterable[int]) -> tuple[B
     return tuple(brent(work, depth, p) for p in processors)
 
 
-def cutoff(work: Count, depth: Count) -> sympy.Expr:
+def cutoff(work: int | sympy.Expr, depth: int | sympy.Expr) -> sympy.Expr:
     """Return p* = W/D, the parallelism: with fewer processors work binds, with more the critical path.
 
     At p* the upper bound is less than twice the lower one.

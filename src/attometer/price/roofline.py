@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from math import inf
 from typing import Any
 
@@ -84,16 +85,17 @@ def roofline(flops: int, bytes_moved: int, machine: Machine, dtype: str = "bf16"
     >>> print(roofline(flops=989 * 10**12, bytes_moved=335 * 10**9, machine=machine("h100-sxm")))
     1.00 s on h100-sxm (datasheet roofline, a lower bound): compute binds, 10x before the next limit; compute 1.00 s, memory 100 ms
     """  # noqa: E501
-    counts = {"flops": int(flops), "bytes_moved": int(bytes_moved), "link_bytes": int(link_bytes)}
-    for name, value in counts.items():
+    counts = int(flops), int(bytes_moved), int(link_bytes)
+    for name, value in zip(("flops", "bytes_moved", "link_bytes"), counts, strict=True):
         if value < 0:
             raise AttometerError(f"{name} must be at least 0, got {value}")
-    times = {
-        "compute_seconds": counts["flops"] / machine.peak_rate(dtype) if flops else 0.0,
-        "memory_seconds": counts["bytes_moved"] / machine.bandwidth if bytes_moved else 0.0,
-        "link_seconds": counts["link_bytes"] / machine.link_bandwidth if link_bytes else 0.0,
-    }
-    return Roofline(machine.id, _basis(machine), **counts, **times, seconds=max(times.values()))
+    # a resource that is not used is not asked for: a machine without a link still prices a program that needs none
+    times = (
+        counts[0] / machine.peak_rate(dtype) if counts[0] else 0.0,
+        counts[1] / machine.bandwidth if counts[1] else 0.0,
+        counts[2] / machine.link_bandwidth if counts[2] else 0.0,
+    )
+    return Roofline(machine.id, _basis(machine), *counts, *times, max(times))
 
 
 def in_sequence(parts: Iterable[Roofline]) -> Roofline:
@@ -101,13 +103,10 @@ def in_sequence(parts: Iterable[Roofline]) -> Roofline:
 
     Raises AttometerError when there are none or when they are on different machines.
     """
-    first, *rest = list(parts) or [None]
-    if first is None:
+    listed = list(parts)
+    if not listed:
         raise AttometerError("in_sequence needs at least one roofline")
-    total = first
-    for part in rest:
-        total = total.then(part) if part is not None else total
-    return total
+    return reduce(Roofline.then, listed)
 
 
 def _basis(machine: Machine) -> str:

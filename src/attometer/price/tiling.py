@@ -1,6 +1,6 @@
 """Tiles that run one after the other on a two-level machine, and the time that they take together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,57 +8,83 @@ from attometer.errors import AttometerError
 
 
 @dataclass(frozen=True)
-class Phase:
-    """`repeats` rounds in sequence; a round is one tile on each of `units` fast memories, all of one shape.
+class Step:
+    """A tile, `repeats` times in sequence: its work and depth in unit-cost operations, loads and stores included."""
 
-    `work` and `depth` are those of one tile, in unit-cost operations with loads and stores.
-    """
-
-    repeats: int
     work: int
     depth: int
-    units: int = 1
+    repeats: int = 1
+
+    def lower(self, processors: int | None) -> int:
+        """Brent's lower bound: max(ceil(work/p), depth) for each repeat."""
+        share = -(-self.work // processors) if processors else 0
+        return self.repeats * max(share, self.depth)
+
+    def upper(self, processors: int | None) -> int:
+        """Brent's upper bound: floor((work - depth)/p) + depth for each repeat."""
+        rest = (self.work - self.depth) // processors if processors else 0
+        return self.repeats * (rest + self.depth)
+
+
+Chain = tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Chains that run side by side, each on a fast memory of its own: (chain, how many); `repeats` such rounds."""
+
+    chains: tuple[tuple[Chain, int], ...]
+    repeats: int = 1
+
+    @property
+    def work(self) -> int:
+        """Operations of all chains of all repeats."""
+        each = (count * step.repeats * step.work for chain, count in self.chains for step in chain)
+        return self.repeats * sum(each)
+
+    def lower(self, processors: int | None) -> int:
+        """Steps of the slowest chain, at the least."""
+        return self.repeats * max(sum(step.lower(processors) for step in chain) for chain, _ in self.chains)
+
+    def upper(self, processors: int | None) -> int:
+        """Steps of the slowest chain, at the most."""
+        return self.repeats * max(sum(step.upper(processors) for step in chain) for chain, _ in self.chains)
 
 
 @dataclass(frozen=True)
 class Tiling:
     """An operation cut into tiles that fit fast memory.
 
-    `words` is the fast memory that a tile uses; `tile` its side lengths; `processors` work on each tile (None: as many
-    as it can use). Between two phases, and between two rounds of a phase, everything waits: loads are not overlapped.
+    `tile` holds the side lengths of the largest tile and `words` the fast memory that it uses; `processors` work on
+    each tile (None: as many as it can use). Between two tiles of a chain and between two rounds everything waits: loads
+    are not overlapped.
     """
 
     operation: str
     tile: tuple[int, ...]
     words: int
     processors: int | None
-    phases: tuple[Phase, ...]
+    rounds: tuple[Round, ...]
 
     @property
     def depth(self) -> int:
         """The cache-limited depth: steps with unlimited processors on each tile."""
-        return sum(phase.repeats * phase.depth for phase in self.phases)
+        return sum(part.lower(None) for part in self.rounds)
 
     @property
     def work(self) -> int:
         """Operations of all tiles, loads and stores included."""
-        return sum(phase.repeats * phase.units * phase.work for phase in self.phases)
+        return sum(part.work for part in self.rounds)
 
     @property
     def lower(self) -> int:
-        """Steps that no schedule of the tiles beats: Brent's lower bound, tile by tile."""
-        return sum(phase.repeats * max(self._share(phase.work), phase.depth) for phase in self.phases)
+        """Steps that no schedule of these tiles beats."""
+        return sum(part.lower(self.processors) for part in self.rounds)
 
     @property
     def upper(self) -> int:
-        """Steps that every greedy schedule of each tile keeps to: Brent's upper bound, tile by tile."""
-        p = self.processors
-        if p is None:
-            return self.depth
-        return sum(phase.repeats * ((phase.work - phase.depth) // p + phase.depth) for phase in self.phases)
-
-    def _share(self, work: int) -> int:
-        return -(-work // self.processors) if self.processors else 0
+        """Steps that every greedy schedule of each tile keeps to."""
+        return sum(part.upper(self.processors) for part in self.rounds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the tiling and its times as plain values."""
@@ -67,7 +93,38 @@ class Tiling:
 
     def __str__(self) -> str:
         tile = "×".join(map(str, self.tile))
-        return f"{self.operation}: tile {tile} ({self.words} words), work {self.work}, {self.lower} <= T <= {self.upper}"
+        return (
+            f"{self.operation}: tile {tile} ({self.words} words), work {self.work}, {self.lower} <= T <= {self.upper}"
+        )
+
+
+def side_by_side(chains: Iterable[tuple[Chain, int]], units: int | None) -> tuple[Round, ...]:
+    """Spread independent chains over the units, in order; None units take them all at once.
+
+    >>> long, short = (Step(8, 3),), (Step(2, 1),)
+    >>> [(part.repeats, [count for _, count in part.chains]) for part in side_by_side([(long, 9), (short, 2)], 4)]
+    [(2, [4]), (1, [1, 2])]
+    """
+    pending = [(chain, count) for chain, count in chains if count]
+    if units is None:
+        return (Round(tuple(pending)),)
+    rounds: list[Round] = []
+    open_round: list[tuple[Chain, int]] = []
+    free = 0
+    for chain, count in pending:
+        taken = min(free, count)
+        if taken:
+            open_round.append((chain, taken))
+        free, count = free - taken, count - taken
+        full, rest = divmod(count, units)
+        if count and open_round:
+            rounds.append(Round(tuple(open_round)))
+            open_round = []
+        if full:
+            rounds.append(Round(((chain, units),), full))
+        if rest:
+            open_round, free = [(chain, rest)], units - rest
+    return (*rounds, *([Round(tuple(open_round))] if open_round else []))
 
 
 def curve(tiled: Callable[[int], Tiling], sizes: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
@@ -106,17 +163,6 @@ def cuts(length: int, side: int) -> tuple[tuple[int, int], ...]:
     """
     whole, rest = divmod(length, side)
     return tuple((size, count) for size, count in ((side, whole), (rest, 1)) if size and count)
-
-
-def rounds(tiles: int, units: int | None) -> tuple[tuple[int, int], ...]:
-    """Return (rounds, units busy in each) for equal independent tiles; None units take them all at once.
-
-    >>> rounds(10, 4), rounds(10, None)
-    (((2, 4), (1, 2)), ((1, 10),))
-    """
-    busy = tiles if units is None else units
-    full, rest = divmod(tiles, busy)
-    return tuple((count, used) for count, used in ((full, busy), (1, rest)) if count and used)
 
 
 def log2_ceil(count: int) -> int:

@@ -1,0 +1,177 @@
+"""The small language of schedules: loops over tiles, transfers, tiles held in fast memory, and compute steps.
+
+A tile lives in fast memory from its `Load` or `New` to the end of the loop body that holds it, or to an earlier `Free`.
+Nothing here counts: traffic, footprint, work and depth are derived elsewhere by walking the nest, and a simulator
+executes the same nest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import sympy
+
+Accumulators: TypeAlias = Literal["accumulator", "tree"]
+ONE = sympy.Integer(1)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The part of tensor `name` that the current loops select: whole axes where no loop runs, tiles elsewhere.
+
+    `block` names a loop index that selects one of several equal blocks (a partial result per split); it has no extent.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    block: str | None = None
+
+    def __str__(self) -> str:
+        shown = [*([self.block] if self.block else []), *self.axes]
+        return f"{self.name}[{','.join(shown)}]"
+
+
+@dataclass(frozen=True)
+class Load:
+    """Move a tile from slow to fast memory."""
+
+    tile: Tile
+
+
+@dataclass(frozen=True)
+class Store:
+    """Move a tile from fast to slow memory, where it is part of the tensor `to` (by default the one of its name)."""
+
+    tile: Tile
+    to: str | None = None
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor written."""
+        return self.to or self.tile.name
+
+
+@dataclass(frozen=True)
+class New:
+    """Make a tile in fast memory, filled with a constant; no transfer."""
+
+    tile: Tile
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Free:
+    """Drop a tile from fast memory before its scope ends."""
+
+    tile: Tile
+
+
+@dataclass(frozen=True)
+class Compute:
+    """One compute step on tiles in fast memory: `kernel` updates `out` from `reads`.
+
+    `work` lists (operations per element, axes of the elements); `depth` is (constant, axes reduced by balanced trees).
+    """
+
+    kernel: str
+    out: tuple[Tile, ...]
+    reads: tuple[Tile, ...]
+    text: str
+    work: tuple[tuple[int, tuple[str, ...]], ...]
+    depth: tuple[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Run the body for each tile of `length` along `axis`.
+
+    `partner` is an axis already tiled: tiles of the pair that the mask leaves empty are skipped. `parallel` says that
+    the iterations are independent; `index` names the running number of the tile.
+    """
+
+    axis: str
+    length: sympy.Expr
+    body: tuple["Node", ...]
+    parallel: bool = False
+    partner: str | None = None
+    index: str | None = None
+
+
+Node: TypeAlias = Load | Store | New | Free | Compute | Loop
+Role: TypeAlias = Literal["input", "output", "scratch"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in slow memory: its axes in order, and its part in the calculation."""
+
+    axes: tuple[str, ...]
+    role: Role
+    blocks: str | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a calculation runs on a fast memory of M words: phases of loops over tiles, one after another.
+
+    `axes` gives the size symbol of each axis, `tiles` the free tile sizes with the axis that each divides,
+    `accumulators` the class of algorithms it belongs to, for the lower bounds.
+    """
+
+    name: str
+    title: str
+    source: str
+    axes: tuple[tuple[str, sympy.Expr], ...]
+    tensors: tuple[tuple[str, Tensor], ...]
+    phases: tuple[Loop, ...]
+    tiles: tuple[tuple[sympy.Symbol, str], ...]
+    accumulators: Accumulators = "accumulator"
+    backward: bool = False
+    clipped: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def size_of(self, axis: str) -> sympy.Expr:
+        """Return the size symbol of an axis."""
+        return dict(self.axes)[axis]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the declaration of a tensor in slow memory."""
+        return dict(self.tensors)[name]
+
+    @property
+    def tile_names(self) -> tuple[str, ...]:
+        """Names of the free tile sizes."""
+        return tuple(symbol.name for symbol, _ in self.tiles)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.title} ({self.source})"]
+        for number, phase in enumerate(self.phases, 1):
+            if len(self.phases) > 1:
+                lines.append(f"pass {number}:")
+            lines.extend(_lines(phase, self, 0))
+        return "\n".join(lines)
+
+
+def _lines(node: Node, schedule: Schedule, indent: int) -> Iterator[str]:
+    pad = "    " * indent
+    if isinstance(node, Loop):
+        yield pad + _head(node, schedule)
+        for inner in node.body:
+            yield from _lines(inner, schedule, indent + 1)
+    elif isinstance(node, Load):
+        yield f"{pad}load {node.tile}"
+    elif isinstance(node, Store):
+        yield f"{pad}store {node.tile}" + (f" as {node.to}" if node.to else "")
+    elif isinstance(node, New):
+        yield f"{pad}{node.tile} = {node.value:g}"
+    elif isinstance(node, Free):
+        yield f"{pad}free {node.tile.name}"
+    else:
+        yield pad + node.text
+
+
+def _head(loop: Loop, schedule: Schedule) -> str:
+    over = f"{loop.axis} in tiles of {loop.length} of {schedule.size_of(loop.axis)}"
+    where = f" where ({loop.partner},{loop.axis}) is not masked out" if loop.partner else ""
+    number = f", number {loop.index}" if loop.index else ""
+    return f"{'parallel for' if loop.parallel else 'for'} {over}{where}{number}:"

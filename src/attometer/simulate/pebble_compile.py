@@ -61,7 +61,7 @@ class _Compiler:
                 self.drop(word, step)
 
     def _put(self, vertex: int, parents: tuple[int, ...], step: int) -> None:
-        if self.rule == "place" or len(self.red) < self.M:
+        if self.rule == "place" or len(self.red) < self.M or not parents:
             self.make_room(step - 1, set(parents), self.M - 1)
             self.moves.append(Move("compute", vertex))
             self.red.add(vertex)

@@ -35,8 +35,8 @@ class Tables(NamedTuple):
 def _slot_of(tables: Tables, red: int, blue: int) -> int:
     """Return the slot that holds the state, or the free slot where it belongs."""
     mask = len(tables.slots) - 1
-    key = red | blue << 31
-    slot = ((key ^ (key >> 27)) * 0x2545F4914F6CDD1D >> 15) & mask
+    key = (red * 0x2545F4914F6CDD1D ^ blue) * 0x369DEA0F31A53F85
+    slot = (key >> 20 ^ key >> 41) & mask
     while tables.slots[slot]:
         record = tables.slots[slot] - 1
         if tables.red[record] == red and tables.blue[record] == blue:
@@ -93,11 +93,27 @@ def _spread(chosen: int, pool: int) -> int:
 
 
 @jit
+def _spent_by(problem: Problem, done: int, target: int, operands: int) -> int:
+    """Return the members of `operands` whose only use left is `target`."""
+    spent = 0
+    while operands:
+        low = operands & -operands
+        if problem.children[lowest_bit(low)] & ~done == 1 << target:
+            spent |= low
+        operands ^= low
+    return spent
+
+
+@jit
 def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int) -> bool:
     """Push every state that computes `target` after loading its operands and evicting `gone`, for each choice of stores."""
     red, blue, cost = tables.red[record], tables.blue[record], tables.cost[record]
     missing = problem.parents[target] & ~red
     unsaved = gone & ~blue & ~problem.inputs
+    if not problem.recompute:
+        # What is used up by this compute need not be stored; every other word that leaves must be.
+        unsaved &= ~_spent_by(problem, red | blue, target, unsaved & problem.parents[target])
+        blue |= gone & ~problem.inputs
     stored = unsaved
     while True:
         after = (red | missing | 1 << target) & ~gone

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attometer.simulate.pebble_search import Tables
     from attometer.simulate.pebble_states import Problem
 
-LARGEST = 31
+LARGEST = 62
 _FIRST_TABLES = 1 << 14
 _STEPS = 1 << 13
 
@@ -74,7 +74,7 @@ def solve(
     """Return an optimal pebbling of `dag` at M, or the best found with a certified lower bound when a limit stops the search.
 
     Args:
-        dag: the computation graph, at most 31 vertices that reach an output.
+        dag: the computation graph, at most 62 vertices that reach an output.
         M: words of fast memory.
         rule: `place` (a result takes a word of its own) or `slide` (it may take the word of an operand).
         recompute: whether a vertex may be computed more than once.
@@ -119,7 +119,7 @@ def _restricted(dag: Dag, kept: list[int]) -> Dag:
     return Dag(
         tuple(tuple(rank[parent] for parent in dag.parents[vertex]) for vertex in kept),
         tuple(rank[vertex] for vertex in dag.inputs if vertex in rank),
-        tuple(rank[vertex] for vertex in dag.outputs if vertex not in dag.inputs),
+        tuple(rank[vertex] for vertex in dag.outputs),
         tuple(dag.labels[vertex] for vertex in kept),
     )
 
@@ -156,7 +156,7 @@ def _problem(dag: Dag, M: int, rule: str, recompute: bool) -> "Problem":
         _array(sole),
         len(dag),
         _mask(dag.inputs),
-        _mask(dag.outputs),
+        _mask(dag.outputs) & ~_mask(dag.inputs),  # an output that is an input is in slow memory already
         M,
         rule == "slide",
         recompute,
@@ -168,9 +168,9 @@ def _tables(capacity: int, ceiling: int) -> "Tables":
 
     counters = [0] * 5
     counters[LEVEL], counters[CEILING] = 0, ceiling
-    words = [_array([0] * capacity, kind) for kind in (np.int64, np.int64, np.int32, np.int32, np.int8)]
-    masks = [_array([0] * capacity, kind) for kind in (np.int32, np.int32, np.int32, np.int8)]
-    return Tables(*words, *masks, _array([0] * (4 * capacity), np.int32), _array([0] * (ceiling + 1), np.int32), _array(counters))
+    kinds = (np.int64, np.int64, np.int32, np.int32, np.int8, np.int64, np.int64, np.int32, np.int8)
+    columns = [_array([0] * capacity, kind) for kind in kinds]
+    return Tables(*columns, _array([0] * (4 * capacity), np.int32), _array([0] * (ceiling + 1), np.int32), _array(counters))
 
 
 def _grown(tables: "Tables") -> "Tables":
@@ -227,7 +227,8 @@ def _moves(problem: "Problem", tables: "Tables", goal: int) -> list[Move]:
         moves += [Move("store", vertex) for vertex in _vertices(stored & ~red)]
         source = gone & operands
         moves.append(Move("slide", target, _vertices(source)[0]) if source else Move("compute", target))
-        red, blue, more = _settled(problem, (red | missing | 1 << target) & ~gone, blue | stored)
+        kept = stored if problem.recompute else gone & ~int(problem.inputs)
+        red, blue, more = _settled(problem, (red | missing | 1 << target) & ~gone, blue | kept)
         moves += more
     return moves
 
@@ -246,6 +247,8 @@ def _settled(problem: "Problem", red: int, blue: int) -> tuple[int, int, list[Mo
         code = int(free_compute(problem, red, blue))
         if code < 0:
             return red, blue, moves
-        vertex, source = code & 31, (code >> 5) - 1
+        vertex, source = code & 63, (code >> 6) - 1
         moves.append(Move("slide", vertex, source) if source >= 0 else Move("compute", vertex))
-        red = (red | 1 << vertex) & ~(1 << source if source >= 0 else 0)
+        operand = 1 << source if source >= 0 else 0
+        red = (red | 1 << vertex) & ~operand
+        blue |= 0 if problem.recompute else operand

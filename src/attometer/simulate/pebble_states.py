@@ -10,7 +10,7 @@ from attometer.simulate.compiled import jit, lowest_bit, popcount
 
 
 class Problem(NamedTuple):
-    """One instance: masks of a graph of at most 31 vertices, every one of which reaches an output.
+    """One instance: masks of a graph of at most 62 vertices, every one of which reaches an output.
 
     `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of `v`
     when it has one child and is no output, else -1.
@@ -101,7 +101,7 @@ def spent_parent(problem: Problem, red: int, blue: int, vertex: int) -> int:
 
 @jit
 def free_compute(problem: Problem, red: int, blue: int) -> int:
-    """Return a compute that can only help, or -1; it is vertex + 32·(1 + operand) when it slides from an operand.
+    """Return a compute that can only help, or -1; it is vertex + 64·(1 + operand) when it slides from an operand.
 
     With recomputation any useful result may fill a free word. Without it a result must be kept until it is used, so only
     results that are stored at once, or that replace an operand held in fast memory alone, are free.
@@ -117,7 +117,7 @@ def free_compute(problem: Problem, red: int, blue: int) -> int:
                 return vertex
             parent = spent_parent(problem, red, blue, vertex) if room or problem.slide else -1
             if parent >= 0:
-                return vertex if room else vertex + 32 * (1 + parent)
+                return vertex if room else vertex + 64 * (1 + parent)
     return -1
 
 
@@ -136,9 +136,11 @@ def settle(problem: Problem, red: int, blue: int) -> tuple[int, int, int]:
         code = free_compute(problem, red, blue)
         if code < 0:
             return red, blue, cost
-        red |= 1 << (code & 31)
-        if code >= 32:
-            red &= ~(1 << (code >> 5) - 1)
+        red |= 1 << (code & 63)
+        if code >= 64:
+            operand = 1 << (code >> 6) - 1
+            red &= ~operand
+            blue |= 0 if problem.recompute else operand
 
 
 @jit

@@ -1,0 +1,296 @@
+"""The computation graph of a Program, built node by node at small sizes: work is its nodes, depth its longest path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from attometer.errors import AttometerError
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
+from attometer.program.mask_counts import substitute
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort
+from attometer.program.program import Program
+from attometer.program.sizes import as_size, size
+
+FREE = -1
+"""The node of what costs nothing: a constant, a size, a position."""
+
+_LIMIT = 2_000_000
+
+
+@dataclass
+class Graph:
+    """Nodes are scalar operations; `parents[k]` are the nodes that node k waits for, `depth[k]` its longest path."""
+
+    parents: list[tuple[int, ...]] = field(default_factory=list)
+    depth: list[int] = field(default_factory=list)
+
+    def node(self, *parents: int) -> int:
+        """Add an operation that reads `parents` (FREE ones are ready at once) and return its number."""
+        if len(self.depth) >= _LIMIT:
+            raise AttometerError(f"graph has more than {_LIMIT} nodes; choose smaller sizes")
+        real = tuple(p for p in parents if p != FREE)
+        self.parents.append(real)
+        self.depth.append(1 + max((self.depth[p] for p in real), default=0))
+        return len(self.depth) - 1
+
+    @property
+    def work(self) -> int:
+        """Number of operations."""
+        return len(self.depth)
+
+    @property
+    def span(self) -> int:
+        """Longest path, in operations."""
+        return max(self.depth, default=0)
+
+
+def graph(program: Program, sizes: Mapping[str, int], memory: bool = False) -> Graph:
+    """Build the computation graph of `program` at `sizes`, every scalar operation one node, sums as balanced trees.
+
+    Args:
+        program: what is computed.
+        sizes: an integer for every size symbol.
+        memory: also one node to load each input entry and to store each output entry.
+
+    Returns:
+        The graph; `work` and `span` are measured on it.
+
+    Raises:
+        AttometerError: a size is missing, or the graph has more than two million nodes.
+
+    >>> from attometer.program import parse
+    >>> g = graph(parse("Y[i,k] = A[i,j] * B[j,k]"), {"i": 2, "j": 4, "k": 3})
+    >>> g.work, g.span
+    (42, 3)
+    """
+    numbers = {size(k): as_size(v, f"size {k}") for k, v in sizes.items()}
+    missing = sorted(str(s) for s in program.symbols if s not in numbers)
+    if missing:
+        raise AttometerError(f"size {', '.join(missing)} is missing")
+    builder = _Builder(program, numbers, memory)
+    for operation in program.operations:
+        builder.execute(operation)
+    if memory:
+        for tensor in program.outputs:
+            for entry in builder.arrays[tensor.name].flat:
+                builder.graph.node(int(entry))
+    return builder.graph
+
+
+class _Builder:
+    """Node numbers per tensor entry, while operations are unrolled."""
+
+    def __init__(self, program: Program, numbers: dict[sympy.Symbol, sympy.Expr], memory: bool) -> None:
+        self.program, self.numbers, self.graph = program, numbers, Graph()
+        self.arrays: dict[str, NDArray[np.int64]] = {}
+        for tensor in program.inputs:
+            entries = np.full(self.shape(tensor.extents), FREE)
+            if memory:
+                entries = np.array([self.graph.node() for _ in entries.flat], dtype=np.int64).reshape(entries.shape)
+            self.arrays[tensor.name] = entries
+
+    def shape(self, extents: tuple[sympy.Expr, ...]) -> tuple[int, ...]:
+        return tuple(int(e.xreplace(self.numbers)) for e in extents)
+
+    def execute(self, operation: Operation) -> None:
+        match operation:
+            case Recurrence(axis=axis, length=length, steps=steps):
+                for step in steps:
+                    self.arrays[step.output.name] = np.full(self.shape(step.output.extents), FREE)
+                for at in range(int(length.xreplace(self.numbers))):
+                    for step in steps:
+                        self.unroll(step, {axis: at})
+            case Scan():
+                self.scan(operation)
+            case Sort():
+                self.sort(operation)
+            case _:
+                self.arrays[operation.output.name] = np.full(self.shape(operation.output.extents), FREE)
+                self.unroll(operation, {})
+
+    def unroll(self, operation: Einsum | Map | Reduce, fixed: dict[str, int]) -> None:
+        extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
+        seen = None
+        if operation.where is not None:
+            mask = substitute(operation.where.mask, dict(self.numbers))
+            seen = mask.matrix(extents[operation.where.query], extents[operation.where.key])
+        kept = operation.output.indices
+        leaves: dict[tuple[int, ...], list[int]] = {}
+        ranges = [[fixed[i]] if i in fixed else range(s) for i, s in extents.items()]
+        for values in product(*ranges):
+            at = dict(zip(extents, values, strict=True))
+            if seen is not None and operation.where and not seen[at[operation.where.query], at[operation.where.key]]:
+                continue
+            leaves.setdefault(tuple(at[i] for i in kept), []).append(self.point(operation, at))
+        array = self.arrays[operation.output.name]
+        for place, nodes in leaves.items():
+            array[place] = self.tree(nodes)
+
+    def point(self, operation: Einsum | Map | Reduce, at: dict[str, int]) -> int:
+        match operation:
+            case Einsum(operands=(one, other)):
+                return self.graph.node(self.read(one, at), self.read(other, at))
+            case Map(expression=expression):
+                return self.value(expression, at)
+            case Reduce(operand=operand):
+                return self.read(operand, at)
+
+    def tree(self, nodes: list[int]) -> int:
+        """Combine pairwise, level by level: the balanced tree."""
+        while len(nodes) > 1:
+            pairs = [self.graph.node(a, b) for a, b in zip(nodes[::2], nodes[1::2], strict=False)]
+            nodes = pairs + ([nodes[-1]] if len(nodes) % 2 else [])
+        return nodes[0]
+
+    def value(self, node: Expression, at: dict[str, int]) -> int:
+        match node:
+            case Number() | Name() | Position():
+                return FREE
+            case Ref():
+                return self.read(node, at)
+            case Negative(operand=operand):
+                return self.scalar_or_node(operand, self.value(operand, at))
+            case Call(arguments=arguments):
+                return self.scalar_or_node(node, *(self.value(a, at) for a in arguments))
+            case Binary(op="+" | "*" as op):
+                terms = _terms(node, op)
+                return self.chain(terms, at)
+            case Binary(left=left, right=right):
+                return self.scalar_or_node(node, self.value(left, at), self.value(right, at))
+        raise AttometerError(f"cannot unroll {type(node).__name__.lower()}")
+
+    def chain(self, terms: list[Expression], at: dict[str, int]) -> int:
+        varying = [self.value(t, at) for t in terms if _varies(t)]
+        if not varying:
+            return FREE
+        # Constants are multiplied together before anything runs; together they are one operand.
+        return self.tree(varying + ([FREE] if len(varying) < len(terms) else []))
+
+    def scalar_or_node(self, node: Expression, *parents: int) -> int:
+        return self.graph.node(*parents) if _varies(node) else FREE
+
+    def read(self, ref: Ref, at: dict[str, int]) -> int:
+        array = self.arrays[ref.tensor]
+        place = [self.index(part, at) for part in ref.indices]
+        inside = all(0 <= p < s for p, s in zip(place, array.shape, strict=True))
+        entry = int(array[tuple(place)]) if inside else FREE
+        # A gather reads where data says: it is an operation of its own, and waits for the position.
+        positions = [self.read(n, at) for part in ref.indices for n in walk(part) if isinstance(n, Ref)]
+        return self.graph.node(entry, *positions) if positions else entry
+
+    def index(self, part: Expression, at: dict[str, int]) -> int:
+        match part:
+            case Name(name=name) if name in at:
+                return at[name]
+            case Binary(op="+", left=left, right=right):
+                return self.index(left, at) + self.index(right, at)
+            case Binary(op="-", left=left, right=right):
+                return self.index(left, at) - self.index(right, at)
+            case Binary(op="*", left=left, right=right):
+                return self.index(left, at) * self.scalar(right)
+            case Binary(op="//" | "/", left=left, right=right):
+                return self.index(left, at) // self.scalar(right)
+            case Binary(op="%", left=left, right=right):
+                return self.index(left, at) % self.scalar(right)
+            case Ref():
+                # Which entry is gathered depends on data; any one of them has the same cost.
+                return 0
+        return self.scalar(part)
+
+    def scalar(self, node: Expression) -> int:
+        from attometer.program.size_expressions import to_size
+
+        names = {n: self.program.size_of(n) for n in _names(node)}
+        return int(to_size(node, names).xreplace(self.numbers))
+
+    def sort(self, operation: Sort) -> None:
+        """A bitonic sorting network over the next power of two (Batcher 1968)."""
+        extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
+        rest = [i for i in extents if i != operation.along]
+        new = next(i for i in operation.output.indices if i not in rest)
+        array = np.full(self.shape(operation.output.extents), FREE)
+        length = 1 << (extents[operation.along] - 1).bit_length()
+        for values in product(*(range(extents[i]) for i in rest)):
+            at = dict(zip(rest, values, strict=True))
+            wires = [
+                self.read(operation.operand, at | {operation.along: j}) if j < extents[operation.along] else FREE
+                for j in range(length)
+            ]
+            self.bitonic(wires)
+            for place in range(array.shape[operation.output.indices.index(new)]):
+                array[tuple((at | {new: place})[i] for i in operation.output.indices)] = wires[place]
+        self.arrays[operation.output.name] = array
+
+    def bitonic(self, wires: list[int]) -> None:
+        span = 2
+        while span <= len(wires):
+            gap = span // 2
+            while gap:
+                for low in range(len(wires)):
+                    if low & gap == 0:
+                        wires[low] = wires[low + gap] = self.graph.node(wires[low], wires[low + gap])
+                gap //= 2
+            span *= 2
+
+    def scan(self, operation: Scan) -> None:
+        extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
+        rest = [i for i in extents if i != operation.axis]
+        array = np.full(self.shape(operation.output.extents), FREE)
+        for values in product(*(range(extents[i]) for i in rest)):
+            at = dict(zip(rest, values, strict=True))
+            items = []
+            for t in range(extents[operation.axis]):
+                here = at | {operation.axis: t}
+                decay = FREE if operation.decay is None else self.read(operation.decay, here)
+                items.append((decay, self.read(operation.term, here)))
+            for t, (_, total) in enumerate(self.prefix(items, operation.decay is not None)):
+                array[tuple((at | {operation.axis: t})[i] for i in operation.output.indices)] = total
+        self.arrays[operation.output.name] = array
+
+    def prefix(self, items: list[tuple[int, int]], decays: bool) -> list[tuple[int, int]]:
+        """Ladner and Fischer's work-efficient prefix: pair up, scan the pairs, fill in between."""
+        if len(items) < 2:
+            return items
+        pairs = [self.combine(a, b, decays) for a, b in zip(items[::2], items[1::2], strict=False)]
+        scanned = self.prefix(pairs, decays)
+        result = [items[0]]
+        for k in range(1, len(items)):
+            result.append(scanned[k // 2] if k % 2 else self.combine(scanned[k // 2 - 1], items[k], decays))
+        return result
+
+    def combine(self, one: tuple[int, int], other: tuple[int, int], decays: bool) -> tuple[int, int]:
+        """Join (a, x) and (b, y) into (a b, b x + y); without decays, x + y."""
+        if not decays:
+            return FREE, self.graph.node(one[1], other[1])
+        carried = self.graph.node(other[0], one[1])
+        return self.graph.node(one[0], other[0]), self.graph.node(carried, other[1])
+
+
+def _terms(node: Expression, op: str) -> list[Expression]:
+    if isinstance(node, Binary) and node.op == op:
+        return _terms(node.left, op) + _terms(node.right, op)
+    return [node]
+
+
+def _varies(node: Expression) -> bool:
+    match node:
+        case Ref() | Position():
+            return True
+        case Negative(operand=operand):
+            return _varies(operand)
+        case Call(arguments=arguments):
+            return any(map(_varies, arguments))
+        case Binary(left=left, right=right):
+            return _varies(left) or _varies(right)
+    return False
+
+
+def _names(node: Expression) -> list[str]:
+    return [n.name for n in walk(node) if isinstance(n, Name)]
+
+

@@ -53,4 +53,3 @@ _EXPANSIONS: dict[str, Callable[[Ref, Expression, Emit, Fold], Expression]] = {
     "rmsnorm": _rmsnorm,
     "layernorm": _layernorm,
 }
-

@@ -119,12 +119,28 @@ def walk(node: Expression) -> Iterator[Expression]:
 
 
 # Each named function counts as one scalar operation in the unit convention, as exp does in the literature.
-FUNCTIONS: dict[str, int] = {
-    name: 1
-    for name in (
-        "exp log sqrt rsqrt tanh sigmoid silu gelu relu softplus cos sin sign abs square erf floor".split()
-    )
-} | {"maximum": 2, "minimum": 2, "pow": 2, "less": 2}
+FUNCTIONS: dict[str, int] = dict.fromkeys(
+    [
+        "exp",
+        "log",
+        "sqrt",
+        "rsqrt",
+        "tanh",
+        "sigmoid",
+        "silu",
+        "gelu",
+        "relu",
+        "softplus",
+        "cos",
+        "sin",
+        "sign",
+        "abs",
+        "square",
+        "erf",
+        "floor",
+    ],
+    1,
+) | {"maximum": 2, "minimum": 2, "pow": 2, "less": 2}
 """Element-wise functions and their number of arguments."""
 
 REDUCTIONS = ("sum", "max", "min", "prod", "mean")

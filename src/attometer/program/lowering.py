@@ -24,7 +24,7 @@ from attometer.program.expression import (
     Where,
     walk,
 )
-from attometer.program.indices import indices_of, is_shift
+from attometer.program.indices import gathers, indices_of, is_shift
 from attometer.program.operations import Einsum, Map, Operation, Reduce, Scan, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -60,7 +60,9 @@ def _last_of_group(program: Program, first: int, made: dict[str, int]) -> int:
 
 
 def _with_outputs(program: Program, operations: list[Operation], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    read = {name for s in program.statements for name in reads(s.expression) if name != s.tensor}
+    made = {s.tensor: k for k, s in enumerate(program.statements)}
+    # A recurrence reads itself; a result is what no later statement reads.
+    read = {name for k, s in enumerate(program.statements) for name in reads(s.expression) if made.get(name, k) < k}
     chosen = {d.tensor for d in program.declarations if d.role == "output"}
     chosen = chosen or {s.tensor for s in program.statements if s.tensor not in read}
     return {name: replace(t, role="output") if name in chosen else t for name, t in tensors.items()}
@@ -110,7 +112,9 @@ class _Statement:
         match node:
             case Ref():
                 bound = tuple(i for i in indices_of(node) if i not in context)
-                return self.reduce("sum", node, bound, context, "sum") if bound else node
+                return (
+                    self.reduce("sum", self.reference(node, context + bound), bound, context, "sum") if bound else node
+                )
             case Position(index=index) if index not in context:
                 self.fail(f"pos({index}) needs the index {index} on the left")
             case Negative(operand=operand):
@@ -136,7 +140,9 @@ class _Statement:
         if any(inverse and f in inside for inverse, f in factors):
             self.fail(f"divides inside the sum over {', '.join(bound)}; name the quotient first")
         if len(inside) > 2:
-            self.fail(f"sums a product of {len(inside)} tensors over {', '.join(bound)}; name the product of two of them first")
+            self.fail(
+                f"sums a product of {len(inside)} tensors over {', '.join(bound)}; name the product of two of them first"
+            )
         refs = [self.reference(f, context + bound) for f in inside]
         total = self.contract(refs, bound, context)
         for inverse, factor in factors:
@@ -147,7 +153,7 @@ class _Statement:
     def reference(self, node: Expression, context: tuple[str, ...]) -> Ref:
         """Return `node` as a tensor reference, computing it first when it is more than that."""
         found = self.elementwise(node, context)
-        if isinstance(found, Ref):
+        if isinstance(found, Ref) and not gathers(found):
             return found
         return self.map(self.name("part"), found, tuple(i for i in context if i in indices_of(found)))
 

@@ -83,6 +83,32 @@ def tiles(mask: Mask, n: int, m: int, height: int, width: int) -> NDArray[np.int
     return np.where(seen == 0, 0, np.where(seen == area, 2, 1)).astype(np.int8)
 
 
+def mask_order(mask: Mask, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
+    """Return an expression that the number of pairs grows no faster than; a union is bounded by the sum of its parts.
+
+    >>> from attometer.program.masks import causal, window
+    >>> from attometer.program.sizes import size
+    >>> mask_order(causal() & window("w"), size("n"), size("n"))
+    n*w
+    """
+    match mask:
+        case Or(parts=parts):
+            return sympy.Add(*(mask_order(p, n, m) for p in parts))
+        case And(parts=parts):
+            return min((mask_order(p, n, m) for p in parts), key=lambda e: (e.as_powers_dict().get(n, 0), str(e)))
+        case Band(left=left, right=right) if left is not None and right is not None:
+            return sympy.expand(n * (left + right + 1))
+        case Global(count=g):
+            return n * g + m * g
+        case Prefix(count=k) | Random(count=k) | Chunked(chunk=k):
+            return n * k
+        case Strided(stride=s):
+            return n * m / s
+        case Fixed(stride=s, summary=c):
+            return n * s + n * m * c / s
+    return n * m
+
+
 def substitute(mask: Mask, sizes: dict[sympy.Expr, sympy.Expr]) -> Mask:
     """Replace size symbols in the parameters of `mask`.
 
@@ -251,9 +277,24 @@ def _counting_function(what: str, mask: Mask) -> Any:
     def text(self: Any, printer: Any) -> str:
         return f"{what}[{mask}]({', '.join(printer._print(a) for a in self.args[:2])})"
 
-    name = f"{what}_of_mask"
+    name = f"{what}_{abs(hash(mask)):x}"
+
+    def code(self: Any, printer: Any) -> str:
+        return f"{name}({', '.join(printer._print(a) for a in self.args)})"
+
     return type(
-        name, (sympy.Function,), {"eval": classmethod(evaluate), "_sympystr": text, "is_integer": True, "is_nonnegative": True}
+        name,
+        (sympy.Function,),
+        {
+            "eval": classmethod(evaluate),
+            "_sympystr": text,
+            "is_integer": True,
+            "is_nonnegative": True,
+            "mask": mask,
+            "what": what,
+            "_numpycode": code,
+            "_lambdacode": code,
+        },
     )
 
 

@@ -267,9 +267,9 @@ class Random(Mask):
         """Return whether key j is among the keys drawn for query i."""
         queries, keys = np.broadcast_arrays(np.asarray(i), np.asarray(j))
         drawn = {int(q): self.keys(int(q), m) for q in np.unique(queries)}
-        return np.asarray([int(k) in drawn[int(q)] for q, k in zip(queries.flat, keys.flat, strict=True)], bool).reshape(
-            queries.shape
-        )
+        return np.asarray(
+            [int(k) in drawn[int(q)] for q, k in zip(queries.flat, keys.flat, strict=True)], bool
+        ).reshape(queries.shape)
 
     def matrix(self, n: int, m: int | None = None) -> Bools:
         """Return the relation as a boolean array [n, m]."""
@@ -311,7 +311,9 @@ class Block(Mask):
 def _number(value: Parameter, what: str) -> int:
     if isinstance(value, int) or value.is_Integer:
         return int(value)
-    raise AttometerError(f'mask parameter {what} = "{value}" is symbolic; substitute a number before evaluating the mask')
+    raise AttometerError(
+        f'mask parameter {what} = "{value}" is symbolic; substitute a number before evaluating the mask'
+    )
 
 
 def _parameter(value: Size | str, what: str, least: int = 1) -> Parameter:

@@ -92,7 +92,9 @@ class _Line:
             position = match.end()
 
     def fail(self, what: str, column: int | None = None) -> NoReturn:
-        place = column if column is not None else self.tokens[self.at][2] if self.at < len(self.tokens) else len(self.text)
+        place = (
+            column if column is not None else self.tokens[self.at][2] if self.at < len(self.tokens) else len(self.text)
+        )
         raise AttometerError(f"notation line {self.number}, column {place + 1}: {what}")
 
     def at_end(self) -> bool:
@@ -230,7 +232,9 @@ class _Line:
         if not inside or not isinstance(inside[0], Name):
             self.fail(f"{function} needs the index it runs along, as in {function}[j](X)", column)
         if len(inside) != (2 if function == "topk" else 1):
-            self.fail(f"{function} takes {'an index and a count' if function == 'topk' else 'one index'} in brackets", column)
+            self.fail(
+                f"{function} takes {'an index and a count' if function == 'topk' else 'one index'} in brackets", column
+            )
         self.take("(")
         argument = self.sum()
         self.take(")")
@@ -239,7 +243,11 @@ class _Line:
     def call(self, function: str) -> Expression:
         column = self.tokens[self.at - 1][2]
         if function != "pos" and function not in FUNCTIONS:
-            hint = f"; write {function}[j](X) to say along which index" if function in _ALONG else nearest(function, FUNCTIONS)
+            hint = (
+                f"; write {function}[j](X) to say along which index"
+                if function in _ALONG
+                else nearest(function, FUNCTIONS)
+            )
             self.fail(f'unknown function "{function}"{hint}', column)
         self.take("(")
         if function == "pos":

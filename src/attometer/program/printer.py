@@ -17,7 +17,21 @@ from attometer.program.expression import (
     Statement,
     Where,
 )
-from attometer.program.masks import And, Band, Block, Chunked, Document, Fixed, Global, Mask, Not, Or, Prefix, Random, Strided
+from attometer.program.masks import (
+    And,
+    Band,
+    Block,
+    Chunked,
+    Document,
+    Fixed,
+    Global,
+    Mask,
+    Not,
+    Or,
+    Prefix,
+    Random,
+    Strided,
+)
 from attometer.program.program import Program
 
 _LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}

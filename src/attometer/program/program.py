@@ -122,7 +122,9 @@ class Program:
                 raise AttometerError(f'axis "{name}" has size {axes[name]} in one program and {value} in the other')
         made = {s.tensor for s in self.statements}
         declared = {d.tensor for d in self.declarations}
-        extra = tuple(d for d in other.declarations if d.tensor not in declared and not (d.role != "output" and d.tensor in made))
+        extra = tuple(
+            d for d in other.declarations if d.tensor not in declared and not (d.role != "output" and d.tensor in made)
+        )
         return Program(self.statements + other.statements, tuple(axes.items()), self.declarations + extra)
 
     def __str__(self) -> str:

@@ -49,7 +49,9 @@ def resolve(node: Expression, tensors: dict[str, Tensor]) -> Expression:
         case Name(name=name) if name in tensors:
             return Ref(name, tuple(Name(i) for i in tensors[name].indices))
         case Ref(indices=indices):
-            return replace(node, indices=tuple(i if isinstance(i, Name) else _resolve_index(i, tensors) for i in indices))
+            return replace(
+                node, indices=tuple(i if isinstance(i, Name) else _resolve_index(i, tensors) for i in indices)
+            )
         case Negative(operand=operand):
             return Negative(resolve(operand, tensors))
         case Binary(op=op, left=left, right=right):

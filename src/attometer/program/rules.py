@@ -43,7 +43,9 @@ def _axes_once(program: Program) -> Iterator[str]:
 
 
 def _names_not_reserved(program: Program) -> Iterator[str]:
-    named = [s.tensor for s in program.statements] + [d.tensor for d in program.declarations] + [n for n, _ in program.axes]
+    named = (
+        [s.tensor for s in program.statements] + [d.tensor for d in program.declarations] + [n for n, _ in program.axes]
+    )
     for name in named:
         if name in RESERVED:
             yield f'"{name}" is a word of the notation and cannot name a tensor or an axis'
@@ -160,5 +162,3 @@ RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _left_indices_used,
 )
 """The rules, in the order they are checked."""
-
-

@@ -29,7 +29,9 @@ def to_size(node: Expression, sizes: Mapping[str, sympy.Expr] | None = None) -> 
             return _binary(op, to_size(left, sizes), to_size(right, sizes))
         case Call(function="sqrt", arguments=(inner,)):
             return sympy.sqrt(to_size(inner, sizes))
-    raise AttometerError(f"a size may use only names, numbers, + - * / // % and sqrt, got {type(node).__name__.lower()}")
+    raise AttometerError(
+        f"a size may use only names, numbers, + - * / // % and sqrt, got {type(node).__name__.lower()}"
+    )
 
 
 def _binary(op: str, left: sympy.Expr, right: sympy.Expr) -> sympy.Expr:

@@ -22,7 +22,7 @@ def size(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, integer=True, positive=True)
 
 
-class clog2(sympy.Function):  # noqa: N801 - printed as the function it is
+class clog2(sympy.Function):
     """`⌈log2 k⌉`: the depth of a balanced tree over k leaves, exact for integers.
 
     >>> clog2(sympy.Integer(9)), clog2(sympy.Integer(1))
@@ -49,7 +49,7 @@ class clog2(sympy.Function):  # noqa: N801 - printed as the function it is
     _lambdacode = _numpycode
 
 
-class scan_work(sympy.Function):  # noqa: N801 - printed as the function it is
+class scan_work(sympy.Function):
     """Combines in a work-efficient parallel prefix over k elements: sum of floor(k / 2^s) - 1 over s (Ladner & Fischer 1980).
 
     >>> [int(scan_work(sympy.Integer(k))) for k in (1, 2, 3, 4, 8)]
@@ -72,6 +72,37 @@ class scan_work(sympy.Function):  # noqa: N801 - printed as the function it is
 
     _pythoncode = _numpycode
     _lambdacode = _numpycode
+
+
+class scan_depth(sympy.Function):
+    """Levels of the work-efficient parallel prefix over k elements: about 2 log2 k (Ladner & Fischer 1980).
+
+    >>> [int(scan_depth(sympy.Integer(k))) for k in (1, 2, 3, 4, 8, 12, 16)]
+    [0, 1, 2, 2, 4, 5, 6]
+    """
+
+    is_integer = True
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, k: Any) -> Any:
+        """Evaluate exactly when `k` is an integer."""
+        return sympy.Integer(_scan_depth(int(k))) if k.is_Integer else None
+
+    def _numpycode(self, printer: Any) -> str:
+        return f"scan_depth({printer._print(self.args[0])})"
+
+    _pythoncode = _numpycode
+    _lambdacode = _numpycode
+
+
+@lru_cache(maxsize=4096)
+def _scan_depth(k: int) -> int:
+    if k < 2:
+        return 0
+    # The last odd element waits for the prefix before it: one level more than its pair.
+    filled = 0 if k < 3 else 2 + _scan_depth((k - 1) // 2)
+    return max(1 + _scan_depth(k // 2), filled)
 
 
 def as_size(value: Size, what: str = "size") -> sympy.Expr:

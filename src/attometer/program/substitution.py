@@ -28,7 +28,9 @@ def substitute(program: Program, sizes: Sizes) -> Program:
         # An axis whose size is implied by its name must say its new size.
         if program.size_of(index) in sizes or index in axes:
             axes[index] = program.size_of(index).xreplace(sizes)
-    return Program(tuple(_statement(s, program, sizes) for s in program.statements), tuple(axes.items()), program.declarations)
+    return Program(
+        tuple(_statement(s, program, sizes) for s in program.statements), tuple(axes.items()), program.declarations
+    )
 
 
 def _axis_names(program: Program) -> dict[str, None]:

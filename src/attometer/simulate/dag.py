@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-
 import numpy as np
 import sympy
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
 from attometer.program.mask_counts import substitute
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.sizes import as_size, size
 
@@ -77,8 +76,7 @@ def graph(program: Program, sizes: Mapping[str, int], memory: bool = False) -> G
         builder.execute(operation)
     if memory:
         for tensor in program.outputs:
-            for entry in builder.arrays[tensor.name].flat:
-                builder.graph.node(int(entry))
+            builder.store(tensor)
     return builder.graph
 
 
@@ -96,6 +94,18 @@ class _Builder:
 
     def shape(self, extents: tuple[sympy.Expr, ...]) -> tuple[int, ...]:
         return tuple(int(e.xreplace(self.numbers)) for e in extents)
+
+    def store(self, tensor: Tensor) -> None:
+        array = self.arrays[tensor.name]
+        held = np.ones(array.shape, dtype=bool)
+        if tensor.where is not None:
+            extents = dict(zip(tensor.indices, array.shape, strict=True))
+            mask = substitute(tensor.where.mask, dict(self.numbers))
+            seen = mask.matrix(extents[tensor.where.query], extents[tensor.where.key])
+            at = [tensor.indices.index(tensor.where.query), tensor.indices.index(tensor.where.key)]
+            held = np.broadcast_to(np.expand_dims(seen, [k for k in range(array.ndim) if k not in at]), array.shape)
+        for entry in array[held]:
+            self.graph.node(int(entry))
 
     def execute(self, operation: Operation) -> None:
         match operation:
@@ -292,5 +302,3 @@ def _varies(node: Expression) -> bool:
 
 def _names(node: Expression) -> list[str]:
     return [n.name for n in walk(node) if isinstance(n, Name)]
-
-

@@ -32,11 +32,11 @@ def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[st
     return bound
 
 
-def _match(
-    name: str, extents: tuple[sympy.Expr, ...], shape: tuple[int, ...], bound: dict[sympy.Symbol, int]
-) -> None:
+def _match(name: str, extents: tuple[sympy.Expr, ...], shape: tuple[int, ...], bound: dict[sympy.Symbol, int]) -> None:
     if len(shape) != len(extents):
-        raise AttometerError(f'input "{name}" needs {len(extents)} axes [{", ".join(map(str, extents))}], got shape {shape}')
+        raise AttometerError(
+            f'input "{name}" needs {len(extents)} axes [{", ".join(map(str, extents))}], got shape {shape}'
+        )
     for extent, got in zip(extents, shape, strict=True):
         if extent.is_Symbol and bound.setdefault(extent, got) != got:
             raise AttometerError(f'input "{name}" has {got} along axis {extent}, which is {bound[extent]} elsewhere')

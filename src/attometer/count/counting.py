@@ -1,0 +1,141 @@
+"""`count`: Program → Cost."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import sympy
+from sympy import Add, Integer
+
+from attometer.count.conventions import Row
+from attometer.count.cost import Cost
+from attometer.count.dominance import largest
+from attometer.count.memory import memory
+from attometer.count.work_depth import copies, own_depth, points_of, ready, work
+from attometer.errors import AttometerError, unknown
+from attometer.program.operations import Einsum, Map, Operation, Recurrence
+from attometer.program.program import Program
+
+
+def count(
+    subject: Any,
+    schedule: Any = None,
+    *,
+    causal: str = "exact",
+    model: str = "CREW",
+    serial: bool = False,
+    loads: bool = False,
+    storage: str = "pairs",
+) -> Cost:
+    """Count what `subject` costs, exactly and in symbols, without running it.
+
+    Args:
+        subject: a Program, or anything with a `program` (a Mechanism).
+        schedule: how it runs; the cost then also has `traffic`.
+        causal: `exact` counts the pairs a mask allows, `full` the whole square as most FLOP counters do.
+        model: `CREW` lets any number of operations read an entry at once; `EREW` charges the copies.
+        serial: add the operations' depths up, instead of the critical path.
+        loads: also count one load per input entry and one store per output entry, in work and depth.
+        storage: `pairs` stores only the pairs a mask allows, `dense` whole matrices.
+
+    Returns:
+        The Cost.
+
+    Raises:
+        AttometerError: an option is unknown.
+
+    Source: the work-depth model of Blelloch (CACM 1996) and JáJá (1992); sums are balanced binary trees.
+
+    >>> from attometer.program import parse
+    >>> c = count(parse("P[j] = softmax[j](S[j])"))
+    >>> c.work, c.depth
+    (5*j - 2, 2*⌈log2(j)⌉ + 3)
+    """
+    _check_option("causal", causal, ("exact", "full"))
+    _check_option("model", model, ("CREW", "EREW"))
+    _check_option("storage", storage, ("pairs", "dense"))
+    program = getattr(subject, "program", subject)
+    if not isinstance(program, Program):
+        raise AttometerError(f"count takes a Program or a mechanism, got {type(subject).__name__}")
+    if causal == "full":
+        program = dense(program)
+    cost = _count(program, model, serial, loads, storage)
+    cost = replace(
+        cost, name=getattr(subject, "name", "program"), assumptions=_assumptions(causal, model, serial, loads)
+    )
+    if schedule is None:
+        return cost
+    from attometer.count.traffic import traffic
+
+    return replace(cost, traffic=traffic(program, schedule))
+
+
+def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise unknown(name, str(value), allowed)
+
+
+def _assumptions(causal: str, model: str, serial: bool, loads: bool) -> tuple[str, ...]:
+    masked = (
+        "only the pairs a mask allows" if causal == "exact" else "masked pairs as if they were computed (full square)"
+    )
+    reads = "any number of readers at once (CREW)" if model == "CREW" else "one reader at a time, copies counted (EREW)"
+    extra = ["operations one after another (serial)"] if serial else []
+    return (masked, reads, *extra, *(["a load per input and a store per output"] if loads else []))
+
+
+@lru_cache(maxsize=2048)
+def dense(program: Program) -> Program:
+    """Return `program` without its masks: every pair is computed.
+
+    >>> from attometer.program import parse
+    >>> print(dense(parse("S[i,j] = Q[i,d] * K[j,d]   where causal(i, j)")))
+    S[i,j] = Q[i,d] * K[j,d]
+    """
+    return replace(program, statements=tuple(replace(s, where=None) for s in program.statements))
+
+
+@lru_cache(maxsize=2048)
+def _count(program: Program, model: str, serial: bool, loads: bool, storage: str) -> Cost:
+    exclusive = model == "EREW"
+    rows = [_row(operation, exclusive) for operation in program.operations]
+    depths: dict[str, sympy.Expr] = {t.name: Integer(1) for t in program.inputs} if loads else {}
+    for operation in program.operations:
+        depths |= ready(operation, depths, exclusive)
+    depth = largest(*(depths[t.name] for t in program.outputs))
+    if serial:
+        depth = Add(*(row.levels for row in rows), Integer(len(program.inputs)) if loads else Integer(0))
+    if loads:
+        rows = [*_memory_rows(program, "load"), *rows, *_memory_rows(program, "store")]
+        depth = depth + 1
+    return Cost("program", tuple(rows), depth, memory(program, storage))
+
+
+def _row(operation: Operation, exclusive: bool) -> Row:
+    return Row(
+        name=operation.output.name,
+        kind=type(operation).__name__.lower(),
+        label=operation.label,
+        work=work(operation) + (copies(operation) if exclusive else 0),
+        levels=own_depth(operation),
+        macs=_macs(operation),
+        exponentials=_exponentials(operation),
+        entries=operation.output.stored,
+    )
+
+
+def _macs(operation: Operation) -> sympy.Expr:
+    if isinstance(operation, Recurrence):
+        return Add(*map(_macs, operation.steps))
+    return points_of(operation).points if isinstance(operation, Einsum) else Integer(0)
+
+
+def _exponentials(operation: Operation) -> sympy.Expr:
+    softmax = isinstance(operation, Map) and operation.output.name.split(".")[-1].startswith("exp")
+    return points_of(operation).points if softmax and isinstance(operation, Map) else Integer(0)
+
+
+def _memory_rows(program: Program, what: str) -> list[Row]:
+    zero = Integer(0)
+    tensors = program.inputs if what == "load" else program.outputs
+    return [Row(f"{what} {t.name}", what, what, t.stored, Integer(1), zero, zero, t.stored) for t in tensors]

@@ -47,7 +47,7 @@ _FORWARD = ("tree, scores", "tree, values", "tree, both products", "accumulator,
 BACKWARD_BOUNDS: tuple[Bound[BoundSizes], ...] = (
     Bound("compulsory", "Q, K, V and dO are read once; dQ, dK and dV are written once", "any", True, "published",
           "by definition of the model", "Ω((n + m)(d + e))", _compulsory),
-    *(Bound(f"forward, {b.name}", f"S = QKᵀ, dV = PᵀdO are attention, rows and keys exchanged: {b.statement}",
+    *(Bound(f"forward, {b.name}", f"S = QKᵀ, dV = PᵀdO: attention with rows and keys exchanged: {b.statement}",
             b.holds_for, True, "derived", b.source, b.order, b.formula) for b in ATTENTION_BOUNDS if b.name in _FORWARD),
     Bound("tree, score gradients", "Q ≥ T (⌈n m e / F₁(T)⌉ - 1) for every T; F₁ bounds the products of dP = dO Vᵀ",
           "tree", True, "derived", _SOURCE, _ORDER, _score_gradients),

@@ -1,0 +1,115 @@
+"""Which tiles of the score matrix a schedule visits under a mask, and how many rows, columns and scores they hold."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from attometer.program.mask_rows import row_intervals
+from attometer.program.masks import Band, Mask
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Sums over the non-empty tiles: their number, rows, columns and scores (rows × columns); ragged edges exact."""
+
+    tiles: int
+    rows: int
+    columns: int
+    scores: int
+
+    def of(self, rows: bool, columns: bool) -> int:
+        """Return the sum that counts extents along rows, along columns, both or neither."""
+        return (self.scores if columns else self.rows) if rows else (self.columns if columns else self.tiles)
+
+
+@lru_cache(maxsize=4096)
+def visits(mask: Mask, n: int, m: int, height: int, width: int, stack: int = 1) -> Visits:
+    """Count the non-empty tiles of `height` stacked rows × `width` keys; query i is `stack` consecutive rows.
+
+    >>> from attometer.program.masks import causal
+    >>> visits(causal(), 4, 4, 2, 2)
+    Visits(tiles=3, rows=6, columns=6, scores=12)
+    """
+    first, last = _queries(n * stack, height, stack)
+    heights = np.diff(np.append(np.arange(0, n * stack, height), n * stack))
+    counts, columns = (
+        _band(mask, first, last, n, m, width) if isinstance(mask, Band) else _any(mask, first, last, n, m, width)
+    )
+    return Visits(int(counts.sum()), int((heights * counts).sum()), int(columns.sum()), int((heights * columns).sum()))
+
+
+def _queries(rows: int, height: int, stack: int) -> tuple[Ints, Ints]:
+    start = np.arange(0, rows, height)
+    return start // stack, (np.minimum(start + height, rows) - 1) // stack
+
+
+def _band(mask: Band, first: Ints, last: Ints, n: int, m: int, width: int) -> tuple[Ints, Ints]:
+    # Both ends of a band move with the query, so a run of queries sees one interval of keys.
+    low, _ = row_intervals(mask, first, n, m)
+    _, high = row_intervals(mask, last, n, m)
+    shift = np.maximum(high[0] - low[0], 0) > 0
+    start, end = low[0] // width, -(-high[0] // width)
+    return np.where(shift, end - start, 0), np.where(shift, np.minimum(end * width, m) - start * width, 0)
+
+
+def _any(mask: Mask, first: Ints, last: Ints, n: int, m: int, width: int) -> tuple[Ints, Ints]:
+    counts, columns = np.zeros(len(first), np.int64), np.zeros(len(first), np.int64)
+    for tile, (low, high) in enumerate(zip(first, last, strict=True)):
+        start, end = row_intervals(mask, np.arange(low, high + 1), n, m)
+        held = (end > start).ravel()
+        a, b = (start // width).ravel()[held], (-(-end // width)).ravel()[held]
+        order = np.argsort(a, kind="stable")
+        a, b = a[order], b[order]
+        if len(a):
+            covered = np.maximum.accumulate(np.append(0, b[:-1]))
+            a = np.maximum(a, covered)
+            keep = b > a
+            counts[tile] = (b - a)[keep].sum()
+            columns[tile] = (np.minimum(b[keep] * width, m) - a[keep] * width).sum()
+    return counts, columns
+
+
+@lru_cache(maxsize=256)
+def _function(mask: Mask, rows: bool, columns: bool) -> Any:
+    what = {
+        (False, False): "tiles",
+        (True, False): "tile_rows",
+        (False, True): "tile_columns",
+        (True, True): "tile_scores",
+    }
+    name = what[rows, columns]
+
+    def evaluate(cls: Any, *arguments: Any) -> Any:
+        if not all(a.is_Integer for a in arguments):
+            return None
+        n, m, height, width, stack = map(int, arguments)
+        return sympy.Integer(visits(mask, n, m, height, width, stack).of(rows, columns))
+
+    def text(self: Any, printer: Any) -> str:
+        return f"{name}[{mask}]({', '.join(printer._print(a) for a in self.args[:4])})"
+
+    return type(
+        name,
+        (sympy.Function,),
+        {"eval": classmethod(evaluate), "_sympystr": text, "is_integer": True, "is_nonnegative": True},
+    )
+
+
+def visited(mask: Mask, n: Any, m: Any, height: Any, width: Any, stack: Any, rows: bool, columns: bool) -> Any:
+    """Return a sum over the non-empty tiles, as an int for integers and as an exact counting function otherwise.
+
+    >>> from attometer.program.masks import causal
+    >>> from attometer.program.sizes import size
+    >>> visited(causal(), size("n"), size("n"), size("B_r"), size("B_c"), 1, False, True)
+    tile_columns[causal](n, n, B_r, B_c)
+    """
+    arguments = (n, m, height, width, stack)
+    if all(isinstance(a, int | np.integer) for a in arguments):
+        return visits(mask, *map(int, arguments)).of(rows, columns)
+    return _function(mask, rows, columns)(*map(sympy.sympify, arguments))

@@ -116,7 +116,7 @@ class _Run:
                 value = grid.evaluate(operand)
                 value = grid.fold(kind, np.broadcast_to(value, grid.shape), len(operation.output.indices))
                 kept = list(range(len(operation.output.indices)))
-        return np.ascontiguousarray(np.transpose(value, kept))
+        return np.array(np.transpose(value, kept), order="C")  # ascontiguousarray would turn a scalar into [1]
 
     def sort(self, operation: Sort) -> NDArray[np.int64]:
         grid = _Grid(self, dict(operation.extents), None, {})

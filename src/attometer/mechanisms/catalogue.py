@@ -1,0 +1,91 @@
+"""The catalogue: every mechanism by name, explicitly."""
+
+from attometer.errors import unknown
+from attometer.mechanisms import (
+    feed_forward,
+    hashing,
+    latent,
+    linear,
+    low_rank,
+    norms,
+    positions,
+    primitives,
+    projections,
+    recurrent,
+    selection,
+    softmax,
+    sparse,
+    state_space,
+)
+from attometer.mechanisms.mechanism import Entry, Mechanism, build
+
+_ENTRIES: dict[str, Entry] = {
+    "softmax": softmax.SOFTMAX,
+    "cross_attention": softmax.CROSS_ATTENTION,
+    "mqa": softmax.MQA,
+    "gqa": softmax.GQA,
+    "decode": softmax.DECODE,
+    "mla": latent.MLA,
+    "mla_absorbed": latent.MLA_ABSORBED,
+    "sliding_window": sparse.SLIDING_WINDOW,
+    "longformer": sparse.LONGFORMER,
+    "bigbird": sparse.BIGBIRD,
+    "sparse_transformer_strided": sparse.SPARSE_TRANSFORMER_STRIDED,
+    "sparse_transformer_fixed": sparse.SPARSE_TRANSFORMER_FIXED,
+    "topk": selection.TOPK,
+    "linformer": low_rank.LINFORMER,
+    "performer": linear.PERFORMER,
+    "linear": linear.LINEAR,
+    "linear_causal": linear.LINEAR_CAUSAL,
+    "linear_chunked": linear.LINEAR_CHUNKED,
+    "hyperattention": hashing.HYPERATTENTION,
+    "alibi": positions.ALIBI,
+    "rope": positions.ROPE,
+    "sinusoidal": positions.SINUSOIDAL,
+    "rnn": recurrent.RNN,
+    "lstm": recurrent.LSTM,
+    "gru": recurrent.GRU,
+    "ssm": state_space.SSM,
+    "gated_delta": state_space.GATED_DELTA,
+    "projections": projections.PROJECTIONS,
+    "attention_layer": projections.ATTENTION_LAYER,
+    "layernorm": norms.LAYERNORM,
+    "rmsnorm": norms.RMSNORM,
+    "ffn": feed_forward.FFN,
+    "gated_ffn": feed_forward.GATED_FFN,
+    "moe": feed_forward.MOE,
+    "elementwise": primitives.ELEMENTWISE,
+    "sum": primitives.SUM,
+    "tensor_product": primitives.TENSOR_PRODUCT,
+    "matmul": primitives.MATMUL,
+    "softmax_row": primitives.SOFTMAX_ROW,
+}
+
+MECHANISMS: tuple[str, ...] = tuple(_ENTRIES)
+"""The names of the catalogue, attention first."""
+
+
+def mechanism(name: str, **parameters: object) -> Mechanism:
+    """Return a mechanism of the catalogue.
+
+    Args:
+        name: one of `MECHANISMS`.
+        **parameters: sizes as positive integers or symbols, and choices such as `causal=True`; see the result's
+            `parameters` for their names, defaults and meaning.
+
+    Returns:
+        The mechanism; sizes that were not given stay symbols, with numbers for them in `defaults`.
+
+    Raises:
+        AttometerError: unknown name or parameter, with the nearest; or a bad value.
+
+    >>> print(mechanism("sliding_window", w=128).program)
+    axis i: n, j: n, e: d
+    input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
+    S[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d)   where window(i, j, 128)
+    P[b,h,i,j] = softmax[j](S)
+    O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
+    """
+    if name not in _ENTRIES:
+        raise unknown("mechanism", name, _ENTRIES)
+    return build(_ENTRIES[name], parameters)

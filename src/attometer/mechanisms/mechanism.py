@@ -1,0 +1,175 @@
+"""What a mechanism is: a Program with its citation, its parameters, and inputs it can be run on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from attometer.errors import AttometerError, unknown
+from attometer.mechanisms.parameters import Parameter
+from attometer.mechanisms.random_inputs import Draw, gaussian, weight
+from attometer.program import Program, size
+
+Sizes: TypeAlias = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mechanism of the catalogue: `notation` is its Program's text, or a function of its choices that returns it.
+
+    `exact` is False when the mechanism stands in for softmax attention and its result differs from it; `divides` lists
+    pairs (whole, part) of sizes that must divide; `draws` says how inputs that are not plain Gaussians are drawn.
+    """
+
+    name: str
+    title: str
+    notation: str | Callable[..., str]
+    citation: str
+    exact: bool = True
+    parameters: tuple[Parameter, ...] = ()
+    notes: str = ""
+    divides: tuple[tuple[str, str], ...] = ()
+    draws: Mapping[str, Draw] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A named Program, with its parameters (name → default and meaning), citation, and default numbers.
+
+    `exact` is False when it stands in for softmax attention and its result differs from it (`docs/approximation.md`
+    measures by how much). `defaults` are numbers for the size symbols that were left symbolic.
+
+    >>> from attometer.mechanisms import mechanism
+    >>> window = mechanism("sliding_window")
+    >>> window.exact, dict(window.defaults)
+    (True, {'w': 256})
+    >>> print(mechanism("matmul"))
+    matmul: matrix product (exact)
+    axis i: n, k: n, j: n
+    input A[i,k], B[k,j]
+    Y[i,j] = A[i,k] * B[k,j]
+    Doan 2025, Attention is logarithmic, actually, case 4
+    """
+
+    name: str
+    title: str
+    program: Program
+    exact: bool
+    parameters: Mapping[str, Parameter] = field(hash=False)
+    citation: str
+    notes: str = ""
+    defaults: Mapping[str, int] = field(default_factory=dict, hash=False)
+    divides: tuple[tuple[str, str], ...] = ()
+    draws: Mapping[str, Draw] = field(default_factory=dict, hash=False, compare=False, repr=False)
+
+    def sizes(self, **given: int) -> Sizes:
+        """Return a number for every size symbol of the program: those given, else the defaults.
+
+        Raises AttometerError for an unknown or missing size, one that is not a positive integer, or one that does not
+        divide as it must.
+
+        >>> from attometer.mechanisms import mechanism
+        >>> mechanism("gqa", g=2).sizes(b=1, h=4, n=8, d=16)
+        {'b': 1, 'd': 16, 'h': 4, 'n': 8}
+        """
+        known = [str(s) for s in self.program.symbols]
+        for name, value in given.items():
+            if name not in known:
+                raise unknown("size", name, known)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise AttometerError(f"size {name} must be a positive integer, got {value!r}")
+        chosen = {**{k: v for k, v in self.defaults.items() if k in known}, **{k: int(v) for k, v in given.items()}}
+        missing = [name for name in known if name not in chosen]
+        if missing:
+            raise AttometerError(
+                f'size {", ".join(missing)} of mechanism "{self.name}" is not given; pass {missing[0]}=...'
+            )
+        self._check_divides(chosen)
+        return {name: chosen[name] for name in known}
+
+    def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        """Return random inputs: standard normal data, weights that keep the scale, projections as their paper draws them.
+
+        Args:
+            sizes: numbers for the size symbols; those with a default may be left out.
+            rng: the source of randomness.
+
+        Returns:
+            One array per input tensor, of the program's shape: float64, or int64 for positions.
+
+        Raises:
+            AttometerError: as `sizes` does.
+
+        >>> from attometer.mechanisms import mechanism
+        >>> drawn = mechanism("softmax").draw({"b": 1, "h": 2, "n": 3, "d": 4}, np.random.default_rng(0))
+        >>> {name: array.shape for name, array in drawn.items()}
+        {'Q': (1, 2, 3, 4), 'K': (1, 2, 3, 4), 'V': (1, 2, 3, 4)}
+        """
+        chosen = self.sizes(**sizes)
+        numbers = {size(k): sympy.Integer(v) for k, v in chosen.items()}
+        drawn = {}
+        for tensor in self.program.inputs:
+            shape = tuple(int(extent.xreplace(numbers)) for extent in tensor.extents)
+            draw = self.draws.get(tensor.name, weight if tensor.role == "weight" else gaussian)
+            drawn[tensor.name] = draw(shape, chosen, rng)
+        return drawn
+
+    def _check_divides(self, chosen: Sizes) -> None:
+        bound = {name: p.value for name, p in self.parameters.items()}
+        numbers = {size(k): sympy.Integer(v) for k, v in chosen.items()}
+
+        def number(what: str) -> int | None:
+            value = sympy.sympify(bound.get(what, int(what) if what.isdigit() else size(what))).xreplace(numbers)
+            return int(value) if value.is_Integer else None
+
+        for whole, part in self.divides:
+            top, bottom = number(whole), number(part)
+            if top is not None and bottom is not None and Fraction(top, bottom).denominator != 1:
+                divisor = part if part.isdigit() else f"{part} = {bottom}"
+                raise AttometerError(
+                    f'mechanism "{self.name}" needs {whole} to be a multiple of {divisor}, got {whole} = {top}'
+                )
+
+    def __str__(self) -> str:
+        kind = "exact" if self.exact else "approximate"
+        return f"{self.name}: {self.title} ({kind})\n{self.program}\n{self.citation}"
+
+
+def build(entry: Entry, given: Mapping[str, object]) -> Mechanism:
+    """Return the mechanism of `entry` with parameters chosen; AttometerError for an unknown name or a bad value."""
+    from attometer.program import parse
+
+    own = {p.name: p for p in entry.parameters}
+    for name in given:
+        if name not in own:
+            raise _unknown_parameter(entry, name)
+    chosen = {name: p.choose(given[name]) if name in given else p for name, p in own.items()}
+    text = entry.notation if isinstance(entry.notation, str) else entry.notation(**_choices(chosen))
+    program = parse(text)
+    known = {str(s) for s in program.symbols}
+    bound = {n: p.value for n, p in chosen.items() if n in known and p.is_size and p.value != size(n)}
+    program = program.substitute(bound) if bound else program
+    left = {str(s) for s in program.symbols}
+    defaults = {n: p.default for n, p in own.items() if n in left and isinstance(p.default, int)}
+    made = Mechanism(
+        entry.name, entry.title, program, entry.exact, MappingProxyType(chosen), entry.citation, entry.notes,
+        MappingProxyType(defaults), entry.divides, MappingProxyType(dict(entry.draws)),
+    )  # fmt: skip
+    made._check_divides({})
+    return made
+
+
+def _choices(chosen: Mapping[str, Parameter]) -> dict[str, object]:
+    return {name: p.value for name, p in chosen.items() if not p.is_size}
+
+
+def _unknown_parameter(entry: Entry, name: str) -> AttometerError:
+    own = [p.name for p in entry.parameters]
+    if not own:
+        return AttometerError(f'mechanism "{entry.name}" takes no parameters, got "{name}"')
+    return unknown(f'parameter of mechanism "{entry.name}"', name, own)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import sympy
 
-from attometer.count.visits import visited
+from attometer.count.visits import PairFloor, visited
 from attometer.errors import AttometerError
 from attometer.program.masks import Mask
 from attometer.program.sizes import clog2, size
@@ -56,7 +56,7 @@ class Problem:
     """The sizes that a schedule is walked with: `values` by symbol name, the mask, the query heads per key head."""
 
     values: Mapping[str, Number]
-    mask: Mask | None = None
+    mask: Mask | PairFloor | None = None
     stack: Number = 1
 
     def of(self, expression: sympy.Expr) -> Number:
@@ -197,11 +197,12 @@ def traffic(
     >>> traffic(schedule("flash2")).words
     d*m*ceiling(n/B_r) + d*n + e*m*ceiling(n/B_r) + e*n + n
     """
-    where = _Place(schedule, problem(schedule, sizes, mask, copies, stack))
-    return _moved(schedule.phases, where)
+    return moved(schedule, schedule.phases, problem(schedule, sizes, mask, copies, stack))
 
 
-def _moved(phases: Iterable[Node], where: _Place) -> Traffic:
+def moved(schedule: Schedule, phases: Iterable[Node], problem: Problem) -> Traffic:
+    """Return the words that some phases of a schedule move."""
+    where = _Place(schedule, problem)
     reads: dict[str, list[Number]] = {}
     writes: dict[str, list[Number]] = {}
     for node, place in _walk(phases, where):
@@ -219,8 +220,12 @@ def footprint(schedule: Schedule, sizes: Mapping[str, Number] | None = None, sta
     >>> footprint(schedule("flash1"))
     B_c*B_r + B_c*d + B_c*e + B_r*d + B_r*e + 2*B_r
     """
-    where = _Place(schedule, problem(schedule, sizes, stack=stack))
-    return greatest([peak for phase in schedule.phases for peak in _peaks((phase,), where, [])])
+    return held(schedule, schedule.phases, problem(schedule, sizes, stack=stack))
+
+
+def held(schedule: Schedule, phases: Iterable[Node], problem: Problem) -> Number:
+    """Return the fast-memory words that some phases of a schedule need."""
+    return greatest([peak for phase in phases for peak in _peaks((phase,), _Place(schedule, problem), [])])
 
 
 def _peaks(body: Iterable[Node], place: _Place, outside: list[Number]) -> list[Number]:

@@ -75,6 +75,18 @@ def _any(mask: Mask, first: Ints, last: Ints, n: int, m: int, width: int) -> tup
     return counts, columns
 
 
+@dataclass(frozen=True)
+class PairFloor:
+    """Stands in for a mask with `pairs` allowed pairs: every sum over tiles becomes a floor of it, for pruning a search."""
+
+    pairs: int
+
+    def of(self, height: Any, width: Any, rows: bool, columns: bool) -> Any:
+        """Return what any mask with this many pairs visits at least; `height` and `width` may be arrays."""
+        area = (1 if rows else height) * (1 if columns else width)
+        return -(-self.pairs // area)
+
+
 @lru_cache(maxsize=256)
 def _function(mask: Mask, rows: bool, columns: bool) -> Any:
     what = {
@@ -101,7 +113,9 @@ def _function(mask: Mask, rows: bool, columns: bool) -> Any:
     )
 
 
-def visited(mask: Mask, n: Any, m: Any, height: Any, width: Any, stack: Any, rows: bool, columns: bool) -> Any:
+def visited(
+    mask: Mask | PairFloor, n: Any, m: Any, height: Any, width: Any, stack: Any, rows: bool, columns: bool
+) -> Any:
     """Return a sum over the non-empty tiles, as an int for integers and as an exact counting function otherwise.
 
     >>> from attometer.program.masks import causal
@@ -109,6 +123,8 @@ def visited(mask: Mask, n: Any, m: Any, height: Any, width: Any, stack: Any, row
     >>> visited(causal(), size("n"), size("n"), size("B_r"), size("B_c"), 1, False, True)
     tile_columns[causal](n, n, B_r, B_c)
     """
+    if isinstance(mask, PairFloor):
+        return mask.of(height, width, rows, columns)
     arguments = (n, m, height, width, stack)
     if all(isinstance(a, int | np.integer) for a in arguments):
         return visits(mask, *map(int, arguments)).of(rows, columns)

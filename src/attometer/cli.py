@@ -1,0 +1,140 @@
+"""The command line: parse, call, print. Each command loads its rooms when it runs, so that `--help` stays quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from attometer.errors import AttometerError
+
+app = typer.Typer(
+    name="attometer",
+    help="What attention costs: counted exactly, bounded from below, executed, priced, planned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ASK, PROVE, MEASURE, DRAW = "ask", "prove", "measure", "draw"
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the mechanism, as in --set w=256")
+]
+
+
+def main() -> None:
+    """Run the command line; bad input is one clear line and exit code 2, never a traceback."""
+    try:
+        app()
+    except AttometerError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f'this needs {error.name}; install it with: pip install "attometer[{extra}]"')
+    except BrokenPipeError:
+        # The reader (such as `head`) has seen enough; without this, Python complains at exit.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+_EXTRAS = {"matplotlib": "plot", "torch": "torch", "transformers": "torch", "numba": "io", "networkx": "io"}
+
+
+def _fail(message: str) -> None:
+    print(f"attometer: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _show(result: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+    elif hasattr(result, "__rich__") and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(result)
+    else:
+        print(result)
+
+
+def _parameters(pairs: list[str] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            raise AttometerError(f'--set takes NAME=VALUE, got "{pair}"')
+        found[name] = int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
+    return found
+
+
+def _sizes(text: str) -> dict[str, int]:
+    found = _parameters([part for part in text.split(",") if part])
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise AttometerError(f'size "{name}" must be a positive integer, got {value}')
+    return found
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
+    if version:
+        from attometer import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(rich_help_panel=ASK)
+def show(
+    name: Annotated[str, typer.Argument(help="a mechanism of the catalogue, such as softmax")],
+    parameters: Parameters = None,
+    json: Json = False,
+) -> None:
+    """Show a mechanism: notation, cost per operation, orders of growth, path length, citation."""
+    from attometer.report.show import show as report
+
+    _show(report(name, **_parameters(parameters)), json)
+
+
+@app.command(rich_help_panel=ASK)
+def compare(
+    names: Annotated[list[str], typer.Argument(help="two or more mechanisms")],
+    n: Annotated[int, typer.Option("-n", help="sequence length")] = 16384,
+    d: Annotated[int, typer.Option("-d", help="width")] = 768,
+    json: Json = False,
+) -> None:
+    """Compare mechanisms at given sizes, and solve for the lengths at which they cross."""
+    from attometer.report.compare import compare as report
+
+    _show(report(names, n=n, d=d), json)
+
+
+@app.command(rich_help_panel=PROVE)
+def claims(
+    source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 003, 004")] = None,
+    verdict: Annotated[str | None, typer.Option(help="only agrees, wrong or convention")] = None,
+    json: Json = False,
+) -> None:
+    """Recompute what the five documents print, and say which numbers are wrong and why."""
+    from attometer.report.claims import ledger
+
+    _show(ledger(source=source, verdict=verdict), json)
+
+
+@app.command(rich_help_panel=DRAW)
+def figures(
+    out: Annotated[Path, typer.Option(help="folder to write into; made if missing")],
+    model: Annotated[str, typer.Option(help="model whose sizes are drawn")] = "gpt2",
+    json: Json = False,
+) -> None:
+    """Draw the article's figures from live counts, as PNG and SVG."""
+    from attometer.report.figures import draw_all
+
+    _show(draw_all(out, model=model), json)

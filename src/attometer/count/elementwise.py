@@ -2,7 +2,6 @@
 
 from attometer.errors import AttometerError
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref
-from attometer.program.indices import gathers
 
 
 def operations(node: Expression) -> int:
@@ -40,7 +39,7 @@ def _visit(node: Expression) -> _Visit:
         case Position():
             return 0, [(None, 0)]
         case Ref():
-            return (1, [(node, 1)]) if gathers(node) else (0, [(node, 0)])
+            return 0, [(node, 0)]
         case Negative(operand=operand):
             return _apply([_visit(operand)])
         case Call(arguments=arguments):

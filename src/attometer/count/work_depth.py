@@ -9,7 +9,7 @@ from sympy import Add, Integer, Mul
 from attometer.count.dominance import largest
 from attometer.count.elementwise import height, heights, operations
 from attometer.errors import AttometerError
-from attometer.program.expression import Expression, Ref, walk
+from attometer.program.expression import Ref, walk
 from attometer.program.indices import indices_of, is_shift
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, space
 from attometer.program.recurrences import refs_of
@@ -120,25 +120,25 @@ def _levels(operation: Operation, exclusive: bool) -> list[tuple[Ref, sympy.Expr
     match operation:
         case Einsum(operands=operands):
             own = 1 + clog2(points_of(operation).fold)
-            return [(ref, own + _spread(operation, ref, exclusive)) for ref in operands]
+            return [(ref, own + _spread(operation, ref, exclusive)) for ref in with_positions(operands)]
         case Reduce(operand=operand):
-            return [(operand, clog2(points_of(operation).fold) + _spread(operation, operand, exclusive))]
+            own = clog2(points_of(operation).fold)
+            return [(ref, own + _spread(operation, ref, exclusive)) for ref in with_positions((operand,))]
         case Map(expression=expression):
-            return [(ref, h + _spread(operation, ref, exclusive)) for ref, h in _with_positions(expression)]
+            found = [(inner, h) for ref, h in heights(expression) for inner in with_positions((ref,))]
+            return [(ref, h + _spread(operation, ref, exclusive)) for ref, h in found]
         case Sort(operand=operand):
             levels = clog2(dict(operation.extents)[operation.along])
-            return [(operand, levels * (levels + 1) / 2)]
+            return [(ref, levels * (levels + 1) / 2) for ref in with_positions((operand,))]
         case Scan(term=term, decay=decay):
             levels = (1 if decay is None else 2) * scan_depth(dict(operation.extents)[operation.axis])
             return [(term, levels)] if decay is None else [(term, levels), (decay, levels)]
     raise AttometerError(f"{type(operation).__name__} has no levels of its own")
 
 
-def _with_positions(expression: Expression) -> list[tuple[Ref, int]]:
-    found = heights(expression)
-    # A gathered entry also waits for the tensor that says where it stands.
-    inner = [(n, h) for ref, h in found for part in ref.indices for n in walk(part) if isinstance(n, Ref)]
-    return found + inner
+def with_positions(refs: tuple[Ref, ...]) -> list[Ref]:
+    """Return `refs` and the tensors that say where they are read: a gather costs nothing, but waits for its position."""
+    return [inner for ref in refs for inner in walk(ref) if isinstance(inner, Ref)]
 
 
 def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool) -> sympy.Expr:

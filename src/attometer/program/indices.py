@@ -15,7 +15,6 @@ from attometer.program.expression import (
     Position,
     Ref,
     children,
-    walk,
 )
 from attometer.program.size_expressions import to_size
 
@@ -53,11 +52,6 @@ def index_names(part: Expression) -> list[str]:
         case Ref():
             return _indices(part)
     return []
-
-
-def gathers(ref: Ref) -> bool:
-    """Return whether `ref` is read at a place that depends on data (`X[I[i],d]`)."""
-    return any(isinstance(node, Ref) for part in ref.indices for node in walk(part))
 
 
 def is_shift(part: Expression) -> str | None:

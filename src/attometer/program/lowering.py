@@ -24,7 +24,7 @@ from attometer.program.expression import (
     Where,
     walk,
 )
-from attometer.program.indices import gathers, indices_of, is_shift
+from attometer.program.indices import indices_of, is_shift
 from attometer.program.operations import Einsum, Map, Operation, Reduce, Scan, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -153,7 +153,7 @@ class _Statement:
     def reference(self, node: Expression, context: tuple[str, ...]) -> Ref:
         """Return `node` as a tensor reference, computing it first when it is more than that."""
         found = self.elementwise(node, context)
-        if isinstance(found, Ref) and not gathers(found):
+        if isinstance(found, Ref):
             return found
         return self.map(self.name("part"), found, tuple(i for i in context if i in indices_of(found)))
 

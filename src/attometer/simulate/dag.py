@@ -27,6 +27,7 @@ class Graph:
 
     parents: list[tuple[int, ...]] = field(default_factory=list)
     depth: list[int] = field(default_factory=list)
+    waits: int = 0
 
     def node(self, *parents: int) -> int:
         """Add an operation that reads `parents` (FREE ones are ready at once) and return its number."""
@@ -37,10 +38,20 @@ class Graph:
         self.depth.append(1 + max((self.depth[p] for p in real), default=0))
         return len(self.depth) - 1
 
+    def wait(self, *parents: int) -> int:
+        """Add a point that costs nothing and is reached when all `parents` are: a gathered entry and its position."""
+        real = tuple(p for p in parents if p != FREE)
+        if not real:
+            return FREE
+        self.parents.append(real)
+        self.depth.append(max(self.depth[p] for p in real))
+        self.waits += 1
+        return len(self.depth) - 1
+
     @property
     def work(self) -> int:
         """Number of operations."""
-        return len(self.depth)
+        return len(self.depth) - self.waits
 
     @property
     def span(self) -> int:
@@ -189,9 +200,9 @@ class _Builder:
         place = [self.index(part, at) for part in ref.indices]
         inside = all(0 <= p < s for p, s in zip(place, array.shape, strict=True))
         entry = int(array[tuple(place)]) if inside else FREE
-        # A gather reads where data says: it is an operation of its own, and waits for the position.
+        # A gather reads where data says: it waits for the position.
         positions = [self.read(n, at) for part in ref.indices for n in walk(part) if isinstance(n, Ref)]
-        return self.graph.node(entry, *positions) if positions else entry
+        return self.graph.wait(entry, *positions) if positions else entry
 
     def index(self, part: Expression, at: dict[str, int]) -> int:
         match part:

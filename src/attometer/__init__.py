@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attometer.count import Cost, count
+    from attometer.count import Cost, best_tiles, count
     from attometer.errors import AttometerError
     from attometer.machine import machine
     from attometer.mechanisms import mechanism
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         strided,
         window,
     )
-    from attometer.schedule import best_tiles, schedule
+    from attometer.schedule import schedule
     from attometer.simulate import interpret
 
 __version__ = "0.1.0"
@@ -41,7 +41,7 @@ _ROOMS = {
     "Mask": "program",
     "Program": "program",
     "band": "program",
-    "best_tiles": "schedule",
+    "best_tiles": "count",
     "block": "program",
     "causal": "program",
     "chunked": "program",

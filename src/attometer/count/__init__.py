@@ -1,13 +1,32 @@
 """What a Program costs: work, depth, FLOPs by convention, memory, traffic and lower bounds; exact and symbolic."""
 
+from attometer.count.bounds import ATTENTION_BOUNDS, Bound, attention_sizes, best_bound
 from attometer.count.conventions import CONVENTIONS, Convention
 from attometer.count.cost import Cost, CostAt
 from attometer.count.counting import count, dense
 from attometer.count.memory import Memory, memory
 from attometer.count.order import Order, order
+from attometer.count.tile_search import BestTiles, best_tiles
 from attometer.rooms import make_callable
 
-__all__ = ["CONVENTIONS", "Convention", "Cost", "CostAt", "Memory", "Order", "count", "dense", "memory", "order"]
+__all__ = [
+    "ATTENTION_BOUNDS",
+    "CONVENTIONS",
+    "BestTiles",
+    "Bound",
+    "Convention",
+    "Cost",
+    "CostAt",
+    "Memory",
+    "Order",
+    "attention_sizes",
+    "best_bound",
+    "best_tiles",
+    "count",
+    "dense",
+    "memory",
+    "order",
+]
 
 
 make_callable(__name__)

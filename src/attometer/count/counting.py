@@ -65,9 +65,9 @@ def count(
     )
     if schedule is None:
         return cost
-    from attometer.count.traffic import traffic
+    from attometer.count.attention_shape import program_traffic
 
-    return replace(cost, traffic=traffic(program, schedule))
+    return replace(cost, traffic=program_traffic(program, schedule))
 
 
 def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -25,10 +25,11 @@ Number: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Traffic:
-    """Words moved per tensor: `reads` into fast memory and `writes` out of it."""
+    """Words moved per tensor: `reads` into fast memory and `writes` out of it; `footprint` words held, where known."""
 
     reads: Mapping[str, Number]
     writes: Mapping[str, Number]
+    footprint: Number = None
 
     @property
     def read(self) -> Number:
@@ -45,10 +46,38 @@ class Traffic:
         """Words moved both ways."""
         return total([*self.reads.values(), *self.writes.values()])
 
+    def at(self, **sizes: int) -> "Traffic":
+        """Return the traffic with sizes and tiles replaced by numbers; those left out stay symbols.
+
+        >>> from attometer.schedule.catalogue import schedule
+        >>> traffic(schedule("flash2")).at(n=8, m=8, d=2, e=2, B_r=4).words
+        104
+        """
+        known = {s.name for w in (*self.reads.values(), *self.writes.values()) for s in sympy.sympify(w).free_symbols}
+        extra = sorted(set(sizes) - known)
+        if extra:
+            raise AttometerError(
+                f'the traffic has no size "{extra[0]}"; it has {", ".join(sorted(known)) or "none left"}'
+            )
+        bound = {size(name): sympy.sympify(value) for name, value in sizes.items()}
+
+        def fixed(words: Number) -> Number:
+            return None if words is None else sympy.sympify(words).xreplace(bound).doit()
+
+        reads, writes = ({k: fixed(v) for k, v in side.items()} for side in (self.reads, self.writes))
+        return Traffic(reads, writes, fixed(self.footprint))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the words per tensor as text, with totals."""
+        rows = {"reads": self.reads, "writes": self.writes}
+        named = {side: {name: str(words) for name, words in moves.items()} for side, moves in rows.items()}
+        return {**named, "words": str(self.words), "footprint": str(self.footprint)}
+
     def __str__(self) -> str:
         rows = [f"read  {name}: {words}" for name, words in self.reads.items()]
         rows += [f"write {name}: {words}" for name, words in self.writes.items()]
-        return "\n".join([*rows, f"total: {self.words}"])
+        rows.append(f"total: {self.words} words")
+        return "\n".join(rows if self.footprint is None else [*rows, f"holds: {self.footprint} words"])
 
 
 @dataclass(frozen=True)

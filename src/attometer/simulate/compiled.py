@@ -1,4 +1,4 @@
-"""Compile the simulators' inner loops with Numba when it is installed; the same source runs in pure Python when it is not."""
+"""Compile inner loops with Numba when it is installed; the same source runs in pure Python when it is not."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -25,7 +25,7 @@ def _bit_intrinsic(name: str) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def bit_operation(typing_context: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            from llvmlite import ir
+            from llvmlite import ir  # type: ignore[import-untyped]
 
             if name == "popcount":
                 return builder.ctpop(arguments[0])
@@ -45,6 +45,6 @@ def _lowest_bit(value: int) -> int:
     return (value & -value).bit_length() - 1
 
 
-# Bits set in a non-negative 64-bit integer, and the index of the lowest of them: one machine instruction each when compiled.
+# Bits set in a non-negative 64-bit integer, and the index of the lowest: one machine instruction each when compiled.
 popcount: Callable[[int], int] = _popcount if numba is None else _bit_intrinsic("popcount")
 lowest_bit: Callable[[int], int] = _lowest_bit if numba is None else _bit_intrinsic("lowest_bit")

@@ -106,7 +106,8 @@ def compile_moves(dag: Dag, M: int, order: Sequence[int] | None = None, rule: st
         uses[steps[position]].append(position)
         for parent in dag.parents[steps[position]]:
             uses[parent].append(position)
-    compiler = _Compiler(dag, M, rule, uses, {(vertex, position) for position, vertex in enumerate(steps)}, blue=set(dag.inputs))
+    rebuilt = {(vertex, position) for position, vertex in enumerate(steps)}
+    compiler = _Compiler(dag, M, rule, uses, rebuilt, blue=set(dag.inputs))
     for position, vertex in enumerate(steps):
         compiler.compute(vertex, position)
     return tuple(compiler.moves)
@@ -118,8 +119,8 @@ def check_memory(dag: Dag, M: int, rule: str) -> None:
     if smallest > M:
         widest = max(dag.computed, key=lambda vertex: len(dag.parents[vertex]))
         raise AttometerError(
-            f'M={M} is too small for any pebbling: vertex {widest} "{dag.labels[widest]}" has {len(dag.parents[widest])} operands; '
-            f'the smallest feasible M is {smallest} with rule="{rule}"'
+            f'M={M} is too small for any pebbling: vertex {widest} "{dag.labels[widest]}" has '
+            f'{len(dag.parents[widest])} operands; the smallest feasible M is {smallest} with rule="{rule}"'
         )
 
 
@@ -130,9 +131,8 @@ def _check_order(dag: Dag, order: list[int]) -> None:
             raise AttometerError(f"order[{position}]={vertex} is not a computed vertex of the dag")
         missing = [parent for parent in dag.parents[vertex] if parent not in done]
         if missing:
-            raise AttometerError(
-                f'order[{position}]={vertex} "{dag.labels[vertex]}" comes before its operand {missing[0]} "{dag.labels[missing[0]]}"'
-            )
+            late, early = (f'{number} "{dag.labels[number]}"' for number in (missing[0], vertex))
+            raise AttometerError(f"order[{position}]={early} comes before its operand {late}")
         done.add(vertex)
     unmade = [vertex for vertex in dag.outputs if vertex not in done]
     if unmade:
@@ -159,7 +159,7 @@ def tiled_matmul_order(m: int, n: int, k: int, rows: int, columns: int) -> tuple
 def flash_order(n: int, m: int, d: int, e: int, rows: int) -> tuple[int, ...]:
     """Return FlashAttention-2's order of `attention_dag(n, m, d, e)`: for each tile of query rows, stream the keys.
 
-    Each score is used at once, for the row sum and for the e accumulators, so that it never goes to slow memory.
+    The scores of one key are used at once, for the row sums and the accumulators: they never go to slow memory.
 
     >>> len(flash_order(2, 2, 1, 1, rows=1)), flash_order(1, 2, 1, 1, rows=1)
     (12, (5, 8, 6, 7, 9, 10))
@@ -168,8 +168,8 @@ def flash_order(n: int, m: int, d: int, e: int, rows: int) -> tuple[int, ...]:
     for top in range(0, n, rows):
         tile = [_AttentionRow(n, m, d, e, i) for i in range(top, min(top + rows, n))]
         for j in range(m):
-            for row in tile:
-                order.extend(row.key(j))
+            order.extend(vertex for row in tile for vertex in row.score(j))
+            order.extend(vertex for row in tile for vertex in row.accumulate(j))
         for row in tile:
             order.extend(row.divisions())
     return tuple(order)
@@ -190,11 +190,13 @@ class _AttentionRow:
         inputs = self.n * self.d + self.m * (self.d + self.e)
         return inputs + self.i * (self.m * self.d + self.m - 1 + self.e * (self.m + 1))
 
-    def key(self, j: int) -> list[int]:
-        scores = self.start + self.m * self.d
-        sums = [scores + j - 1] if j else []
-        chains = scores + self.m - 1
-        return [self.start + j * self.d + c for c in range(self.d)] + sums + [chains + c * (self.m + 1) + j for c in range(self.e)]
+    def score(self, j: int) -> list[int]:
+        sums = [self.start + self.m * self.d + j - 1] if j else []
+        return [self.start + j * self.d + c for c in range(self.d)] + sums
+
+    def accumulate(self, j: int) -> list[int]:
+        chains = self.start + self.m * self.d + self.m - 1
+        return [chains + c * (self.m + 1) + j for c in range(self.e)]
 
     def divisions(self) -> list[int]:
         return [self.start + self.m * self.d + self.m - 1 + c * (self.m + 1) + self.m for c in range(self.e)]

@@ -27,23 +27,27 @@ class Dag:
         if not self.labels:
             object.__setattr__(self, "labels", tuple(f"v{v}" for v in range(len(self.parents))))
         if len(self.labels) != len(self.parents):
-            raise AttometerError(f"dag has {len(self.parents)} vertices and {len(self.labels)} labels; give one per vertex")
+            counts = f"{len(self.parents)} vertices and {len(self.labels)} labels"
+            raise AttometerError(f"dag has {counts}; give one label per vertex")
         for vertex in (*self.inputs, *self.outputs):
             if not 0 <= vertex < len(self.parents):
-                raise AttometerError(f"vertex {vertex} is not in the dag; its vertices are 0 to {len(self.parents) - 1}")
+                last = len(self.parents) - 1
+                raise AttometerError(f"vertex {vertex} is not in the dag; its vertices are 0 to {last}")
         for vertex, operands in enumerate(self.parents):
             self._check_operands(vertex, operands)
         if not self.outputs:
             raise AttometerError("a dag needs at least one output")
 
     def _check_operands(self, vertex: int, operands: tuple[int, ...]) -> None:
-        name = self.labels[vertex]
+        name = f'{vertex} "{self.labels[vertex]}"'
         if any(not 0 <= parent < vertex for parent in operands):
-            raise AttometerError(f'vertex {vertex} "{name}" has parents {operands}; number the vertices so that parents come first')
+            raise AttometerError(
+                f"vertex {name} has parents {operands}; number the vertices so that parents come first"
+            )
         if len(set(operands)) != len(operands):
-            raise AttometerError(f'vertex {vertex} "{name}" lists a parent twice: {operands}')
+            raise AttometerError(f"vertex {name} lists a parent twice: {operands}")
         if operands and vertex in self.inputs:
-            raise AttometerError(f'input {vertex} "{name}" has parents {operands}; an input cannot be computed')
+            raise AttometerError(f"input {name} has parents {operands}; an input cannot be computed")
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -76,13 +80,13 @@ class Dag:
 
     @property
     def compulsory(self) -> int:
-        """Words that move whatever M is: each needed input is loaded and each computed output is stored at least once."""
+        """Words that move whatever M is: each needed input is loaded once, each computed output stored once."""
         sources = set(self.inputs)
         loaded = {parent for vertex in self.computed for parent in self.parents[vertex]} & sources
         return len(loaded) + len(set(self.outputs) - sources)
 
     def smallest_memory(self, rule: str = "place") -> int:
-        """Return the smallest M at which any pebbling exists: the largest number of operands, plus one unless results slide.
+        """Return the smallest M with any pebbling: the largest number of operands, plus one unless results slide.
 
         >>> matmul_dag(2, 2, 2).smallest_memory(), matmul_dag(2, 2, 2).smallest_memory("slide")
         (4, 3)
@@ -159,7 +163,8 @@ def matmul_dag(m: int, n: int, k: int, tree: bool = False) -> Dag:
     for i in range(m):
         for j in range(n):
             pairs = [(a[i][step], b[step][j]) for step in range(k)]
-            outputs.append(build.tree(f"C[{i},{j}]", pairs) if tree else build.chain(f"C[{i},{j}]", pairs, f"C[{i},{j}]"))
+            name = f"C[{i},{j}]"
+            outputs.append(build.tree(name, pairs) if tree else build.chain(name, pairs, last=name))
     return build.dag(outputs)
 
 

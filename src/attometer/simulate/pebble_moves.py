@@ -27,7 +27,7 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True)
 class Replay:
-    """What a legal list of moves did: `loads` and `stores` in words, `computes`, `recomputes` among them, and `peak` red pebbles."""
+    """What a legal list of moves did: words loaded and stored, computes, repeated computes, most red pebbles at once."""
 
     loads: int
     stores: int

@@ -1,6 +1,7 @@
 """An independent referee of the red-blue pebble game: replays a list of moves and checks every rule.
 
-Red pebbles are words in fast memory, at most M; blue pebbles are words in slow memory. It shares no code with the solver.
+Red pebbles are words in fast memory, at most M; blue pebbles are words in slow memory. It shares no code with the
+solver.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,7 +50,7 @@ class Board:
         getattr(self, f"_{move.action}")(move)
         self.peak = max(self.peak, len(self.red))
         if len(self.red) > self.M:
-            self._refuse(move, "capacity rule", f"{len(self.red)} red pebbles on a board with M={self.M}; delete one first")
+            self._refuse(move, "capacity rule", f"{len(self.red)} red pebbles with M={self.M}; delete one first")
 
     def _load(self, move: Move) -> None:
         if move.vertex not in self.blue:
@@ -88,7 +89,8 @@ class Board:
             self._refuse(move, "compute rule", "it is in fast memory already")
         missing = [parent for parent in self.dag.parents[move.vertex] if parent not in self.red]
         if missing:
-            self._refuse(move, "compute rule", f'its parent {missing[0]} "{self.dag.labels[missing[0]]}" is not in fast memory')
+            parent = f'{missing[0]} "{self.dag.labels[missing[0]]}"'
+            self._refuse(move, "compute rule", f"its parent {parent} is not in fast memory")
         if move.vertex in self.computed and not self.recompute:
             self._refuse(move, "recompute rule", "it was computed before and recomputation is off")
         self.computed.add(move.vertex)
@@ -106,8 +108,10 @@ class Board:
         """Return the counts of the whole game, or raise PebbleError when an output is not in slow memory."""
         for output in self.dag.outputs:
             if output not in self.blue:
-                label = self.dag.labels[output]
-                raise PebbleError(f'after move {self.made} the output rule is broken: vertex {output} "{label}" is not in slow memory')
+                name = f'{output} "{self.dag.labels[output]}"'
+                raise PebbleError(
+                    f"after move {self.made} the output rule is broken: vertex {name} is not in slow memory"
+                )
         return Replay(self.loads, self.stores, self.computes, self.computes - len(self.computed), self.peak)
 
 
@@ -144,9 +148,9 @@ def referee(dag: Dag, moves: Iterable[Move], M: int, rule: str = "place", recomp
     return board.finish()
 
 
-def boards(dag: Dag, moves: Iterable[Move], M: int, rule: str = "place", recompute: bool = True) -> Iterator[tuple[Move | None, Board]]:
-    """Yield the board before the first move (with None) and after each move; it is one object that changes in place."""
-    board = Board(dag, M, rule, recompute)
+def boards(dag: Dag, moves: Iterable[Move], M: int, rule: str = "place") -> Iterator[tuple[Move | None, Board]]:
+    """Yield the board before the first move (with None) and after each move; it is one object, changed in place."""
+    board = Board(dag, M, rule)
     yield None, board
     for move in moves:
         board.apply(move)

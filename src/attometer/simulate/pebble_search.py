@@ -1,4 +1,4 @@
-"""A* over states of the pebble game: a bucket queue by cost, an open-addressing hash table, and one record per state."""
+"""A* over states of the pebble game: a bucket queue by cost, an open-addressing hash table, a record per state."""
 
 from typing import Any, NamedTuple
 
@@ -46,8 +46,12 @@ def _slot_of(tables: Tables, red: int, blue: int) -> int:
 
 
 @jit
-def push(problem: Problem, tables: Tables, red: int, blue: int, cost: int, origin: int, target: int, gone: int, stored: int) -> bool:
-    """Record a state reached at `cost`, unless it is known at no more or cannot beat the ceiling; False when the tables are full."""
+def push(problem: Problem, tables: Tables, state: tuple[int, int, int], step: tuple[int, int, int, int]) -> bool:
+    """Record a state (red, blue, cost) and the step (origin, target, gone, stored) to it; False when the tables are full.
+
+    A state known at no more, or that cannot beat the ceiling, is left out.
+    """
+    red, blue, cost = state
     total = cost + words_to_finish(problem, red, blue)
     if total >= tables.counters[CEILING]:
         return True
@@ -63,8 +67,7 @@ def push(problem: Problem, tables: Tables, red: int, blue: int, cost: int, origi
     tables.counters[RECORDS] = record + 1
     tables.slots[slot] = record + 1
     tables.red[record], tables.blue[record], tables.cost[record] = red, blue, cost
-    tables.origin[record], tables.target[record] = origin, target
-    tables.gone[record], tables.stored[record] = gone, stored
+    tables.origin[record], tables.target[record], tables.gone[record], tables.stored[record] = step
     tables.status[record] = OPEN
     tables.link[record] = tables.heads[total]
     tables.heads[total] = record + 1
@@ -106,7 +109,7 @@ def _spent_by(problem: Problem, done: int, target: int, operands: int) -> int:
 
 @jit
 def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int) -> bool:
-    """Push every state that computes `target` after loading its operands and evicting `gone`, for each choice of stores."""
+    """Push every state that loads the operands of `target`, evicts `gone` and computes it, for each choice of stores."""
     red, blue, cost = tables.red[record], tables.blue[record], tables.cost[record]
     missing = problem.parents[target] & ~red
     unsaved = gone & ~blue & ~problem.inputs
@@ -119,7 +122,7 @@ def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int
         after = (red | missing | 1 << target) & ~gone
         new_red, new_blue, outputs = settle(problem, after, blue | stored)
         spent = cost + popcount(missing) + popcount(stored) + outputs
-        if not push(problem, tables, new_red, new_blue, spent, record, target, gone, stored):
+        if not push(problem, tables, (new_red, new_blue, spent), (record, target, gone, stored)):
             return False
         if stored == 0 or not problem.recompute:
             return True
@@ -128,7 +131,7 @@ def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int
 
 @jit
 def _expand_target(problem: Problem, tables: Tables, record: int, target: int) -> bool:
-    """Push the states that compute `target` next, for each set of words that makes room; loads wait until they are used."""
+    """Push the states that compute `target` next, for each set of words that makes room; loads wait for their use."""
     red, blue = tables.red[record], tables.blue[record]
     operands = problem.parents[target]
     missing = operands & ~red

@@ -1,4 +1,4 @@
-"""Exact optimum of the red-blue pebble game by A* on bit masks, with a legal list of moves or a certified lower bound."""
+"""Exact optimum of the red-blue pebble game by A* on bit masks, with legal moves or a certified lower bound."""
 
 import time
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class Pebbling:
 def solve(
     dag: Dag, M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0, states: int = 20_000_000
 ) -> Pebbling:
-    """Return an optimal pebbling of `dag` at M, or the best found with a certified lower bound when a limit stops the search.
+    """Return an optimal pebbling of `dag` at M, or the best found with a certified lower bound at a limit.
 
     Args:
         dag: the computation graph, at most 62 vertices that reach an output.
@@ -96,15 +96,11 @@ def solve(
     if rule not in RULES:
         raise unknown("pebble rule", rule, RULES)
     check_memory(dag, M, rule)
-    kept = sorted(dag.needed)
-    if len(kept) > LARGEST:
-        raise AttometerError(
-            f"dag has {len(kept)} vertices that reach an output; the exact solver takes at most {LARGEST}. "
-            f"Every pebbling moves at least {dag.compulsory} words (inputs loaded, outputs stored); "
-            f"compile_moves(dag, M={M}) gives an upper bound of {referee(dag, compile_moves(dag, M, rule=rule), M, rule).cost}"
-        )
     moves = compile_moves(dag, M, rule=rule)
     best = referee(dag, moves, M, rule, recompute).cost
+    kept = sorted(dag.needed)
+    if len(kept) > LARGEST:
+        raise _too_large(dag, len(kept), best)
     started = time.perf_counter()
     small = _restricted(dag, kept)
     lower, found, expanded = _run(_problem(small, M, rule, recompute), best, started + seconds, states)
@@ -112,6 +108,13 @@ def solve(
         moves = tuple(_renamed(move, kept) for move in found)
         best = referee(dag, moves, M, rule, recompute).cost
     return Pebbling(dag, M, rule, recompute, best, min(lower, best), moves, expanded, time.perf_counter() - started)
+
+
+def _too_large(dag: Dag, vertices: int, best: int) -> AttometerError:
+    return AttometerError(
+        f"dag has {vertices} vertices that reach an output; the exact solver takes at most {LARGEST}. Without it: every "
+        f"pebbling moves at least {dag.compulsory} words (dag.compulsory), and compile_moves finds one that moves {best}"
+    )
 
 
 def _restricted(dag: Dag, kept: list[int]) -> Dag:
@@ -170,7 +173,8 @@ def _tables(capacity: int, ceiling: int) -> "Tables":
     counters[LEVEL], counters[CEILING] = 0, ceiling
     kinds = (np.int64, np.int64, np.int32, np.int32, np.int8, np.int64, np.int64, np.int32, np.int8)
     columns = [_array([0] * capacity, kind) for kind in kinds]
-    return Tables(*columns, _array([0] * (4 * capacity), np.int32), _array([0] * (ceiling + 1), np.int32), _array(counters))
+    slots, heads = _array([0] * (4 * capacity), np.int32), _array([0] * (ceiling + 1), np.int32)
+    return Tables._make([*columns, slots, heads, _array(counters)])
 
 
 def _grown(tables: "Tables") -> "Tables":
@@ -181,7 +185,7 @@ def _grown(tables: "Tables") -> "Tables":
         doubled = [column + [0] * len(column) for column in tables[:10]]
     else:
         doubled = [np.concatenate([column, np.zeros_like(column)]) for column in tables[:10]]
-    bigger = Tables(*doubled, tables.heads, tables.counters)
+    bigger = Tables._make([*doubled, tables.heads, tables.counters])
     rehash(bigger)
     return bigger
 
@@ -192,8 +196,7 @@ def _run(problem: "Problem", ceiling: int, deadline: float, states: int) -> tupl
     from attometer.simulate.pebble_states import settle
 
     tables = _tables(_FIRST_TABLES, ceiling)
-    red, blue, cost = settle(problem, 0, 0)
-    push(problem, tables, red, blue, cost, -1, -1, 0, 0)
+    push(problem, tables, settle(problem, 0, 0), (-1, -1, 0, 0))
     outcome = RUNNING
     while outcome in (RUNNING, FULL):
         outcome = search(problem, tables, _STEPS)

@@ -1,6 +1,6 @@
 """States of the pebble game as bit masks: what may be forgotten, what is free, and what a finish must still cost.
 
-A state is the pair (red, blue): vertices in fast memory, and computed vertices in slow memory (inputs are always there).
+A state is the pair (red, blue): vertices in fast memory, and computed vertices in slow memory, where inputs always are.
 Without recomputation a vertex that is used up counts as blue, so that `red | blue` is what has been computed.
 """
 
@@ -12,8 +12,8 @@ from attometer.simulate.compiled import jit, lowest_bit, popcount
 class Problem(NamedTuple):
     """One instance: masks of a graph of at most 62 vertices, every one of which reaches an output.
 
-    `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of `v`
-    when it has one child and is no output, else -1.
+    `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of
+    `v` when it has one child and is no output, else -1.
     """
 
     parents: Any
@@ -66,7 +66,7 @@ def idle_vertices(problem: Problem, red: int, blue: int) -> int:
 
 @jit
 def tidy(problem: Problem, red: int, blue: int) -> tuple[int, int]:
-    """Return the canonical (red, blue) of a state whose red outputs are stored: pebbles that cannot help are dropped."""
+    """Return the canonical (red, blue) of a state with its red outputs stored: pebbles that cannot help are dropped."""
     idle = idle_vertices(problem, red, blue)
     if problem.recompute:
         # A blue vertex whose only child is blue would be loaded only to compute what can be loaded for the same word.
@@ -103,8 +103,8 @@ def spent_parent(problem: Problem, red: int, blue: int, vertex: int) -> int:
 def free_compute(problem: Problem, red: int, blue: int) -> int:
     """Return a compute that can only help, or -1; it is vertex + 64·(1 + operand) when it slides from an operand.
 
-    With recomputation any useful result may fill a free word. Without it a result must be kept until it is used, so only
-    results that are stored at once, or that replace an operand held in fast memory alone, are free.
+    With recomputation any useful result may fill a free word. Without it a result must be kept until it is used, so
+    only results that are stored at once, or that replace an operand held in fast memory alone, are free.
     """
     room = popcount(red) < problem.memory
     ready = ready_vertices(problem, red, blue)

@@ -10,32 +10,39 @@ from typing import Any
 
 import numpy as np
 
-from attometer.simulate.traces import Addresses, Words, blocks_of
+from attometer.simulate.traces import Addresses, Words, blocks_of, input_words
 
 
 @dataclass(frozen=True)
 class MissCurve:
-    """Misses of one trace by cache size: `misses[C]` for C = 0 … len(misses) - 1 words; larger caches miss like the last.
+    """Misses of one trace by cache size: `misses[C]` for C = 0, 1, … words; larger caches miss like the last.
 
-    `references` is the length of the trace and `distinct` the words that it touches.
+    `references` is the length of the trace, `distinct` the words that it touches, `temporaries` those of them that are
+    written before they are read.
     """
 
     misses: Words
     references: int
     distinct: int
     policy: str
+    temporaries: int = 0
 
     def __call__(self, capacity: int) -> int:
         """Return the misses of a cache of `capacity` words."""
         return int(self.misses[min(max(capacity, 0), len(self.misses) - 1)])
 
-    def smallest_cache(self, misses: int) -> int | None:
-        """Return the least number of words at which at most `misses` happen, or None when no size in range does."""
-        fitting = np.flatnonzero(self.misses <= misses)
+    def reads(self, capacity: int) -> int:
+        """Return the words that a cache of `capacity` words fetches: misses, less the first touches of temporaries."""
+        return self(capacity) - self.temporaries
+
+    def smallest_cache(self, reads: int) -> int | None:
+        """Return the smallest size at which at most `reads` words are fetched, or None when there is none in range."""
+        fitting = np.flatnonzero(self.misses - self.temporaries <= reads)
         return int(fitting[0]) if len(fitting) else None
 
     def __str__(self) -> str:
-        sizes = sorted({1 << shift for shift in range(len(self.misses).bit_length())} & set(range(len(self.misses))) | {len(self.misses) - 1})
+        last = len(self.misses) - 1
+        sizes = [*(1 << shift for shift in range(last.bit_length()) if 1 << shift < last), last]
         points = ", ".join(f"{size}: {self(size)}" for size in sizes)
         return f"{self.policy} misses of {self.references} references to {self.distinct} words, by cache size: {points}"
 
@@ -50,7 +57,7 @@ class MissCurve:
 
 
 def misses_by_size(trace: Addresses | Iterable[Words]) -> MissCurve:
-    """Return the LRU misses of a trace for every cache size, in one pass and memory that grows with distinct words only.
+    """Return the LRU misses of a trace for every cache size, in one pass and memory for the distinct words only.
 
     Args:
         trace: word or line numbers from 0; an array, a list, a Trace, or any stream of integer arrays.
@@ -61,7 +68,7 @@ def misses_by_size(trace: Addresses | Iterable[Words]) -> MissCurve:
     Raises:
         AttometerError: a number is negative or above 2³¹ - 1.
 
-    Source: Mattson et al. 1970; a Fenwick tree over time (Olken 1981, Bennett and Kruskal 1975) over words of 64 marks,
+    Source: Mattson et al. 1970; a Fenwick tree over time (Bennett and Kruskal 1975) over words of 32 marks,
     renumbered when its window is full.
 
     >>> curve = misses_by_size([0, 1, 2, 0, 1, 2])
@@ -75,4 +82,5 @@ def misses_by_size(trace: Addresses | Iterable[Words]) -> MissCurve:
         stack.feed(block)
     counts = stack.histogram()
     references, distinct = int(stack.references), len(counts) - 1
-    return MissCurve(references - np.cumsum(counts), references, distinct, "LRU")
+    temporaries = stack.touched_from(input_words(trace))
+    return MissCurve(references - np.cumsum(counts), references, distinct, "LRU", temporaries)

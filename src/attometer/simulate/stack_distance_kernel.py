@@ -1,6 +1,6 @@
-"""Stack distances by a Fenwick tree over time, kept small: marks of last touches sit 64 to a word, counted by popcount.
+"""Stack distances by a Fenwick tree over time, kept small: marks of last touches, 32 to a word, counted by popcount.
 
-The window of time is renumbered when it is full, so that memory follows the distinct words and not the length of the trace.
+The window of time is renumbered when it is full, so that memory follows the distinct words, not the trace's length.
 """
 
 from typing import Any
@@ -10,9 +10,9 @@ import numpy as np
 from attometer.simulate.compiled import COMPILED, jit, lowest_bit, popcount
 from attometer.simulate.traces import Words
 
-# Marks are kept 63 to a word in the pure Python fallback too: the arithmetic is that of signed 64-bit integers.
 BITS = 32
 SHIFT = 5
+# Words of marks that are cheaper to count one by one than through the tree.
 NEAR = 12
 # Positions in the state array.
 NOW, MARKED = 0, 1
@@ -156,6 +156,10 @@ class LruStack:
         # No distance exceeds the distinct words, and one window adds at most its own length to them.
         if marked + len(self.owner) >= len(self.counts):
             self.counts = _extended(self.counts, 2 * (marked + len(self.owner)) + 1)
+
+    def touched_from(self, word: int) -> int:
+        """Return how many words numbered `word` or more were touched."""
+        return int(np.count_nonzero(np.asarray(self.last[word:]) >= 0))
 
     def histogram(self) -> Words:
         """Return the references by distance, from 0 to the number of distinct words; first touches are in none."""

@@ -44,7 +44,8 @@ def order(expression: sympy.Expr, *symbols: str) -> Order:
             raise unknown("size", name, present)
     chosen = {size(s) for s in symbols} or expression.free_symbols
     grown = sympy.expand(_smooth(sympy.expand(expression), chosen))
-    growths = {_growth(term, chosen) for term in Add.make_args(grown)}
+    # A count is positive, so what is subtracted (the corner of a window, say) never makes it grow.
+    growths = {_growth(term, chosen) for term in Add.make_args(grown) if not term.as_coeff_Mul()[0].is_negative}
     kept = [g for g in growths if not any(h != g and _dominates(h, g) for h in growths)]
     return Order(Add(*(_monomial(g) for g in kept)) if kept else sympy.Integer(1))
 
@@ -75,7 +76,7 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
         case Min():
             return min(arguments, key=lambda a: _weight(a, chosen))
         case Max():
-            return max(arguments, key=lambda a: _weight(a, chosen))
+            return Add(*arguments)  # within a factor of the number of arguments
     if node.is_Pow and arguments[1].has(log) and arguments[0] == 2:
         return (
             sympy.exp(arguments[1] * log(2))

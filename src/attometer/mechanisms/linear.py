@@ -85,10 +85,12 @@ PERFORMER = Entry(
         weight W[f,d]
         X[b,h,i,d] = Q[b,h,i,d] / sqrt(sqrt(d))
         Y[b,h,j,d] = K[b,h,j,d] / sqrt(sqrt(d))
-        A[b,h,i] = square(X[b,h,i,d])
-        B[b,h,j] = square(Y[b,h,j,d])
-        F[b,h,i,f] = exp(X[b,h,i,d] * W[f,d] - A[b,h,i] / 2) / sqrt(f)
-        G[b,h,j,f] = exp(Y[b,h,j,d] * W[f,d] - B[b,h,j] / 2) / sqrt(f)
+        A[b,h,i] = sum[d](square(X[b,h,i,d]))
+        B[b,h,j] = sum[d](square(Y[b,h,j,d]))
+        L[b,h,i,f] = X[b,h,i,d] * W[f,d] - A[b,h,i] / 2
+        M[b,h,j,f] = Y[b,h,j,d] * W[f,d] - B[b,h,j] / 2
+        F[b,h,i,f] = exp(L) / sqrt(f)
+        G[b,h,j,f] = exp(M) / sqrt(f)
         C[b,h,f,e] = G[b,h,j,f] * V[b,h,j,e]
         Z[b,h,f] = G[b,h,j,f]
         N[b,h,i] = F[b,h,i,f] * Z[b,h,f]

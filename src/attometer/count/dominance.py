@@ -1,6 +1,7 @@
 """Which of several symbolic counts is the largest, for all positive integer sizes, when that can be told."""
 
-from functools import reduce
+from itertools import product
+from math import prod
 
 import sympy
 
@@ -14,13 +15,27 @@ def largest(*expressions: sympy.Expr) -> sympy.Expr:
     >>> largest(n, n + 2, sympy.Integer(1))
     n + 2
     """
-    return reduce(_larger, expressions, sympy.Integer(0))
+    kept: list[sympy.Expr] = []
+    for candidate in dict.fromkeys(a for e in (sympy.Integer(0), *expressions) for a in _alternatives(e)):
+        if not any(_never_negative(other - candidate) for other in kept):
+            kept = [other for other in kept if not _never_negative(candidate - other)] + [candidate]
+    # Max would look for more relations among its arguments, which takes seconds for a dozen of them.
+    return kept[0] if len(kept) == 1 else sympy.Max(*kept, evaluate=False)
 
 
-def _larger(one: sympy.Expr, other: sympy.Expr) -> sympy.Expr:
-    if one == other or _never_negative(one - other):
-        return one
-    return other if _never_negative(other - one) else sympy.Max(one, other)
+_MOST_ALTERNATIVES = 64
+
+
+def _alternatives(expression: sympy.Expr) -> list[sympy.Expr]:
+    """Return expressions without an outer Max whose maximum is `expression`: Max(a, b) + c is a + c or b + c."""
+    if isinstance(expression, sympy.Max):
+        return [found for argument in expression.args for found in _alternatives(argument)]
+    if not (isinstance(expression, sympy.Add) and any(isinstance(t, sympy.Max) for t in expression.args)):
+        return [expression]
+    choices = [_alternatives(t) for t in expression.args]
+    if prod(map(len, choices)) > _MOST_ALTERNATIVES:
+        return [expression]
+    return [sympy.Add(*terms) for terms in product(*choices)]
 
 
 def _never_negative(difference: sympy.Expr) -> bool:

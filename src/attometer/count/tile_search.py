@@ -211,7 +211,11 @@ class _Search:
         return np.asarray(held(self.chosen, self.phases, where))
 
     def words(self, free: Mapping[str, int | Ints], mask: Mask | PairFloor | None) -> Ints:
-        where = Problem({**self.sizes, **self.tiles(free), "z": 1}, mask, self.stack)
+        tiles = self.tiles(free)
+        if self.s.n * self.s.m * (self.s.d + self.s.e) >= 1 << 58:
+            # Python integers where a sum could pass 2^63.
+            tiles = {k: v.astype(object) if isinstance(v, np.ndarray) else v for k, v in tiles.items()}
+        where = Problem({**self.sizes, **tiles, "z": 1}, mask, self.stack)
         return np.asarray(moved(self.chosen, self.phases, where).words)
 
     def best(self) -> tuple[dict[str, int], bool]:

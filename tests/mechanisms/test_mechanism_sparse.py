@@ -12,7 +12,7 @@ PATTERNS: list[tuple[str, dict[str, Any], Any]] = [
     ("sliding_window", {"w": 4}, lambda i, j: 0 <= i - j < 4),
     ("sliding_window", {"w": 1}, lambda i, j: i == j),
     ("sliding_window", {"w": 50}, lambda i, j: j <= i),
-    ("longformer", {"w": 4, "g": 2}, lambda i, j: abs(i - j) <= 2 or i < 2 or j < 2),
+    ("longformer", {"w": 4, "t": 2}, lambda i, j: abs(i - j) <= 2 or i < 2 or j < 2),
     ("sparse_transformer_strided", {"l": 3}, lambda i, j: j <= i and (i - j < 3 or (i - j) % 3 == 0)),
     ("sparse_transformer_fixed", {"l": 4, "c": 1}, lambda i, j: j <= i and (i // 4 == j // 4 or j % 4 == 3)),
     ("sparse_transformer_fixed", {"l": 4, "c": 2}, lambda i, j: j <= i and (i // 4 == j // 4 or j % 4 >= 2)),
@@ -26,7 +26,7 @@ def test_pattern(name: str, parameters: dict[str, Any], sees: Any) -> None:
 
 
 def test_bigbird_sees_window_globals_and_its_random_keys() -> None:
-    _, x, out = drawn("bigbird", w=2, g=1, r=2, seed=5)
+    _, x, out = drawn("bigbird", w=2, t=1, r=2, seed=5)
     chosen = [np.random.default_rng((5, i)).choice(N, size=2, replace=False).tolist() for i in range(N)]
     seen = pattern(N, lambda i, j: abs(i - j) <= 1 or i < 1 or j < 1 or j in chosen[i])
     assert worst(out["O"], heads(x["Q"], x["K"], x["V"], seen)) < 1e-12

@@ -18,11 +18,11 @@ SLIDING_WINDOW = Entry(
 LONGFORMER = Entry(
     "longformer",
     "symmetric window and global tokens",
-    attention("where band(i, j, w/2, w/2) | global(i, j, g)"),
+    attention("where band(i, j, w/2, w/2) | global(i, j, t)"),
     "Beltagy et al. 2020, Longformer: The Long-Document Transformer, arXiv:2004.05150",
     parameters=(
         size_parameter("w", 512, "window: w/2 keys on each side of the query, besides itself; even"),
-        size_parameter("g", 1, "first tokens, which see all and are seen by all"),
+        size_parameter("t", 1, "global tokens: the first, which see all and are seen by all"),
         KEYS,
         VALUE_WIDTH,
     ),
@@ -32,7 +32,7 @@ LONGFORMER = Entry(
 
 
 def _bigbird(r: int, seed: int) -> str:
-    return attention(f"where band(i, j, w/2, w/2) | global(i, j, g) | random(i, j, {r}, {seed})")
+    return attention(f"where band(i, j, w/2, w/2) | global(i, j, t) | random(i, j, {r}, {seed})")
 
 
 BIGBIRD = Entry(
@@ -42,7 +42,7 @@ BIGBIRD = Entry(
     "Zaheer et al. 2020, Big Bird: Transformers for Longer Sequences, arXiv:2007.14062",
     parameters=(
         size_parameter("w", 192, "window: w/2 keys on each side of the query, besides itself; even"),
-        size_parameter("g", 128, "first tokens, which see all and are seen by all"),
+        size_parameter("t", 128, "global tokens: the first, which see all and are seen by all"),
         count("r", 192, "random keys of each query"),
         count("seed", 0, "seed of the random keys", least=0),
         KEYS,

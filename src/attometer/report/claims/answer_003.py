@@ -7,6 +7,7 @@ import sympy
 from attometer.count import count, order
 from attometer.machine import TwoLevelMemory
 from attometer.mechanisms import mechanism
+from attometer.models import model
 from attometer.price import streamed
 from attometer.report.claims.checks import Exactly, Formula, Rounded, Says
 from attometer.report.claims.claim import Claim, Otherwise, Source
@@ -66,6 +67,10 @@ def _scores() -> tuple[Claim, ...]:
             Says("fine"), lambda: (_matrix(1000) < 10**7, f"{float(_matrix(1000) / MB):.0f} MB per head"),
         ),
         Claim(
+            "003.dominant", "How to think about it", "times heads and layers it becomes the dominant memory cost (GPT-2, n = 4096)",
+            Says("dominant"), _dominant,
+        ),
+        Claim(
             "003.heads", "How to think about it", "multiply by h heads and N layers",
             Exactly(h * n**2), lambda: entries("attention", "S"),
         ),
@@ -87,6 +92,20 @@ def _infeasible() -> tuple[bool, str]:
     return (
         exact > scores,
         f"exact attention without a score matrix writes {float(exact / MB):.1f} MB, not {float(scores / MB):,.0f}",
+    )
+
+
+def _dominant() -> tuple[bool, str]:
+    small = model("gpt2")
+    scores = 12 * small.depth * _matrix(4096)
+    weights = 4 * sum(
+        stack.count * part.copies * sum(tensor.size for tensor in part.program.weights)
+        for stack in small.layers
+        for part in stack.layer.parts
+    )
+    return (
+        scores > weights,
+        f"{float(scores / GB):.1f} GB of scores, {float(weights / GB):.2f} GB of weights in its layers",
     )
 
 

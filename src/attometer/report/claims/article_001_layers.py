@@ -5,6 +5,7 @@ from functools import partial
 import sympy
 
 from attometer.machine import machine
+from attometer.models import model
 from attometer.report.claims.checks import Between, Exactly, Rounded, Row, Says
 from attometer.report.claims.claim import Claim
 from attometer.report.claims.programs import at, cost, d, n, total
@@ -135,6 +136,14 @@ def _half() -> tuple[bool, str]:
 
 def _parameters() -> tuple[Claim, ...]:
     return (
+        Claim(
+            "001.key.width", "Key Parameters", "model dimension: 768 (GPT-2 Small), 1024 (GPT-2 Medium)",
+            Row(Exactly(768), Exactly(1024)), lambda: (model("gpt2").width, model("gpt2-medium").width),
+        ),
+        Claim(
+            "001.key.depth", "In[8]", "GPT-2 Small has 12 layers, GPT-2 Medium 24",
+            Row(Exactly(12), Exactly(24)), lambda: (model("gpt2").depth, model("gpt2-medium").depth),
+        ),
         Claim(
             "001.key.layers", "Key Parameters", "a 24-layer model requires twice the resources of a 12-layer model",
             Exactly(2), lambda: sympy.cancel((24 * cost("attention")).flops("mac") / (12 * cost("attention")).flops("mac")),

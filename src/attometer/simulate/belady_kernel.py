@@ -1,4 +1,4 @@
-"""The stack of optimal replacement: next uses in blocks of 32, each with its maximum.
+"""The stack of optimal replacement: next uses in blocks of 16, each with its maximum.
 
 A word is known by the time of its next use, which no two words share. A reference takes its word out of position D and
 puts it on top; on the way down to D the word used latest is carried along and each sooner one stays where it is. Only
@@ -12,7 +12,7 @@ import numpy as np
 from attometer.simulate.compiled import COMPILED, jit
 from attometer.simulate.traces import Words
 
-BLOCK = 32
+BLOCK = 16
 
 
 @jit

@@ -12,8 +12,6 @@ from attometer.simulate.traces import Words
 
 BITS = 32
 SHIFT = 5
-# Words of marks that are cheaper to count one by one than through the tree.
-NEAR = 12
 # Positions in the state array.
 NOW, MARKED = 0, 1
 
@@ -28,25 +26,12 @@ def _add(tree: Any, word: int, amount: int) -> None:
 
 @jit
 def _before(tree: Any, word: int) -> int:
-    """Return the marks in all words before `word`."""
+    """Return the marks in the closed words before `word`."""
     total = 0
     while word:
         total += tree[word]
         word &= word - 1
     return total
-
-
-@jit
-def _distance(marks: Any, tree: Any, then: int, now: int, marked: int) -> int:
-    """Return the number of marks at time `then` or later."""
-    word = then >> SHIFT
-    count = popcount(marks[word] >> (then & BITS - 1))
-    last = now >> SHIFT
-    if last - word <= NEAR:
-        for later in range(word + 1, last + 1):
-            count += popcount(marks[later])
-        return count
-    return count + marked - _before(tree, word + 1)
 
 
 @jit
@@ -62,46 +47,47 @@ def renumber(last: Any, owner: Any, marks: Any, tree: Any, state: Any) -> None:
             last[address] = packed
             packed += 1
     for word in range(len(marks)):
-        inside = min(max(packed - (word << SHIFT), 0), BITS)
-        marks[word] = (1 << inside) - 1
-        tree[word + 1] = inside
-    for word in range(1, len(tree)):
-        parent = word + (word & -word)
-        if parent < len(tree):
-            tree[parent] += tree[word]
+        marks[word] = (1 << min(max(packed - (word << SHIFT), 0), BITS)) - 1
+        tree[word + 1] = 0
+    # The word of the last mark stays open until time leaves it.
+    for word in range((max(packed, 1) - 1) >> SHIFT):
+        _add(tree, word, BITS)
     state[NOW] = packed
 
 
 @jit
 def lru_pass(block: Any, start: int, last: Any, owner: Any, marks: Any, tree: Any, state: Any, histogram: Any) -> int:
-    """Count the distances of `block[start:]` until the window is full; return the position reached."""
+    """Count the distances of `block[start:]` until the window is full; return the position reached.
+
+    The word of marks that time is in stays out of the tree until it is left, which saves an update per reference.
+    """
     now, marked = state[NOW], state[MARKED]
     window = len(owner)
     position = start
     while position < len(block) and now < window:
         address = block[position]
+        position += 1
         then = last[address]
         if then == now - 1 and now:
             histogram[1] += 1
-            position += 1
             continue
         word = now >> SHIFT
+        if now & BITS - 1 == 0 and now:
+            _add(tree, word - 1, popcount(marks[word - 1]))
         if then < 0:
             marked += 1
         else:
-            histogram[_distance(marks, tree, then, now, marked)] += 1
-            old = then >> SHIFT
-            marks[old] ^= 1 << (then & BITS - 1)
+            old, bit = then >> SHIFT, then & BITS - 1
+            later = popcount(marks[old] >> bit)
+            marks[old] ^= 1 << bit
             if old != word:
+                later += marked - _before(tree, old + 1)
                 _add(tree, old, -1)
-                _add(tree, word, 1)
-        if then < 0:
-            _add(tree, word, 1)
+            histogram[later] += 1
         marks[word] |= 1 << (now & BITS - 1)
         owner[now] = address
         last[address] = now
         now += 1
-        position += 1
     state[NOW], state[MARKED] = now, marked
     return position
 

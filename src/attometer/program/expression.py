@@ -118,6 +118,22 @@ def walk(node: Expression) -> Iterator[Expression]:
         yield from walk(child)
 
 
+MAX_HEIGHT = 100
+"""Operations inside operations in one expression; what reads expressions recurses, so a taller one is refused."""
+
+
+def height(node: Expression) -> int:
+    """Return how many levels the tree under `node` has; a number or a name has one.
+
+    >>> height(Negative(Name("x")))
+    2
+    """
+    levels, level = 0, [node]
+    while level:
+        levels, level = levels + 1, [child for parent in level for child in children(parent)]
+    return levels
+
+
 # Each named function counts as one scalar operation in the unit convention, as exp does in the literature.
 FUNCTIONS: dict[str, int] = dict.fromkeys(
     [

@@ -95,5 +95,5 @@ class _Sizes(dict[str, sympy.Expr]):
         super().__init__()
         self._size_of = size_of
 
-    def get(self, name: str, default: sympy.Expr | None = None) -> sympy.Expr:  # type: ignore[override]
+    def get(self, name: str, default: sympy.Expr | None = None) -> sympy.Expr:
         return self._size_of(name)

@@ -24,13 +24,15 @@ from attometer.program.expression import (
     Where,
     walk,
 )
+from attometer.program.expression_reader import read_expression
 from attometer.program.indices import indices_of, is_shift
 from attometer.program.operations import Einsum, Map, Operation, Reduce, Scan, Sort, Tensor
-from attometer.program.printer import expression_text
+from attometer.program.printer import expression_text, size_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
 from attometer.program.resolution import declared_tensors, resolve
 from attometer.program.size_expressions import to_size
+from attometer.program.sizes import as_size
 
 
 def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:
@@ -160,7 +162,7 @@ class _Statement:
     def contract(self, refs: list[Ref], bound: tuple[str, ...], context: tuple[str, ...]) -> Expression:
         if len(refs) == 1:
             return self.reduce("sum", refs[0], bound, context, "sum")
-        used = {i for ref in refs for i in indices_of(ref)}
+        used = {i for ref in refs for i in indices_of(ref)} | self.masked_with(bound)
         kept = tuple(i for i in context if i in used)
         extents = self.extents(kept + bound)
         where = self.where(refs, extents)
@@ -170,7 +172,8 @@ class _Statement:
         return _plain(output)
 
     def reduce(self, kind: str, ref: Ref, bound: tuple[str, ...], context: tuple[str, ...], name: str) -> Ref:
-        kept = tuple(i for i in context if i in indices_of(ref) and i not in bound)
+        used = {*indices_of(ref)} | self.masked_with(bound)
+        kept = tuple(i for i in context if i in used and i not in bound)
         extents = self.extents(kept + bound)
         where = self.where([ref], extents)
         output = self.tensor(self.name(name), kept, where)
@@ -207,6 +210,8 @@ class _Statement:
         ref = self.reference(node.argument, (*indices, node.index) if node.index not in indices else indices)
         new = [i for i in indices if i not in indices_of(ref)] or [i for i in indices if i == node.index]
         keep = to_size(node.parameters[0], dict(self.program.axes)) if node.parameters else None
+        if keep is not None:
+            as_size(keep, f'statement "{self.statement.tensor}": count of topk')
         length = self.program.size_of(node.index) if keep is None else keep
         if len(new) != 1 or self.program.size_of(new[0]) != length:
             self.fail(f"{node.function} needs one result index of size {length} on the left")
@@ -220,7 +225,9 @@ class _Statement:
 
     def scan(self, node: Expression) -> None:
         """`z[t] = decay * z[t-1] + term`, or `maximum(z[t-1], term)`."""
-        parts = (node.left, node.right) if isinstance(node, Binary) and node.op == "+" else ()
+        parts: tuple[Expression, ...] = ()
+        if isinstance(node, Binary) and node.op == "+":
+            parts = (node.left, node.right)
         kind = "sum"
         if isinstance(node, Call) and node.function == "maximum":
             parts, kind = node.arguments, "max"
@@ -285,6 +292,12 @@ class _Statement:
             mask = mask & other.mask
         return replace(inside[0], mask=mask)
 
+    def masked_with(self, bound: tuple[str, ...]) -> set[str]:
+        """Return the indices that the statement's mask ties to a summed one: the sum differs along them."""
+        where = self.statement.where
+        pair = set() if where is None else {where.query, where.key}
+        return pair if pair & set(bound) else set()
+
     def operand_where(self, ref: Ref) -> Where | None:
         tensor = self.tensors.get(ref.tensor)
         if tensor is None or tensor.where is None:
@@ -317,7 +330,4 @@ def _factors(node: Expression, inverse: bool = False) -> list[tuple[bool, Expres
 
 
 def _size_node(value: sympy.Expr) -> Expression:
-    from attometer.program.notation import parse
-    from attometer.program.printer import size_text
-
-    return parse(f"Y = {size_text(value)}").statements[0].expression
+    return read_expression(size_text(value))

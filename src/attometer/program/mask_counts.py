@@ -261,6 +261,9 @@ def _sees_itself(mask: Mask) -> bool:
     return False
 
 
+_SUMMARIES: dict[str, Callable[[Any], Any]] = {"pairs": np.sum, "rows": np.count_nonzero, "longest_row": np.max}
+
+
 @lru_cache(maxsize=1024)
 def _counting_function(what: str, mask: Mask) -> Any:
     free = symbols(mask)
@@ -272,7 +275,7 @@ def _counting_function(what: str, mask: Mask) -> Any:
         if n <= 0 or m <= 0:
             return Integer(0)
         lengths = row_lengths(substitute(mask, dict(zip(free, arguments[2:], strict=True))), n, m)
-        return Integer(int({"pairs": np.sum, "rows": np.count_nonzero, "longest_row": np.max}[what](lengths)))
+        return Integer(int(_SUMMARIES[what](lengths)))
 
     def text(self: Any, printer: Any) -> str:
         return f"{what}[{mask}]({', '.join(printer._print(a) for a in self.args[:2])})"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
 from operator import and_, or_
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import sympy
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.program.sizes import Size, as_size, size
 
-Bools = NDArray[np.bool_]
-Parameter = int | sympy.Expr
+Bools: TypeAlias = NDArray[np.bool_]
+_LARGEST = 2**48  # keeps positions plus parameters inside int64
+Parameter: TypeAlias = int | sympy.Expr
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Mask:
         """
         from attometer.program.mask_counts import tiles
 
+        for what, value in (("n", n), ("m", m), ("tile rows", rows), ("tile columns", columns)):
+            as_size(value, what)
         return tiles(self, n, m, rows, columns)
 
     def __and__(self, other: "Mask") -> "Mask":
@@ -320,10 +323,14 @@ def _parameter(value: Size | str, what: str, least: int = 1) -> Parameter:
     chosen: Parameter = size(value) if isinstance(value, str) else value
     if isinstance(chosen, sympy.Expr) and chosen.is_Integer:
         chosen = int(chosen)
-    if isinstance(chosen, bool) or not isinstance(chosen, int | sympy.Expr):
-        raise AttometerError(f"{what} must be an integer of at least {least} or a size symbol, got {value!r}")
+    # Not known to be an integer is allowed (d/2), known not to be one (1/2), or negative (-d), is not.
+    wrong = isinstance(chosen, sympy.Expr) and (chosen.is_integer is False or chosen.is_negative)
+    if wrong or isinstance(chosen, bool) or not isinstance(chosen, int | sympy.Expr):
+        raise AttometerError(f"{what} must be an integer of at least {least} or a size symbol, got {chosen!r:.80}")
     if isinstance(chosen, int) and chosen < least:
         raise AttometerError(f"{what} must be at least {least}, got {chosen}")
+    if isinstance(chosen, int) and chosen > _LARGEST:
+        raise AttometerError(f"{what} must be at most 2^48, got {str(chosen)[:30]}")
     return chosen
 
 
@@ -412,9 +419,11 @@ def document(lengths: tuple[int, ...] | list[int]) -> Mask:
     >>> document([2, 1]).pairs(3)
     5
     """
+    if not isinstance(lengths, list | tuple):
+        raise AttometerError(f"document lengths must be a non-empty list of integers, got {lengths!r:.80}")
     sizes = tuple(_parameter(length, "document length") for length in lengths)
     if not sizes or not all(isinstance(s, int) for s in sizes):
-        raise AttometerError(f"document lengths must be a non-empty list of integers, got {lengths!r}")
+        raise AttometerError(f"document lengths must be a non-empty list of integers, got {lengths!r:.80}")
     return Document(tuple(int(s) for s in sizes))
 
 
@@ -433,15 +442,16 @@ def block(size: int, layout: Any) -> Mask:
     >>> block(2, [[1, 0], [1, 1]]).pairs(4)
     12
     """
-    rows = tuple(tuple(int(x) for x in row) for row in layout)
-    if not rows or len({len(row) for row in rows}) != 1 or not rows[0]:
+    if not isinstance(layout, list | tuple) or not all(isinstance(row, list | tuple) for row in layout):
         raise AttometerError("block layout must be a non-empty rectangle of 0 and 1")
-    if any(x not in (0, 1) for row in rows for x in row):
+    if not layout or len({len(row) for row in layout}) != 1 or not layout[0]:
+        raise AttometerError("block layout must be a non-empty rectangle of 0 and 1")
+    if any(x not in (0, 1) for row in layout for x in row):
         raise AttometerError("block layout must hold only 0 and 1")
     chosen = _parameter(size, "block size")
     if not isinstance(chosen, int):
         raise AttometerError(f"block size must be a number, got {chosen}")
-    return Block(chosen, rows)
+    return Block(chosen, tuple(tuple(int(x) for x in row) for row in layout))
 
 
 MASKS: dict[str, Callable[..., Mask]] = {

@@ -23,7 +23,8 @@ def group_steps(operations: list[Operation], made: set[str], tensors: dict[str, 
     looping = [k for k in edges if k in before[k] and not isinstance(operations[k], Scan)]
     if not looping:
         return operations
-    first, rest = [], []
+    first: list[Operation] = []
+    rest: list[Operation] = []
     for k, op in enumerate(operations):
         if k not in looping:
             (rest if before[k] & set(looping) else first).append(op)

@@ -6,20 +6,30 @@ from attometer.errors import AttometerError, nearest
 from attometer.program.expression import (
     COMPOSITES,
     FUNCTIONS,
+    MAX_HEIGHT,
     REDUCTIONS,
     SORTS,
     Along,
+    Binary,
     Name,
+    Number,
     Position,
     Ref,
     Statement,
+    height,
     walk,
 )
 from attometer.program.indices import index_names, is_shift
+from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
 from attometer.program.resolution import declared_tensors
+from attometer.program.size_expressions import to_size
+from attometer.program.sizes import as_size
 
 RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS}
+
+_SCALINGS = {"*": "multiplied by", "/": "divided by", "//": "divided by", "%": "taken modulo"}
+_MAX_INDICES = 32  # NumPy's limit on the axes of an array
 
 
 def check(program: Program) -> None:
@@ -33,6 +43,19 @@ def check(program: Program) -> None:
 def _has_statements(program: Program) -> Iterator[str]:
     if not program.statements:
         yield "a program needs at least one statement"
+
+
+def _not_too_deep(program: Program) -> Iterator[str]:
+    for statement in program.statements:
+        if height(statement.expression) > MAX_HEIGHT:
+            yield f'statement "{statement.tensor}" is nested deeper than {MAX_HEIGHT}; name a part of it first'
+
+
+def _not_too_many_indices(program: Program) -> Iterator[str]:
+    owners = [(s.tensor, s.indices) for s in program.statements] + [(d.tensor, d.indices) for d in program.declarations]
+    for owner, indices in owners + [(ref.tensor, ref.indices) for _, ref in _refs(program)]:
+        if len(indices) > _MAX_INDICES:
+            yield f'tensor "{owner}" has {len(indices)} indices; the limit is {_MAX_INDICES}'
 
 
 def _axes_once(program: Program) -> Iterator[str]:
@@ -99,6 +122,29 @@ def _sizes_agree(program: Program) -> Iterator[str]:
                 )
 
 
+def _index_expressions(program: Program) -> Iterator[str]:
+    for statement, ref in _refs(program):
+        for part in ref.indices:
+            for node in walk(part):
+                wrong = _wrong_in_index(node, statement, program) if isinstance(node, Number | Binary) else None
+                if wrong is not None:
+                    yield f'statement "{statement.tensor}" reads "{expression_text(ref)}": {wrong}'
+
+
+def _wrong_in_index(node: Number | Binary, statement: Statement, program: Program) -> str | None:
+    if isinstance(node, Number):
+        return None if isinstance(node.value, int) else f"an index cannot use the number {node.value}"
+    if node.op not in _SCALINGS:
+        return None
+    if node.op == "*" and isinstance(node.right, Name) and node.right.name in statement.indices:
+        return f'multiplies by the index "{node.right.name}"; an index is multiplied by a size'
+    try:
+        as_size(to_size(node.right, {n.name: program.size_of(n.name) for n in walk(node.right) if isinstance(n, Name)}))
+    except AttometerError:
+        return f'an index is {_SCALINGS[node.op]} a positive size, got "{expression_text(node.right)}"'
+    return None
+
+
 def _masks_over_own_indices(program: Program) -> Iterator[str]:
     for statement in program.statements:
         if statement.where is None:
@@ -110,9 +156,10 @@ def _masks_over_own_indices(program: Program) -> Iterator[str]:
 
 
 def _left_indices_used(program: Program) -> Iterator[str]:
+    tensors = {s.tensor for s in program.statements}
     for statement in program.statements:
         for name in statement.indices:
-            if name in {s.tensor for s in program.statements}:
+            if name in tensors:
                 yield f'"{name}" is both an index and a tensor in statement "{statement.tensor}"'
 
 
@@ -150,6 +197,8 @@ def _bare_tensor_has(program: Program, statement: Statement, index: str) -> bool
 
 RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _has_statements,
+    _not_too_deep,
+    _not_too_many_indices,
     _axes_once,
     _names_not_reserved,
     _tensors_once,
@@ -158,6 +207,7 @@ RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _lookback_is_one,
     _ranks_agree,
     _sizes_agree,
+    _index_expressions,
     _masks_over_own_indices,
     _left_indices_used,
 )

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number
+from attometer.program.expression import MAX_HEIGHT, Binary, Call, Expression, Name, Negative, Number, height
 from attometer.program.sizes import size
+
+_LARGEST = 10**30
 
 
 def to_size(node: Expression, sizes: Mapping[str, sympy.Expr] | None = None) -> sympy.Expr:
@@ -18,20 +20,34 @@ def to_size(node: Expression, sizes: Mapping[str, sympy.Expr] | None = None) -> 
     >>> to_size(Binary("/", Name("D"), Name("h")))
     D/h
     """
+    if height(node) > MAX_HEIGHT:
+        raise AttometerError(f"a size is nested deeper than {MAX_HEIGHT}")
+    return _value(node, sizes or {})
+
+
+def _value(node: Expression, sizes: Mapping[str, sympy.Expr]) -> sympy.Expr:
     match node:
         case Number(value=value):
-            return sympy.Integer(value) if isinstance(value, int) else sympy.Float(value)
+            # A decimal is the fraction it spells, so that sizes stay exact.
+            return _bounded(sympy.Rational(repr(value)))
         case Name(name=name):
-            return (sizes or {}).get(name, size(name))
+            return sizes.get(name, size(name))
         case Negative(operand=operand):
-            return -to_size(operand, sizes)
+            return -_value(operand, sizes)
         case Binary(op=op, left=left, right=right):
-            return _binary(op, to_size(left, sizes), to_size(right, sizes))
+            return _bounded(_binary(op, _value(left, sizes), _value(right, sizes)))
         case Call(function="sqrt", arguments=(inner,)):
-            return sympy.sqrt(to_size(inner, sizes))
+            return sympy.sqrt(_value(inner, sizes))
     raise AttometerError(
         f"a size may use only names, numbers, + - * / // % and sqrt, got {type(node).__name__.lower()}"
     )
+
+
+def _bounded(value: sympy.Expr) -> sympy.Expr:
+    coefficient = value.as_coeff_Mul()[0]
+    if coefficient.is_Rational and max(abs(coefficient.p), coefficient.q) > _LARGEST:
+        raise AttometerError("a size holds a number above 10^30")
+    return value
 
 
 def _binary(op: str, left: sympy.Expr, right: sympy.Expr) -> sympy.Expr:

@@ -9,6 +9,9 @@ from attometer.errors import AttometerError
 
 Size: TypeAlias = sympy.Expr | int
 
+LARGEST = 10**18
+"""No axis is longer: a larger number is a mistake, and would only slow every count down."""
+
 
 @lru_cache(maxsize=4096)
 def size(name: str) -> sympy.Symbol:
@@ -22,7 +25,7 @@ def size(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, integer=True, positive=True)
 
 
-class clog2(sympy.Function):
+class clog2(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """`⌈log2 k⌉`: the depth of a balanced tree over k leaves, exact for integers.
 
     >>> clog2(sympy.Integer(9)), clog2(sympy.Integer(1))
@@ -49,7 +52,7 @@ class clog2(sympy.Function):
     _lambdacode = _numpycode
 
 
-class scan_work(sympy.Function):
+class scan_work(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """Combines in a work-efficient parallel prefix over k elements: sum of floor(k / 2^s) - 1 over s (Ladner & Fischer 1980).
 
     >>> [int(scan_work(sympy.Integer(k))) for k in (1, 2, 3, 4, 8)]
@@ -74,7 +77,7 @@ class scan_work(sympy.Function):
     _lambdacode = _numpycode
 
 
-class scan_depth(sympy.Function):
+class scan_depth(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """Levels of the work-efficient parallel prefix over k elements: about 2 log2 k (Ladner & Fischer 1980).
 
     >>> [int(scan_depth(sympy.Integer(k))) for k in (1, 2, 3, 4, 8, 12, 16)]
@@ -117,5 +120,9 @@ def as_size(value: Size, what: str = "size") -> sympy.Expr:
         raise AttometerError(f"{what} must be a positive integer or a size symbol, got {value!r}")
     expression = sympy.Integer(value) if isinstance(value, int) else value
     if expression.is_number and not (expression.is_integer and expression.is_positive):
-        raise AttometerError(f"{what} must be a positive integer, got {value}")
+        raise AttometerError(f"{what} must be a positive integer, got {value!s:.60}")
+    if expression.is_nonpositive or expression.is_real is False:
+        raise AttometerError(f"{what} must be positive, got {value!s:.60}")
+    if expression.is_Integer and expression > LARGEST:
+        raise AttometerError(f"{what} must be at most 10^18, got a number of {len(str(int(expression)))} digits")
     return expression

@@ -11,11 +11,12 @@ from attometer.program.expression import (
     Expression,
     Name,
     Negative,
-    Number,
     Ref,
     Statement,
 )
+from attometer.program.expression_reader import read_expression
 from attometer.program.mask_counts import substitute as substitute_mask
+from attometer.program.printer import size_text
 from attometer.program.program import Program
 
 Sizes = dict[sympy.Expr, sympy.Expr]
@@ -74,11 +75,4 @@ def _name(name: str, program: Program, sizes: Sizes) -> Expression:
     value = next((v for s, v in sizes.items() if str(s) == name), None)
     if value is None:
         return Name(name)
-    return Number(int(value)) if value.is_Integer else _parsed(value)
-
-
-def _parsed(value: sympy.Expr) -> Expression:
-    from attometer.program.notation import parse
-    from attometer.program.printer import size_text
-
-    return parse(f"Y = {size_text(value)}").statements[0].expression
+    return read_expression(size_text(value))

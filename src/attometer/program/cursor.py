@@ -1,0 +1,97 @@
+"""A cursor over the tokens of one line of the notation; every failure says line and column."""
+
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from attometer.errors import AttometerError
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.\d*(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
+    r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<op>//|[-+*/%()\[\],=:&|~]))",
+    re.ASCII,
+)
+MAX_NESTING = 60
+"""Brackets inside brackets; deeper text is refused before it can exhaust the stack."""
+
+
+@dataclass
+class Cursor:
+    """The tokens of one line, and where reading stands."""
+
+    number: int
+    text: str
+    tokens: list[tuple[str, str, int]] = field(default_factory=list)
+    at: int = 0
+    depth: int = 0
+
+    def __post_init__(self) -> None:
+        position, end = 0, len(self.text.rstrip())
+        while position < end:
+            match = _TOKEN.match(self.text, position)
+            if match is None:
+                self.fail(f"unexpected character {self.text[position:].strip()[0]!r}", position)
+            kind = str(match.lastgroup)
+            self.tokens.append((kind, match.group(kind), match.start(kind)))
+            position = match.end()
+
+    def fail(self, what: str, column: int | None = None) -> NoReturn:
+        """Raise AttometerError at `column`, or at the next token."""
+        raise AttometerError(f"notation line {self.number}, column {(self.column() if column is None else column) + 1}: {what}")
+
+    def column(self) -> int:
+        """Return where the next token starts, or the end of the line."""
+        return len(self.text.rstrip()) if self.at_end() else self.tokens[self.at][2]
+
+    def at_end(self) -> bool:
+        """Return whether every token has been read."""
+        return self.at >= len(self.tokens)
+
+    def kind(self) -> str:
+        """Return `number`, `name` or `op` for the next token; empty at the end."""
+        return "" if self.at_end() else self.tokens[self.at][0]
+
+    def peek(self, ahead: int = 0) -> str:
+        """Return a coming token without reading it; empty past the end."""
+        return self.tokens[self.at + ahead][1] if self.at + ahead < len(self.tokens) else ""
+
+    def next(self) -> str:
+        """Read one token."""
+        self.at += 1
+        return self.tokens[self.at - 1][1]
+
+    def take(self, expected: str) -> None:
+        """Read `expected` or fail."""
+        if not self.skip(expected):
+            self.fail(f'expected "{expected}", got {self.here()}')
+
+    def skip(self, token: str) -> bool:
+        """Read `token` if it comes next, and return whether it did."""
+        found = self.peek() == token
+        self.at += found
+        return found
+
+    def name(self, what: str) -> str:
+        """Read a name or fail, saying that `what` was expected."""
+        if self.kind() != "name":
+            self.fail(f"expected {what}, got {self.here()}")
+        return self.next()
+
+    def end(self) -> None:
+        """Fail unless the line is over."""
+        if not self.at_end():
+            self.fail(f"unexpected {self.here()}")
+
+    def here(self) -> str:
+        """Return the next token in quotes, or that there is none."""
+        return "the end of the line" if self.at_end() else f'"{self.peek()[:40]}"'
+
+    def enter(self, what: str) -> None:
+        """Go one level deeper; fail below the limit. `leave` comes back."""
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            self.fail(f"{what} nested deeper than {MAX_NESTING}")
+
+    def leave(self) -> None:
+        """Come back from `enter`."""
+        self.depth -= 1

@@ -1,0 +1,136 @@
+"""Reads expressions of the notation: sums of products of signed atoms."""
+
+from attometer.errors import nearest
+from attometer.program.cursor import MAX_NESTING, Cursor
+from attometer.program.expression import (
+    COMPOSITES,
+    FUNCTIONS,
+    REDUCTIONS,
+    SORTS,
+    Along,
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+)
+
+_ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS)
+_LARGEST = 1e300
+
+
+def read_expression(text: str) -> Expression:
+    """Read one expression and nothing else.
+
+    >>> read_expression("n // 2")
+    Binary(op='//', left=Name(name='n'), right=Number(value=2))
+    """
+    reader = ExpressionReader(1, text)
+    found = reader.sum()
+    reader.end()
+    return found
+
+
+class ExpressionReader(Cursor):
+    """A cursor that reads expressions."""
+
+    def sum(self) -> Expression:
+        """Read terms joined by + and -."""
+        self.enter("expression")
+        left = self.product()
+        while self.peek() in ("+", "-"):
+            left = Binary(self.next(), left, self.product())
+        self.leave()
+        return left
+
+    def product(self) -> Expression:
+        """Read factors joined by *, /, // and %."""
+        left = self.unary()
+        while self.peek() in ("*", "/", "//", "%"):
+            left = Binary(self.next(), left, self.unary())
+        return left
+
+    def unary(self) -> Expression:
+        """Read an atom after any number of minus signs."""
+        negations = 0
+        while self.skip("-"):
+            negations += 1
+            if negations > MAX_NESTING:
+                self.fail(f"expression nested deeper than {MAX_NESTING}")
+        node = self.atom()
+        for _ in range(negations):
+            node = Negative(node)
+        return node
+
+    def atom(self) -> Expression:
+        """Read a number, a name, a reference, a call, or a sum in parentheses."""
+        if self.skip("("):
+            inner = self.sum()
+            self.take(")")
+            return inner
+        if self.kind() == "number":
+            return self.literal()
+        name = self.name("a tensor, size, number or function")
+        if self.peek() == "[":
+            return self.along(name) if name in _ALONG else Ref(name, self.indices())
+        return self.call(name) if self.peek() == "(" else Name(name)
+
+    def literal(self) -> Number:
+        """Read a number; digits alone are an integer."""
+        column = self.column()
+        text = self.next()
+        value = float(text)
+        if value > _LARGEST:
+            self.fail(f"number {text[:20]} is too large", column)
+        return Number(int(text) if text.isdigit() else value)
+
+    def indices(self) -> tuple[Expression, ...]:
+        """Read index expressions in brackets."""
+        self.take("[")
+        found = []
+        while not self.skip("]"):
+            found.append(self.sum())
+            if self.peek() != "]":
+                self.take(",")
+        return tuple(found)
+
+    def along(self, function: str) -> Expression:
+        """Read what follows the name of a function along an index: `[j](X)`."""
+        column = self.tokens[self.at - 1][2]
+        inside = self.indices()
+        if not inside or not isinstance(inside[0], Name):
+            self.fail(f"{function} needs the index it runs along, as in {function}[j](X)", column)
+        if len(inside) != (2 if function == "topk" else 1):
+            wanted = "an index and a count" if function == "topk" else "one index"
+            self.fail(f"{function} takes {wanted} in brackets, got {len(inside)}", column)
+        self.take("(")
+        argument = self.sum()
+        self.take(")")
+        return Along(function, inside[0].name, tuple(inside[1:]), argument)
+
+    def call(self, function: str) -> Expression:
+        """Read the arguments of an element-wise function."""
+        column = self.tokens[self.at - 1][2]
+        if function != "pos" and function not in FUNCTIONS:
+            self.fail(f'unknown function "{function}"{_hint(function)}', column)
+        self.take("(")
+        if function == "pos":
+            index = self.name("an index name")
+            self.take(")")
+            return Position(index)
+        arguments = [self.sum()]
+        while self.skip(","):
+            arguments.append(self.sum())
+        self.take(")")
+        if len(arguments) != FUNCTIONS[function]:
+            self.fail(f"{function} takes {FUNCTIONS[function]} argument(s), got {len(arguments)}", column)
+        return Call(function, tuple(arguments))
+
+
+def _hint(function: str) -> str:
+    if function in _ALONG:
+        return f"; write {function}[j](X) to say along which index"
+    return nearest(function, (*FUNCTIONS, "pos", *_ALONG))

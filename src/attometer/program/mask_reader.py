@@ -1,0 +1,102 @@
+"""Reads masks of the notation: `causal(i, j) & (window(i, j, w) | global(i, j, g))`."""
+
+import inspect
+
+from attometer.errors import AttometerError, nearest
+from attometer.program.expression import Where
+from attometer.program.expression_reader import ExpressionReader
+from attometer.program.masks import MASKS, Mask
+from attometer.program.size_expressions import to_size
+
+_MAX_ATOMS = 200
+
+
+class MaskReader(ExpressionReader):
+    """A cursor that reads masks."""
+
+    def where(self) -> Where:
+        """Read a mask; all its parts are over the same query and key index."""
+        column = self.column()
+        over: list[tuple[str, str]] = []
+        mask = self.mask_or(over)
+        pairs = list(dict.fromkeys(over))
+        if len(pairs) != 1:
+            told = ", ".join(f"({query}, {key})" for query, key in pairs)
+            self.fail(f"a mask is over one pair of indices, got {told}", column)
+        query, key = pairs[0]
+        if query == key:
+            self.fail(f'a mask needs two different indices, got "{query}" twice', column)
+        return Where(mask, query, key)
+
+    def mask_or(self, over: list[tuple[str, str]]) -> Mask:
+        """Read parts joined by |."""
+        left = self.mask_and(over)
+        while self.skip("|"):
+            left = left | self.mask_and(over)
+        return left
+
+    def mask_and(self, over: list[tuple[str, str]]) -> Mask:
+        """Read parts joined by &."""
+        left = self.mask_not(over)
+        while self.skip("&"):
+            left = left & self.mask_not(over)
+        return left
+
+    def mask_not(self, over: list[tuple[str, str]]) -> Mask:
+        """Read one mask, negated or in parentheses."""
+        self.enter("mask")
+        if self.skip("~"):
+            found = ~self.mask_not(over)
+        elif self.skip("("):
+            found = self.mask_or(over)
+            self.take(")")
+        else:
+            found = self.mask_atom(over)
+        self.leave()
+        return found
+
+    def mask_atom(self, over: list[tuple[str, str]]) -> Mask:
+        """Read one named mask; `over` collects its pair of indices."""
+        column = self.column()
+        name = self.name("a mask")
+        if name not in MASKS:
+            self.fail(f'unknown mask "{name}"{nearest(name, MASKS)}', column)
+        self.take("(")
+        query = self.name("the query index")
+        self.take(",")
+        over.append((query, self.name("the key index")))
+        if len(over) > _MAX_ATOMS:
+            self.fail(f"a mask of more than {_MAX_ATOMS} parts", column)
+        parameters = []
+        while self.skip(","):
+            parameters.append(self.mask_parameter())
+        self.take(")")
+        self.check_count(name, len(parameters), column)
+        try:
+            return MASKS[name](*parameters)
+        except AttometerError as error:
+            self.fail(f"{name}: {error}", column)
+
+    def check_count(self, name: str, got: int, column: int) -> None:
+        """Fail when `name` does not take `got` parameters."""
+        known = inspect.signature(MASKS[name]).parameters.values()
+        least = sum(p.default is p.empty for p in known)
+        if not least <= got <= len(known):
+            signature = ", ".join(("i", "j", *(p.name for p in known)))
+            self.fail(f"{name} is written {name}({signature}), got {got} parameter(s) after the indices", column)
+
+    def mask_parameter(self) -> object:
+        """Read a size, `*` for unbounded, or a list."""
+        if self.skip("*"):
+            return None
+        if not self.skip("["):
+            value = to_size(self.sum())
+            return int(value) if value.is_Integer else value
+        self.enter("list")
+        found = []
+        while not self.skip("]"):
+            found.append(self.mask_parameter())
+            if self.peek() != "]":
+                self.take(",")
+        self.leave()
+        return found

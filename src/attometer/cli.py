@@ -22,7 +22,8 @@ ASK, PROVE, MEASURE, DRAW = "ask", "prove", "measure", "draw"
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the mechanism, as in --set w=256")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the mechanism, as in --set w=256"),
 ]
 
 
@@ -70,7 +71,9 @@ def _parameters(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name or not value:
             raise AttometerError(f'--set takes NAME=VALUE, got "{pair}"')
-        found[name] = int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
+        found[name] = (
+            int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
+        )
     return found
 
 
@@ -89,6 +92,69 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 
         print(__version__)
         raise typer.Exit
+
+
+@app.command(rich_help_panel=ASK)
+def plan(
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
+    on: Annotated[str, typer.Option(help="a machine's name, or a TOML file")] = "h100-sxm",
+    context: Annotated[
+        int | None, typer.Option(help="tokens per sequence; the configuration's own maximum if not given")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="sequences at once")] = 1,
+    mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
+    kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache, such as bf16 or fp8")] = None,
+    weights_dtype: Annotated[
+        str | None, typer.Option(help="data type of the weights, such as bf16, fp8 or int4")
+    ] = None,
+    schedule: Annotated[str, typer.Option(help="flash or naive attention")] = "flash",
+    chunk: Annotated[int | None, typer.Option(help="prefill this many tokens at a time")] = None,
+    checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="only say what of the configuration is modelled and what is not")
+    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="say where each number comes from")] = False,
+    json: Json = False,
+) -> None:
+    """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
+    from attometer.models import model as read
+    from attometer.plan import plan as make
+
+    subject = read(model)
+    if check:
+        _show(_Checked(subject), json)
+        return
+    made = make(
+        subject,
+        on,
+        context=context,
+        batch=batch,
+        mode=mode,
+        kv_dtype=kv_dtype,
+        weights_dtype=weights_dtype,
+        schedule=schedule,
+        chunk=chunk,
+        checkpoint=checkpoint,
+    )
+    _show(made, json)
+    if explain and not json:
+        from attometer.plan.text import explain_text
+
+        print("\n" + explain_text(made))
+    raise typer.Exit(0 if made.fits else 1)
+
+
+class _Checked:
+    """What was read of a configuration, as text and as JSON."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model": self.model.name, "family": self.model.family, **vars(self.model.check)}
+
+    def __str__(self) -> str:
+        return f"{self.model}\n\n{self.model.check}"
 
 
 @app.command(rich_help_panel=ASK)

@@ -52,7 +52,12 @@ def test_command(document: str, command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("document", "code"), blocks("python"), ids=lambda x: x[:40].replace("\n", " "))
 def test_snippet(document: str, code: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=280
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=280,
     )
     assert done.returncode == 0, f"{document}\n{done.stderr}"
 

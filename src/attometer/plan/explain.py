@@ -1,0 +1,79 @@
+"""Where each number of a plan comes from: formula → substituted numbers → value → source."""
+
+from typing import TYPE_CHECKING
+
+import sympy
+
+from attometer.plan.dtypes import BITS
+from attometer.plan.usage import at, cost_of, layer_parts
+
+if TYPE_CHECKING:
+    from attometer.plan.result import Plan
+
+
+def explanations(plan: "Plan") -> list[str]:
+    """Return one line per number."""
+    return [*_weights(plan), *_cache(plan), *_activations(plan), *_flops(plan), *_time(plan), *_machine(plan)]
+
+
+def _weights(plan: "Plan") -> list[str]:
+    bits = BITS[plan.options.weights]
+    count = plan.parameters
+    return [
+        f"parameters = sum of the sizes of all weight tensors of the layers' programs = {count:,}",
+        f"weights = parameters × {float(bits):g} bits / 8 = {plan.holds.weights:,} bytes ({plan.options.weights})",
+    ]
+
+
+def _cache(plan: "Plan") -> list[str]:
+    o = plan.options
+    if o.mode == "train":
+        return []
+    terms = [f"{s.count} × ({s.layer.cache.kv}) [{s.kind}]" for s in plan.model.layers if s.layer.cache.kv != 0]
+    lines = [
+        f"KV cache = batch × ({' + '.join(terms) or '0'}) elements × {float(BITS[o.kv]):g} bits / 8, "
+        f"at batch = {o.batch}, m = {o.context:,}: {plan.holds.kv:,} bytes ({o.kv})"
+    ]
+    states = [f"{s.count} × {s.layer.cache.state:,} [{s.kind}]" for s in plan.model.layers if s.layer.cache.state]
+    return lines + ([f"state = batch × ({' + '.join(states)}) elements = {plan.holds.state:,} bytes"] if states else [])
+
+
+def _activations(plan: "Plan") -> list[str]:
+    o = plan.options
+    if o.mode == "train":
+        return [
+            f"activations = what the backward pass reads of every layer, and the logits in fp32: {plan.holds.activations:,} bytes"
+        ]
+    parts = [(p, s.kind) for s in plan.model.layers for p in layer_parts(s.layer, o)]
+    part, kind = max(parts, key=lambda item: at(cost_of(item[0], o).live, o, o.at_once))
+    formula = cost_of(part, o).live
+    return [
+        f"activations = residual stream b n {plan.model.width} + the largest part ({part.name} of {kind}: {formula}), "
+        f"at b = {o.batch}, n = {o.at_once:,}, m = {o.context:,}, {o.activations}: {plan.holds.activations:,} bytes"
+    ]
+
+
+def _flops(plan: "Plan") -> list[str]:
+    lines = []
+    for stack in plan.model.layers:
+        total = sympy.Add(*(cost_of(p, plan.options).flops for p in layer_parts(stack.layer, plan.options)))
+        lines.append(f"FLOPs of each {stack.kind} layer = {sympy.factor_terms(total)}")
+    return list(dict.fromkeys(lines)) + [
+        f"FLOPs = {plan.time.flops:,} (b = {plan.options.batch}, n = {plan.options.new_tokens:,}, m = {plan.options.context:,})"
+    ]
+
+
+def _time(plan: "Plan") -> list[str]:
+    time = plan.time
+    return [
+        f"time = sum over parts of max(FLOPs / peak rate, bytes / bandwidth) = {time.seconds:.6g} s; alone, compute would take "
+        f"{time.compute_seconds:.6g} s and memory {time.memory_seconds:.6g} s",
+    ]
+
+
+def _machine(plan: "Plan") -> list[str]:
+    figures = dict(plan.machine.figures())
+    used = [path for path in figures if path in ("memory.capacity", "memory.bandwidth") or path.startswith("peak.")]
+    stated = ", ".join(f"{path} = {figures[path]}" for path in used)
+    sources = dict.fromkeys(figures[path].source for path in used)
+    return [f"{plan.machine.id}: {stated}", *(f"source: {source}" for source in sources)]

@@ -1,0 +1,71 @@
+"""What a plan is asked for, checked once."""
+
+from dataclasses import dataclass
+
+from attometer.errors import AttometerError, unknown
+from attometer.plan.dtypes import dtype
+
+MODES = ("prefill", "decode", "train")
+SCHEDULES = ("flash", "naive")
+
+
+@dataclass(frozen=True)
+class Options:
+    """One question: how many tokens, how many sequences, which pass, stored how, attention run how.
+
+    Attributes:
+        context: tokens per sequence.
+        batch: sequences at once.
+        mode: prefill (all tokens at once), decode (one new token after `context` cached ones), or train.
+        weights: data type of the weights.
+        kv: data type of the key/value cache.
+        activations: data type of everything between.
+        schedule: flash (scores never leave the chip) or naive (each operation through memory).
+        checkpoint: in training, keep only layer inputs and compute the rest again.
+        chunk: in prefill, tokens computed at a time; None is all at once.
+    """
+
+    context: int
+    batch: int = 1
+    mode: str = "prefill"
+    weights: str = "bf16"
+    kv: str = "bf16"
+    activations: str = "bf16"
+    schedule: str = "flash"
+    checkpoint: bool = False
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("context", "batch", "chunk"):
+            value = getattr(self, name)
+            if value is None and name == "chunk":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise AttometerError(f"{name} must be a positive integer, got {value!r}")
+        if self.context > MOST_TOKENS:
+            raise AttometerError(f"context must be at most {MOST_TOKENS:,} tokens, got {self.context:,}")
+        if self.mode not in MODES:
+            raise unknown("mode", str(self.mode), MODES)
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", str(self.schedule), SCHEDULES)
+        for name in ("weights", "kv", "activations"):
+            object.__setattr__(self, name, dtype(getattr(self, name)))
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens computed in one pass: all of them, or one when decoding."""
+        return 1 if self.mode == "decode" else self.context
+
+    @property
+    def at_once(self) -> int:
+        """Tokens of one sequence that are on the chip's hands at the same time."""
+        return min(self.new_tokens, self.chunk) if self.chunk and self.mode == "prefill" else self.new_tokens
+
+    @property
+    def chunks(self) -> int:
+        """Passes that a prefill takes."""
+        return -(-self.new_tokens // self.at_once)
+
+
+MOST_TOKENS = 2**40
+"""Beyond any context; the search for the largest one stops here."""

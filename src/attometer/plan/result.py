@@ -1,0 +1,143 @@
+"""The plan as an object that prints the report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from attometer.machine import Machine
+from attometer.models import Model
+from attometer.plan.levers import Lever
+from attometer.plan.options import MOST_TOKENS, Options
+from attometer.plan.usage import Holds, Share, rate
+from attometer.price import Roofline, in_sequence
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to "does it fit, how fast, what limits it, what would help"; printing it prints the report.
+
+    Attributes:
+        model: the model.
+        machine: the machine.
+        options: what was asked.
+        parameters: exact number of parameters.
+        holds: bytes on the device, by kind.
+        shares: what each type of layer takes.
+        largest_context: tokens per sequence that still fit; 0 when nothing does.
+        levers: changes that would help, most useful first.
+    """
+
+    model: Model
+    machine: Machine
+    options: Options
+    parameters: int
+    holds: Holds
+    shares: tuple[Share, ...]
+    largest_context: int
+    levers: tuple[Lever, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything fits in the machine's memory."""
+        return self.holds.total <= self.machine.memory_bytes
+
+    @property
+    def time(self) -> Roofline:
+        """The whole pass: every part at the slower of its rooflines, one after the other."""
+        return in_sequence([share.time for share in self.shares])
+
+    @property
+    def headline(self) -> str:
+        """One sentence: fits or not, by how much, the largest context, what binds."""
+        room, need = self.machine.memory_bytes, self.holds.total
+        o = self.options
+        verdict = "fits" if self.fits else "does not fit"
+        spare = f"{gigabytes(abs(room - need))} {'to spare' if self.fits else 'too much'}"
+        most = f"{self.largest_context:,}" if self.largest_context < MOST_TOKENS else "any"
+        asked = f"{o.context:,} tokens, batch {o.batch}, {o.mode}"
+        limit = f"largest context that fits: {most} tokens" if self.largest_context else self._nothing_fits()
+        return (
+            f"{self.model.name} {verdict} on {self.machine.name} at {asked}: needs {gigabytes(need)} of "
+            f"{gigabytes(room)}, {spare}; {limit}; memory is mostly {self.holds.largest}, time is bound by {self.time.binds}."
+        )
+
+    def _nothing_fits(self) -> str:
+        own = self.holds.weights + self.holds.gradients + self.holds.optimizer
+        what = "weights" if own == self.holds.weights else "weights, gradients and optimizer"
+        return f"no context fits: {what} alone need {gigabytes(own)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number of the plan, ready for JSON; bytes are exact integers, times seconds."""
+        return {
+            "model": self.model.name,
+            "family": self.model.family,
+            "machine": self.machine.id,
+            "options": dict(vars(self.options)),
+            "fits": self.fits,
+            "headline": self.headline,
+            "parameters": self.parameters,
+            "kv_bytes": self.holds.kv,
+            "bytes": dict(vars(self.holds)) | {"total": self.holds.total},
+            "memory_bytes": self.machine.memory_bytes,
+            "largest_context": self.largest_context if self.largest_context < MOST_TOKENS else None,
+            "trained_context": self.model.context,
+            "flops": self.time.flops,
+            "bytes_moved": self.time.bytes_moved,
+            "time": self.time.to_dict() | {"tokens_per_second": self.tokens_per_second},
+            "layers": [_share_dict(share) for share in self.shares],
+            "levers": [dict(vars(lever)) for lever in self.levers],
+            "notes": self.notes,
+        }
+
+    @property
+    def tokens_per_second(self) -> float:
+        """New tokens per second at the datasheet's rates: an upper bound."""
+        return self.options.batch * self.options.new_tokens / self.time.seconds
+
+    @property
+    def notes(self) -> list[str]:
+        """What the numbers assume."""
+        o, said = self.options, []
+        said.append("FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows")
+        said.append(
+            f"time is a {self.time.basis}: products at the {rate(o, self.machine)} rate; every part at peak rate or peak bandwidth, nothing overlapped between parts; a lower bound"
+        )
+        if o.mode != "train":
+            said.append("logits of the last token only; runtime and allocator overhead are not counted")
+        else:
+            said.append(
+                "AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"
+            )
+        if self.model.quantization:
+            said.append(f"the configuration says {self.model.quantization}; all weights are counted at {o.weights}")
+        if self.model.context and o.context > self.model.context:
+            said.append(f"the configuration allows {self.model.context:,} positions; {o.context:,} go beyond them")
+        return [*said, *self.model.check.notes]
+
+    def __str__(self) -> str:
+        from attometer.plan.text import plan_text
+
+        return plan_text(self)
+
+
+def gigabytes(count: int) -> str:
+    """Return bytes as GB (10^9), said.
+
+    >>> gigabytes(17179869184)
+    '17.18 GB'
+    """
+    if count < 10**6:
+        return f"{count:,} bytes"
+    return f"{count / 1e9:,.2f} GB" if count >= 10**8 else f"{count / 1e6:,.2f} MB"
+
+
+def _share_dict(share: Share) -> dict[str, Any]:
+    return {
+        "kind": share.kind,
+        "layers": share.layers,
+        "parameters": share.parameters,
+        "kv_bytes": share.kv_bytes,
+        "flops": share.flops,
+        "bytes_moved": share.bytes_moved,
+        "seconds": share.time.seconds,
+        "binds": share.time.binds,
+    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from math import expm1, log1p
 from typing import Any
@@ -18,6 +19,8 @@ from attometer.models.part import Part, Routed
 from attometer.program import Program, size
 from attometer.program.sizes import Size, as_size
 
+# Up to so many tokens the expectation is taken in fractions; beyond, the power is close to 0 and a float is exact enough.
+EXACTLY = 256
 FORMS = ("program", "reference")
 PHASES = ("prefill", "decode")
 LOGITS = ("all", "last")
@@ -179,8 +182,8 @@ def distinct_experts(routed: Routed, tokens: int) -> float:
     >>> distinct_experts(Routed(8, 2), 1), round(distinct_experts(Routed(8, 2), 8), 2)
     (2.0, 7.2)
     """
-    if routed.chosen == routed.experts:
-        return float(routed.experts)
+    if tokens <= EXACTLY or routed.chosen == routed.experts:
+        return float(routed.experts * (1 - (1 - Fraction(routed.chosen, routed.experts)) ** tokens))
     return -routed.experts * expm1(tokens * log1p(-routed.chosen / routed.experts))
 
 

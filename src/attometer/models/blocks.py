@@ -6,7 +6,7 @@ import sympy
 
 from attometer.models.layer import Cache
 from attometer.models.part import Part, program
-from attometer.program import size
+from attometer.program import Program, size
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ def linear(name: str, inputs: int, outputs: int, bias: bool = False, rows: str =
     return Part(name, _linear(inputs, outputs, bias, rows))
 
 
-def _linear(inputs: int, outputs: int, bias: bool, rows: str):  # type: ignore[no-untyped-def]
+def _linear(inputs: int, outputs: int, bias: bool, rows: str) -> Program:
     weight, plus = ("weight W[o,c], B[o]", " + B[o]") if bias else ("weight W[o,c]", "")
     return program(f"axis i: {rows}, c: {inputs}, o: {outputs}\n{weight}\nY[b,i,o] = X[b,i,c] * W[o,c]{plus}")
 
 
-def norm(width: int, kind: str = "rmsnorm", scale: bool = True, bias: bool = False, name: str = "norm", rows: str = "n") -> Part:
+def norm(
+    width: int, kind: str = "rmsnorm", scale: bool = True, bias: bool = False, name: str = "norm", rows: str = "n"
+) -> Part:
     """Return a norm over the width, `kind` one of rmsnorm and layernorm, with its learned scale and bias."""
     weights = ", ".join(["W[c]"] * scale + ["B[c]"] * bias)
     declared = f"\nweight {weights}" if weights else ""
@@ -77,7 +79,9 @@ def head(width: int, vocabulary: int, bias: bool = False, tied: bool = False) ->
     return Part("head", _linear(width, vocabulary, False, "n"), tied=True), Part("head bias", plus)
 
 
-def projections(width: int, heads: Heads, bias: bool = False, out_bias: bool | None = None) -> tuple[Part, Part, Part, Part]:
+def projections(
+    width: int, heads: Heads, bias: bool = False, out_bias: bool | None = None
+) -> tuple[Part, Part, Part, Part]:
     """Return the projections q, k, v and out."""
     return (
         linear("q", width, heads.query * heads.d, bias),
@@ -95,11 +99,19 @@ def rotary(heads: Heads, rotated: int | None = None) -> tuple[Part, Part]:
 
 def _rotation(name: str, heads: int, d: int) -> Part:
     text = f"axis h: {heads}, i: n, d: {d}\ninput C[b,i,d], Z[b,i,d]\n"
-    return Part(name, program(text + f"Y[b,h,i,d] = X[b,h,i,d] * C[b,i,d] + X[b, h, i, (d + {d // 2}) % {d}] * Z[b,i,d]"))
+    return Part(
+        name, program(text + f"Y[b,h,i,d] = X[b,h,i,d] * C[b,i,d] + X[b, h, i, (d + {d // 2}) % {d}] * Z[b,i,d]")
+    )
 
 
 def attention(
-    heads: Heads, where: str = "causal(i, j)", sinks: bool = False, add: str = "", declare: str = "", rows: str = "n", keys: str = "m"
+    heads: Heads,
+    where: str = "causal(i, j)",
+    sinks: bool = False,
+    add: str = "",
+    declare: str = "",
+    rows: str = "n",
+    keys: str = "m",
 ) -> Part:
     """Return scores, softmax and values of grouped-query attention over the pairs that `where` allows.
 
@@ -111,7 +123,9 @@ def attention(
     mask = f"   where {where}" if where else ""
     lines = [
         f"axis h: {heads.query}, g: {heads.kv}, i: {rows}, j: {keys}, d: {heads.d}, e: {heads.e}",
-        "input Q[b,h,i,d]\ncache K[b,g,j,d], V[b,g,j,e]" if group > 1 else "input Q[b,h,i,d]\ncache K[b,h,j,d], V[b,h,j,e]",
+        "input Q[b,h,i,d]\ncache K[b,g,j,d], V[b,g,j,e]"
+        if group > 1
+        else "input Q[b,h,i,d]\ncache K[b,h,j,d], V[b,h,j,e]",
         declare,
         f"S[b,h,i,j] = Q[b,h,i,d] * K[b, {shared}, j, d] / sqrt(d){add}{mask}",
         *(_with_sink() if sinks else ["P[b,h,i,j] = softmax[j](S)"]),
@@ -157,7 +171,11 @@ ACTIVATIONS = {
 
 def plain(width: int, hidden: int, function: str, bias: bool = True) -> tuple[Part, Part, Part]:
     """Return a feed-forward layer of two matrices."""
-    return linear("up", width, hidden, bias), activation("act", hidden, function, False), linear("down", hidden, width, bias)
+    return (
+        linear("up", width, hidden, bias),
+        activation("act", hidden, function, False),
+        linear("down", hidden, width, bias),
+    )
 
 
 def gated(width: int, hidden: int, function: str = "silu", bias: bool = False, prefix: str = "") -> tuple[Part, ...]:

@@ -42,11 +42,19 @@ def depth(c: Reading, *keys: str) -> int:
     names = keys or ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
     layers = c.integer(*names)
     if layers > MOST_LAYERS:
-        raise c.error(next(k for k in names if k in c.values), f"is {layers}; at most {MOST_LAYERS} layers are modelled")
+        raise c.error(
+            next(k for k in names if k in c.values), f"is {layers}; at most {MOST_LAYERS} layers are modelled"
+        )
     return layers
 
 
-def windows(c: Reading, layers: int, default: Callable[[int], bool], window: int | None, options: Sequence[str] = (FULL, SLIDING)) -> list[int | None]:
+def windows(
+    c: Reading,
+    layers: int,
+    default: Callable[[int], bool],
+    window: int | None,
+    options: Sequence[str] = (FULL, SLIDING),
+) -> list[int | None]:
     """Return each layer's window: from `layer_types` where the file has it, else where `default(index)` says so."""
     types = c.each("layer_types", layers, options)
     local = [t == SLIDING for t in types] if types is not None else [default(i) for i in range(layers)]
@@ -79,19 +87,42 @@ def decoder(
     `tied` is transformers' default of `tie_word_embeddings` in this family; `before` follows the embedding; `final`
     stands for the final RMSNorm; `head_in` is the width that the embedding and the head have where it is not `width`.
     """
+    c.must("add_cross_attention", False, False)
+    c.must("is_encoder_decoder", False, False)
     v = c.integer("vocab_size", default=REQUIRED if vocabulary is None else vocabulary)
     tie = c.flag("tie_word_embeddings", default=tied)
     inside = head_in or width
     after = (norm(width, name="final norm"),) if final is None else tuple(final)
-    architecture = (c.values.get("architectures") or [""])[0] if isinstance(c.values.get("architectures"), list) else ""
-    last = () if str(architecture).endswith("Model") else head(inside, v, head_bias, tie)
-    if not last:
-        c.note(f"{architecture} has no head: it returns hidden states")
+    last = head(inside, v, head_bias, tie) if _has_head(c) else ()
     return finish(c, family, width, layers, (embedding(v, inside), *before), (*after, *last))
 
 
+def architecture(c: Reading) -> str:
+    """Return the class that `architectures` names, or nothing."""
+    names = c.values.get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else ""
+
+
+def _has_head(c: Reading) -> bool:
+    """Whether the class is a language model, or returns hidden states; another head is refused."""
+    name = architecture(c)
+    if not name or name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        return True
+    if name.endswith("Model"):
+        c.note(f"{name} has no head: it returns hidden states")
+        return False
+    raise c.error(
+        "architectures", f"names {name[:80]}, whose head is not modelled; a language model's and a bare model's are"
+    )
+
+
 def finish(
-    c: Reading, family: str, width: int, layers: Sequence[Layer], embedding_parts: Sequence[Part], head_parts: Sequence[Part]
+    c: Reading,
+    family: str,
+    width: int,
+    layers: Sequence[Layer],
+    embedding_parts: Sequence[Part],
+    head_parts: Sequence[Part],
 ) -> Model:
     """Make the model of its parts, with the keys that describe it and the account of all keys."""
     context = c.optional("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")

@@ -1,7 +1,9 @@
 """Layers by type, and the model that they make."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import sympy
 
@@ -85,6 +87,7 @@ class Model:
     dtype: str | None = None
     quantization: str | None = None
     check: Check = field(default=Check(), compare=False)
+    values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def depth(self) -> int:

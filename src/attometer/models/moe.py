@@ -9,11 +9,15 @@ from attometer.models.part import Part, Routed, program
 def router(width: int, routed: Routed, bias: bool = False) -> Part:
     """Return the scores of the experts and the choice of the best for each token."""
     weight, plus = ("weight W[x,c], B[x]", " + B[x]") if bias else ("weight W[x,c]", "")
-    text = f"axis i: n, c: {width}, x: {routed.experts}, r: {routed.chosen}\n{weight}\nL[b,i,x] = X[b,i,c] * W[x,c]{plus}"
+    text = (
+        f"axis i: n, c: {width}, x: {routed.experts}, r: {routed.chosen}\n{weight}\nL[b,i,x] = X[b,i,c] * W[x,c]{plus}"
+    )
     return Part("router", program(f"{text}\nG[b,i,x] = softmax[x](L)\nZ[b,i,r] = topk[x, {routed.chosen}](G)"))
 
 
-def experts(width: int, hidden: int, routed: Routed, function: str = "silu", gate: bool = True, bias: bool = False) -> tuple[Part, ...]:
+def experts(
+    width: int, hidden: int, routed: Routed, function: str = "silu", gate: bool = True, bias: bool = False
+) -> tuple[Part, ...]:
     """Return the routed experts: gate and up in one matrix, activation, down, and the weighted sum over the chosen."""
     up = 2 * hidden if gate else hidden
     return (

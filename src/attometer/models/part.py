@@ -21,7 +21,8 @@ class Part:
     `program` has the model's sizes as numbers and `b` (batch), `n` (new tokens), `m` (keys), `s` (source tokens) as
     symbols; it is computed `copies` times with separate weights. `routed` says that the weights are those of all
     experts. `tied` says that the weights are another part's, read again here. `reference` is the form in which
-    transformers executes the same mathematics where it differs in its matrix products.
+    transformers executes the same mathematics where it differs in its matrix products. `idle` says that a plain forward
+    pass has the weights and does not use them. `short` is a number of tokens up to which another program runs.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Part:
     routed: Routed | None = None
     tied: bool = False
     reference: Program | None = None
+    idle: bool = False
+    short: tuple[int, Program] | None = None
 
     def times(self, copies: int) -> "Part":
         """Return the part computed `copies` times, each with its own weights."""

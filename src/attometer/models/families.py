@@ -1,0 +1,121 @@
+"""The readers by `model_type`, and the classes that stand for a `model_type` that is not known."""
+
+from attometer.models import bert, deepseek, deepseek_v4, gemma, gpt, hybrid, llama, mamba, mixtral, t5
+from attometer.models.decoder import architecture
+from attometer.models.layer import Model
+from attometer.models.multimodal import Reader, wrapped
+from attometer.models.reading import Reading
+
+
+def _named(reader: Reader, name: str) -> Reader:
+    """Read with `reader` only a file whose `architectures` says that it is `name`: its model_type alone does not."""
+
+    def read(c: Reading) -> Model:
+        if architecture(c) != name:
+            raise c.error("architectures", f"must name {name} for this model_type, got {architecture(c)[:80]!r}")
+        return reader(c)
+
+    return read
+
+
+TEXT: dict[str, Reader] = {
+    "baichuan": llama.baichuan,
+    "bert": bert.bert,
+    "big_bird": bert.big_bird,
+    "bloom": gpt.bloom,
+    "cohere": gpt.cohere,
+    "cohere2": gpt.cohere2,
+    "deepseek": mixtral.deepseek,
+    "deepseek_ref": _named(deepseek_v4.deepseek_v4, "DeepseekV4ForCausalLM"),
+    "deepseek_v2": deepseek.deepseek_v2,
+    "deepseek_v3": deepseek.deepseek_v3,
+    "deepseek_v32": deepseek.deepseek_v32,
+    "deepseek_v4": deepseek_v4.deepseek_v4,
+    "exaone4": llama.exaone4,
+    "falcon": gpt.falcon,
+    "gemma": gemma.gemma,
+    "gemma2": gemma.gemma2,
+    "gemma3_text": gemma.gemma3,
+    "gemma4_text": gemma.gemma4,
+    "glm": llama.glm,
+    "glm4": llama.glm4,
+    "glm4_moe": mixtral.glm4_moe,
+    "glm_moe_dsa": deepseek.glm_moe_dsa,
+    "gpt2": gpt.gpt2,
+    "gpt_bigcode": gpt.gpt_bigcode,
+    "gpt_neo": gpt.gpt_neo,
+    "gpt_neox": gpt.gpt_neox,
+    "gpt_oss": mixtral.gpt_oss,
+    "gptj": gpt.gptj,
+    "granite": llama.granite,
+    "granitemoe": mixtral.granitemoe,
+    "internlm": llama.internlm,
+    "internlm2": llama.internlm2,
+    "jamba": hybrid.jamba,
+    "kimi_k2": _named(deepseek.deepseek_v3, "DeepseekV3ForCausalLM"),
+    "kimi_linear": hybrid.kimi_linear,
+    "llama": llama.llama,
+    "llama4_text": mixtral.llama4,
+    "longformer": bert.longformer,
+    "mamba": mamba.mamba,
+    "mamba2": mamba.mamba2,
+    "mimo": llama.mimo,
+    "mimo_v2_flash": mixtral.mimo_v2_flash,
+    "minimax_m2": mixtral.minimax_m2,
+    "ministral3": llama.ministral3,
+    "mistral": llama.mistral,
+    "mixtral": mixtral.mixtral,
+    "mpt": gpt.mpt,
+    "mt5": t5.mt5,
+    "nemotron_h": hybrid.nemotron_h,
+    "olmo": gpt.olmo,
+    "olmo2": llama.olmo2,
+    "olmo3": llama.olmo3,
+    "olmoe": mixtral.olmoe,
+    "opt": gpt.opt,
+    "orion": gpt.orion,
+    "phi": gpt.phi,
+    "phi-msft": gpt.phi,
+    "phi3": llama.phi3,
+    "phi4": _named(llama.phi3, "Phi3ForCausalLM"),
+    "qwen2": llama.qwen2,
+    "qwen2_moe": mixtral.qwen2_moe,
+    "qwen3": llama.qwen3,
+    "qwen3_5_moe_text": hybrid.qwen3_5_moe,
+    "qwen3_5_text": hybrid.qwen3_5,
+    "qwen3_moe": mixtral.qwen3_moe,
+    "qwen3_next": hybrid.qwen3_next,
+    "qwen3_vl_moe_text": mixtral.qwen3_moe,
+    "qwen3_vl_text": llama.qwen3,
+    "roberta": bert.roberta,
+    "rwkv": mamba.rwkv,
+    "smollm3": llama.smollm3,
+    "stablelm": gpt.stablelm,
+    "starcoder2": gpt.starcoder2,
+    "step3p5": mixtral.step3p5,
+    "t5": t5.t5,
+    "xlm-roberta": bert.roberta,
+}
+"""Readers of models of text, by `model_type`."""
+
+AROUND: dict[str, str] = {
+    "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
+    "kimi_k25": "deepseek_v3",
+    "kimi_k3": "kimi_linear",
+    "llama4": "llama4_text",
+    "llava": "llama",
+    "mistral3": "ministral3",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "step3p7": "step3p5",
+}
+"""Families that wrap a text model, with the text model that they hold."""
+
+FLAT = frozenset({"gemma3", "llama4", "gemma4", "qwen3_5", "qwen3_5_moe"})
+"""Wrapping families whose text-only files carry the keys of the text model at the top."""
+
+READERS: dict[str, Reader] = TEXT | {kind: wrapped(inner, TEXT) for kind, inner in AROUND.items()}
+"""Every reader, by `model_type`."""

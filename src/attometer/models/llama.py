@@ -1,0 +1,246 @@
+"""Pre-norm decoders with RMSNorm, rotary positions, grouped queries and a gated feed-forward layer."""
+
+from attometer.models.blocks import ACTIVATIONS, Heads, attention, gated, head_norm, norm, projections, residual, rotary
+from attometer.models.decoder import attend, decoder, depth, heads_of, windows
+from attometer.models.layer import Layer, Model
+from attometer.models.part import Part
+from attometer.models.reading import Reading
+
+
+def grouped(
+    width: int,
+    heads: Heads,
+    window: int | None = None,
+    bias: bool = False,
+    out_bias: bool | None = None,
+    norms: tuple[Part, ...] = (),
+    sinks: bool = False,
+) -> tuple[Part, ...]:
+    """Return rotary grouped-query attention with its projections; `norms` act on queries and keys."""
+    q, k, v, out = projections(width, heads, bias, out_bias)
+    return q, k, v, *norms, *rotary(heads), attention(heads, attend(heads, window)[1], sinks), out
+
+
+def block(width: int, heads: Heads, window: int | None, mixing: tuple[Part, ...], feed: tuple[Part, ...]) -> Layer:
+    """Return a pre-norm layer: norm, attention, norm, feed-forward."""
+    kind, _, cache = attend(heads, window)
+    return Layer(kind, (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width)), cache)
+
+
+def head_norms(heads: Heads, kind: str = "rmsnorm", scale: str = "W[d]") -> tuple[Part, Part]:
+    """Return the norms of each query head and each key head (Qwen3)."""
+    return head_norm("norm q", heads.query, heads.d, kind, scale), head_norm("norm k", heads.kv, heads.d, kind, scale)
+
+
+def wide_norms(heads: Heads) -> tuple[Part, Part]:
+    """Return the norms over all query heads together and all key heads together (OLMo 2)."""
+    return norm(heads.query * heads.d, name="norm q"), norm(heads.kv * heads.d, name="norm k")
+
+
+def act(c: Reading, default: str = "silu") -> str:
+    """Read the activation function."""
+    return c.choice("hidden_act", "hidden_activation", "activation_function", options=ACTIVATIONS, default=default)
+
+
+def feed_forward(c: Reading, width: int, bias: bool = False, default: str = "silu") -> tuple[Part, ...]:
+    """Read a gated feed-forward layer of `intermediate_size`."""
+    return gated(width, c.integer("intermediate_size"), act(c, default), bias)
+
+
+def llama(c: Reading) -> Model:
+    """Llama 1 to 3 (Touvron et al. 2023, arXiv:2302.13971)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    feed = feed_forward(c, width, c.flag("mlp_bias", default=False))
+    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed)
+    return decoder(c, "llama", width, [layer] * depth(c), tied=False)
+
+
+def granite(c: Reading) -> Model:
+    """Granite: Llama with constant multipliers."""
+    return llama(c)
+
+
+def mistral(c: Reading) -> Model:
+    """Mistral: every layer has the window (Jiang et al. 2023, arXiv:2310.06825)."""
+    width = c.integer("hidden_size")
+    heads, window = heads_of(c, width, kv=8), c.optional("sliding_window", default=4096)
+    layer = block(width, heads, window, grouped(width, heads, window), feed_forward(c, width))
+    return decoder(c, "mistral", width, [layer] * depth(c), tied=False)
+
+
+def ministral3(c: Reading) -> Model:
+    """Ministral 3: Mistral without a window unless the file has one."""
+    width = c.integer("hidden_size")
+    heads, window = heads_of(c, width, kv=8, d=128), c.optional("sliding_window")
+    layer = block(width, heads, window, grouped(width, heads, window), feed_forward(c, width))
+    return decoder(c, "ministral3", width, [layer] * depth(c), tied=False)
+
+
+def phi3(c: Reading) -> Model:
+    """Phi-3 and Phi-4: Llama with fused projections (Abdin et al. 2024, arXiv:2404.14219)."""
+    width = c.integer("hidden_size")
+    heads, window = heads_of(c, width), c.optional("sliding_window")
+    c.must("attention_bias", False, False)
+    c.must("mlp_bias", False, False)
+    c.must("lm_head_bias", False, False)
+    layer = block(width, heads, window, grouped(width, heads, window), feed_forward(c, width))
+    return decoder(c, "phi3", width, [layer] * depth(c), tied=False)
+
+
+def qwen_windows(c: Reading, layers: int) -> list[int | None]:
+    """Return the windows of Qwen 2 and 3: none unless `use_sliding_window`, and then from `max_window_layers` on."""
+    window = c.optional("sliding_window", default=4096) if c.flag("use_sliding_window", default=False) else None
+    if window is None:
+        c.ignore("sliding_window", "max_window_layers")
+        return windows(c, layers, lambda _: False, None)
+    first = c.integer("max_window_layers", default=28, least=0)
+    return windows(c, layers, lambda i: i >= first, window)
+
+
+def qwen2(c: Reading) -> Model:
+    """Qwen 2 and 2.5: biases on q, k and v."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, feed = heads_of(c, width, kv=32), feed_forward(c, width)
+    made = [block(width, heads, w, grouped(width, heads, w, True, False), feed) for w in qwen_windows(c, layers)]
+    return decoder(c, "qwen2", width, made, tied=False)
+
+
+def mimo(c: Reading) -> Model:
+    """MiMo: Qwen 2 whose biases are `attention_bias`; its multi-token prediction layer is left out."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, feed, bias = heads_of(c, width), feed_forward(c, width), c.flag("attention_bias", default=True)
+    without_prediction(c)
+    made = [block(width, heads, w, grouped(width, heads, w, bias, False), feed) for w in qwen_windows(c, layers)]
+    return decoder(c, "mimo", width, made, tied=False)
+
+
+def without_prediction(c: Reading) -> None:
+    """Note the multi-token prediction layers, which a forward pass of the main model does not run."""
+    extra = c.optional("num_nextn_predict_layers", least=0)
+    c.ignore("mtp_layers_block_type", "mtp_hybrid_override_pattern", "mtp_layer_types", "mtp_mlp_layer_types")
+    if extra:
+        c.note(f"{extra} multi-token prediction layer(s) are not modelled: transformers does not build them either")
+
+
+def qwen3(c: Reading) -> Model:
+    """Qwen 3: a norm of each query and key head (Yang et al. 2025, arXiv:2505.09388)."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, feed, bias = (
+        heads_of(c, width, kv=32, d=128),
+        feed_forward(c, width),
+        c.flag("attention_bias", default=False),
+    )
+    norms = head_norms(heads)
+    made = [block(width, heads, w, grouped(width, heads, w, bias, norms=norms), feed) for w in qwen_windows(c, layers)]
+    return decoder(c, "qwen3", width, made, tied=False)
+
+
+def smollm3(c: Reading) -> Model:
+    """SmolLM 3: Llama without rotary positions in some layers, which changes no matrix product."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, bias = heads_of(c, width, query=16, kv=4), c.flag("attention_bias", default=False)
+    c.must("use_sliding_window", False, False)
+    c.ignore("sliding_window", "max_window_layers", "no_rope_layers", "no_rope_layer_interval")
+    feed = feed_forward(c, width, c.flag("mlp_bias", default=False))
+    found = windows(c, layers, lambda _: False, None)
+    return decoder(
+        c, "smollm3", width, [block(width, heads, w, grouped(width, heads, w, bias), feed) for w in found], tied=True
+    )
+
+
+def glm4(c: Reading) -> Model:
+    """GLM-4 0414: norms before and after attention and feed-forward; biases on q, k and v."""
+    return _glm(c, "glm4", after=True)
+
+
+def glm(c: Reading) -> Model:
+    """GLM-4: biases on q, k and v."""
+    return _glm(c, "glm", after=False)
+
+
+def _glm(c: Reading, family: str, after: bool) -> Model:
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width, kv=2, d=128), c.flag("attention_bias", default=True)
+    mix, feed = grouped(width, heads, None, bias, False), feed_forward(c, width)
+    ends = (norm(width, name="post norm"),) if after else ()
+    layer = block(width, heads, None, (*mix, *ends), (*feed, *ends))
+    return decoder(c, family, width, [layer] * depth(c), tied=False)
+
+
+def olmo2(c: Reading) -> Model:
+    """OLMo 2: norms after attention and feed-forward, and over all queries and keys (arXiv:2501.00656)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    return decoder(
+        c, "olmo2", width, [_post_norm(c, width, heads, None, bias, wide_norms(heads))] * depth(c), tied=False
+    )
+
+
+def olmo3(c: Reading) -> Model:
+    """OLMo 3: OLMo 2 with three sliding layers to each full one."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    found = windows(c, layers, lambda i: (i + 1) % 4 != 0, c.optional("sliding_window", default=4096))
+    return decoder(
+        c, "olmo3", width, [_post_norm(c, width, heads, w, bias, wide_norms(heads)) for w in found], tied=False
+    )
+
+
+def exaone4(c: Reading) -> Model:
+    """EXAONE 4: post-norms, a norm of each query and key head, and sliding layers between full ones."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, window = heads_of(c, width), c.optional("sliding_window", default=4096)
+    pattern = c.values.get("sliding_window_pattern", 4)
+    if isinstance(pattern, str):
+        if len(pattern) > 100 or not pattern or set(pattern) - {"L", "G"}:
+            raise c.error("sliding_window_pattern", f"is {pattern[:100]!r}; only L and G are modelled")
+        letters = pattern
+        c.ignore("sliding_window_pattern")
+        found = windows(c, layers, lambda i: letters[i % len(letters)] == "L" and window is not None, window)
+    else:
+        step = c.integer("sliding_window_pattern", default=4)
+        found = windows(c, layers, lambda i: window is not None and (i + 1) % step != 0, window)
+    return decoder(
+        c, "exaone4", width, [_post_norm(c, width, heads, w, False, head_norms(heads)) for w in found], tied=False
+    )
+
+
+def _post_norm(c: Reading, width: int, heads: Heads, window: int | None, bias: bool, norms: tuple[Part, ...]) -> Layer:
+    kind, _, cache = attend(heads, window)
+    parts = (
+        *grouped(width, heads, window, bias, norms=norms),
+        norm(width),
+        *feed_forward(c, width),
+        norm(width, name="norm 2"),
+    )
+    return Layer(kind, (*parts, residual(width)), cache)
+
+
+def internlm(c: Reading) -> Model:
+    """InternLM: Llama with a bias on q, k, v and out (`bias`)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("bias", default=True)
+    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed_forward(c, width))
+    return decoder(c, "internlm", width, [layer] * depth(c), tied=False)
+
+
+def internlm2(c: Reading) -> Model:
+    """InternLM 2: grouped queries; `bias` is on q, k, v and out."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("bias", default=False)
+    c.ignore("attn_implementation")
+    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed_forward(c, width))
+    return decoder(c, "internlm2", width, [layer] * depth(c), tied=False)
+
+
+def baichuan(c: Reading) -> Model:
+    """Baichuan 7B: Llama with fused projections; its 13B, told by the absence of `max_position_embeddings`, uses ALiBi."""
+    width = c.integer("hidden_size")
+    heads = heads_of(c, width)
+    if not c.has("max_position_embeddings"):
+        raise c.error(
+            "max_position_embeddings", "is missing: a Baichuan 13B has ALiBi, which this reader does not model"
+        )
+    layer = block(width, heads, None, grouped(width, heads), feed_forward(c, width))
+    return decoder(c, "baichuan", width, [layer] * depth(c), tied=False)

@@ -1,0 +1,64 @@
+"""Configurations that hold a text model beside a vision or audio tower: the text model is what is read."""
+
+from collections.abc import Callable
+from typing import Any
+
+from attometer.models.layer import Model
+from attometer.models.reading import Reading
+
+Reader = Callable[[Reading], Model]
+
+# transformers writes into `text_config` only what differs from the defaults of the text model's class.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "llama": {
+        "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+    },
+    "mistral": {
+        "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+    },
+    "qwen2": {
+        "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 151936,
+    },
+    "gemma3_text": {"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "vocab_size": 262208},
+}  # fmt: skip
+
+TOWERS = ("vision_config", "audio_config", "image_config", "speech_config")
+
+
+def text_of(c: Reading, readers: dict[str, Reader], kind: str) -> Model:
+    """Read `text_config` with the reader of its own `model_type`, and say what stands beside it."""
+    section = c.section("text_config")
+    kind = section.values.get("model_type", kind)
+    if not isinstance(kind, str) or kind not in readers:
+        raise section.error("model_type", f"is {kind!r}, which is not modelled")
+    filled = _with_defaults(section, kind)
+    tie = c.values.get("tie_word_embeddings")
+    if isinstance(tie, bool) and "tie_word_embeddings" not in filled.values:
+        filled.values = {**filled.values, "tie_word_embeddings": tie}
+    towers = [name for name in TOWERS if isinstance(c.values.get(name), dict)]
+    c.ignore(*TOWERS, *BESIDE)
+    if towers:
+        c.note(f"only the text model is modelled; {' and '.join(towers)} and what projects into the text are not")
+    model = readers[kind](filled)
+    filled.close()
+    return model
+
+
+BESIDE = (
+    "projector_hidden_act", "multimodal_projector_bias", "spatial_merge_size", "vision_feature_layer",
+    "vision_feature_select_strategy", "image_seq_length", "vision_soft_tokens_per_image", "mm_tokens_per_image",
+    "video_placeholder", "use_unified_vision_chunk", "vocab_size", "tie_word_embeddings", "audio_token_index",
+    "boi_token_index", "eoi_token_index", "image_grid_pinpoints", "pretraining_tp",
+)  # fmt: skip
+
+
+def _with_defaults(c: Reading, kind: str) -> Reading:
+    missing = {key: value for key, value in DEFAULTS.get(kind, {}).items() if key not in c.values}
+    for key, value in missing.items():
+        c.default(key, value)
+    return Reading({**c.values, **missing}, c.path, c.where, c)
+
+
+def wrapped(kind: str, readers: dict[str, Reader]) -> Reader:
+    """Return a reader for a multimodal family whose text model is, unless its file says otherwise, of `kind`."""
+    return lambda c: text_of(c, readers, kind)

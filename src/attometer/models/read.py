@@ -1,0 +1,98 @@
+"""`model`: a configuration file, a folder or a shipped name → Model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from attometer.errors import AttometerError, nearest
+from attometer.models.config import check_nesting, read_config
+from attometer.models.families import AROUND, FLAT, READERS, TEXT
+from attometer.models.layer import Model
+from attometer.models.reading import Reading
+from attometer.models.shipped import shipped, shipped_path
+
+
+def model(path_or_name: str | Path) -> Model:
+    """Read a model: a Hugging Face `config.json`, the folder that holds one, or the name of a shipped one.
+
+    Args:
+        path_or_name: a path, or a name such as `llama-3.1-8b`.
+
+    Returns:
+        The Model: layers by type, each a list of parts that are Programs.
+
+    Raises:
+        AttometerError: naming the file and the key that cannot be read, or the nearest shipped name.
+
+    >>> print(model("llama-3.1-8b").kinds())
+    {'full': 32}
+    >>> model("llama-3-8b")
+    Traceback (most recent call last):
+    attometer.errors.AttometerError: unknown model "llama-3-8b"; did you mean "llama-3.1-8b"?
+    """
+    text = str(path_or_name)
+    known = shipped()
+    if isinstance(path_or_name, str) and text.lower() in known:
+        if Path(text).exists():
+            raise AttometerError(f'"{text}" is both a shipped model and a path here; write "./{text}" for the path')
+        return from_values(read_config(shipped_path(text.lower())), f"{text.lower()}.json", text.lower())
+    if _is_path(text):
+        return from_values(read_config(text), str(_file(text)), _name(text))
+    raise AttometerError(f'unknown model "{text[:200]}"{nearest(text[:200], known)}')
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return bool(text) and (Path(text).exists() or "/" in text or text.endswith(".json"))
+    except (OSError, ValueError):
+        return False
+
+
+def _file(text: str) -> Path:
+    return Path(text) / "config.json" if Path(text).is_dir() else Path(text)
+
+
+def _name(text: str) -> str:
+    file = Path(text)
+    return (
+        file.parent.resolve().name
+        if file.name == "config.json"
+        else (file.resolve().name if file.is_dir() else file.stem)
+    )
+
+
+def from_values(values: dict[str, Any], path: str = "config.json", name: str | None = None) -> Model:
+    """Read a model from the values of a configuration; `path` is what messages call the file.
+
+    >>> from_values({"model_type": "lama"})
+    Traceback (most recent call last):
+    attometer.errors.AttometerError: config.json: $.model_type is "lama", which is not modelled; did you mean "llama"?
+    """
+    check_nesting(values, path)
+    c = Reading(values, path)
+    kind = _kind(c)
+    try:
+        made = READERS[kind](c)
+    except RecursionError:
+        raise AttometerError(f"{path}: is nested too deeply") from None
+    c.close()
+    return replace(made, name=name or made.family, check=c.check(), values=values)
+
+
+def _kind(c: Reading) -> str:
+    kind = c.values.get("model_type")
+    if kind is None:
+        raise c.error("model_type", "is missing: nothing else says which family this is")
+    if not isinstance(kind, str):
+        raise c.error("model_type", f"must be a text, got {str(kind)[:80]}")
+    if kind not in READERS:
+        raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{nearest(kind[:80], READERS)}')
+    if kind in AROUND and "text_config" not in c.values:
+        if kind not in FLAT or AROUND[kind] not in TEXT:
+            raise c.error("text_config", f'is missing: a "{kind}" keeps the sizes of its text model there')
+        c.note(f"{c.where}.text_config is missing: read as the text model {AROUND[kind]}, whose keys are at the top")
+        return AROUND[kind]
+    # A file may say "ministral3" at the top and hold the text model inside.
+    if kind in TEXT and isinstance(c.values.get("text_config"), dict) and not c.has("hidden_size", "d_model", "n_embd"):
+        return next((outer for outer, inner in AROUND.items() if inner == kind), kind)
+    return kind

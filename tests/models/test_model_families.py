@@ -1,0 +1,146 @@
+"""Every family: parameters and FLOPs equal those of the model that transformers builds from the same configuration."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import pytest
+import sympy
+from family_configs import FAMILIES, TOKENS
+
+from attometer.count.models import flops, parameters
+from attometer.models import from_values, shipped
+from attometer.models.families import READERS
+from attometer.models.shipped import shipped_path
+from attometer.program import size
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+BATCH = 2
+# Families that transformers does not know; each is certain from its own published code, and some from their totals.
+UNBUILT = {
+    "baichuan",
+    "deepseek",
+    "deepseek_ref",
+    "internlm",
+    "internlm2",
+    "kimi_k2",
+    "kimi_k3",
+    "mimo",
+    "orion",
+    "phi-msft",
+    "phi4",
+}
+
+
+def build(values: dict[str, Any], device: str) -> Any:
+    """Build the class that the configuration names, with eager attention and eager experts."""
+    own = {k: v for k, v in values.items() if k not in ("model_type", "_source", "quantization_config", "auto_map")}
+    with warnings.catch_warnings(), torch.device(device):
+        warnings.simplefilter("ignore")
+        config = transformers.AutoConfig.for_model(values["model_type"], **own)
+        cls = getattr(transformers, values["architectures"][0])
+        for options in (
+            {"attn_implementation": "eager", "experts_implementation": "eager"},
+            {"attn_implementation": "eager"},
+            {},
+        ):
+            try:
+                return cls._from_config(config, **options).eval()
+            except (TypeError, ValueError):
+                continue
+    raise AssertionError(f"transformers does not build {values['model_type']}")
+
+
+def count_flops(model: Any, n: int, device: str) -> int:
+    """Run a forward pass over [BATCH, n] tokens and return what torch's counter saw."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    ids = torch.randint(3, 60, (BATCH, n), device=device)
+    inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(**inputs)
+    return int(counter.get_total_flops())
+
+
+def run(values: dict[str, Any], n: int) -> int:
+    """Count on the meta device, or on real numbers where routing depends on the data."""
+    try:
+        return count_flops(build(values, "meta"), n, "meta")
+    except (RuntimeError, NotImplementedError):
+        torch.manual_seed(0)
+        model = build(values, "cpu")
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.02)
+        return count_flops(model, n, "cpu")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_parameters_equal_transformers(name: str) -> None:
+    values = FAMILIES[name]
+    assert parameters(from_values(values)) == sum(p.numel() for p in build(values, "meta").parameters())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_flops_equal_the_counter_of_torch(name: str) -> None:
+    model = from_values(FAMILIES[name])
+    for n in TOKENS.get(name, (7,)):
+        assert flops(model, n=n, b=BATCH, causal="full", form="reference") == run(FAMILIES[name], n)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_symbols_agree_with_numbers(name: str) -> None:
+    model = from_values(FAMILIES[name])
+    whole = flops(model)
+    # 200 tokens: longer than any input for which a family runs something else.
+    assert whole.free_symbols == {size("n")}
+    assert whole.xreplace({size("n"): sympy.Integer(200)}) == flops(model, n=200)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_key_is_accounted_for(name: str) -> None:
+    assert from_values(FAMILIES[name]).check.unread == ()
+
+
+def test_every_reader_is_tested() -> None:
+    tested = {str(values["model_type"]) for values in FAMILIES.values()}
+    wrapping = {kind for kind in READERS if kind not in tested} - UNBUILT
+    assert wrapping == {
+        "gemma3", "gemma4", "kimi_k25", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "step3p7",
+        "xlm-roberta",
+    }  # fmt: skip
+
+
+REAL = [name for name in shipped() if json.loads(shipped_path(name).read_text())["model_type"] not in UNBUILT]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_shipped_models_equal_transformers(name: str) -> None:
+    values = json.loads(shipped_path(name).read_text())
+    text = values.get("text_config", values)
+    if text is not values:
+        text = {
+            **text,
+            "tie_word_embeddings": values.get("tie_word_embeddings", text.get("tie_word_embeddings", False)),
+        }
+        text["architectures"] = [CLASSES[text["model_type"]]]
+    model = build(text, "meta")
+    read = from_values(values)
+    assert parameters(read) == sum(p.numel() for p in model.parameters())
+    try:
+        counted = count_flops(model, 128, "meta")
+    except (RuntimeError, NotImplementedError):
+        return  # routed on the data: the small configuration of its family counts the same parts
+    assert flops(read, n=128, b=BATCH, causal="full", form="reference") == counted
+
+
+CLASSES = {
+    "gemma4_text": "Gemma4ForCausalLM",
+    "llama4_text": "Llama4ForCausalLM",
+    "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
+}

@@ -1,0 +1,179 @@
+"""Numbers worked out by hand or published, which the models must give exactly."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import sympy
+
+from attometer.count.models import (
+    active_parameters,
+    by_kind,
+    cache,
+    distinct_experts,
+    flops,
+    parameters,
+    weights_read,
+)
+from attometer.errors import AttometerError
+from attometer.models import Routed, from_values, model
+from attometer.program import size
+
+# Name, parameters, source. Exact totals: safetensors metadata of the released checkpoints, or the papers' tables.
+PUBLISHED = [
+    ("llama-3.1-8b", 8_030_261_248, "safetensors metadata"),
+    ("llama-3.1-70b", 70_553_706_496, "safetensors metadata"),
+    ("llama-3.1-405b", 405_853_388_800, "safetensors metadata"),
+    ("llama-2-70b", 68_976_648_192, "safetensors metadata"),
+    ("mistral-7b", 7_241_732_096, "safetensors metadata"),
+    ("mixtral-8x7b", 46_702_792_704, "safetensors metadata"),
+    ("qwen2-7b", 7_615_616_512, "safetensors metadata"),
+    ("qwen2.5-0.5b", 494_032_768, "safetensors metadata"),
+    ("qwen3-0.6b", 596_049_920, "safetensors metadata, the tied head once"),
+    ("qwen3-32b", 32_762_123_264, "safetensors metadata"),
+    ("qwen3-30b-a3b", 30_532_122_624, "safetensors metadata"),
+    ("qwen3-235b-a22b", 235_093_634_560, "safetensors metadata"),
+    ("gemma-2-2b", 2_614_341_888, "safetensors metadata"),
+    ("gemma-2-9b", 9_241_705_984, "safetensors metadata"),
+    ("gemma-2-27b", 27_227_128_320, "safetensors metadata"),
+    ("gpt2", 124_439_808, "safetensors metadata"),
+    ("gpt2-medium", 354_823_168, "safetensors metadata"),
+    ("phi-2", 2_779_683_840, "Lightning-AI/litgpt tutorials, non-trainable parameters"),
+    ("phi-3.5-mini", 3_821_079_552, "safetensors metadata"),
+    ("tinyllama-1.1b", 1_100_048_384, "safetensors metadata"),
+    ("bloom-176b", 176_247_271_424, "Le Scao et al. 2022, table 3"),
+    ("gpt-oss-120b", 116_829_156_672, "safetensors metadata"),
+]
+
+
+@pytest.mark.parametrize(("name", "total", "source"), PUBLISHED)
+def test_published_parameter_counts(name: str, total: int, source: str) -> None:
+    assert parameters(model(name)) == total, source
+
+
+def test_deepseek_v3_has_671_billion_parameters_and_a_latent_cache() -> None:
+    read = model("deepseek-v3")
+    # 671,026,419,200 published, with 256 router biases in each of 58 layers, which transformers keeps as buffers.
+    assert parameters(read) == 671_026_419_200 - 58 * 256
+    assert cache(read).kv == 61 * (512 + 64) * size("m")
+    assert cache(read).at(8192) * 2 == 8192 * 61 * 576 * 2
+
+
+def test_llama_3_8b_forward() -> None:
+    read = model("llama-3.1-8b")
+    linear, head, attention = 2048 * 2 * 6_979_321_856, 2048 * 2 * 128_256 * 4096, 32 * 4 * 32 * 128 * 2048**2
+    assert flops(read, n=2048, causal="full") == linear + head + attention == 32_938_104_193_024
+    assert flops(read, n=8192, causal="full") == 158_140_695_838_720
+    assert flops(read, n=2048) == linear + head + 32 * 4 * 32 * 128 * (2048 * 2049 // 2)
+
+
+def test_llama_3_8b_decode() -> None:
+    read = model("llama-3.1-8b")
+    assert flops(read, n=1, m=8192) == 19_304_284_160
+    assert flops(read, n=1, m=8192, phase="decode") == 19_304_284_160
+
+
+def test_llama_3_8b_cache() -> None:
+    assert cache(model("llama-3.1-8b")).at(131_072) * 2 == 17_179_869_184
+
+
+def test_mixtral_runs_two_experts_of_eight() -> None:
+    read = model("mixtral-8x7b")
+    assert flops(read, n=2048, causal="full") == 54_417_235_640_320
+    assert active_parameters(read) == 12_879_925_248
+
+
+def test_gpt2_forward() -> None:
+    assert flops(model("gpt2"), n=1024, causal="full") == 291_648_307_200
+
+
+def test_last_logit_only() -> None:
+    read = model("llama-3.1-8b")
+    assert flops(read, n=2048) - flops(read, n=2048, logits="last") == 2047 * 2 * 4096 * 128_256
+
+
+def test_a_window_caps_the_cache_and_the_work() -> None:
+    rows = {row.kind: row for row in by_kind(model("gemma-2-2b"))}
+    m = size("m")
+    assert rows["sliding"].kv == 13 * 2 * 4 * 256 * sympy.Min(m, 4096)
+    assert rows["full"].kv == 13 * 2 * 4 * 256 * m
+    n = 16_384
+    rows_of_window = 4096 * n - 4096 * 4095 // 2
+    square = flops(model("gemma-2-2b"), n=n, causal="full") - flops(model("gemma-2-2b"), n=n)
+    assert square == 13 * 4 * 8 * 256 * (2 * n * n - rows_of_window - n * (n + 1) // 2)
+
+
+def test_kinds_add_up_to_the_model() -> None:
+    for name in ("gemma-3-1b", "deepseek-v3", "nemotron-3-nano-30b-a3b", "t5-base"):
+        read = model(name)
+        rows = by_kind(read)
+        assert sum(row.parameters for row in rows) == parameters(read)
+        assert sum(row.layers for row in rows) - 2 == read.depth
+        sizes = {size(k): sympy.Integer(64) for k in "nms"} | {size("b"): sympy.Integer(1)}
+        total = sympy.Add(*(row.flops for row in rows)).xreplace(sizes)
+        assert total == flops(read, n=64)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 8])
+def test_distinct_experts_by_hand(tokens: int) -> None:
+    exact = 8 * (1 - Fraction(6, 8) ** tokens)
+    assert distinct_experts(Routed(8, 2), tokens) == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_weights_read_grow_from_the_active_to_all() -> None:
+    read = model("mixtral-8x7b")
+    table = 32_000 * 4096
+    assert weights_read(read, 1) == active_parameters(read) - table + 4096
+    assert weights_read(read, 100_000) == pytest.approx(parameters(read), rel=1e-9)
+
+
+def test_state_of_recurrent_layers_does_not_grow() -> None:
+    kept = cache(model("mamba-2.8b"))
+    assert (kept.kv, kept.state) == (0, 64 * 5120 * (16 + 3))
+
+
+def test_absorbed_decode_is_the_cheaper_form_of_latent_attention() -> None:
+    read = model("deepseek-v3")
+    heads, rank, rotated, plain, values = 128, 512, 64, 128, 128
+    per_key = 61 * 2 * heads * (2 * rank + rotated)
+    assert flops(read, n=1, m=8193, phase="decode") - flops(read, n=1, m=8192, phase="decode") == per_key
+    expanded = 61 * (2 * heads * (plain + rotated + values) + 2 * rank * heads * (plain + values))
+    assert flops(read, n=1, m=8193) - flops(read, n=1, m=8192) == expanded
+
+
+def test_sparse_attention_stops_growing_at_its_top_k() -> None:
+    read = model("glm-5")
+    near, far = (
+        flops(read, n=1, m=k + 1, phase="decode") - flops(read, n=1, m=k, phase="decode") for k in (1000, 100_000)
+    )
+    indexed = 78 * (2 * 32 * 128 + 2 * 32)
+    assert (near > far, far) == (True, indexed)
+
+
+def test_encoder_decoder_has_two_lengths() -> None:
+    read = model("t5-base")
+    assert flops(read, n=4, m=4, s=100) > flops(read, n=4, m=4, s=50)
+    assert cache(read).kv == 12 * 2 * 768 * size("m") + 12 * 2 * 768 * size("s")
+
+
+def test_unknown_options_are_named() -> None:
+    with pytest.raises(AttometerError, match=r'unknown form "refrence"; did you mean "reference"\?'):
+        flops(model("gpt2"), n=8, form="refrence")
+    with pytest.raises(AttometerError, match=r'unknown phase "train"'):
+        flops(model("gpt2"), n=8, phase="train")
+    with pytest.raises(AttometerError, match=r"n must be a positive integer, got 0"):
+        flops(model("gpt2"), n=0)
+
+
+def test_full_reference_and_exact_program_agree_where_nothing_is_masked_or_chunked() -> None:
+    read = model("bert-base")
+    assert flops(read, n=32) == flops(read, n=32, causal="full", form="reference")
+
+
+def test_head_dimension_may_differ_from_the_width_over_the_heads() -> None:
+    small = from_values(
+        {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "head_dim": 3, "num_hidden_layers": 1,
+         "intermediate_size": 5, "vocab_size": 7}
+    )  # fmt: skip
+    assert parameters(small) == 7 * 8 * 2 + 8 * 3 + 4 * 8 * 6 + 3 * 8 * 5

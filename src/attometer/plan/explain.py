@@ -58,9 +58,9 @@ def _flops(plan: "Plan") -> list[str]:
     for stack in plan.model.layers:
         total = sympy.Add(*(cost_of(p, plan.options).flops for p in layer_parts(stack.layer, plan.options)))
         lines.append(f"FLOPs of each {stack.kind} layer = {sympy.factor_terms(total)}")
-    return list(dict.fromkeys(lines)) + [
-        f"FLOPs = {plan.time.flops:,} (b = {plan.options.batch}, n = {plan.options.new_tokens:,}, m = {plan.options.context:,})"
-    ]
+    o = plan.options
+    total = f"FLOPs = {plan.time.flops:,} (b = {o.batch}, n = {o.new_tokens:,}, m = {o.context:,})"
+    return [*dict.fromkeys(lines), total]
 
 
 def _time(plan: "Plan") -> list[str]:

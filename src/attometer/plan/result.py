@@ -99,7 +99,8 @@ class Plan:
         o, said = self.options, []
         said.append("FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows")
         said.append(
-            f"time is a {self.time.basis}: products at the {rate(o, self.machine)} rate; every part at peak rate or peak bandwidth, nothing overlapped between parts; a lower bound"
+            f"time is a {self.time.basis}: products at the {rate(o, self.machine)} rate, every part at peak rate or peak "
+            "bandwidth, nothing overlapped between parts; a lower bound"
         )
         if o.mode != "train":
             said.append("logits of the last token only; runtime and allocator overhead are not counted")

@@ -1,5 +1,6 @@
 """The plan as text: the sentence, memory by kind, a table by type of layer, the levers, what was assumed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from attometer.plan.dtypes import BITS
@@ -29,7 +30,7 @@ def wrapped(text: str, width: int = 110, indent: str = "") -> list[str]:
 def memory_text(plan: "Plan") -> str:
     """Return the bytes on the device, by kind, with their share of the machine's memory."""
     room = plan.machine.memory_bytes
-    rows = [("memory", "GB (10^9)", "GiB (2^30)", "of device")]
+    rows: list[tuple[str, ...]] = [("memory", "GB (10^9)", "GiB (2^30)", "of device")]
     rows += [_memory_row(kind, count, room) for kind, count in vars(plan.holds).items() if count]
     rows += [_memory_row("total", plan.holds.total, room), _memory_row("device", room, room)]
     return table(rows)
@@ -69,11 +70,7 @@ def layers_text(plan: "Plan") -> str:
             total.binds,
         )
     )
-    speed = (
-        f"{plan.tokens_per_second:,.0f} tokens/s at most"
-        if plan.options.mode != "decode"
-        else f"{plan.tokens_per_second:,.1f} tokens/s at most"
-    )
+    speed = f"{plan.tokens_per_second:,.{1 if plan.options.mode == 'decode' else 0}f} tokens/s at most"
     return f"{table(rows)}\n{total.basis}: {_seconds(total.seconds)} per {_pass(plan.options.mode)}, {speed}"
 
 
@@ -127,7 +124,7 @@ def _seconds(value: float) -> str:
     return "0 s" if value <= 0 else f"{value * 1e9:,.2f} ns"
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Return rows as aligned columns: the first to the left, numbers to the right; a rule under the header.
 
     >>> print(table([("kind", "GB"), ("weights", "16.06")]))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attometer.count.traffic import depth, footprint, traffic, work
+from attometer.count.schedule_work import depth, work
+from attometer.count.traffic import footprint, traffic
 from attometer.errors import AttometerError
 from attometer.program import masks
 from attometer.program.sizes import size

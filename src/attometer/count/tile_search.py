@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.count.bounds import BoundSizes, attention_sizes
-from attometer.count.traffic import Problem, footprint, held, moved, problem, traffic
+from attometer.count.traffic import footprint, held, moved, traffic
 from attometer.count.visits import PairFloor
+from attometer.count.walk import Problem, problem
 from attometer.errors import AttometerError
 from attometer.program.masks import Mask
 from attometer.schedule.catalogue import schedule
@@ -126,6 +127,16 @@ def check_tiles(chosen: Schedule, tiles: Mapping[str, int], sizes: Mapping[str, 
         given = ", ".join(f"{k} = {v}" for k, v in tiles.items())
         raise AttometerError(f'tiles {given} of "{chosen.name}" need {need} words and M = {M}; hint: use best_tiles')
     return need
+
+
+def smallest_memory(name: str, n: int, m: int, d: int, e: int) -> int:
+    """Return the fewest words of fast memory in which a schedule runs: every tile 1.
+
+    >>> smallest_memory("flash2", 64, 64, 8, 8)
+    20
+    """
+    chosen = schedule(name)
+    return int(footprint(chosen, {"n": n, "m": m, "d": d, "e": e, **dict.fromkeys(chosen.tile_names, 1)}))
 
 
 def _notes(chosen: Schedule, s: BoundSizes, sizes: Mapping[str, int], stack: int) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from attometer.simulate import (
     referee,
     solve,
 )
-from attometer.simulate.partition import useful_moves
+from attometer.simulate.pebble_moves import Move, useful_moves
 
 
 def dominates(dag: Dag, cut: frozenset[int], vertices: set[int]) -> bool:
@@ -78,8 +78,6 @@ def test_few_words_make_few_products(m: int, n: int, k: int, data: st.DataObject
 
 def test_useless_moves_are_dropped_with_their_deletions() -> None:
     dag = matmul_dag(1, 1, 1)
-    from attometer.simulate import Move
-
     moves = [Move("load", 0), Move("delete", 0), Move("load", 0), Move("load", 1), Move("compute", 2), Move("store", 2)]
     assert useful_moves(dag, moves) == tuple(moves[2:])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from attometer.errors import AttometerError
 from attometer.simulate.pebble_dag import Dag
-from attometer.simulate.pebble_moves import Move
+from attometer.simulate.pebble_moves import Move, useful_moves
 from attometer.simulate.pebble_referee import Board
 
 
@@ -121,35 +121,6 @@ def _check_cover(dag: Dag, parts: list[frozenset[int]]) -> None:
         for parent in dag.parents[vertex]:
             if home.get(parent, 0) > number:
                 raise AttometerError(f"part {number} needs vertex {parent} of the later part {home[parent]}")
-
-
-def useful_moves(dag: Dag, moves: Sequence[Move]) -> tuple[Move, ...]:
-    """Return the moves without computes and loads whose pebble leaves before anything reads or stores it."""
-    wanted: set[int] = set()
-    dropped: set[int] = set()
-    kept: list[Move] = []
-    for move in reversed(moves):
-        if move.action == "delete":
-            wanted.discard(move.vertex)
-            dropped.add(move.vertex)
-            kept.append(move)
-        elif move.action == "store":
-            wanted.add(move.vertex)
-            kept.append(move)
-        elif move.vertex in wanted:
-            wanted.remove(move.vertex)
-            wanted.update(dag.parents[move.vertex] if move.action != "load" else ())
-            dropped.discard(move.vertex)
-            kept.append(move)
-        elif move.vertex in dropped:
-            # The pebble that this move would have put down is taken away again unused: its deletion goes as well.
-            dropped.remove(move.vertex)
-            kept.pop(_last_deletion(kept, move.vertex))
-    return tuple(reversed(kept))
-
-
-def _last_deletion(kept: list[Move], vertex: int) -> int:
-    return max(position for position, move in enumerate(kept) if move == Move("delete", vertex))
 
 
 def hong_kung_partition(dag: Dag, moves: Iterable[Move], M: int) -> tuple[frozenset[int], ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from attometer.errors import AttometerError, unknown
 from attometer.simulate.pebble_compile import check_memory, compile_moves
 from attometer.simulate.pebble_dag import Dag
-from attometer.simulate.pebble_moves import RULES, Move
+from attometer.simulate.pebble_moves import RULES, Move, useful_moves
 from attometer.simulate.pebble_referee import referee
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def solve(
     small = _restricted(dag, kept)
     lower, found, expanded = _run(_problem(small, M, rule, recompute), best, started + seconds, states)
     if found is not None:
-        moves = tuple(_renamed(move, kept) for move in found)
+        moves = useful_moves(dag, [_renamed(move, kept) for move in found])
         best = referee(dag, moves, M, rule, recompute).cost
     return Pebbling(dag, M, rule, recompute, best, min(lower, best), moves, expanded, time.perf_counter() - started)
 

@@ -65,6 +65,14 @@ def _axes_once(program: Program) -> Iterator[str]:
             yield f'axis "{name}" is given two sizes: {seen[name]} and {value}'
 
 
+def _axes_positive(program: Program) -> Iterator[str]:
+    for name, value in program.axes:
+        try:
+            as_size(value, f'size of axis "{name}"')
+        except AttometerError as error:
+            yield str(error)
+
+
 def _names_not_reserved(program: Program) -> Iterator[str]:
     named = (
         [s.tensor for s in program.statements] + [d.tensor for d in program.declarations] + [n for n, _ in program.axes]
@@ -200,6 +208,7 @@ RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _not_too_deep,
     _not_too_many_indices,
     _axes_once,
+    _axes_positive,
     _names_not_reserved,
     _tensors_once,
     _outputs_exist,

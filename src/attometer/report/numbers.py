@@ -110,7 +110,9 @@ def formula(expression: Any) -> str:
     ('4 d n^2 - n', 'min(3, n)/d')
     """
     text = str(_without_zero(sympy.sympify(expression)))
-    return text.replace("**", "^").replace("*", " ").replace("Min(", "min(").replace("Max(", "max(")
+    for typed, written in (("**", "^"), ("*", " "), ("Min(", "min("), ("Max(", "max("), ("ceiling(", "ceil(")):
+        text = text.replace(typed, written)
+    return text
 
 
 def _without_zero(expression: sympy.Expr) -> sympy.Expr:

@@ -1,0 +1,236 @@
+"""`show`: everything that is known about one mechanism, on one page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+from attometer.count import CONVENTIONS, Cost, count, order
+from attometer.count.path_length import path_length
+from attometer.count.path_length_formula import path_length_formula
+from attometer.errors import AttometerError
+from attometer.mechanisms import mechanism
+from attometer.mechanisms.mechanism import Mechanism
+from attometer.report.numbers import formula
+from attometer.report.pairs import legend, pair_names, shortened
+from attometer.report.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_HELD = {
+    "inputs": "words of data read",
+    "weights": "learned parameters",
+    "cache": "words of keys and values kept from earlier tokens",
+    "outputs": "words of results",
+    "matrices": "words of the largest tensor over pairs of positions",
+    "peak": "words alive at once, every result written out",
+    "saved": "words kept for a backward pass",
+    "checkpointed": "words kept when the backward pass computes again",
+}
+# Positions at which a path length without a closed form is searched.
+_SEARCHED = 64
+_WINDOW = 8
+_LENGTHS = ("w", "t", "l", "c", "B")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A mechanism with what it costs. Printing it gives the page; `tables` are its parts.
+
+    Attributes:
+        mechanism: what is shown.
+        cost: its exact cost, in symbols.
+        sizes: numbers for the size symbols, empty when none were given.
+    """
+
+    mechanism: Mechanism
+    cost: Cost
+    sizes: Mapping[str, int]
+
+    @cached_property
+    def operations(self) -> Table:
+        """Work, depth and FLOPs of every operation."""
+        names = pair_names(self.mechanism.program)
+        rows = [
+            (row.name, row.kind, *(formula(shortened(e, names)) for e in (row.work, row.levels, 2 * row.macs)))
+            for row in self.cost.rows
+        ]
+        return Table(
+            "cost of each operation", ("operation", "kind", "work", "depth", "flop"), tuple(rows), legend(names)
+        )
+
+    @cached_property
+    def totals(self) -> Table:
+        """Work, depth and FLOPs of the whole by every convention, each with its order of growth."""
+        names = pair_names(self.mechanism.program)
+        wanted = ("work", "depth", *(name for name in CONVENTIONS if name != "unit"))
+        rows = [
+            (name, formula(shortened(self.cost.quantity(name), names)), str(self.cost.order(of=name)))
+            for name in wanted
+        ]
+        reasons = (
+            f"work: {CONVENTIONS['unit'].reason}",
+            "depth: the longest chain of operations, sums as balanced trees",
+            *(f"{name}: {CONVENTIONS[name].reason}" for name in wanted if name in CONVENTIONS),
+        )
+        return Table("in total", ("quantity", "formula", "order"), tuple(rows), (*legend(names), *reasons))
+
+    @cached_property
+    def memory(self) -> Table:
+        """Entries held, each with its order of growth."""
+        names = pair_names(self.mechanism.program)
+        held = {name: self.cost.quantity(name) for name in _HELD}
+        rows = [(name, formula(shortened(e, names)), str(order(e)), _HELD[name]) for name, e in held.items() if e != 0]
+        notes = (*legend(names), "words: multiply by the bytes of one (2 for fp16 and bf16, 4 for fp32)")
+        return Table("memory", ("quantity", "words", "order", "what it counts"), tuple(rows), notes)
+
+    @cached_property
+    def parameters(self) -> Table:
+        """The mechanism's parameters: value, default and meaning."""
+        rows = [(name, str(p.value), str(p.default), p.meaning) for name, p in self.mechanism.parameters.items()]
+        return Table("parameters", ("name", "value", "default", "meaning"), tuple(rows))
+
+    @cached_property
+    def numbers(self) -> Table | None:
+        """Every quantity at the sizes given; None without sizes."""
+        if not self.sizes:
+            return None
+        at = self.cost.at(**self.sizes)
+        wanted = ["work", "depth", *(c for c in CONVENTIONS if c != "unit"), *_HELD]
+        rows = [(name, getattr(at, name)) for name in wanted if self.cost.quantity(name) != 0]
+        given = ", ".join(f"{k} = {v:,}" for k, v in self.sizes.items())
+        return Table(f"at {given}", ("quantity", "number"), tuple(rows))
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """The hops that information needs between positions: a formula where one is known, and a search at a small n."""
+        found = [f"{k}" for k in [_path_formula(self.mechanism), _path_searched(self.mechanism)] if k]
+        return tuple(found) or ("no path between positions: every token is computed by itself",)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables of the page, in order."""
+        own = self.parameters if self.mechanism.parameters else None
+        return tuple(t for t in (self.operations, self.totals, self.numbers, self.memory, own) if t is not None)
+
+    @property
+    def heading(self) -> str:
+        """Name, title, and whether the result is exact."""
+        kind = "exact" if self.mechanism.exact else "approximates softmax attention"
+        return f"{self.mechanism.name}: {self.mechanism.title} ({kind})"
+
+    @property
+    def ending(self) -> tuple[str, ...]:
+        """Path length, how it was counted, notes and citation."""
+        lines = [f"path length: {line}" for line in self.path]
+        lines += [f"counted: {'; '.join(self.cost.assumptions)}"]
+        lines += [f"note: {self.mechanism.notes}"] if self.mechanism.notes else []
+        return (*lines, f"source: {self.mechanism.citation}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the page as plain values, formulas as text."""
+        made = self.mechanism
+        return {
+            "name": made.name,
+            "title": made.title,
+            "exact": made.exact,
+            "notation": str(made.program),
+            "cost": self.cost.to_dict(),
+            "at": None if self.numbers is None else self.cost.at(**self.sizes).to_dict(),
+            "path_length": list(self.path),
+            "parameters": self.parameters.to_dict()["rows"],
+            "notes": made.notes,
+            "citation": made.citation,
+        }
+
+    def __str__(self) -> str:
+        parts = [self.heading, str(self.mechanism.program), *map(str, self.tables), "\n".join(self.ending)]
+        return "\n\n".join(parts)
+
+    def __rich__(self) -> "Group":
+        from rich.console import Group
+        from rich.text import Text
+
+        heading = Text(self.heading, style="bold")
+        notation = Text(f"\n{self.mechanism.program}\n", style="cyan")
+        return Group(heading, notation, *self.tables, Text("\n".join(self.ending)))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        tables = "".join(t._repr_html_() for t in self.tables)
+        ending = "".join(f"<p>{escape(line)}</p>" for line in self.ending)
+        return f"<h3>{escape(self.heading)}</h3><pre>{escape(str(self.mechanism.program))}</pre>{tables}{ending}"
+
+
+def show(name: str, *, at: Mapping[str, int] | None = None, **parameters: object) -> Shown:
+    """Show one mechanism of the catalogue: notation, cost, orders, memory, path length, citation.
+
+    Args:
+        name: a mechanism of the catalogue.
+        at: sizes at which to give numbers too, as in `{"n": 8192, "h": 12, "d": 64}`.
+        **parameters: the mechanism's own parameters, as in `causal=True` or `w=128`.
+
+    Returns:
+        A Shown; print it, or take its `tables` or `to_dict()`.
+
+    Raises:
+        AttometerError: an unknown name, parameter or size, with the nearest; or a bad value.
+
+    >>> page = show("softmax")
+    >>> print(page.heading)
+    softmax: multi-head softmax attention (exact)
+    >>> print(page.ending[0])
+    path length: longest 1, mean 1 over pairs both ways
+    """
+    if at is not None and not isinstance(at, Mapping):
+        raise AttometerError(f"at must map sizes to numbers, as in {{'n': 8192}}, got {at!r:.80}")
+    made = mechanism(name, **parameters)
+    return Shown(made, count(made), _sizes(made, at or {}))
+
+
+def _sizes(made: Mechanism, given: Mapping[str, int]) -> dict[str, int]:
+    """Fill in the mechanism's own defaults, one sequence, and one head where none is said."""
+    if not given:
+        return {}
+    known = {str(s) for s in made.program.symbols}
+    return made.sizes(**({k: 1 for k in ("b", "h") if k in known} | dict(given)))
+
+
+def _path_formula(made: Mechanism) -> str:
+    found = path_length_formula(made)
+    if found is None:
+        return ""
+    mean = formula(_plain(found.mean))
+    # A long formula helps nobody on a page: the search below gives its value.
+    averaged = f", mean {mean} over pairs {found.directions}" if len(mean) < 40 else ""
+    said = "".join(f"; {who} says mean {formula(what)}" for who, what in found.conventions)
+    return f"longest {formula(_plain(found.longest))}{averaged}{said}"
+
+
+def _plain(expression: sympy.Expr) -> sympy.Expr:
+    # "2, or 1 where the mask allows every pair": the general case says it without the condition.
+    return expression.args[-1][0] if isinstance(expression, sympy.Piecewise) else expression
+
+
+def _path_searched(made: Mechanism) -> str:
+    try:
+        found = path_length(made, _SEARCHED, **_small(made.defaults, {str(s) for s in made.program.symbols}))
+    except AttometerError:
+        # A program without a sequence of n positions, such as one decode step.
+        return ""
+    held = ", ".join(f"{k} = {v}" for k, v in (("n", found.n), *found.sizes))
+    return (
+        f"at {held}: longest {found.longest}, mean {float(found.mean):.4g} over {found.pairs:,} pairs"
+        if found.pairs
+        else ""
+    )
+
+
+def _small(defaults: Mapping[str, int], known: set[str]) -> dict[str, int]:
+    """Scale windows and chunks down so that they are as short against the searched n as they are in use."""
+    lengths = {k: v for k, v in defaults.items() if k in known and k in _LENGTHS}
+    return {k: max(1, v * _WINDOW // max(lengths.values())) for k, v in lengths.items()}

@@ -6,6 +6,8 @@ from attometer.count.cost import Cost, CostAt
 from attometer.count.counting import count, dense
 from attometer.count.memory import Memory, memory
 from attometer.count.order import Order, order
+from attometer.count.path_length import PathLength, path_length
+from attometer.count.path_length_formula import PathFormula, path_length_formula
 from attometer.count.tile_search import BestTiles, best_tiles
 from attometer.rooms import make_callable
 
@@ -19,6 +21,8 @@ __all__ = [
     "CostAt",
     "Memory",
     "Order",
+    "PathFormula",
+    "PathLength",
     "attention_sizes",
     "best_bound",
     "best_tiles",
@@ -26,6 +30,8 @@ __all__ = [
     "dense",
     "memory",
     "order",
+    "path_length",
+    "path_length_formula",
 ]
 
 

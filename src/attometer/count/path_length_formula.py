@@ -1,0 +1,132 @@
+"""Closed forms of path length, read off a Program's mask or recurrence; the search in `path_length` checks them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+from sympy import Integer, Rational, ceiling
+
+from attometer.count.dependence import POSITIONS
+from attometer.errors import AttometerError
+from attometer.program.masks import And, Band, Fixed, Global, Mask, Or, Strided
+from attometer.program.operations import Einsum, Recurrence, Reduce, Sort
+from attometer.program.program import Program
+from attometer.program.sizes import size
+
+
+@dataclass(frozen=True)
+class PathFormula:
+    """Longest and mean hops between positions as expressions in n, and other conventions in use for the mean.
+
+    `directions` says which ordered pairs are averaged: those back in time, or both ways.
+    """
+
+    longest: sympy.Expr
+    mean: sympy.Expr
+    directions: str
+    conventions: tuple[tuple[str, sympy.Expr], ...] = ()
+
+    def __str__(self) -> str:
+        text = f"longest {self.longest}, mean {self.mean} over pairs {self.directions}"
+        return text + "".join(f"; {source} says mean {value}" for source, value in self.conventions)
+
+
+def path_length_formula(subject: Any) -> PathFormula | None:
+    """Return the closed form of a program's path length, or None when none is known.
+
+    Known: attention with all or all earlier keys, windows and bands, any pattern with global tokens, the Sparse
+    Transformer's two patterns, sums over all positions, and plain recurrences.
+
+    Raises AttometerError when `subject` is not a Program or a mechanism.
+
+    >>> from attometer.program import parse
+    >>> print(path_length_formula(parse("axis t: n" + chr(10) + "H[t] = tanh(H[t-1] + X[t])")))
+    longest n - 1, mean n/3 + 1/3 over pairs back in time; Brenndoerfer 2025 says mean n/2 - 1/2
+    """
+    program = getattr(subject, "program", subject)
+    if not isinstance(program, Program):
+        raise AttometerError(f"path length takes a Program or a mechanism, got {type(subject).__name__}")
+    if any(isinstance(op, Sort) for op in program.operations):
+        return None
+    masks = _masks(program)
+    recurrences = [op for op in program.operations if isinstance(op, Recurrence)]
+    if recurrences:
+        return _RECURRENCE if not masks and all(op.length in POSITIONS for op in recurrences) else None
+    if not masks:
+        return _EVERYTHING if _sums_positions(program) else None
+    return _of_mask(masks.pop()) if len(masks) == 1 else None
+
+
+def _masks(program: Program) -> set[Mask]:
+    """Return the masks over positions: those whose two axes both have n of them."""
+    found = {s.where for s in program.statements if s.where is not None}
+    return {w.mask for w in found if {program.size_of(w.query), program.size_of(w.key)} <= set(POSITIONS)}
+
+
+def _sums_positions(program: Program) -> bool:
+    return any(
+        dict(op.extents)[index] in POSITIONS
+        for op in program.operations
+        if isinstance(op, Einsum | Reduce)
+        for index in op.summed
+    )
+
+
+_N = size("n")
+_BACK, _BOTH = "back in time", "both ways"
+_EVERYTHING = PathFormula(Integer(1), Integer(1), _BOTH)
+_RECURRENCE = PathFormula(_N - 1, (_N + 1) * Rational(1, 3), _BACK, (("Brenndoerfer 2025", (_N - 1) * Rational(1, 2)),))
+
+
+def _of_mask(mask: Mask) -> PathFormula | None:
+    match mask:
+        case Band(left=left, right=right):
+            return _band(left, right)
+        case Or(parts=parts) if any(isinstance(p, Global) for p in parts):
+            # Every token sees a global token, and is seen by it; a token that saw not itself would be counted wrongly.
+            return _two_hops(mask, _N * (_N - 1), _BOTH) if _sees_itself(mask) else None
+        case And(parts=parts) if Band(None, 0) in parts and len(parts) == 2:
+            other = parts[1] if parts[0] == Band(None, 0) else parts[0]
+            return _two_hops(mask, _N * (_N - 1) / 2, _BACK) if _is_sparse_transformer(other) else None
+    return None
+
+
+def _sees_itself(mask: Or) -> bool:
+    return any(isinstance(p, Band) for p in mask.parts)
+
+
+def _is_sparse_transformer(mask: Mask) -> bool:
+    """Return whether two hops reach every earlier key: by stride then window, or through a block's summary keys."""
+    if isinstance(mask, Or):
+        strides = [p.stride for p in mask.parts if isinstance(p, Strided)]
+        windows = [p.left + 1 for p in mask.parts if isinstance(p, Band) and p.right == 0 and p.left is not None]
+        return len(mask.parts) == 2 and len(strides) == 1 and strides == windows
+    return isinstance(mask, Fixed)
+
+
+def _two_hops(mask: Mask, pairs: sympy.Expr, directions: str) -> PathFormula:
+    """Return the form of a pattern that joins any pair in two hops, the pairs it allows in one."""
+    direct = mask.pairs(_N) - _N
+    longest = sympy.Piecewise((Integer(1), sympy.Ge(direct, pairs)), (Integer(2), True))
+    return PathFormula(longest, 2 - direct / pairs, directions)
+
+
+def _band(left: Any, right: Any) -> PathFormula | None:
+    """Return the form of a band: a hop moves at most `left` back in time, `right` forward; None is any distance."""
+    ways = [_one_way(reach) for reach in (left, right) if reach is None or reach != 0]
+    if not ways:
+        return None
+    longest = sympy.Max(*(w[0] for w in ways))
+    mean = sympy.Add(*(w[1] for w in ways)) / len(ways)
+    return PathFormula(longest, mean, _BOTH if len(ways) == 2 else _BACK if left != 0 else "forward in time")
+
+
+def _one_way(reach: Any) -> tuple[sympy.Expr, sympy.Expr]:
+    """Return longest and mean of ceil(distance / reach) over the n(n-1)/2 pairs in one direction."""
+    if reach is None:
+        return Integer(1), Integer(1)
+    r = sympy.sympify(reach)
+    q = ceiling((_N - 1) / r)
+    # sum over t < q of the pairs farther apart than t r, of which there are (n-1-tr)(n-tr)/2
+    total = q * _N * (_N - 1) - (2 * _N - 1) * r * q * (q - 1) / 2 + r**2 * (q - 1) * q * (2 * q - 1) / 6
+    return q, total / (_N * (_N - 1))

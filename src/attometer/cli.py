@@ -183,6 +183,67 @@ def compare(
 
 
 @app.command(rich_help_panel=PROVE)
+def io(
+    name: Annotated[str, typer.Argument(help="a mechanism that is softmax attention, such as softmax or gqa")],
+    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    n: Annotated[int, typer.Option("-n", help="queries (and keys, if -m is not given)")],
+    d: Annotated[int, typer.Option("-d", help="width of queries and keys")],
+    m: Annotated[int | None, typer.Option("-m", help="keys")] = None,
+    e: Annotated[int | None, typer.Option("-e", help="width of values")] = None,
+    mask: Annotated[str | None, typer.Option(help="as in 'causal & window(256)'")] = None,
+    sizes: Annotated[str, typer.Option(help="further sizes, as in h=32,g=8")] = "",
+    schedule: Annotated[list[str] | None, typer.Option(help="only this schedule; may be given several times")] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="the gradients instead of the result")] = False,
+    bounds: Annotated[bool, typer.Option("--bounds", help="print every lower bound")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="also execute each schedule, scaled down, and count")] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw words moved against M into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Words moved between memory and a fast memory of M words: every schedule, against what no algorithm can beat."""
+    from attometer.mechanisms import mechanism
+    from attometer.program import parse_mask
+    from attometer.report.io import io_report
+
+    given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | _sizes(sizes)
+    seen = parse_mask(mask) if mask else None
+    report = io_report(
+        mechanism(name), M=memory, sizes=given, mask=seen, schedules=schedule, backward=backward, bounds=bounds, check=verify
+    )
+    _show(report, json)
+    if plot is not None:
+        from attometer.report.io_plot import plot_io
+
+        print(f"wrote {plot_io(report, plot)}", file=sys.stderr if json else sys.stdout)
+
+
+@app.command(rich_help_panel=PROVE)
+def pebble(
+    name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, or a mechanism of the catalogue")],
+    sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
+    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,
+    no_recompute: Annotated[bool, typer.Option("--no-recompute", help="nothing may be computed twice")] = False,
+    seconds: Annotated[float, typer.Option(help="limit on the search; then the proven lower bound is printed")] = 60.0,
+    play: Annotated[bool, typer.Option("--play", help="show the moves one by one")] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw the pebbling into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Play the red-blue pebble game to its optimum: the fewest words a calculation can move, move by move."""
+    from attometer.report.pebble import pebble as report
+
+    made = report(name, _sizes(sizes), memory, "slide" if slide else "place", not no_recompute, seconds)
+    if play and not json:
+        from attometer.report.pebble_play import play as animate
+
+        animate(made)
+    _show(made, json)
+    if plot is not None:
+        from attometer.report.pebble_figure import figure
+
+        print(f"wrote {figure(made, plot)}", file=sys.stderr if json else sys.stdout)
+
+
+@app.command(rich_help_panel=PROVE)
 def claims(
     source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 003, 004")] = None,
     verdict: Annotated[str | None, typer.Option(help="only agrees, wrong or convention")] = None,

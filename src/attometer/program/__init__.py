@@ -1,5 +1,6 @@
 """What is computed: axes, operations, masks, the notation, and the Program they make."""
 
+from attometer.program.mask_reader import parse_mask
 from attometer.program.masks import (
     Mask,
     band,
@@ -30,6 +31,7 @@ __all__ = [
     "fixed",
     "global_",
     "parse",
+    "parse_mask",
     "prefix",
     "random",
     "size",

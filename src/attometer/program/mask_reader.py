@@ -9,6 +9,7 @@ from attometer.program.masks import MASKS, Mask
 from attometer.program.size_expressions import to_size
 
 _MAX_ATOMS = 200
+_MAX_TEXT = 20_000
 
 
 class MaskReader(ExpressionReader):
@@ -71,19 +72,21 @@ class MaskReader(ExpressionReader):
         while self.skip(","):
             parameters.append(self.mask_parameter())
         self.take(")")
-        self.check_count(name, len(parameters), column)
+        return self.made(name, parameters, ("i", "j"), column)
+
+    def made(self, name: str, parameters: list[object], before: tuple[str, ...], column: int) -> Mask:
+        """Return the mask `name` with its parameters, `before` being what is written in front of them."""
+        known = inspect.signature(MASKS[name]).parameters.values()
+        least = sum(p.default is p.empty for p in known)
+        if not least <= len(parameters) <= len(known):
+            signature = ", ".join((*before, *(p.name for p in known)))
+            written = f"{name}({signature})" if signature else name
+            after = " after the indices" if before else ""
+            self.fail(f"{name} is written {written}, got {len(parameters)} parameter(s){after}", column)
         try:
             return MASKS[name](*parameters)
         except AttometerError as error:
             self.fail(f"{name}: {error}", column)
-
-    def check_count(self, name: str, got: int, column: int) -> None:
-        """Fail when `name` does not take `got` parameters."""
-        known = inspect.signature(MASKS[name]).parameters.values()
-        least = sum(p.default is p.empty for p in known)
-        if not least <= got <= len(known):
-            signature = ", ".join(("i", "j", *(p.name for p in known)))
-            self.fail(f"{name} is written {name}({signature}), got {got} parameter(s) after the indices", column)
 
     def mask_parameter(self) -> object:
         """Read a size, `*` for unbounded, or a list."""
@@ -100,3 +103,40 @@ class MaskReader(ExpressionReader):
                 self.take(",")
         self.leave()
         return found
+
+
+class BareMaskReader(MaskReader):
+    """A cursor that reads masks as they print by themselves, without indices: `causal & window(4)`."""
+
+    def mask_atom(self, over: list[tuple[str, str]]) -> Mask:
+        """Read one named mask and its parameters."""
+        column = self.column()
+        name = self.name("a mask")
+        if name not in MASKS:
+            self.fail(f'unknown mask "{name}"{nearest(name, MASKS)}', column)
+        over.append(("i", "j"))
+        if len(over) > _MAX_ATOMS:
+            self.fail(f"a mask of more than {_MAX_ATOMS} parts", column)
+        parameters: list[object] = []
+        if self.skip("("):
+            while not self.skip(")"):
+                parameters.append(self.mask_parameter())
+                if self.peek() != ")":
+                    self.take(",")
+        return self.made(name, parameters, (), column)
+
+
+def parse_mask(text: str) -> Mask:
+    """Read a mask as it prints by itself; `str` is the inverse.
+
+    Raises AttometerError naming the column and what was expected.
+
+    >>> print(parse_mask("causal & (window(4) | global(2))"))
+    causal & (window(4) | global(2))
+    """
+    if len(text) > _MAX_TEXT:
+        raise AttometerError(f"mask is {len(text)} characters long; the limit is {_MAX_TEXT}")
+    reader = BareMaskReader(1, text)
+    mask = reader.mask_or([])
+    reader.end()
+    return mask

@@ -13,6 +13,9 @@ from attometer.plan.what_if import with_half_the_heads, with_window
 CHUNK = 8192
 """Tokens of the what-if that prefills piece by piece, as serving engines do."""
 
+RETRAINED = "another model: needs training"
+"""The note of a lever that changes what is computed beyond rounding."""
+
 WINDOW = 4096
 """The window of the what-if: Mistral 7B's."""
 
@@ -39,7 +42,11 @@ class Lever:
 
 
 def levers(model: Model, options: Options, machine: Machine) -> tuple[Lever, ...]:
-    """Return every change that saves memory or time here; first what makes it fit, then what saves the larger share."""
+    """Return every change that saves memory or time here, most useful first.
+
+    First what makes it fit; then changes to how this model runs before changes that need another model; then by the larger
+    share of memory or time saved.
+    """
     before, seconds = holds(model, options).total, total_seconds(model, options, machine)
     room = machine.memory_bytes
     found = []
@@ -49,8 +56,9 @@ def levers(model: Model, options: Options, machine: Machine) -> tuple[Lever, ...
         if saved[0] > 0 or saved[1] > 1e-3 * seconds:
             found.append(Lever(name, saved[0], saved[1], after <= room, exact, note))
 
-    def useful(lever: Lever) -> tuple[bool, float]:
-        return (lever.fits and before > room), max(lever.bytes_saved / before, lever.seconds_saved / seconds)
+    def useful(lever: Lever) -> tuple[bool, bool, float]:
+        share = max(lever.bytes_saved / before, lever.seconds_saved / seconds)
+        return (lever.fits and before > room), lever.note != RETRAINED, share
 
     return tuple(sorted(found, key=useful, reverse=True))
 
@@ -110,4 +118,4 @@ def _other_models(model: Model, options: Options) -> Iterator[tuple[str, Model, 
     for name, change in whatifs:
         changed = change()
         if changed is not None:
-            yield name, changed, options, False, "another model: needs training"
+            yield name, changed, options, False, RETRAINED

@@ -104,7 +104,7 @@ def _compiled(expression: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> Call
 def _without_fractions(expression: sympy.Expr) -> sympy.Expr:
     """Gather integer halves so that int64 stays exact: p/2 + q/2 becomes (p + q) // 2."""
     bottoms = [sympy.Integer(t.as_coeff_Mul()[0].q) for t in sympy.Add.make_args(sympy.expand(expression))]
-    bottom = sympy.ilcm(*bottoms) if bottoms else 1
+    bottom = sympy.ilcm(1, *bottoms)
     return expression if bottom == 1 else _Halved(sympy.expand(expression * bottom), bottom)
 
 

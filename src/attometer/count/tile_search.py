@@ -20,7 +20,7 @@ from attometer.count.visits import PairFloor
 from attometer.count.walk import Problem, problem
 from attometer.errors import AttometerError
 from attometer.program.masks import Mask
-from attometer.schedule.catalogue import schedule
+from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.schedule.nest import Loop, Node, Schedule
 
 Ints = NDArray[np.int64]
@@ -65,11 +65,13 @@ def best_tiles(
     kv_heads: int | None = None,
     batch: int = 1,
     splits: int = 8,
+    **others: int,
 ) -> BestTiles:
     """Return the tiles with which a schedule moves the fewest words through a fast memory of M words.
 
     `n` queries, `m` keys (default n), head dimensions `d` and `e` (default d); query heads that share a key/value head are
-    stacked as rows. `splits` is the number of chunks of `split_kv`.
+    stacked as rows. `splits` is the number of chunks of `split_kv`; `others` are sizes that only this schedule has,
+    such as `k` of `linformer`.
 
     Raises AttometerError when the schedule cannot run in M words, naming the words it needs.
 
@@ -79,7 +81,7 @@ def best_tiles(
     chosen = schedule(family) if isinstance(family, str) else family
     s = attention_sizes(n, d, M, m, e, mask, heads, kv_heads, batch)
     stack = s.n // n
-    sizes = {"n": n, "m": s.m, "d": d, "e": s.e}
+    sizes = {"n": n, "m": s.m, "d": d, "e": s.e, **others}
     fixed = {"t": -(-s.m // min(splits, s.m))} if "t" in chosen.tile_names else {}
     tiles: dict[str, int] = {}
     exact = True
@@ -234,7 +236,11 @@ class _Search:
         least = int(self.need({}))
         if least > self.s.M:
             # The smallest forward schedule is the naive one: an accumulator and two operands.
-            hint = "; hint: naive runs in 3 words" if not self.chosen.backward and self.s.M >= 3 else ""
+            hint = (
+                "; hint: naive runs in 3 words"
+                if self.chosen.name in SCHEDULES and not self.chosen.backward and self.s.M >= 3
+                else ""
+            )
             raise AttometerError(
                 f'schedule "{self.chosen.name}" needs at least {least} words of fast memory at d = {self.s.d}, '
                 f"e = {self.s.e}; M = {self.s.M}{hint}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from attometer.errors import unknown
+from attometer.schedule.approximate import linear, linformer, performer
 from attometer.schedule.backward import flash_backward_fused, flash_backward_two_kernels
 from attometer.schedule.flash import flash1, flash2, flash2_sliced, split_kv
 from attometer.schedule.nest import Schedule
@@ -22,7 +23,10 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "flash_backward_fused": flash_backward_fused,
     "flash_backward_two_kernels": flash_backward_two_kernels,
 }
-"""Builders of the schedules, forward first."""
+"""Builders of the schedules of softmax attention, forward first."""
+
+APPROXIMATE: dict[str, Callable[[], Schedule]] = {"linear": linear, "linformer": linformer, "performer": performer}
+"""Builders of the schedules of other mechanisms."""
 
 _BUILT: dict[str, Schedule] = {}
 
@@ -54,8 +58,9 @@ def schedule(name: str) -> Schedule:
                 O[i,x] /= l[i]
                 store O[i,x]
     """
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
+    builders = SCHEDULES | APPROXIMATE
+    if name not in builders:
+        raise unknown("schedule", name, builders)
     if name not in _BUILT:
-        _BUILT[name] = SCHEDULES[name]()
+        _BUILT[name] = builders[name]()
     return _BUILT[name]

@@ -54,7 +54,7 @@ def exponential(P: Tile) -> Compute:
 
 
 def row_sum(total: Tile, P: Tile) -> Compute:
-    """Add the rows of a tile to the running row sums."""
+    """Add a tile to running sums along the axes that they lack."""
     text = f"{total} += sum {P}"
     return Compute("row_sum", (total,), (P,), text, ((1, P.axes),), (1, _columns(P, total.axes)))
 
@@ -95,6 +95,18 @@ def row_dot(D: Tile, a: Tile, b: Tile) -> Compute:
 def score_gradient(dS: Tile, P: Tile, D: Tile) -> Compute:
     """Turn dP into dS in place: P (dP - D) / √d."""
     return Compute("score_gradient", (dS,), (P, D), f"{dS} = {P} ({dS} - {D}) / √d", ((3, dS.axes),), (3, ()))
+
+
+def elu_feature(X: Tile) -> Compute:
+    """The feature map elu(x) + 1 in place: exp(min(x, 0)) + max(x, 0)."""
+    text = f"{X} = exp(min({X}, 0)) + max({X}, 0)"
+    return Compute("elu_feature", (X,), (), text, ((4, X.axes),), (3, ()))
+
+
+def exponential_feature(G: Tile, norm: Tile) -> Compute:
+    """Positive random features in place: exp(g / d^(1/4) - |x|^2 / (2 √d)), from g = W x and |x|^2."""
+    text = f"{G} = exp({G} / d^(1/4) - {norm} / (2 √d))"
+    return Compute("exponential_feature", (G,), (norm,), text, ((3, G.axes), (1, norm.axes)), (3, ()))
 
 
 def _columns(tile: Tile, rows: tuple[str, ...]) -> tuple[str, ...]:

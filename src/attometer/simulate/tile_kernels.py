@@ -103,8 +103,9 @@ def _exponential(s: Step) -> Cost:
 
 def _row_sum(s: Step) -> Cost:
     (total,), (P,) = s.out, s.reads
-    total += P.sum(axis=1)
-    return P.size, _tree(P.shape[1]) + 1
+    summed = tuple(at for at, axis in enumerate(s.read_axes[0]) if axis not in s.out_axes[0])
+    total += P.sum(axis=summed)
+    return P.size, sum(_tree(P.shape[at]) for at in summed) + 1
 
 
 def _shifted(s: Step) -> Cost:
@@ -149,6 +150,18 @@ def _score_gradient(s: Step) -> Cost:
     return 3 * dS.size, 3
 
 
+def _elu_feature(s: Step) -> Cost:
+    (X,) = s.out
+    X[:] = np.exp(np.minimum(X, 0)) + np.maximum(X, 0)
+    return 4 * X.size, 3
+
+
+def _exponential_feature(s: Step) -> Cost:
+    (G,), (norm,) = s.out, s.reads
+    G[:] = np.exp(G * np.sqrt(s.scale) - (norm * (s.scale / 2))[:, None])
+    return 3 * G.size + norm.size, 3
+
+
 KERNELS: dict[str, Callable[[Step], Cost]] = {
     "contract": _contract,
     "score": _score,
@@ -163,5 +176,7 @@ KERNELS: dict[str, Callable[[Step], Cost]] = {
     "log_sum_exp": _log_sum_exp,
     "merge": _merge,
     "score_gradient": _score_gradient,
+    "elu_feature": _elu_feature,
+    "exponential_feature": _exponential_feature,
 }
 """The kernels by the name that a schedule's compute step gives."""

@@ -31,6 +31,8 @@ def size_expressions(draw: st.DrawFn, depth: int = 3):
     if depth == 0 or draw(st.booleans()):
         return size(draw(NAMES)) if draw(st.booleans()) else size(draw(NAMES)) * draw(small)
     left, right = draw(size_expressions(depth - 1)), draw(size_expressions(depth - 1))
+    if right.is_zero:
+        return left
     return draw(st.sampled_from([left + right, left * right, left / right, left // right, left + 1, left * left]))
 
 

@@ -126,10 +126,8 @@ def test_rnn_mean_is_n_plus_one_over_three_and_not_the_article_s() -> None:
 def agree(subject: Any, n: int, **sizes: int) -> None:
     formula = path_length_formula(subject)
     assert formula is not None
-    numbers = {size(k): v for k, v in {"n": n, **sizes}.items()}
     found = path_length(subject, n, **sizes)
-    assert formula.longest.subs(numbers) == found.longest
-    assert Fraction(str(sympy.nsimplify(formula.mean.subs(numbers)))) == found.mean
+    assert formula.at(n, **sizes) == (found.longest, found.mean)
     assert found.pairs == (n * (n - 1) if formula.directions == "both ways" else n * (n - 1) // 2)
 
 
@@ -169,6 +167,13 @@ def test_window_form_is_the_ceiling() -> None:
     assert formula.longest == sympy.ceiling((size("n") - 1) / (size("w") - 1))
 
 
+def test_formulas_print_short_with_their_parts_named() -> None:
+    assert str(path_length_formula(mechanism("longformer", w=4, t=1))).startswith(
+        "longest 2 (1 when P = n*(n - 1)), mean -P/(n*(n - 1)) + 2 over pairs both ways; P = "
+    )
+    assert str(path_length_formula(mechanism("softmax"))) == "longest 1, mean 1 over pairs both ways"
+
+
 @pytest.mark.parametrize("name", ["hyperattention", "topk", "ffn", "linear_chunked"])
 def test_no_closed_form_is_none(name: str) -> None:
     assert path_length_formula(mechanism(name)) is None
@@ -197,6 +202,7 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: path_length(mechanism("sliding_window").program, 8), "path length needs size w; pass w=..."),
     (lambda: path_length(mechanism("decode"), 8), "path length needs an output with an axis of n positions"),
     (lambda: path_length("softmax", 8), "path length takes a Program or a mechanism, got str"),
+    (lambda: path_length_formula(mechanism("sliding_window")).at(8), "path length needs size w; pass it"),  # type: ignore[union-attr]
     (lambda: path_length_formula("softmax"), "path length takes a Program or a mechanism, got str"),
 ]
 

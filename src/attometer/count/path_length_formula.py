@@ -1,6 +1,7 @@
 """Closed forms of path length, read off a Program's mask or recurrence; the search in `path_length` checks them."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import sympy
@@ -18,16 +19,49 @@ from attometer.program.sizes import size
 class PathFormula:
     """Longest and mean hops between positions as expressions in n, and other conventions in use for the mean.
 
+    `short_longest` and `short_mean` are written with the names that `where` explains; `longest` and `mean` in full.
     `directions` says which ordered pairs are averaged: those back in time, or both ways.
     """
 
-    longest: sympy.Expr
-    mean: sympy.Expr
+    short_longest: sympy.Expr
+    short_mean: sympy.Expr
     directions: str
+    where: tuple[tuple[sympy.Symbol, sympy.Expr], ...] = ()
     conventions: tuple[tuple[str, sympy.Expr], ...] = ()
 
+    @property
+    def longest(self) -> sympy.Expr:
+        """Hops of the farthest pair."""
+        return self.short_longest.xreplace(dict(self.where))
+
+    @property
+    def mean(self) -> sympy.Expr:
+        """Average hops over the pairs."""
+        return self.short_mean.xreplace(dict(self.where))
+
+    def at(self, n: int, **sizes: int) -> tuple[int, Fraction]:
+        """Return longest and mean at sizes, exactly.
+
+        Raises AttometerError naming a size that is missing.
+
+        >>> from attometer.mechanisms import mechanism
+        >>> path_length_formula(mechanism("sliding_window")).at(4096, w=1024)
+        (5, Fraction(40343, 21504))
+        """
+        numbers = {size(name): sympy.Integer(value) for name, value in {"n": n, **sizes}.items()}
+        longest, mean = self.longest.xreplace(numbers), self.mean.xreplace(numbers)
+        missing = longest.free_symbols | mean.free_symbols
+        if missing:
+            raise AttometerError(f"path length needs size {', '.join(sorted(map(str, missing)))}; pass it")
+        return int(longest), Fraction(int(mean.p), int(mean.q))
+
     def __str__(self) -> str:
-        text = f"longest {self.longest}, mean {self.mean} over pairs {self.directions}"
+        longest = str(self.short_longest)
+        if isinstance(self.short_longest, sympy.Piecewise):
+            (fewer, when), (longest, _) = self.short_longest.args
+            longest = f"{longest} ({fewer} when {when.lhs} = {when.rhs})"
+        text = f"longest {longest}, mean {self.short_mean} over pairs {self.directions}"
+        text += "".join(f"; {name} = {value}" for name, value in self.where)
         return text + "".join(f"; {source} says mean {value}" for source, value in self.conventions)
 
 
@@ -75,7 +109,8 @@ def _sums_positions(program: Program) -> bool:
 _N = size("n")
 _BACK, _BOTH = "back in time", "both ways"
 _EVERYTHING = PathFormula(Integer(1), Integer(1), _BOTH)
-_RECURRENCE = PathFormula(_N - 1, (_N + 1) * Rational(1, 3), _BACK, (("Brenndoerfer 2025", (_N - 1) * Rational(1, 2)),))
+_ARTICLE = ("Brenndoerfer 2025", (_N - 1) * Rational(1, 2))
+_RECURRENCE = PathFormula(_N - 1, (_N + 1) * Rational(1, 3), _BACK, conventions=(_ARTICLE,))
 
 
 def _of_mask(mask: Mask) -> PathFormula | None:
@@ -105,28 +140,34 @@ def _is_sparse_transformer(mask: Mask) -> bool:
 
 
 def _two_hops(mask: Mask, pairs: sympy.Expr, directions: str) -> PathFormula:
-    """Return the form of a pattern that joins any pair in two hops, the pairs it allows in one."""
-    direct = mask.pairs(_N) - _N
-    longest = sympy.Piecewise((Integer(1), sympy.Ge(direct, pairs)), (Integer(2), True))
-    return PathFormula(longest, 2 - direct / pairs, directions)
+    """Return the form of a pattern that joins any pair in two hops; the P pairs it allows, in one."""
+    joined = sympy.Symbol("P", integer=True, nonnegative=True)
+    longest = sympy.Piecewise((Integer(1), sympy.Eq(joined, pairs)), (Integer(2), True))
+    return PathFormula(longest, 2 - joined / pairs, directions, ((joined, mask.pairs(_N) - _N),))
 
 
 def _band(left: Any, right: Any) -> PathFormula | None:
     """Return the form of a band: a hop moves at most `left` back in time, `right` forward; None is any distance."""
-    ways = [_one_way(reach) for reach in (left, right) if reach is None or reach != 0]
+    ways = [(sympy.sympify(reach), name) for reach, name in ((left, "q"), (right, "s")) if reach is None or reach != 0]
     if not ways:
         return None
-    longest = sympy.Max(*(w[0] for w in ways))
-    mean = sympy.Add(*(w[1] for w in ways)) / len(ways)
-    return PathFormula(longest, mean, _BOTH if len(ways) == 2 else _BACK if left != 0 else "forward in time")
+    if len(ways) == 2 and left == right:
+        ways = ways[:1]
+    where = tuple((_hops(name), ceiling((_N - 1) / reach)) for reach, name in ways if reach is not None)
+    longest = sympy.Max(*(Integer(1) if reach is None else _hops(name) for reach, name in ways))
+    mean = sympy.Add(*(_mean_one_way(reach, name) for reach, name in ways)) / len(ways)
+    both = left != 0 and right != 0
+    return PathFormula(longest, mean, _BOTH if both else _BACK if left != 0 else "forward in time", where)
 
 
-def _one_way(reach: Any) -> tuple[sympy.Expr, sympy.Expr]:
-    """Return longest and mean of ceil(distance / reach) over the n(n-1)/2 pairs in one direction."""
+def _hops(name: str) -> sympy.Symbol:
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+def _mean_one_way(reach: sympy.Expr | None, name: str) -> sympy.Expr:
+    """Return the mean of ceil(distance / reach) over the n(n-1)/2 pairs in one direction; q hops reach the farthest."""
     if reach is None:
-        return Integer(1), Integer(1)
-    r = sympy.sympify(reach)
-    q = ceiling((_N - 1) / r)
-    # sum over t < q of the pairs farther apart than t r, of which there are (n-1-tr)(n-tr)/2
-    total = q * _N * (_N - 1) - (2 * _N - 1) * r * q * (q - 1) / 2 + r**2 * (q - 1) * q * (2 * q - 1) / 6
-    return q, total / (_N * (_N - 1))
+        return Integer(1)
+    # Sum over t < q of the (n-1-tr)(n-tr)/2 pairs farther apart than t r.
+    q = _hops(name)
+    return q - reach * q * (q - 1) * (3 * (2 * _N - 1) - reach * (2 * q - 1)) / (6 * _N * (_N - 1))

@@ -138,7 +138,7 @@ def plan(
     )
     _show(made, json)
     if explain and not json:
-        from attometer.plan.text import explain_text
+        from attometer.plan.explain import explain_text
 
         print("\n" + explain_text(made))
     raise typer.Exit(0 if made.fits else 1)

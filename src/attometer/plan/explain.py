@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 import sympy
 
 from attometer.plan.dtypes import BITS
+from attometer.plan.text import wrapped
 from attometer.plan.usage import at, cost_of, layer_parts
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
+
+
+def explain_text(plan: "Plan") -> str:
+    """Return, for each number of the headline, formula → substituted numbers → value → source, wrapped."""
+    return "\n".join(line for text in explanations(plan) for line in wrapped(text, indent="    "))
 
 
 def explanations(plan: "Plan") -> list[str]:

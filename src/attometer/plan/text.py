@@ -110,13 +110,6 @@ def notes_text(plan: "Plan") -> str:
     return "\n".join(line for note in [stored, *plan.notes] for line in wrapped(f"- {note}", indent="  "))
 
 
-def explain_text(plan: "Plan") -> str:
-    """Return, for each number of the headline, formula → substituted numbers → value → source."""
-    from attometer.plan.explain import explanations
-
-    return "\n".join(line for text in explanations(plan) for line in wrapped(text, indent="    "))
-
-
 def _seconds(value: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= scale:

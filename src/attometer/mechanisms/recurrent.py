@@ -59,5 +59,5 @@ GRU = Entry(
         H[b,t,x] = (1 - Z[b,t,x]) * N[b,t,x] + Z[b,t,x] * H[b,t-1,x]
         output H[b,t,x]
     """,
-    "Cho et al. 2014, arXiv:1406.1078; reset gate after the product, as in Chung et al. 2014, arXiv:1412.3555",
+    "Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder, arXiv:1406.1078v1",
 )

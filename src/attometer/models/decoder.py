@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from attometer.models.blocks import Heads, embedding, head, norm
+from attometer.models.blocks import Heads, embedding, head, norm, residual
 from attometer.models.layer import Cache, Layer, Model, stacks
 from attometer.models.part import Part
 from attometer.models.reading import REQUIRED, Reading
@@ -68,6 +68,11 @@ def attend(heads: Heads, window: int | None) -> tuple[str, str, Cache]:
     if window is None:
         return "full", "causal(i, j)", heads.cache()
     return "sliding", f"window(i, j, {window})", heads.cache(window)
+
+
+def pre_norm(width: int, mixing: Sequence[Part], feed: Sequence[Part], kind: str, cache: Cache) -> Layer:
+    """Return a layer of two RMSNorms: one before what mixes the tokens, one before the feed-forward."""
+    return Layer(kind, (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width)), cache)
 
 
 def decoder(

@@ -1,7 +1,7 @@
 """Pre-norm decoders with RMSNorm, rotary positions, grouped queries and a gated feed-forward layer."""
 
 from attometer.models.blocks import ACTIVATIONS, Heads, attention, gated, head_norm, norm, projections, residual, rotary
-from attometer.models.decoder import attend, decoder, depth, heads_of, windows
+from attometer.models.decoder import attend, decoder, depth, heads_of, pre_norm, windows
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
 from attometer.models.reading import Reading
@@ -24,7 +24,7 @@ def grouped(
 def block(width: int, heads: Heads, window: int | None, mixing: tuple[Part, ...], feed: tuple[Part, ...]) -> Layer:
     """Return a pre-norm layer: norm, attention, norm, feed-forward."""
     kind, _, cache = attend(heads, window)
-    return Layer(kind, (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width)), cache)
+    return pre_norm(width, mixing, feed, kind, cache)
 
 
 def head_norms(heads: Heads, kind: str = "rmsnorm", scale: str = "W[d]") -> tuple[Part, Part]:

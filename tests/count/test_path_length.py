@@ -174,7 +174,7 @@ def test_formulas_print_short_with_their_parts_named() -> None:
     assert str(path_length_formula(mechanism("softmax"))) == "longest 1, mean 1 over pairs both ways"
 
 
-@pytest.mark.parametrize("name", ["hyperattention", "topk", "ffn", "linear_chunked"])
+@pytest.mark.parametrize("name", ["hyperattention", "topk", "ffn", "linear_chunked", "decode", "sum"])
 def test_no_closed_form_is_none(name: str) -> None:
     assert path_length_formula(mechanism(name)) is None
 

@@ -80,7 +80,7 @@ def path_length_formula(subject: Any) -> PathFormula | None:
     program = getattr(subject, "program", subject)
     if not isinstance(program, Program):
         raise AttometerError(f"path length takes a Program or a mechanism, got {type(subject).__name__}")
-    if any(isinstance(op, Sort) for op in program.operations):
+    if any(isinstance(op, Sort) for op in program.operations) or not _maps_positions(program):
         return None
     masks = _masks(program)
     recurrences = [op for op in program.operations if isinstance(op, Recurrence)]
@@ -89,6 +89,11 @@ def path_length_formula(subject: Any) -> PathFormula | None:
     if not masks:
         return _EVERYTHING if _sums_positions(program) else None
     return _of_mask(masks.pop()) if len(masks) == 1 else None
+
+
+def _maps_positions(program: Program) -> bool:
+    """Return whether the program takes n positions to n positions; a decode step or a sum does not."""
+    return any(e in POSITIONS for t in program.outputs for e in t.extents)
 
 
 def _masks(program: Program) -> set[Mask]:

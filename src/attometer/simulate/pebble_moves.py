@@ -50,6 +50,15 @@ class Replay:
         )
 
 
+def transfers(moves: Sequence[Move]) -> int:
+    """Return the loads and stores among the moves.
+
+    >>> transfers([Move("load", 0), Move("compute", 1), Move("store", 1)])
+    2
+    """
+    return sum(move.action in ("load", "store") for move in moves)
+
+
 def useful_moves(dag: Dag, moves: Sequence[Move]) -> tuple[Move, ...]:
     """Return legal moves without the loads and computes whose pebble leaves before anything reads or stores it.
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from attometer.simulate.compiled import jit, lowest_bit, popcount
-from attometer.simulate.pebble_states import Problem, idle_vertices, settle, words_to_finish
+from attometer.simulate.pebble_states import Problem, idle_vertices, least_image, settle, words_to_finish
 
 RUNNING, SOLVED, EXHAUSTED, FULL = 0, 1, 2, 3
 OPEN, CLOSED = 0, 1
@@ -55,6 +55,7 @@ def push(problem: Problem, tables: Tables, state: tuple[int, int, int], step: tu
     total = cost + words_to_finish(problem, red, blue)
     if total >= tables.counters[CEILING]:
         return True
+    red, blue = least_image(problem, red, blue)
     slot = _slot_of(tables, red, blue)
     if tables.slots[slot]:
         known = tables.slots[slot] - 1
@@ -117,13 +118,21 @@ def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int
         # What is used up by this compute need not be stored; every other word that leaves must be.
         unsaved &= ~_spent_by(problem, red | blue, target, unsaved & problem.parents[target])
         blue |= gone & ~problem.inputs
+    # A store, and the load of a computed word, cost a word that the bound on the rest does not give back; a word stored
+    # without recomputation is loaded again as well.
+    spare = tables.counters[CEILING] - tables.counters[LEVEL]
+    if problem.recompute:
+        spare -= popcount(missing & ~problem.inputs)
+    elif 2 * popcount(unsaved) >= spare:
+        return True
     stored = unsaved
     while True:
-        after = (red | missing | 1 << target) & ~gone
-        new_red, new_blue, outputs = settle(problem, after, blue | stored)
-        spent = cost + popcount(missing) + popcount(stored) + outputs
-        if not push(problem, tables, (new_red, new_blue, spent), (record, target, gone, stored)):
-            return False
+        if popcount(stored) < spare:
+            after = (red | missing | 1 << target) & ~gone
+            new_red, new_blue, outputs = settle(problem, after, blue | stored)
+            spent = cost + popcount(missing) + popcount(stored) + outputs
+            if not push(problem, tables, (new_red, new_blue, spent), (record, target, gone, stored)):
+                return False
         if stored == 0 or not problem.recompute:
             return True
         stored = (stored - 1) & unsaved

@@ -7,19 +7,22 @@ Without recomputation a vertex that is used up counts as blue, so that `red | bl
 from typing import Any, NamedTuple
 
 from attometer.simulate.compiled import jit, lowest_bit, popcount
+from attometer.simulate.pebble_symmetry import CHUNK
 
 
 class Problem(NamedTuple):
     """One instance: masks of a graph of at most 62 vertices, every one of which reaches an output.
 
     `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of
-    `v` when it has one child and is no output, else -1.
+    `v` when it has one child and is no output, else -1. `images` are the tables of `symmetries` permutations.
     """
 
     parents: Any
     children: Any
     above: Any
     sole: Any
+    images: Any
+    symmetries: int
     size: int
     inputs: int
     outputs: int
@@ -163,3 +166,28 @@ def words_to_finish(problem: Problem, red: int, blue: int) -> int:
             words += popcount(fresh & blue)
         frontier |= fresh & ~problem.inputs & ~blue
     return words
+
+
+@jit
+def _image(problem: Problem, symmetry: int, mask: int) -> int:
+    chunks = (problem.size + CHUNK - 1) // CHUNK
+    place = symmetry * chunks << CHUNK
+    moved = 0
+    while mask:
+        moved |= problem.images[place + (mask & (1 << CHUNK) - 1)]
+        mask >>= CHUNK
+        place += 1 << CHUNK
+    return moved
+
+
+@jit
+def least_image(problem: Problem, red: int, blue: int) -> tuple[int, int]:
+    """Return the least (red, blue) into which a symmetry turns the state."""
+    least_red, least_blue = red, blue
+    for symmetry in range(1, problem.symmetries):
+        moved = _image(problem, symmetry, red)
+        if moved <= least_red:
+            other = _image(problem, symmetry, blue)
+            if moved < least_red or other < least_blue:
+                least_red, least_blue = moved, other
+    return least_red, least_blue

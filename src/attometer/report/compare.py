@@ -175,7 +175,14 @@ class Comparison:
 
 
 def compare(
-    names: Sequence[str], *, n: int = 16384, d: int = 64, h: int = 1, of: str = "flop", **sizes: int
+    names: Sequence[str],
+    *,
+    n: int = 16384,
+    d: int = 64,
+    h: int = 1,
+    of: str = "flop",
+    crossings: bool = True,
+    **sizes: int,
 ) -> Comparison:
     """Compare mechanisms at one length and width, and solve for the lengths at which one overtakes another.
 
@@ -185,6 +192,7 @@ def compare(
         d: width of a head; with h = 1, the width of the model.
         h: heads. A recurrent or feed-forward layer is h d wide.
         of: the convention of speed-up and crossovers: flop, unit, flop_all, mac or article.
+        crossings: solve for the crossovers too.
         **sizes: other sizes, such as `w=128` for windows or `b=8`.
 
     Returns:
@@ -203,7 +211,7 @@ def compare(
     _check_sizes(asked, shared)
     compared = tuple(_compared(name, shared) for name in asked)
     found: list[Crossover] = []
-    for one, other in combinations(compared, 2):
+    for one, other in combinations(compared, 2) if crossings else ():
         numbers = {s: int(v) for s, v in {**other.bound, **one.bound}.items()}
         pair = ((one.name, one.cost.flops(chosen)), (other.name, other.cost.flops(chosen)))
         found += crossovers(*pair, numbers, chosen)

@@ -1,0 +1,119 @@
+"""`draw_all`: every figure, for one model and some hardware, written to a folder."""
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attometer.errors import AttometerError, unknown
+from attometer.files import write_atomically
+from attometer.machine import Machine, machine
+from attometer.models import Model
+from attometer.models import model as read_model
+from attometer.report.figures.contour import contour
+from attometer.report.figures.crossover import crossover
+from attometer.report.figures.flops import flops
+from attometer.report.figures.interactions import interactions
+from attometer.report.figures.layers import width
+from attometer.report.figures.memory import memory
+from attometer.report.figures.shares import shares
+from attometer.report.figures.style import look
+from attometer.report.figures.time import time
+from attometer.report.figures.variants import variants
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Drawing = Callable[[Model, tuple[Machine, ...]], "Figure"]
+
+FIGURES: dict[str, Drawing] = {
+    "interactions": lambda model, hardware: interactions(),
+    "contour": lambda model, hardware: contour(model),
+    "flops": lambda model, hardware: flops(model),
+    "memory": memory,
+    "crossover": lambda model, hardware: crossover(model),
+    "time": time,
+    "shares": lambda model, hardware: shares(model),
+    "variants": lambda model, hardware: variants(model),
+}
+"""Every figure by name."""
+
+FORMATS = ("png", "svg", "pdf")
+HARDWARE = ("rtx-3090", "a100-40gb-sxm", "h100-sxm")
+_MOST_MACHINES = 6
+
+
+def draw_all(
+    out: str | Path,
+    model: str | Path | Model = "gpt2",
+    hardware: Sequence[str] = HARDWARE,
+    formats: Sequence[str] = ("png", "svg"),
+    names: Sequence[str] | None = None,
+) -> list[Path]:
+    """Draw the figures for a model into a folder, which is made when it is missing.
+
+    Args:
+        out: the folder.
+        model: a shipped name, the path of a `config.json`, or a Model.
+        hardware: one to six machines of the catalogue.
+        formats: of `png`, `svg` and `pdf`.
+        names: of `FIGURES`; all of them when None.
+
+    Returns:
+        The paths written, in order.
+
+    Raises:
+        AttometerError: matplotlib is missing, or an unknown model, machine, format or figure.
+    """
+    chosen = model if isinstance(model, Model) else read_model(model)
+    machines = _machines(hardware)
+    wanted = _known("figure", list(FIGURES) if names is None else names, FIGURES)
+    kinds = _known("format", formats, FORMATS)
+    # Said before anything is written: a model without attention has no figures.
+    width(chosen)
+    folder = _folder(Path(out))
+    with look():
+        return [path for name in wanted for path in _save(FIGURES[name](chosen, machines), folder / name, kinds)]
+
+
+def _machines(hardware: Sequence[str]) -> tuple[Machine, ...]:
+    found = tuple(machine(name) for name in dict.fromkeys(_listed("hardware", hardware)))
+    if not 1 <= len(found) <= _MOST_MACHINES:
+        raise AttometerError(f"hardware must name 1 to {_MOST_MACHINES} machines, got {len(found)}")
+    return found
+
+
+def _known(kind: str, given: Sequence[str], options: Any) -> list[str]:
+    chosen = list(dict.fromkeys(_listed(f"{kind}s", given)))
+    for name in chosen:
+        if name not in options:
+            raise unknown(kind, str(name), options)
+    if not chosen:
+        raise AttometerError(f"no {kind} was asked for; known: {', '.join(options)}")
+    return chosen
+
+
+def _listed(name: str, given: Sequence[str]) -> Sequence[str]:
+    if isinstance(given, str):
+        raise AttometerError(f'{name} must be a list of names, got the text "{given}"')
+    return given
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AttometerError(f'folder "{path}" cannot be made: {error.strerror or error}') from error
+    return path
+
+
+def _save(figure: "Figure", stem: Path, formats: Sequence[str]) -> list[Path]:
+    return [write_atomically(stem.with_suffix(f".{kind}"), _rendered(figure, kind)) for kind in formats]
+
+
+def _rendered(figure: "Figure", kind: str) -> bytes:
+    buffer = BytesIO()
+    # No date: the same counts give the same file.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    return buffer.getvalue()

@@ -111,6 +111,11 @@ ERRORS = [
         lambda: mechanism("linear_chunked").sizes(b=1, h=1, n=100, d=8),
         'mechanism "linear_chunked" needs n to be a multiple of B = 64, got n = 100',
     ),
+    (
+        lambda: mechanism("topk").sizes(b=1, h=1, n=100, d=8),
+        'mechanism "topk" needs k to be at most n = 100, got k = 2048',
+    ),
+    (lambda: mechanism("moe", E=4, k=5), 'mechanism "moe" needs k to be at most E = 4, got k = 5'),
     (lambda: mechanism("softmax").sizes(b=1, h=1, n=4), 'size d of mechanism "softmax" is not given; pass d=...'),
     (lambda: mechanism("softmax").sizes(b=1, h=1, n=4, dd=4), 'unknown size "dd"; did you mean "d"?'),
     (lambda: mechanism("softmax").sizes(b=1, h=1, n=-4, d=4), "size n must be a positive integer, got -4"),

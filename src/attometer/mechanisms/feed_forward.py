@@ -57,4 +57,5 @@ MOE = Entry(
         size_parameter("k", 2, "experts a token runs; at most E"),
         size_parameter("F", 14336, "inner width of an expert"),
     ),
+    at_most=(("k", "E"),),
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -23,7 +22,8 @@ class Entry:
     """One mechanism of the catalogue: `notation` is its Program's text, or a function of its choices that returns it.
 
     `exact` is False when the mechanism stands in for softmax attention and its result differs from it; `divides` lists
-    pairs (whole, part) of sizes that must divide; `draws` says how inputs that are not plain Gaussians are drawn.
+    pairs (whole, part) of sizes that must divide, `at_most` pairs (smaller, larger) of which the first may not exceed the
+    second; `draws` says how inputs that are not plain Gaussians are drawn.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Entry:
     parameters: tuple[Parameter, ...] = ()
     notes: str = ""
     divides: tuple[tuple[str, str], ...] = ()
+    at_most: tuple[tuple[str, str], ...] = ()
     draws: Mapping[str, Draw] = field(default_factory=dict, hash=False)
 
 
@@ -65,13 +66,14 @@ class Mechanism:
     notes: str = ""
     defaults: Mapping[str, int] = field(default_factory=dict, hash=False)
     divides: tuple[tuple[str, str], ...] = ()
+    at_most: tuple[tuple[str, str], ...] = ()
     draws: Mapping[str, Draw] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
     def sizes(self, **given: int) -> Sizes:
         """Return a number for every size symbol of the program: those given, else the defaults.
 
-        Raises AttometerError for an unknown or missing size, one that is not a positive integer, or one that does not
-        divide as it must.
+        Raises AttometerError for an unknown or missing size, one that is not a positive integer, one that does not divide
+        as it must, or one that is too large.
 
         >>> from attometer.mechanisms import mechanism
         >>> mechanism("gqa", g=2).sizes(b=1, h=4, n=8, d=16)
@@ -89,7 +91,7 @@ class Mechanism:
             raise AttometerError(
                 f'size {", ".join(missing)} of mechanism "{self.name}" is not given; pass {missing[0]}=...'
             )
-        self._check_divides(chosen)
+        self._check_related(chosen)
         return {name: chosen[name] for name in known}
 
     def draw(self, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
@@ -119,20 +121,29 @@ class Mechanism:
             drawn[tensor.name] = draw(shape, chosen, rng)
         return drawn
 
-    def _check_divides(self, chosen: Sizes) -> None:
-        bound = {name: p.value for name, p in self.parameters.items()}
+    def _check_related(self, chosen: Sizes) -> None:
+        """Raise AttometerError when two sizes that are both known do not fit together."""
         numbers = {size(k): sympy.Integer(v) for k, v in chosen.items()}
 
         def number(what: str) -> int | None:
-            value = sympy.sympify(bound.get(what, int(what) if what.isdigit() else size(what))).xreplace(numbers)
+            if what.isdigit():
+                return int(what)
+            own = self.parameters[what].value if what in self.parameters else size(what)
+            value = sympy.sympify(own).xreplace(numbers)
             return int(value) if value.is_Integer else None
 
         for whole, part in self.divides:
             top, bottom = number(whole), number(part)
-            if top is not None and bottom is not None and Fraction(top, bottom).denominator != 1:
+            if top is not None and bottom is not None and top % bottom:
                 divisor = part if part.isdigit() else f"{part} = {bottom}"
                 raise AttometerError(
                     f'mechanism "{self.name}" needs {whole} to be a multiple of {divisor}, got {whole} = {top}'
+                )
+        for smaller, larger in self.at_most:
+            least, most = number(smaller), number(larger)
+            if least is not None and most is not None and least > most:
+                raise AttometerError(
+                    f'mechanism "{self.name}" needs {smaller} to be at most {larger} = {most}, got {smaller} = {least}'
                 )
 
     def __str__(self) -> str:
@@ -158,9 +169,9 @@ def build(entry: Entry, given: Mapping[str, object]) -> Mechanism:
     defaults = {n: p.default for n, p in own.items() if n in left and isinstance(p.default, int)}
     made = Mechanism(
         entry.name, entry.title, program, entry.exact, MappingProxyType(chosen), entry.citation, entry.notes,
-        MappingProxyType(defaults), entry.divides, MappingProxyType(dict(entry.draws)),
+        MappingProxyType(defaults), entry.divides, entry.at_most, MappingProxyType(dict(entry.draws)),
     )  # fmt: skip
-    made._check_divides({})
+    made._check_related({})
     return made
 
 

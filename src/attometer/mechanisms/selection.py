@@ -23,6 +23,7 @@ TOPK = Entry(
     """,
     "DeepSeek-AI 2025, DeepSeek-V3.2, arXiv:2512.02556, section 2.1",
     exact=False,
+    at_most=(("k", "n"),),
     parameters=(
         size_parameter("k", 2048, "keys that attention reads; at most n"),
         size_parameter("x", 64, "indexer heads"),

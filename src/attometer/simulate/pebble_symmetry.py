@@ -1,9 +1,13 @@
 """Symmetries of a computation graph: states that differ by one of them cost the same and are searched once."""
 
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+import numpy as np
 
 from attometer.simulate.pebble_dag import Dag
+from attometer.simulate.traces import Words
 
 Permutation: TypeAlias = tuple[int, ...]
 
@@ -14,48 +18,63 @@ CHUNK = 6
 def automorphisms(dag: Dag, limit: int) -> list[Permutation]:
     """Return up to `limit` renumberings of the vertices that keep edges, inputs and outputs, the identity first.
 
-    Any subset serves: a state is replaced by the least of its images, which is a state of the same cost. Without NetworkX
-    there is the identity alone.
+    Any subset serves: a state is replaced by the least of its images, which is a state of the same cost.
 
     >>> from attometer.simulate.pebble_dag import matmul_dag
     >>> len(automorphisms(matmul_dag(2, 2, 1), 100)), automorphisms(matmul_dag(1, 1, 1), 9)
     (8, [(0, 1, 2), (1, 0, 2)])
     """
     identity = tuple(range(len(dag)))
-    try:
-        from networkx.algorithms.isomorphism import DiGraphMatcher
-    except ImportError:
-        return [identity]
-    graph = _coloured(dag)
-    matcher = DiGraphMatcher(graph, graph, node_match=lambda one, other: one["colour"] == other["colour"])
-    found = (tuple(match[vertex] for vertex in identity) for match in islice(matcher.isomorphisms_iter(), limit))
-    return [identity, *(images for images in found if images != identity)]
+    found = islice(_matches(dag, _connected_order(dag), _colours(dag), {}), limit)
+    return [identity, *(images for images in found if images != identity)][:limit]
 
 
-def _coloured(dag: Dag) -> Any:
-    """Return the graph with colours by which most vertices that no symmetry exchanges differ: refined by neighbours."""
-    from networkx import DiGraph
-
-    colours = [hash((vertex in dag.inputs, vertex in dag.outputs)) for vertex in range(len(dag))]
-    for _ in range(len(dag)):
-        refined = [
-            hash(
-                (
-                    colours[vertex],
-                    tuple(sorted(colours[parent] for parent in dag.parents[vertex])),
-                    tuple(sorted(colours[child] for child in dag.children[vertex])),
-                )
+def _colours(dag: Dag) -> list[int]:
+    """Return a colour for each vertex, by which most vertices that no symmetry exchanges differ: refined by neighbours."""
+    colours = [2 * (vertex in dag.inputs) + (vertex in dag.outputs) for vertex in range(len(dag))]
+    while True:
+        views = [
+            (
+                colours[vertex],
+                *(tuple(sorted(colours[other] for other in near)) for near in (operands, dag.children[vertex])),
             )
-            for vertex in range(len(dag))
+            for vertex, operands in enumerate(dag.parents)
         ]
-        if len(set(refined)) == len(set(colours)):
-            break
-        colours = refined
-    graph = DiGraph()
-    for vertex, operands in enumerate(dag.parents):
-        graph.add_node(vertex, colour=colours[vertex])
-        graph.add_edges_from((parent, vertex) for parent in operands)
-    return graph
+        numbers = {view: number for number, view in enumerate(sorted(set(views)))}
+        if len(numbers) == len(set(colours)):
+            return colours
+        colours = [numbers[view] for view in views]
+
+
+def _connected_order(dag: Dag) -> list[int]:
+    """Return the vertices so that each is next to as many earlier ones as can be: few choices are left for its image."""
+    order: list[int] = []
+    near = [0] * len(dag)
+    left = set(range(len(dag)))
+    while left:
+        vertex = max(left, key=lambda one: (near[one], one))
+        order.append(vertex)
+        left.remove(vertex)
+        for other in (*dag.parents[vertex], *dag.children[vertex]):
+            near[other] += 1
+    return order
+
+
+def _matches(dag: Dag, order: list[int], colours: list[int], images: dict[int, int]) -> Iterator[Permutation]:
+    """Yield the renumberings that extend `images`; a vertex may go wherever its neighbours' images have an edge for it."""
+    if len(images) == len(order):
+        yield tuple(images[vertex] for vertex in range(len(order)))
+        return
+    vertex = order[len(images)]
+    fitting = {other for other, colour in enumerate(colours) if colour == colours[vertex]} - set(images.values())
+    for parent in dag.parents[vertex]:
+        if parent in images:
+            fitting &= set(dag.children[images[parent]])
+    for child in dag.children[vertex]:
+        if child in images:
+            fitting &= set(dag.parents[images[child]])
+    for other in sorted(fitting):
+        yield from _matches(dag, order, colours, {**images, vertex: other})
 
 
 def image(mask: int, permutation: Permutation) -> int:
@@ -79,13 +98,12 @@ def inverse(permutation: Permutation) -> Permutation:
     return tuple(back)
 
 
-def image_tables(permutations: list[Permutation], size: int) -> list[int]:
+def image_tables(permutations: list[Permutation], size: int) -> Words:
     """Return, for each permutation and each chunk of a mask, the images of all 2^CHUNK patterns, one after another."""
     chunks = -(-size // CHUNK)
-    padded = tuple(range(size, chunks * CHUNK))
-    return [
-        image(pattern << chunk * CHUNK, permutation + padded)
-        for permutation in permutations
-        for chunk in range(chunks)
-        for pattern in range(1 << CHUNK)
-    ]
+    # Positions beyond the last vertex never occur in a mask.
+    weights = np.zeros((len(permutations), chunks * CHUNK), np.int64)
+    weights[:, :size] = np.left_shift(1, np.array(permutations, np.int64))
+    patterns = np.arange(1 << CHUNK)[:, None] >> np.arange(CHUNK) & 1
+    images: Words = np.einsum("gcb,pb->gcp", weights.reshape(len(permutations), chunks, CHUNK), patterns)
+    return images.ravel()

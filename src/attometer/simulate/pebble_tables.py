@@ -34,7 +34,7 @@ def problem_of(dag: Dag, M: int, rule: str, recompute: bool, symmetries: list[Pe
         _array([_mask(uses) for uses in dag.children]),
         _array(above),
         _array(sole),
-        _array(image_tables(symmetries, len(dag))),
+        _array(image_tables(symmetries, len(dag)).tolist()),
         len(symmetries),
         len(dag),
         _mask(dag.inputs),

@@ -72,7 +72,8 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
         case floor() | ceiling() | scan_work():
             return arguments[0]
         case clog2() | scan_depth():
-            return sympy.expand_log(log(arguments[0]), force=True)
+            grown = Add(*(t for t in Add.make_args(arguments[0]) if not t.is_number)) or arguments[0]
+            return sympy.expand_log(log(grown), force=True)
         case Min():
             return min(arguments, key=lambda a: _weight(a, chosen))
         case Max():

@@ -1,16 +1,17 @@
 """Work and depth of each primitive operation: what it costs, and when its result is ready."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Add, Integer, Mul
 
 from attometer.count.dominance import largest
 from attometer.count.elementwise import height, heights, operations
+from attometer.count.exclusive import readers
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
-from attometer.program.indices import indices_of, is_shift
+from attometer.program.indices import is_shift
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, space
 from attometer.program.recurrences import refs_of
 from attometer.program.sizes import clog2, scan_depth, scan_work
@@ -76,24 +77,15 @@ def work(operation: Operation) -> sympy.Expr:
             return Add(*map(work, steps))
 
 
-def copies(operation: Operation) -> sympy.Expr:
+def copies(operation: Operation, axis: str | None = None) -> sympy.Expr:
     """Return the copies that exclusive reads need: one for every further reader of an entry (EREW)."""
-    if isinstance(operation, Recurrence):
-        return Add(*map(copies, operation.steps))
-    if isinstance(operation, Sort | Scan):
-        return ZERO
+    match operation:
+        case Recurrence(axis=own, steps=steps):
+            return Add(*(copies(step, own) for step in steps))
+        case Sort() | Scan():
+            return ZERO
     points = points_of(operation).points
-    return Add(*(points - _entries(operation, ref) for ref in refs_of(operation)))
-
-
-def _fan_out(operation: Einsum | Map | Reduce, ref: Ref) -> sympy.Expr:
-    if operation.where is not None and len({operation.where.query, operation.where.key} & set(indices_of(ref))) == 1:
-        raise AttometerError("exclusive reads (EREW) are counted only for programs without a mask")
-    return Mul(*(e for i, e in operation.extents if i not in indices_of(ref)))
-
-
-def _entries(operation: Einsum | Map | Reduce, ref: Ref) -> sympy.Expr:
-    return points_of(operation).points / _fan_out(operation, ref)
+    return Add(*(points - points / readers(operation, ref, axis) for ref in refs_of(operation)))
 
 
 def own_depth(operation: Operation) -> sympy.Expr:
@@ -105,28 +97,42 @@ def ready(operation: Operation, depths: Depths, exclusive: bool) -> dict[str, sy
     """Return when each tensor the operation makes is ready, given when its operands are."""
     if isinstance(operation, Recurrence):
         return _recurrence(operation, depths, exclusive)
+    if isinstance(operation, Scan):
+        # Whoever reads the step before (a chunk's carried state) does not wait for the last one.
+        shorter = dict(operation.extents) | {operation.axis: dict(operation.extents)[operation.axis] - 1}
+        before = _after(replace(operation, extents=tuple(shorter.items())), depths, exclusive)
+        return {operation.output.name: _after(operation, depths, exclusive), _step_before(operation): before}
     return {operation.output.name: _after(operation, depths, exclusive)}
 
 
+def _step_before(operation: Scan) -> str:
+    return f"{operation.output.name}[{operation.axis}-1]"
+
+
+def _arrival(ref: Ref, depths: Depths) -> sympy.Expr:
+    shifted = next((f"{ref.tensor}[{i}-1]" for part in ref.indices if (i := is_shift(part))), "")
+    return depths.get(shifted, depths.get(ref.tensor, ZERO))
+
+
 def _after(operation: Operation, depths: Depths, exclusive: bool) -> sympy.Expr:
-    arrivals = [depths.get(ref.tensor, ZERO) + levels for ref, levels in _levels(operation, exclusive)]
+    arrivals = [_arrival(ref, depths) + levels for ref, levels in _levels(operation, exclusive)]
     # Positions are ready at once, but what is computed from them takes its levels too.
     own = Integer(height(operation.expression)) if isinstance(operation, Map) else ZERO
     return largest(*arrivals, own)
 
 
-def _levels(operation: Operation, exclusive: bool) -> list[tuple[Ref, sympy.Expr]]:
-    """Return each operand with the levels between it and the result."""
+def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> list[tuple[Ref, sympy.Expr]]:
+    """Return each operand with the levels between it and the result; `axis` is that of the recurrence it is a step of."""
     match operation:
         case Einsum(operands=operands):
             own = 1 + clog2(points_of(operation).fold)
-            return [(ref, own + _spread(operation, ref, exclusive)) for ref in with_positions(operands)]
+            return [(ref, own + _spread(operation, ref, exclusive, axis)) for ref in with_positions(operands)]
         case Reduce(operand=operand):
             own = clog2(points_of(operation).fold)
-            return [(ref, own + _spread(operation, ref, exclusive)) for ref in with_positions((operand,))]
+            return [(ref, own + _spread(operation, ref, exclusive, axis)) for ref in with_positions((operand,))]
         case Map(expression=expression):
             found = [(inner, h) for ref, h in heights(expression) for inner in with_positions((ref,))]
-            return [(ref, h + _spread(operation, ref, exclusive)) for ref, h in found]
+            return [(ref, h + _spread(operation, ref, exclusive, axis)) for ref, h in found]
         case Sort(operand=operand):
             levels = clog2(dict(operation.extents)[operation.along])
             return [(ref, levels * (levels + 1) / 2) for ref in with_positions((operand,))]
@@ -141,8 +147,8 @@ def with_positions(refs: tuple[Ref, ...]) -> list[Ref]:
     return [inner for ref in refs for inner in walk(ref) if isinstance(inner, Ref)]
 
 
-def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool) -> sympy.Expr:
-    return clog2(_fan_out(operation, ref)) if exclusive else ZERO
+def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool, axis: str | None) -> sympy.Expr:
+    return clog2(readers(operation, ref, axis)) if exclusive else ZERO
 
 
 def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[str, sympy.Expr]:
@@ -182,7 +188,7 @@ def _one_step(
     for step in operation.steps:
         arrivals: list[sympy.Expr] = [ZERO]
         found: dict[str, list[sympy.Expr]] = {}
-        for ref, levels in _levels(step, exclusive):
+        for ref, levels in _levels(step, exclusive, operation.axis):
             if _back(ref):
                 found.setdefault(ref.tensor, []).append(levels)
                 arrivals.append(levels)

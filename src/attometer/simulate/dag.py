@@ -1,8 +1,10 @@
 """The computation graph of a Program, built node by node at small sizes: work is its nodes, depth its longest path."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 import sympy
@@ -14,6 +16,10 @@ from attometer.program.mask_counts import substitute
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.sizes import as_size, size
+from attometer.simulate.sizes import check_kept
+
+Reader: TypeAlias = tuple[int, str, tuple[int, ...]]
+"""Which of a point's reads it is, of which tensor, where."""
 
 FREE = -1
 """The node of what costs nothing: a constant, a size, a position."""
@@ -59,13 +65,14 @@ class Graph:
         return max(self.depth, default=0)
 
 
-def graph(program: Program, sizes: Mapping[str, int], memory: bool = False) -> Graph:
+def graph(program: Program, sizes: Mapping[str, int], memory: bool = False, exclusive: bool = False) -> Graph:
     """Build the computation graph of `program` at `sizes`, every scalar operation one node, sums as balanced trees.
 
     Args:
         program: what is computed.
         sizes: an integer for every size symbol.
         memory: also one node to load each input entry and to store each output entry.
+        exclusive: one reader at a time (EREW): within an operation, k readers of an entry wait for its k - 1 copies.
 
     Returns:
         The graph; `work` and `span` are measured on it.
@@ -82,7 +89,7 @@ def graph(program: Program, sizes: Mapping[str, int], memory: bool = False) -> G
     missing = sorted(str(s) for s in program.symbols if s not in numbers)
     if missing:
         raise AttometerError(f"size {', '.join(missing)} is missing")
-    builder = _Builder(program, numbers, memory)
+    builder = _Builder(program, numbers, memory, exclusive)
     for operation in program.operations:
         builder.execute(operation)
     if memory:
@@ -94,8 +101,13 @@ def graph(program: Program, sizes: Mapping[str, int], memory: bool = False) -> G
 class _Builder:
     """Node numbers per tensor entry, while operations are unrolled."""
 
-    def __init__(self, program: Program, numbers: dict[sympy.Symbol, sympy.Expr], memory: bool) -> None:
-        self.program, self.numbers, self.graph = program, numbers, Graph()
+    def __init__(
+        self, program: Program, numbers: dict[sympy.Symbol, sympy.Expr], memory: bool, exclusive: bool
+    ) -> None:
+        self.program, self.numbers, self.exclusive, self.graph = program, numbers, exclusive, Graph()
+        self.readers: Counter[Reader] | None = None
+        self.copies: dict[Reader, int] = {}
+        self.reads = 0
         self.arrays: dict[str, NDArray[np.int64]] = {}
         for tensor in program.inputs:
             entries = np.full(self.shape(tensor.extents), FREE)
@@ -143,16 +155,34 @@ class _Builder:
         kept = operation.output.indices
         leaves: dict[tuple[int, ...], list[int]] = {}
         ranges = [[fixed[i]] if i in fixed else range(s) for i, s in extents.items()]
-        for values in product(*ranges):
-            at = dict(zip(extents, values, strict=True))
-            if seen is not None and operation.where and not seen[at[operation.where.query], at[operation.where.key]]:
-                continue
+        points = [dict(zip(extents, values, strict=True)) for values in product(*ranges)]
+        if seen is not None and operation.where:
+            points = [at for at in points if seen[at[operation.where.query], at[operation.where.key]]]
+        if self.exclusive:
+            self.broadcast(operation, points)
+        for at in points:
             leaves.setdefault(tuple(at[i] for i in kept), []).append(self.point(operation, at))
+        self.copies = {}
         array = self.arrays[operation.output.name]
         for place, nodes in leaves.items():
             array[place] = self.tree(nodes)
 
+    def broadcast(self, operation: Einsum | Map | Reduce, points: list[dict[str, int]]) -> None:
+        """Copy every entry until each of its readers has one; all wait for the last copy."""
+        built, self.graph, self.readers = self.graph, Graph(), Counter()
+        for at in points:
+            self.point(operation, at)
+        self.graph, readers, self.readers = built, self.readers, None
+        for reader, count in readers.items():
+            cells = [self.entry(reader[1], reader[2])]
+            while len(cells) < count:
+                # The newest are copied, so that the last copy is as deep as the tree.
+                more = min(len(cells), count - len(cells))
+                cells += [self.graph.node(cell) for cell in cells[-more:]]
+            self.copies[reader] = cells[-1]
+
     def point(self, operation: Einsum | Map | Reduce, at: dict[str, int]) -> int:
+        self.reads = 0
         match operation:
             case Einsum(operands=(one, other)):
                 return self.graph.node(self.read(one, at), self.read(other, at))
@@ -196,13 +226,22 @@ class _Builder:
         return self.graph.node(*parents) if _varies(node) else FREE
 
     def read(self, ref: Ref, at: dict[str, int]) -> int:
-        array = self.arrays[ref.tensor]
-        place = [self.index(part, at) for part in ref.indices]
-        inside = all(0 <= p < s for p, s in zip(place, array.shape, strict=True))
-        entry = int(array[tuple(place)]) if inside else FREE
+        place = tuple(self.index(part, at) for part in ref.indices)
+        self.reads += 1
+        reader = (self.reads, ref.tensor, place)
+        if self.readers is not None:
+            self.readers[reader] += 1
+            return FREE
+        entry = self.copies.get(reader, self.entry(ref.tensor, place))
         # A gather reads where data says: it waits for the position.
         positions = [self.read(n, at) for part in ref.indices for n in walk(part) if isinstance(n, Ref)]
+        if positions and self.exclusive:
+            raise AttometerError(f'a gather of "{ref.tensor}" has as many readers of an entry as data says')
         return self.graph.wait(entry, *positions) if positions else entry
+
+    def entry(self, tensor: str, place: tuple[int, ...]) -> int:
+        array = self.arrays[tensor]
+        return int(array[place]) if all(0 <= p < s for p, s in zip(place, array.shape, strict=True)) else FREE
 
     def index(self, part: Expression, at: dict[str, int]) -> int:
         match part:
@@ -236,6 +275,7 @@ class _Builder:
         new = next(i for i in operation.output.indices if i not in rest)
         array = np.full(self.shape(operation.output.extents), FREE)
         length = 1 << (extents[operation.along] - 1).bit_length()
+        check_kept(operation, array.shape[operation.output.indices.index(new)], extents[operation.along])
         for values in product(*(range(extents[i]) for i in rest)):
             at = dict(zip(rest, values, strict=True))
             wires = [

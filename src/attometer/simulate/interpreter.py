@@ -12,7 +12,7 @@ from attometer.program.expression import Binary, Call, Expression, Name, Negativ
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
 from attometer.simulate.functions import FUNCTIONS
-from attometer.simulate.sizes import bind
+from attometer.simulate.sizes import bind, check_kept
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -123,7 +123,10 @@ class _Run:
         value = np.broadcast_to(grid.evaluate(operation.operand), grid.shape)
         new = next(i for i in operation.output.indices if i not in grid.axes or i == operation.along)
         order = np.argsort(value if operation.keep is None else -value, axis=-1, kind="stable")
-        order = order if operation.keep is None else order[..., : self.integer(operation.keep)]
+        if operation.keep is not None:
+            kept = self.integer(operation.keep)
+            check_kept(operation, kept, order.shape[-1])
+            order = order[..., :kept]
         names = [*list(grid.axes)[:-1], new]
         return np.transpose(order, [names.index(i) for i in operation.output.indices]).astype(np.int64)
 

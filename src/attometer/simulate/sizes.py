@@ -7,6 +7,7 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError, unknown
+from attometer.program.operations import Sort
 from attometer.program.program import Program
 from attometer.program.sizes import as_size, size
 
@@ -30,6 +31,12 @@ def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[st
         raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; pass sizes={{...}}")
     _check(program, arrays, bound)
     return bound
+
+
+def check_kept(operation: Sort, kept: int, length: int) -> None:
+    """Raise AttometerError when a sort is to keep more entries than there are."""
+    if kept > length:
+        raise AttometerError(f'"{operation.output.name}" keeps {kept} of the {length} entries along "{operation.along}"')
 
 
 def _match(name: str, extents: tuple[sympy.Expr, ...], shape: tuple[int, ...], bound: dict[sympy.Symbol, int]) -> None:

@@ -1,0 +1,82 @@
+"""The law: what counting says at the sizes is, exactly, what the graph built node by node measures."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from law_programs import PROGRAMS, attention, mechanism_sizes, small_sizes, valid
+
+from attometer.count import count
+from attometer.errors import AttometerError
+from attometer.mechanisms import MECHANISMS, mechanism
+from attometer.program import Program, parse
+from attometer.simulate.dag import graph
+
+
+def measured(program: Program, sizes: dict[str, int], loads: bool = False) -> tuple[int, int]:
+    built = graph(program, sizes, memory=loads)
+    return built.work, built.span
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_work_and_depth_are_those_of_the_graph(name: str) -> None:
+    program = PROGRAMS[name]
+    counted, with_memory = count(program), count(program, loads=True)
+    for sizes in small_sizes(program):
+        at = counted.at(**sizes)
+        assert (at.work, at.depth) == measured(program, sizes), sizes
+        at = with_memory.at(**sizes)
+        assert (at.work, at.depth) == measured(program, sizes, loads=True), sizes
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_the_catalogue_obeys_it(name: str) -> None:
+    made = mechanism(name)
+    counted, with_memory = count(made), count(made, loads=True)
+    for sizes in mechanism_sizes(made):
+        at = counted.at(**sizes)
+        assert (at.work, at.depth) == measured(made.program, sizes), sizes
+        at = with_memory.at(**sizes)
+        assert (at.work, at.depth) == measured(made.program, sizes, loads=True), sizes
+
+
+EXCLUSIVE = ("softmax, batch and heads", "cross", "grouped heads", "matrix product", "batched outer product", "sum", "reductions",
+             "double sum", "long expression", "softmax", "logsumexp", "norms", "rnn", "rnn and readout", "lstm", "scan", "scan with decay",
+             "linear attention", "linear attention, step by step", "shifted read", "chunks", "layer", "gated mlp")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXCLUSIVE)
+def test_exclusive_reads_cost_their_copies(name: str) -> None:
+    program = PROGRAMS[name]
+    counted = count(program, model="EREW")
+    for sizes in small_sizes(program, limit=20):
+        built = graph(program, sizes, exclusive=True)
+        at = counted.at(**sizes)
+        assert (at.work, at.depth) == (built.work, built.span), sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("causal", '"S.product" reads "Q" under a mask: exclusive reads (EREW) are counted only without one'),
+        ("sorted gather", '"Y" gathers "V": how many points read one entry is data (EREW)'),
+    ],
+)
+def test_exclusive_reads_that_are_not_counted_are_refused(name: str, words: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        count(PROGRAMS[name], model="EREW")
+    assert str(error.value) == words
+
+
+def test_a_mask_without_a_pair_costs_nothing() -> None:
+    nothing = parse(attention("causal(i, j) & ~causal(i, j)"))
+    assert count(nothing).at(n=5, d=2).work == graph(nothing, {"n": 5, "d": 2, "e": 2}).work == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(PROGRAMS)), st.data())
+def test_at_any_small_sizes(name: str, data: st.DataObject) -> None:
+    program = PROGRAMS[name]
+    sizes = {str(s): data.draw(st.integers(1, 6), label=str(s)) for s in program.symbols}
+    if valid(program, sizes):
+        at = count(program).at(**sizes)
+        assert (at.work, at.depth) == measured(program, sizes)

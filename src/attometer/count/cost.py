@@ -25,6 +25,7 @@ class Cost:
         memory: entries held, in words.
         traffic: words moved between fast and slow memory under a schedule; None without one.
         assumptions: how it was counted, in words.
+        sizes: size symbols of the program, whether or not a quantity depends on them.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Cost:
     memory: Memory | None = None
     traffic: Any = None
     assumptions: tuple[str, ...] = ()
+    sizes: frozenset[sympy.Symbol] = frozenset()
 
     @cached_property
     def work(self) -> sympy.Expr:
@@ -89,7 +91,7 @@ class Cost:
         >>> count(parse("Y[i,k] = A[i,j] * B[j,k]")).at(i=2, j=3, k=4).work
         40
         """
-        check_sizes(self.symbols, sizes)
+        check_sizes(self.symbols | self.sizes, sizes)
         return CostAt(self, dict(sizes))
 
     @cached_property
@@ -114,7 +116,7 @@ class Cost:
         """
         expression = self.quantity(name)
         lines = [f"{name} = {expression}"]
-        check_sizes(self.symbols, sizes)
+        check_sizes(self.symbols | self.sizes, sizes)
         if sizes:
             bound = bindings(frozenset(expression.free_symbols), sizes)
             numbers = ", ".join(f"{k} = {v}" for k, v in bound.items())
@@ -128,7 +130,11 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         """One after the other: work and depth add up; memory is not defined for the pair."""
-        return Cost(f"{self.name} + {other.name}", self.rows + other.rows, self.depth + other.depth)
+        assumptions = tuple(dict.fromkeys(self.assumptions + other.assumptions))
+        return Cost(
+            f"{self.name} + {other.name}", self.rows + other.rows, self.depth + other.depth,
+            assumptions=assumptions, sizes=self.sizes | other.sizes,
+        )  # fmt: skip
 
     def __mul__(self, times: int | sympy.Expr) -> "Cost":
         """The same thing `times` times, one after the other."""
@@ -146,7 +152,8 @@ class Cost:
             )
             for row in self.rows
         )
-        return Cost(f"{times} × {self.name}", rows, factor * self.depth, assumptions=self.assumptions)
+        sizes = self.sizes | {s for s in factor.free_symbols if s.is_Symbol}
+        return Cost(f"{times} × {self.name}", rows, factor * self.depth, assumptions=self.assumptions, sizes=sizes)
 
     __rmul__ = __mul__
 

@@ -57,17 +57,18 @@ def count(
     program = getattr(subject, "program", subject)
     if not isinstance(program, Program):
         raise AttometerError(f"count takes a Program or a mechanism, got {type(subject).__name__}")
-    if causal == "full":
-        program = dense(program)
-    cost = _count(program, model, serial, loads, storage)
+    counted = dense(program) if causal == "full" else program
     cost = replace(
-        cost, name=getattr(subject, "name", "program"), assumptions=_assumptions(causal, model, serial, loads)
+        _count(counted, model, serial, loads, storage),
+        name=getattr(subject, "name", "program"),
+        assumptions=_assumptions(causal, model, serial, loads),
+        sizes=frozenset(program.symbols),
     )
     if schedule is None:
         return cost
     from attometer.count.attention_shape import program_traffic
 
-    return replace(cost, traffic=program_traffic(program, schedule))
+    return replace(cost, traffic=program_traffic(counted, schedule))
 
 
 def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:

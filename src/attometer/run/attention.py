@@ -1,0 +1,150 @@
+"""Softmax attention: one function, whatever runs it."""
+
+from collections.abc import Callable
+from typing import Any, Literal, overload
+
+import torch
+
+from attometer.errors import AttometerError
+from attometer.program import Mask
+from attometer.run import flex, kernels, sdpa
+from attometer.run.biases import Bias, Terms, terms
+from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
+from attometer.run.flex import run_flex
+from attometer.run.kernels import run_kernels
+from attometer.run.mask_text import to_text
+from attometer.run.reference import run_reference
+from attometer.run.sdpa import run_sdpa
+from attometer.run.tiled import run_tiled
+from attometer.run.validation import Call, check, check_name
+
+Biases = Bias | tuple[Bias, ...] | None
+
+
+@overload
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
+    scale: float | None = None, impl: str = "auto", return_lse: Literal[False] = False,
+) -> torch.Tensor: ...  # fmt: skip
+@overload
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
+    scale: float | None = None, impl: str = "auto", return_lse: Literal[True],
+) -> tuple[torch.Tensor, torch.Tensor]: ...  # fmt: skip
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    mask: Mask | None = None,
+    bias: Biases = None,
+    scale: float | None = None,
+    impl: str = "auto",
+    return_lse: bool = False,
+) -> Any:
+    """Return softmax(scale · q kᵀ + bias, over the keys that `mask` allows) v.
+
+    Queries stand at the last n of the m positions (bottom-right), so that with `causal()` one query sees every key. A
+    query that sees no key gives 0, with finite gradients. Nothing is broadcast but an additive bias, and no dtype
+    changes; tiles are computed in float32 (float64 for float64).
+
+    Args:
+        q: queries [b, h, n, d], any strides; float64, float32, bfloat16 or float16.
+        k: keys [b, g, m, d]; g divides h, and query head x reads key head x // (h / g) (GQA; g = 1 is MQA).
+        v: values [b, g, m, e]; e may differ from d.
+        mask: a mask of the algebra such as `causal() & window(256)`; None sees all.
+        bias: an additive tensor [b or 1, h or 1, n or 1, m or 1], `Additive`, `Alibi`, `SoftCap`, `Sinks`, or a tuple.
+        scale: factor of the scores; None is 1/sqrt(d).
+        impl: "auto", or one of `IMPLEMENTATIONS`, which runs or raises.
+        return_lse: also return the log of the softmax's denominator [b, h, n] (sinks included; -inf where nothing is
+            seen), float32, or float64 for float64; differentiable.
+
+    Returns:
+        The output [b, h, n, e] in q's dtype, or (output, lse).
+
+    Raises:
+        AttometerError: arguments that do not fit, or a property that `impl` does not support.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762; tiles as in Dao 2023, arXiv:2307.08691.
+
+    >>> from attometer.program import causal
+    >>> q = torch.randn(1, 8, 10, 16); k = v = torch.randn(1, 2, 30, 16)
+    >>> attention(q, k, v, mask=causal()).shape
+    torch.Size([1, 8, 10, 16])
+    """
+    held = terms(bias)
+    check(Call(q, k, v, mask, held, scale))
+    if impl != "auto":
+        check_name("impl", impl, IMPLEMENTATIONS)
+    text = to_text(mask)
+    factor = q.shape[3] ** -0.5 if scale is None else float(scale)
+    if min(q.shape[0], q.shape[1], q.shape[2], k.shape[2], v.shape[3]) == 0:
+        output, lse = run_tiled(q, k, v, "", held, factor, "flash2")
+        return (output, lse) if return_lse else output
+    chosen = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
+    _refuse(chosen, q, k, v, text, held, return_lse)
+    output, found = _RUN[chosen](q, k, v, text, held, factor)
+    return (output, found) if return_lse else output
+
+
+def _automatic(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
+    if torch.compiler.is_compiling():
+        return chosen_in_graph(q, k, v, mask, bias, return_lse)
+    return choose(q, k, v, mask, bias, return_lse).impl
+
+
+Run = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, str, Terms, float], tuple[torch.Tensor, torch.Tensor | None]]
+
+
+def _tiled_as(schedule: str) -> Run:
+    return lambda q, k, v, mask, bias, scale: run_tiled(q, k, v, mask, bias, scale, schedule)
+
+
+_RUN: dict[str, Run] = {
+    "reference": run_reference,
+    "sdpa": lambda q, k, v, mask, bias, scale: (run_sdpa(q, k, v, mask, bias, scale), None),
+    "flex": run_flex,
+    "tiled": _tiled_as("flash2"),
+    "tiled_flash1": _tiled_as("flash1"),
+    "tiled_two_pass": _tiled_as("two_pass"),
+    "tiled_split_kv": _tiled_as("split_kv"),
+    "kernels": run_kernels,
+}
+
+
+def _refuse(
+    impl: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool
+) -> None:
+    lacks = None
+    if impl == "sdpa":
+        lacks = sdpa.unsupported(q, bias, return_lse)
+    elif impl == "flex":
+        wanted = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
+        lacks = flex.unsupported(q, wanted, q.dtype)
+    elif impl == "kernels":
+        lacks = kernels.unsupported(q, k, v, mask, bias)
+    if lacks is not None:
+        raise AttometerError(f'impl "{impl}" does not support {lacks}; use "tiled", or "auto" to choose')
+
+
+def explain_choice(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    mask: Mask | None = None,
+    bias: Biases = None,
+    return_lse: bool = False,
+) -> Choice:
+    """Return what `attention(..., impl="auto")` would take for these arguments, with every candidate's predicted cost.
+
+    Raises AttometerError as `attention` does.
+
+    >>> from attometer.program import window
+    >>> x = torch.zeros(1, 8, 4096, 64)
+    >>> explain_choice(x, x, x, mask=window(256)).impl
+    'tiled'
+    """
+    held = terms(bias)
+    check(Call(q, k, v, mask, held))
+    return choose(q, k, v, to_text(mask), held, return_lse)

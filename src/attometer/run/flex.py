@@ -1,0 +1,143 @@
+"""torch's FlexAttention, compiled: the mask as a predicate over block lists, biases as a score function."""
+
+from collections.abc import Callable
+from functools import lru_cache, reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from attometer.errors import AttometerError
+from attometer.program import masks
+from attometer.run.biases import Terms
+from attometer.run.mask_text import from_text
+
+Predicate: TypeAlias = Callable[[Any, Any], Any]
+BLOCK = 128
+
+
+def unsupported(q: torch.Tensor, needs_gradient: bool, dtype: torch.dtype) -> str | None:
+    """Return the property of the call that this implementation lacks, or None."""
+    if q.device.type == "cpu" and needs_gradient:
+        return "gradients on CPU"
+    return "float64" if dtype == torch.float64 else None
+
+
+def predicate(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
+    """Return the mask as a function of index tensors (query i, key j).
+
+    >>> seen = predicate(masks.window(2), 3, 3, torch.device("cpu"))
+    >>> seen(torch.tensor(2), torch.tensor([0, 1, 2])).tolist()
+    [False, True, True]
+    """
+    shift = m - n
+
+    def number(value: Any) -> int:
+        return masks._number(value, "size")
+
+    match mask:
+        case masks.And(parts=parts) | masks.Or(parts=parts):
+            held = [predicate(part, n, m, device) for part in parts]
+            both = isinstance(mask, masks.And)
+            return lambda i, j: reduce(lambda a, b: a & b if both else a | b, [part(i, j) for part in held])
+        case masks.Not(part=part):
+            inner = predicate(part, n, m, device)
+            return lambda i, j: ~inner(i, j)
+        case masks.Band(left=left, right=right):
+            low = m + n if right is None else number(right)
+            high = m + n if left is None else number(left)
+            return lambda i, j: (i + shift - j <= high) & (i + shift - j >= -low)
+        case masks.Global(count=count):
+            g = number(count)
+            return lambda i, j: (i + shift < g) | (j < g)
+        case masks.Prefix(count=count):
+            p = number(count)
+            return lambda i, j: (j < p) | (i < 0)
+        case masks.Strided(stride=stride):
+            s = number(stride)
+            return lambda i, j: (i + shift - j) % s == 0
+        case masks.Fixed(stride=stride, summary=summary):
+            s, c = number(stride), number(summary)
+            return lambda i, j: ((i + shift) // s == j // s) | (j % s >= s - c)
+        case masks.Chunked(chunk=chunk):
+            c = number(chunk)
+            return lambda i, j: (i + shift) // c == j // c
+    return _looked_up(mask, n, m, device)
+
+
+def _looked_up(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
+    """Documents, random keys and block layouts are data: a dense table, n × m booleans."""
+    table = torch.tensor(mask.matrix(n, m), device=device)
+    return lambda i, j: table[i, j]
+
+
+@lru_cache(maxsize=16)
+def _block_mask(mask: str, n: int, m: int, device: torch.device) -> Any:
+    """Build block lists from the exact tile classes, so that full blocks skip the predicate and empty ones are skipped."""
+    from torch.nn.attention.flex_attention import BlockMask
+
+    held = from_text(mask)
+    if held is None:
+        return None
+    seen = predicate(held, n, m, device)
+    classes = torch.from_numpy(held.tiles(n, m, BLOCK, BLOCK).astype(np.int64)).to(device)
+    mixed, full = (_lists(classes == kind) for kind in (1, 2))
+    return BlockMask.from_kv_blocks(
+        *mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=lambda b, h, i, j: seen(i, j), seq_lengths=(n, m)
+    )
+
+
+def _lists(held: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.argsort(held.to(torch.int32), dim=1, descending=True, stable=True).to(torch.int32)
+    return held.sum(1, dtype=torch.int32)[None, None], order[None, None].contiguous()
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def _score_function(bias: Terms, shift: int, q: torch.Tensor) -> Any:
+    slopes = None if bias.slopes is None else torch.tensor(bias.slopes, device=q.device, dtype=torch.float32)
+    values, cap = bias.additive, bias.cap
+    if slopes is None and values is None and cap is None:
+        return None
+    sizes = None if values is None else [int(s > 1) for s in values.shape]
+
+    def score(s: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
+        if cap is not None:
+            s = cap * torch.tanh(s / cap)
+        if values is not None and sizes is not None:
+            s = s + values[b * sizes[0], h * sizes[1], i * sizes[2], j * sizes[3]]
+        if slopes is not None:
+            s = s - slopes[h] * (i + shift - j).abs()
+        return s
+
+    return score
+
+
+def run_flex(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return output and log-sum-exp on checked arguments; the first call of a shape compiles for tens of seconds."""
+    from torch.nn.attention.flex_attention import AuxRequest
+
+    n, m = q.shape[2], k.shape[2]
+    try:
+        output, aux = _compiled()(
+            q, k, v,
+            score_mod=_score_function(bias, m - n, q),
+            block_mask=_block_mask(mask, n, m, q.device),
+            scale=scale,
+            enable_gqa=q.shape[1] != k.shape[1],
+            return_aux=AuxRequest(lse=True),
+        )  # fmt: skip
+    except Exception as problem:
+        raise AttometerError(f'impl "flex" failed in torch: {type(problem).__name__}: {problem}') from problem
+    lse = aux.lse
+    if bias.sinks is not None:
+        total = torch.logaddexp(lse, bias.sinks.to(lse.dtype)[None, :, None])
+        output, lse = output * torch.exp(lse - total)[..., None].to(output.dtype), total
+    return output, lse

@@ -1,0 +1,65 @@
+"""torch's scaled_dot_product_attention: structure is passed on where it can be, else as a dense mask."""
+
+import torch
+import torch.nn.functional as F
+
+from attometer.program import Mask, causal
+from attometer.run.biases import Terms
+from attometer.run.mask_text import from_text
+
+
+def unsupported(q: torch.Tensor, bias: Terms, return_lse: bool) -> str | None:
+    """Return the property of the call that this implementation lacks, or None."""
+    if bias.cap is not None:
+        return "a soft cap"
+    if bias.sinks is not None:
+        return "sinks"
+    return "return_lse" if return_lse else None
+
+
+def native_mask(mask: Mask | None, n: int, m: int) -> tuple[bool, bool]:
+    """Return (the call needs no n × m mask, it is the kernel's own causal case).
+
+    The kernel aligns is_causal top-left, attometer bottom-right: they agree only on squares.
+    """
+    if mask is None or (mask == causal() and n == 1):
+        return True, False
+    return (mask == causal() and n == m,) * 2
+
+
+def run_sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float) -> torch.Tensor:
+    """Run on checked arguments; materialises an n × m mask unless there is none, or it is causal on a square."""
+    n, m = q.shape[2], k.shape[2]
+    plain = bias.additive is None and bias.slopes is None
+    free, is_causal = _native(mask, n, m)
+    added = None if free and plain else _dense(q, mask, n, m, bias)
+    grouped = q.shape[1] != k.shape[1]
+    output: torch.Tensor = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=added, is_causal=is_causal and plain, scale=scale, enable_gqa=grouped
+    )
+    return output
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _native(mask: str, n: int, m: int) -> tuple[bool, bool]:
+    return native_mask(from_text(mask), n, m)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _seen(mask: str, n: int, m: int) -> torch.Tensor | None:
+    held = from_text(mask)
+    return None if held is None else torch.tensor(held.matrix(n, m))
+
+
+def _dense(q: torch.Tensor, mask: str, n: int, m: int, bias: Terms) -> torch.Tensor:
+    seen = _seen(mask, n, m)
+    seen = seen if seen is None else seen.to(q.device)
+    if bias.additive is None and bias.slopes is None and seen is not None:
+        return seen
+    added = q.new_zeros(n, m) if bias.additive is None else bias.additive.to(q.dtype)
+    if bias.slopes is not None:
+        distance = (torch.arange(n, device=q.device)[:, None] + m - n - torch.arange(m, device=q.device)).abs()
+        slopes = torch.tensor(bias.slopes, dtype=torch.float64, device=q.device)[:, None, None]
+        added = added - (slopes * distance).to(q.dtype)
+    added = added if seen is None else added.masked_fill(~seen, -torch.inf)
+    return added.expand(*added.shape[:-2], n, m)

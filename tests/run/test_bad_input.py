@@ -1,0 +1,59 @@
+"""Every rule of the table, by its words."""
+
+import pytest
+import torch
+
+from attometer.errors import AttometerError
+from attometer.program import causal, window
+from attometer.run import Alibi, Sinks, SoftCap, attention
+
+X = torch.zeros(2, 4, 5, 8)
+G = torch.zeros(2, 2, 5, 8)
+
+CASES = [
+    ("q: got list, expected a tensor", lambda: attention([1], X, X)),
+    ("k: got shape [4, 5, 8], expected 4 axes [batch, heads, length, width]", lambda: attention(X, X[0], X)),
+    ("v: got dtype int64, expected one of float64, float32, bfloat16, float16", lambda: attention(X, X, X.long())),
+    ("k: got dtype float64, expected q's float32", lambda: attention(X, X.double(), X)),
+    ("v: got dtype bfloat16, expected q's float32", lambda: attention(X, X, X.bfloat16())),
+    ("k: got device meta, expected q's cpu", lambda: attention(X, X.to("meta"), X)),
+    ("k: got batch 1, expected q's 2", lambda: attention(X, X[:1], X)),
+    ("k: got width 7, expected q's 8", lambda: attention(X, X[..., :7], X)),
+    ("v: got length 4, expected k's 5", lambda: attention(X, X, X[:, :, :4])),
+    ("v: got heads 2, expected k's 4", lambda: attention(X, X, G)),
+    ("q: got width 0, expected a width of at least 1", lambda: attention(*[X[..., :0]] * 3)),
+    ("k: got 3 heads, expected a number of heads that divides q's 4", lambda: attention(X, X[:, :3], X[:, :3])),
+    ("mask: got Tensor, expected a mask such as attometer.causal(), or None", lambda: attention(X, X, X, mask=X)),
+    ("scale: got '2', expected a number, or None for 1/sqrt(d)", lambda: attention(X, X, X, scale="2")),
+    ("bias: got an additive bias of shape [5, 5], expected [2 or 1, 4 or 1, 5 or 1, 5 or 1]",
+     lambda: attention(X, X, X, bias=torch.zeros(5, 5))),
+    ("bias: got 3 slopes, expected 4 slopes, one for each head", lambda: attention(X, X, X, bias=Alibi((1.0,) * 3))),
+    ("bias: got sinks of shape [1], expected sinks of shape [4]",
+     lambda: attention(X, X, X, bias=Sinks(torch.zeros(1)))),
+    ("bias: got dtype bool, expected a floating dtype",
+     lambda: attention(X, X, X, bias=torch.ones(1, 1, 5, 5, dtype=torch.bool))),
+    ("bias: got device meta, expected q's device cpu",
+     lambda: attention(X, X, X, bias=torch.zeros(1, 1, 5, 5, device="meta"))),
+    ("bias: got str, expected a tensor, Additive, Alibi, SoftCap, Sinks, or a tuple of them",
+     lambda: attention(X, X, X, bias="alibi")),
+    ("bias: got two of kind SoftCap, expected at most one", lambda: attention(X, X, X, bias=(SoftCap(1.0),) * 2)),
+    ('unknown impl "tilde"; did you mean "tiled"?', lambda: attention(X, X, X, impl="tilde")),
+    ("mask: window(w) has the symbol w; give it a number before it runs",
+     lambda: attention(X, X, X, mask=window("w"))),
+    ('impl "sdpa" does not support return_lse; use "tiled", or "auto" to choose',
+     lambda: attention(X, X, X, impl="sdpa", return_lse=True)),
+    ('impl "sdpa" does not support a soft cap', lambda: attention(X, X, X, bias=SoftCap(5.0), impl="sdpa")),
+    ('impl "sdpa" does not support sinks', lambda: attention(X, X, X, bias=Sinks(torch.zeros(4)), impl="sdpa")),
+    ('impl "flex" does not support gradients on CPU',
+     lambda: attention(X.clone().requires_grad_(), X, X, impl="flex")),
+    ('impl "flex" does not support float64', lambda: attention(X.double(), X.double(), X.double(), impl="flex")),
+    ('impl "kernels" does not support anything: no compiled kernel is registered',
+     lambda: attention(X, X, X, mask=causal(), impl="kernels")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "call"), CASES, ids=[words for words, _ in CASES])
+def test_words(words, call):
+    with pytest.raises(AttometerError) as caught:
+        call()
+    assert words in str(caught.value)

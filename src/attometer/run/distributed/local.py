@@ -52,7 +52,7 @@ def block_forward(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return output [b, h, n, e] and log-sum-exp [b, h, n] of q [b, h, n, d] over k [b, g, m, d], v [b, g, m, e]."""
     held = nothing_seen(q, v.shape[-1])
-    if not held.output.numel() or not k.shape[2]:
+    if not held.lse.numel() or not k.shape[2]:
         return held.output, held.lse
     r = q.shape[1] // k.shape[1]
     plan, most = _plan(block, r)
@@ -93,7 +93,7 @@ def block_backward(
     into: Callable[..., None],
 ) -> None:
     """Call into(batch, query heads, key heads, dQ, dK, dV) for each part, gradients in the accumulation type."""
-    if not slopes.output.numel() or not k.shape[2]:
+    if not slopes.lse.numel() or not k.shape[2]:
         return
     r = q.shape[1] // k.shape[1]
     plan, most = _plan(block, r)

@@ -1,0 +1,161 @@
+"""Started by torchrun on every rank: runs the cases, compares with one process, and rank 0 writes what came out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+sys.path.insert(0, str(Path(__file__).parent))
+from distributed_cases import CASES, LARGE, Case
+from distributed_dense import dense, run
+
+from attometer.errors import AttometerError
+from attometer.program import causal
+from attometer.run.biases import Alibi, SoftCap
+from attometer.run.distributed import (
+    count_sent,
+    distributed_attention,
+    gather_sequence,
+    sequence_mesh,
+    shard_sequence,
+)
+
+# float64 has no independent reference that is better: the error of float32, scaled by the ratio of the two epsilons.
+PEER = {"float64": (torch.float32, 2.0**-29), "float32": (torch.float32, 1.0), "bfloat16": (torch.bfloat16, 1.0)}
+MARGIN = {"float64": 4.0, "float32": 4.0, "bfloat16": 1.5}  # the largest of a few errors scatters; bf16 has many
+
+
+def inputs_of(case: Case, seed: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    torch.manual_seed(seed)
+    dtype = getattr(torch, case.dtype)
+    shapes = (
+        (case.b, case.h, case.n, case.d),
+        (case.b, case.g, case.keys, case.d),
+        (case.b, case.g, case.keys, case.e),
+        (case.b, case.h, case.n, case.e),
+        (case.b, case.h, case.n),
+    )
+    made = [torch.randn(shape, dtype=torch.float64).to(dtype) for shape in shapes]
+    return tuple(made[:3]), tuple(made[3:])
+
+
+def on_ranks(
+    case: Case, mesh: Any, inputs: tuple[Any, ...], slopes: tuple[Any, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return whole results, gathered, and what this rank sent forward and backward."""
+    sent: dict[str, Any] = {}
+
+    def shard(x: Any) -> Any:
+        return shard_sequence(x, mesh=mesh, layout=case.layout)
+
+    def attend(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
+        with count_sent() as forward:
+            found = distributed_attention(
+                q,
+                k,
+                v,
+                mesh=mesh,
+                mask=case.mask,
+                bias=None if case.cap is None else SoftCap(case.cap),
+                scale=case.scale,
+                impl=case.method,
+                layout=case.layout,
+                replicate_kv=case.replicate_kv,
+                return_lse=case.with_lse,
+            )
+        sent["forward"] = forward.bytes
+        return found if case.with_lse else (found, torch.zeros(q.shape[:3]))
+
+    with count_sent() as both:
+        found = run(attend, tuple(map(shard, inputs)), tuple(map(shard, slopes)), case.with_lse)
+    sent["backward"] = both.bytes - sent["forward"]
+    lengths = {"output": case.n, "lse": case.n, "dq": case.n, "dk": case.keys, "dv": case.keys}
+    gathered = {name: gather_sequence(x, lengths[name], mesh=mesh, layout=case.layout) for name, x in found.items()}
+    return gathered, {phase: dict(counted) for phase, counted in sent.items()}
+
+
+def difference(one: Any, other: Any) -> float:
+    """Return the largest difference; equal infinities differ by 0, and NaN by infinity."""
+    gap = (one.double() - other.double()).abs().masked_fill(one.double() == other.double(), 0.0)
+    return float(gap.nan_to_num(torch.inf, torch.inf).max()) if gap.numel() else 0.0
+
+
+def report(case: Case, found: dict[str, Any], inputs: tuple[Any, ...], slopes: tuple[Any, ...]) -> dict[str, Any]:
+    """Return error and allowed error of each result."""
+
+    def one_process(dtype: torch.dtype) -> dict[str, Any]:
+        def attend(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
+            return dense(q, k, v, case.mask, case.scale, case.cap)
+
+        return run(attend, tuple(x.to(dtype) for x in inputs), slopes, case.with_lse)
+
+    exact = one_process(torch.float64)
+    dtype, factor = PEER[case.dtype]
+    peer = one_process(dtype)
+    names = [name for name in exact if case.with_lse or name != "lse"]
+    # Never below a few units in the last place of the largest entry: on tiny cases the peer may be exact by luck.
+    least = {
+        name: 4 * torch.finfo(found[name].dtype).eps * float(exact[name].nan_to_num(0, 0, 0).abs().max())
+        for name in names
+    }
+    return {
+        name: (
+            difference(found[name], exact[name]),
+            max(MARGIN[case.dtype] * factor * difference(peer[name], exact[name]), least[name]),
+            str(found[name].dtype),
+        )
+        for name in names
+    }
+
+
+def refusals(mesh: Any) -> dict[str, str]:
+    """Return what this rank says to calls that are wrong on some rank or on all."""
+    rank, x, y = dist.get_rank(), torch.zeros(1, 2, 4, 8), torch.zeros(1, 2, 4, 6)
+    three, one = torch.zeros(1, 3, 4, 8), torch.zeros(1, 1, 4, 8)
+    last = rank == mesh.size() - 1
+    calls: dict[str, tuple[Any, ...]] = {
+        "width": (y, y, x, {}) if last else (x, x, x, {}),
+        "dtype": (x.double(), x.double(), x.double(), {}) if last else (x, x, x, {}),
+        "own": (x, x, x[:, :, :3], {}) if last else (x, x, x, {}),
+        "mask": (x, x, x, {"mask": causal() if last else None}),
+        "scale": (x, x, x, {"scale": 0.5 if last else 0.25}),
+        "grad": (x.clone().requires_grad_(last), x, x, {}),
+        "lengths": (x[:, :, : 1 + 2 * rank], x, x, {}),
+        "heads": (three, three, three, {"impl": "ulysses"}),
+        "key heads": (torch.cat([x] * mesh.size(), 1), one, one, {"impl": "ulysses"}),
+        "bias": (x, x, x, {"bias": Alibi((0.5, 0.25))}),
+        "impl": (x, x, x, {"impl": "rings"}),
+        "layout": (x, x, x, {"layout": "zig-zag"}),
+    }
+    said = {}
+    for name, (q, k, v, options) in calls.items():
+        try:
+            distributed_attention(q, k, v, mesh=mesh, **options)
+        except AttometerError as error:
+            said[name] = str(error)
+    return said
+
+
+def main() -> None:
+    target = Path(sys.argv[1])
+    mesh = sequence_mesh(timeout=60)
+    results = {}
+    for seed, case in enumerate(LARGE if sys.argv[2:] == ["large"] else CASES):
+        inputs, slopes = inputs_of(case, seed)
+        found, sent = on_ranks(case, mesh, inputs, slopes)
+        by_rank: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(by_rank, sent)
+        if dist.get_rank() == 0:
+            results[case.name] = {"errors": report(case, found, inputs, slopes), "sent": by_rank}
+    said: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(said, refusals(mesh))
+    if dist.get_rank() == 0:
+        target.write_text(json.dumps({"cases": results, "refusals": said}))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -52,6 +52,61 @@ def test_published_parameter_counts(name: str, total: int, source: str) -> None:
     assert parameters(model(name)) == total, source
 
 
+LLAMA_7B = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008}
+# Families without a class in transformers: the totals of their released checkpoints stand for it.
+CHECKPOINTS = [
+    ("Qwen-7B", 7_721_324_544, {"model_type": "qwen", **LLAMA_7B, "intermediate_size": 22_016, "vocab_size": 151_936}),
+    ("Baichuan2-7B", 7_505_973_248, {"model_type": "baichuan", **LLAMA_7B, "vocab_size": 125_696, "max_position_embeddings": 4096}),
+    ("InternLM-7B", 7_321_948_160, {"model_type": "internlm", **LLAMA_7B, "vocab_size": 103_168}),
+    (
+        "InternLM2-7B",
+        7_737_708_544,
+        {"model_type": "internlm2", **LLAMA_7B, "intermediate_size": 14_336, "num_key_value_heads": 8, "vocab_size": 92_544},
+    ),
+    (
+        "ChatGLM3-6B",
+        6_243_584_000,
+        {
+            "model_type": "chatglm", "hidden_size": 4096, "num_layers": 28, "num_attention_heads": 32, "ffn_hidden_size": 13_696,
+            "kv_channels": 128, "multi_query_attention": True, "multi_query_group_num": 2, "add_qkv_bias": True,
+            "add_bias_linear": False, "padded_vocab_size": 65_024,
+        },
+    ),
+    (
+        "MiniCPM-2B",
+        2_724_880_896,
+        {
+            "model_type": "minicpm", "hidden_size": 2304, "num_hidden_layers": 40, "num_attention_heads": 36,
+            "intermediate_size": 5760, "vocab_size": 122_753,
+        },
+    ),
+    (
+        "DeepSeek-MoE-16B",
+        16_375_728_128,
+        {
+            "model_type": "deepseek", "hidden_size": 2048, "num_hidden_layers": 28, "num_attention_heads": 16,
+            "intermediate_size": 10_944, "moe_intermediate_size": 1408, "n_routed_experts": 64, "num_experts_per_tok": 6,
+            "n_shared_experts": 2, "first_k_dense_replace": 1, "vocab_size": 102_400,
+        },
+    ),
+    (
+        "Orion-14B",
+        14_498_703_360,
+        {
+            "model_type": "orion", "hidden_size": 5120, "num_hidden_layers": 40, "num_attention_heads": 40,
+            "intermediate_size": 15_360, "vocab_size": 84_608,
+        },
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "total", "values"), CHECKPOINTS)
+def test_checkpoints_of_families_that_transformers_does_not_have(
+    name: str, total: int, values: dict[str, object]
+) -> None:
+    assert parameters(from_values(values)) == total, name
+
+
 def test_deepseek_v3_has_671_billion_parameters_and_a_latent_cache() -> None:
     read = model("deepseek-v3")
     # 671,026,419,200 published, with 256 router biases in each of 58 layers, which transformers keeps as buffers.

@@ -43,6 +43,33 @@ def _encoder(c: Reading, family: str, vocabulary: int, types: int, positions: in
     return finish(c, family, width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], family))
 
 
+def distilbert(c: Reading) -> Model:
+    """DistilBERT: BERT without segments and pooler (Sanh et al. 2019, arXiv:1910.01108)."""
+    width = c.integer("dim", "hidden_size", default=768)
+    query = c.integer("n_heads", "num_attention_heads", default=12)
+    divides(c, "dim", width, "n_heads", query)
+    heads = Heads(query, query, width // query, width // query)
+    function, hidden = (
+        c.choice("activation", options=("gelu", "relu"), default="gelu"),
+        c.integer("hidden_dim", default=4 * width),
+    )
+    q, k, v, out = projections(width, heads, True)
+    feed = (layernorm(width), *plain(width, hidden, function), layernorm(width, name="norm 2"), residual(width))
+    layer = Layer("encoder", (q, k, v, attention(heads, ""), out, *feed))
+    words = embedding(c.integer("vocab_size", default=30522), width)
+    places = embedding(c.integer("max_position_embeddings", default=512), width, "positions")
+    c.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_")
+    name = architecture(c) or "ForMaskedLM"
+    if not name.endswith(("ForMaskedLM", "Model")):
+        raise c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: …Model, …ForMaskedLM")
+    tied = c.flag("tie_word_embeddings", default=True)
+    last = (
+        () if name.endswith("Model") else _masked_head(width, int(words.program.weights[0].extents[0]), tied, function)
+    )
+    before = (words, places, layernorm(width, name="embedding norm"))
+    return finish(c, "distilbert", width, [layer] * depth(c, "n_layers", "num_hidden_layers"), before, last)
+
+
 def _heads(c: Reading, width: int) -> Heads:
     query = c.integer("num_attention_heads", default=12)
     divides(c, "hidden_size", width, "num_attention_heads", query)

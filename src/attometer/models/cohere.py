@@ -95,3 +95,12 @@ def cohere2(c: Reading) -> Model:
         for w in found
     ]
     return decoder(c, "cohere2", width, made, True, (layernorm(width, False, "final norm"),), vocabulary=256000)
+
+
+def nemotron(c: Reading) -> Model:
+    """Nemotron 4 and Minitron: LayerNorm, rotary positions, a plain feed-forward layer with a squared ReLU (arXiv:2402.16819)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    feed = plain(width, c.integer("intermediate_size"), act(c, "relu2"), c.flag("mlp_bias", default=False))
+    layer = serial(width, heads, mixing(width, heads, bias, bias, True), feed)
+    return decoder(c, "nemotron", width, [layer] * depth(c), False, (layernorm(width, name="final norm"),))

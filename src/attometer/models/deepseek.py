@@ -27,6 +27,14 @@ def deepseek_v3(c: Reading) -> Model:
     return _deepseek(c, "deepseek_v3", first=3, shared=1)
 
 
+def glm4_moe_lite(c: Reading) -> Model:
+    """GLM-4.7-Flash: latent attention, one dense layer, then experts."""
+    if not c.has("mlp_layer_types"):
+        c.must("first_k_dense_replace", 1, 1)
+    c.must("moe_layer_freq", 1, 1)
+    return _deepseek(c, "glm4_moe_lite", first=1, shared=1)
+
+
 def _deepseek(c: Reading, family: str, first: int, shared: int) -> Model:
     width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c)
     bias = c.flag("attention_bias", default=False)

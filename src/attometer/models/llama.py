@@ -1,6 +1,6 @@
 """Pre-norm decoders with RMSNorm, rotary positions, grouped queries and a gated feed-forward layer."""
 
-from attometer.models.blocks import ACTIVATIONS, Heads, attention, gated, head_norm, norm, projections, residual, rotary
+from attometer.models.blocks import ACTIVATIONS, Heads, attention, gated, head_norm, norm, projections, rotary
 from attometer.models.decoder import attend, decoder, depth, heads_of, pre_norm, windows
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
@@ -106,15 +106,6 @@ def qwen2(c: Reading) -> Model:
     return decoder(c, "qwen2", width, made, tied=False)
 
 
-def mimo(c: Reading) -> Model:
-    """MiMo: Qwen 2 whose biases are `attention_bias`; its multi-token prediction layer is left out."""
-    width, layers = c.integer("hidden_size"), depth(c)
-    heads, feed, bias = heads_of(c, width), feed_forward(c, width), c.flag("attention_bias", default=True)
-    without_prediction(c)
-    made = [block(width, heads, w, grouped(width, heads, w, bias, False), feed) for w in qwen_windows(c, layers)]
-    return decoder(c, "mimo", width, made, tied=False)
-
-
 def without_prediction(c: Reading) -> None:
     """Note the multi-token prediction layers, which a forward pass of the main model does not run."""
     extra = c.optional("num_nextn_predict_layers", least=0)
@@ -134,113 +125,3 @@ def qwen3(c: Reading) -> Model:
     norms = head_norms(heads)
     made = [block(width, heads, w, grouped(width, heads, w, bias, norms=norms), feed) for w in qwen_windows(c, layers)]
     return decoder(c, "qwen3", width, made, tied=False)
-
-
-def smollm3(c: Reading) -> Model:
-    """SmolLM 3: Llama without rotary positions in some layers, which changes no matrix product."""
-    width, layers = c.integer("hidden_size"), depth(c)
-    heads, bias = heads_of(c, width, query=16, kv=4), c.flag("attention_bias", default=False)
-    c.must("use_sliding_window", False, False)
-    c.ignore("sliding_window", "max_window_layers", "no_rope_layers", "no_rope_layer_interval")
-    feed = feed_forward(c, width, c.flag("mlp_bias", default=False))
-    found = windows(c, layers, lambda _: False, None)
-    return decoder(
-        c, "smollm3", width, [block(width, heads, w, grouped(width, heads, w, bias), feed) for w in found], tied=True
-    )
-
-
-def glm4(c: Reading) -> Model:
-    """GLM-4 0414: norms before and after attention and feed-forward; biases on q, k and v."""
-    return _glm(c, "glm4", after=True)
-
-
-def glm(c: Reading) -> Model:
-    """GLM-4: biases on q, k and v."""
-    return _glm(c, "glm", after=False)
-
-
-def _glm(c: Reading, family: str, after: bool) -> Model:
-    width = c.integer("hidden_size")
-    heads, bias = heads_of(c, width, kv=2, d=128), c.flag("attention_bias", default=True)
-    mix, feed = grouped(width, heads, None, bias, False), feed_forward(c, width)
-    ends = (norm(width, name="post norm"),) if after else ()
-    layer = block(width, heads, None, (*mix, *ends), (*feed, *ends))
-    return decoder(c, family, width, [layer] * depth(c), tied=False)
-
-
-def olmo2(c: Reading) -> Model:
-    """OLMo 2: norms after attention and feed-forward, and over all queries and keys (arXiv:2501.00656)."""
-    width = c.integer("hidden_size")
-    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    return decoder(
-        c, "olmo2", width, [_post_norm(c, width, heads, None, bias, wide_norms(heads))] * depth(c), tied=False
-    )
-
-
-def olmo3(c: Reading) -> Model:
-    """OLMo 3: OLMo 2 with three sliding layers to each full one."""
-    width, layers = c.integer("hidden_size"), depth(c)
-    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    found = windows(c, layers, lambda i: (i + 1) % 4 != 0, c.optional("sliding_window", default=4096))
-    return decoder(
-        c, "olmo3", width, [_post_norm(c, width, heads, w, bias, wide_norms(heads)) for w in found], tied=False
-    )
-
-
-def exaone4(c: Reading) -> Model:
-    """EXAONE 4: post-norms, a norm of each query and key head, and sliding layers between full ones."""
-    width, layers = c.integer("hidden_size"), depth(c)
-    heads, window = heads_of(c, width), c.optional("sliding_window", default=4096)
-    pattern = c.values.get("sliding_window_pattern", 4)
-    if isinstance(pattern, str):
-        if len(pattern) > 100 or not pattern or set(pattern) - {"L", "G"}:
-            raise c.error("sliding_window_pattern", f"is {pattern[:100]!r}; only L and G are modelled")
-        letters = pattern
-        c.ignore("sliding_window_pattern")
-        found = windows(c, layers, lambda i: letters[i % len(letters)] == "L" and window is not None, window)
-    else:
-        step = c.integer("sliding_window_pattern", default=4)
-        found = windows(c, layers, lambda i: window is not None and (i + 1) % step != 0, window)
-    return decoder(
-        c, "exaone4", width, [_post_norm(c, width, heads, w, False, head_norms(heads)) for w in found], tied=False
-    )
-
-
-def _post_norm(c: Reading, width: int, heads: Heads, window: int | None, bias: bool, norms: tuple[Part, ...]) -> Layer:
-    kind, _, cache = attend(heads, window)
-    parts = (
-        *grouped(width, heads, window, bias, norms=norms),
-        norm(width),
-        *feed_forward(c, width),
-        norm(width, name="norm 2"),
-    )
-    return Layer(kind, (*parts, residual(width)), cache)
-
-
-def internlm(c: Reading) -> Model:
-    """InternLM: Llama with a bias on q, k, v and out (`bias`)."""
-    width = c.integer("hidden_size")
-    heads, bias = heads_of(c, width), c.flag("bias", default=True)
-    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed_forward(c, width))
-    return decoder(c, "internlm", width, [layer] * depth(c), tied=False)
-
-
-def internlm2(c: Reading) -> Model:
-    """InternLM 2: grouped queries; `bias` is on q, k, v and out."""
-    width = c.integer("hidden_size")
-    heads, bias = heads_of(c, width), c.flag("bias", default=False)
-    c.ignore("attn_implementation")
-    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed_forward(c, width))
-    return decoder(c, "internlm2", width, [layer] * depth(c), tied=False)
-
-
-def baichuan(c: Reading) -> Model:
-    """Baichuan 7B: Llama with fused projections; its 13B, told by the absence of `max_position_embeddings`, uses ALiBi."""
-    width = c.integer("hidden_size")
-    heads = heads_of(c, width)
-    if not c.has("max_position_embeddings"):
-        raise c.error(
-            "max_position_embeddings", "is missing: a Baichuan 13B has ALiBi, which this reader does not model"
-        )
-    layer = block(width, heads, None, grouped(width, heads), feed_forward(c, width))
-    return decoder(c, "baichuan", width, [layer] * depth(c), tied=False)

@@ -1,8 +1,8 @@
 """Decoders with routed experts and grouped-query attention."""
 
-from attometer.models.blocks import gated
-from attometer.models.decoder import decoder, depth, heads_of, windows
-from attometer.models.layer import Model
+from attometer.models.blocks import gated, layernorm, residual
+from attometer.models.decoder import attend, decoder, depth, heads_of, windows
+from attometer.models.layer import Layer, Model
 from attometer.models.llama import (
     act,
     block,
@@ -11,7 +11,6 @@ from attometer.models.llama import (
     head_norms,
     qwen_windows,
     wide_norms,
-    without_prediction,
 )
 from attometer.models.moe import experts, router, shared_gate
 from attometer.models.part import Part, Routed
@@ -150,38 +149,14 @@ def minimax_m2(c: Reading) -> Model:
     return decoder(c, "minimax_m2", width, [layer] * layers, tied=False)
 
 
-def glm4_moe(c: Reading) -> Model:
-    """GLM-4.5: dense first layers, shared experts, optional norms of query and key heads."""
-    width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
-    heads, bias = heads_of(c, width, kv=8), c.flag("attention_bias", default=False)
-    norms = head_norms(heads) if c.flag("use_qk_norm", default=False) else ()
-    mix, hidden = grouped(width, heads, None, bias, False, norms), c.integer("moe_intermediate_size")
-    extra = gated(width, hidden * c.integer("n_shared_experts", default=1), act(c), prefix="shared ")
-    first = c.integer("first_k_dense_replace", default=1, least=0)
-    sparse, plain = mixture(c, width, hidden, chosen) + extra, feed_forward(c, width)
-    c.ignore("n_group", "topk_group")
-    without_prediction(c)
-    return decoder(
-        c,
-        "glm4_moe",
-        width,
-        [block(width, heads, None, mix, plain if i < first else sparse) for i in range(layers)],
-        tied=False,
-    )
-
-
-def deepseek(c: Reading) -> Model:
-    """DeepSeek MoE, version 1: Llama attention, dense first layers, shared experts (Dai et al. 2024, arXiv:2401.06066)."""
-    width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
-    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    hidden, step = c.integer("moe_intermediate_size"), c.integer("moe_layer_freq", default=1)
-    extra = c.optional("n_shared_experts", least=0)
-    beside = gated(width, hidden * extra, act(c), prefix="shared ") if extra else ()
-    first = c.integer("first_k_dense_replace", default=0, least=0)
-    mix, plain, sparse = (
-        grouped(width, heads, None, bias),
-        feed_forward(c, width),
-        mixture(c, width, hidden, chosen) + beside,
-    )
-    made = [block(width, heads, None, mix, sparse if i >= first and i % step == 0 else plain) for i in range(layers)]
-    return decoder(c, "deepseek", width, made, tied=False)
+def phimoe(c: Reading) -> Model:
+    """Phi-3.5 MoE: Mixtral with LayerNorm and biases (Abdin et al. 2024, arXiv:2404.14219)."""
+    width = c.integer("hidden_size")
+    heads, window = heads_of(c, width, kv=8), c.optional("sliding_window")
+    bias, head_bias = c.flag("attention_bias", default=False), c.flag("lm_head_bias", default=False)
+    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 16, 2))
+    kind, _, cache = attend(heads, window)
+    mix = grouped(width, heads, window, bias)
+    layer = Layer(kind, (layernorm(width), *mix, layernorm(width, name="norm 2"), *feed, residual(width)), cache)
+    final = (layernorm(width, name="final norm"),)
+    return decoder(c, "phimoe", width, [layer] * depth(c), False, final, head_bias=head_bias)

@@ -86,7 +86,9 @@ def _kind(c: Reading) -> str:
     if not isinstance(kind, str):
         raise c.error("model_type", f"must be a text, got {str(kind)[:80]}")
     if kind not in READERS:
-        raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{nearest(kind[:80], READERS)}')
+        near = nearest(kind[:80], READERS)
+        hint = near if "did you mean" in near else "; docs/models.md lists the families that are"
+        raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{hint}')
     if kind in AROUND and "text_config" not in c.values:
         if kind not in FLAT or AROUND[kind] not in TEXT:
             raise c.error("text_config", f'is missing: a "{kind}" keeps the sizes of its text model there')

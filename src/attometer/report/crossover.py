@@ -1,8 +1,8 @@
 """Crossovers: the length at which one cost overtakes another, solved from the two formulas and checked on exact counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -29,8 +29,8 @@ class Crossover:
         first, second: the names of what is compared.
         convention: what is counted.
         symbolic: the crossing as an expression in other sizes, None where it has no such form.
-        root: the exact crossing at the sizes given, an integer or an algebraic number.
-        below, above: neighbouring lengths around it.
+        root: the exact crossing at the sizes given, an integer or an algebraic number; the first of several equal lengths.
+        below, above: the nearest lengths around it at which the costs differ.
         counts: (length, first's count, second's count) at below, at the crossing when it is an integer, and above.
         method: how it was found.
     """
@@ -72,6 +72,8 @@ class Crossover:
         """The crossing in words: an expression and its number, or the lengths it lies between."""
         if self.method == BISECTION and not self.root.is_Integer:
             return f"between n = {self.below:,} and {self.above:,}"
+        if self.above - self.below > 2:
+            return f"from n = {self.below + 1:,} to {self.above - 1:,}"
         symbols = "" if self.symbolic is None or self.symbolic.is_number else f"{formula(self.symbolic)} = "
         return f"at n = {symbols}{exact(self.root) if self.root.is_Integer else f'{float(self.root):,.2f}'}"
 
@@ -106,14 +108,11 @@ def crossovers(
     difference = sympy.expand((first[1] - second[1]).xreplace(numbers))
     symbolic = _symbolic(first[1] - second[1])
     found = []
-    for root, method in _roots(difference):
-        brackets = _bracket(difference, root)
-        if brackets is None:
-            continue
+    for root, below, above, method in _found(difference):
         chosen = next((s for s in symbolic if s.xreplace(numbers) == root), None)
-        points = sorted({brackets[0], *([int(root)] if root.is_Integer else []), brackets[1]})
+        points = sorted({below, *([int(root)] if root.is_Integer else []), above})
         counts = tuple((n, *(_at(cost, numbers, n) for _, cost in (first, second))) for n in points)
-        found.append(Crossover(first[0], second[0], convention, chosen, root, *brackets, counts, method))
+        found.append(Crossover(first[0], second[0], convention, chosen, root, below, above, counts, method))
     return tuple(found)
 
 
@@ -125,15 +124,18 @@ def _plain(value: sympy.Expr) -> int | float:
     return int(value) if value.is_Integer else float(value)
 
 
-def _bracket(difference: sympy.Expr, root: sympy.Expr) -> tuple[int, int] | None:
-    """Return the neighbouring lengths on either side of a root when the exact difference changes sign between them."""
-    low, high = (
-        (int(root) - 1, int(root) + 1) if root.is_Integer else (int(sympy.floor(root)), int(sympy.ceiling(root)))
-    )
-    if low < 1:
-        return None
-    below, above = (difference.xreplace({N: Integer(n)}) for n in (low, high))
-    return (low, high) if below * above < 0 else None
+def _found(difference: sympy.Expr) -> Iterator[tuple[sympy.Expr, int, int, str]]:
+    """Yield root, neighbouring lengths of opposite sign and method of every crossing, shortest first."""
+    if _opaque(difference):
+        for below, above in _bisected(difference):
+            yield (Integer(below + 1) if above - below > 1 else Integer(below + above) / 2), below, above, BISECTION
+        return
+    for root in _roots(difference):
+        below, above = (
+            (int(root) - 1, int(root) + 1) if root.is_Integer else (int(sympy.floor(root)), int(sympy.ceiling(root)))
+        )
+        if below >= 1 and _value(difference, below) * _value(difference, above) < 0:
+            yield root, below, above, SOLVED
 
 
 def _symbolic(difference: sympy.Expr) -> tuple[sympy.Expr, ...]:
@@ -148,17 +150,11 @@ def _symbolic(difference: sympy.Expr) -> tuple[sympy.Expr, ...]:
     return tuple(s for s in solutions if s.is_positive is not False)
 
 
-def _roots(difference: sympy.Expr) -> Iterator[tuple[sympy.Expr, str]]:
-    """Yield the positive roots in n, in order: isolated exactly on each piece that is a polynomial, else bisected."""
-    if _opaque(difference):
-        yield from ((root, BISECTION) for root in _bisected(difference))
-        return
-    seen = set()
-    for low, high, piece in _pieces(difference, Integer(1), Integer(LONGEST)):
-        for root in _real_roots(piece):
-            if low <= root <= high and root not in seen:
-                seen.add(root)
-                yield root, SOLVED
+def _roots(difference: sympy.Expr) -> list[sympy.Expr]:
+    """Return the positive roots in n, isolated exactly on each piece on which the difference is a polynomial."""
+    pieces = _pieces(difference, Integer(1), Integer(LONGEST))
+    found = [root for low, high, piece in pieces for root in _real_roots(piece) if low <= root <= high]
+    return list(dict.fromkeys(found))
 
 
 def _real_roots(piece: sympy.Expr) -> list[sympy.Expr]:
@@ -201,26 +197,21 @@ def _opaque(difference: sympy.Expr) -> bool:
     return bool(difference.atoms(sympy.Function) - difference.atoms(Min, Max))
 
 
-def _bisected(difference: sympy.Expr) -> Iterator[sympy.Expr]:
-    """Yield a zero, or the half-way point between the neighbouring lengths at which the exact difference changes sign."""
-    lengths = [2**k for k in range(_BISECTED_TO + 1)]
-    for low, high in pairwise(lengths):
-        at_low, at_high = _value(difference, low), _value(difference, high)
-        if at_low == 0:
-            yield Integer(low)
-        elif at_low * at_high < 0:
-            yield _bisect(difference, low, high)
+def _bisected(difference: sympy.Expr) -> Iterator[tuple[int, int]]:
+    """Yield neighbouring lengths of opposite sign, with none but equal costs between them."""
+    signed = [(k, _value(difference, k)) for k in (2**e for e in range(_BISECTED_TO + 1))]
+    for (low, at_low), (high, at_high) in pairwise((k, v) for k, v in signed if v != 0):
+        if at_low * at_high < 0:
+            below = _last(difference, low, high, lambda value, sign=at_low: value * sign > 0)  # type: ignore[misc]
+            yield below, 1 + _last(difference, below, high, lambda value, sign=at_low: value * sign >= 0)  # type: ignore[misc]
 
 
-def _bisect(difference: sympy.Expr, low: int, high: int) -> sympy.Expr:
-    sign = _value(difference, low)
-
-    def halve(ends: tuple[int, int], _: int) -> tuple[int, int]:
-        middle = sum(ends) // 2
-        return (middle, ends[1]) if _value(difference, middle) * sign > 0 else (ends[0], middle)
-
-    below, above = reduce(halve, range((high - low).bit_length()), (low, high))
-    return Integer(above) if _value(difference, above) == 0 else Integer(below + above) / 2
+def _last(difference: sympy.Expr, low: int, high: int, holds: Callable[[sympy.Expr], bool]) -> int:
+    """Return the last length before `high` at which the exact difference `holds`, by halving."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(_value(difference, middle)) else (low, middle)
+    return low
 
 
 def _value(difference: sympy.Expr, n: int) -> sympy.Expr:

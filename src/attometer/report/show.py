@@ -108,7 +108,7 @@ class Shown:
     def path(self) -> tuple[str, ...]:
         """The hops that information needs between positions: a formula where one is known, and a search at a small n."""
         found = [f"{k}" for k in [_path_formula(self.mechanism), _path_searched(self.mechanism)] if k]
-        return tuple(found) or ("no path between positions: every token is computed by itself",)
+        return tuple(found) or ("none: the result has no axis of positions, or every position is computed by itself",)
 
     @property
     def tables(self) -> tuple[Table, ...]:

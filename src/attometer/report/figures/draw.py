@@ -103,7 +103,7 @@ def _folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AttometerError(f'folder "{path}" cannot be made: {error.strerror or error}') from error
+        raise AttometerError(f'folder "{path}" cannot be made: {(error.strerror or str(error)).lower()}') from error
     return path
 
 

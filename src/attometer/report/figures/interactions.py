@@ -27,7 +27,7 @@ PANELS: tuple[tuple[str, int, str, dict[str, Any]], ...] = (
 
 def interactions() -> "Figure":
     """Draw the interaction grids: one square per pair of query and key."""
-    figure = sheet("Every query meets every key, unless a mask says otherwise", 12, 7, hspace=0.04, h_pad=0.1)
+    figure = sheet("Every query meets every key, unless a mask says otherwise", 12, 7.2, hspace=0.09, h_pad=0.1)
     grid = figure.subplots(2, 4)
     for axes, panel in zip(grid.flat, PANELS, strict=True):
         _panel(axes, *panel)

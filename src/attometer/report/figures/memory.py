@@ -51,8 +51,8 @@ def memory(chosen: Model, hardware: tuple[Machine, ...]) -> "Figure":
     figure = sheet("Memory of attention for one sequence, in GB (10⁹ bytes)", 11.5, 9)
     upper, lower = figure.subplots(2, 1)
     panels = (
-        (upper, materialised, "scores of every layer kept (naive, all at once)"),
-        (lower, cached, "key/value cache"),
+        (upper, materialised, "scores of every layer kept (naive, all at once): what is left of a line fits"),
+        (lower, cached, "key/value cache: what is left of a line fits"),
     )
     for axes, rule, title in panels:
         held = np.array([[rule(m, n) for n in columns] for m in models], dtype=float)
@@ -122,4 +122,4 @@ def _handles(hardware: tuple[Machine, ...]) -> list[Any]:
 
 def _capacity(machine: Machine) -> str:
     held = machine.memory_bytes
-    return f"left of it fits {machine.id}: {held / 1e9:,.0f} GB = {held / 2**30:,.1f} GiB"
+    return f"fits {machine.id}: {held / 1e9:,.0f} GB = {held / 2**30:,.1f} GiB"

@@ -14,14 +14,14 @@ Arrays = dict[str, Any]
 
 def _forward_text(mask: str, bias: Terms) -> str:
     score = "Q[b,g,r,i,d] * K[b,g,j,d]"
-    capped = "cap[u] * tanh(R[b,g,r,i,j] / cap[u])" if bias.cap is not None else "R[b,g,r,i,j]"
+    capped = "cap[g,r] * tanh(R[b,g,r,i,j] / cap[g,r])" if bias.cap is not None else "R[b,g,r,i,j]"
     added = "" if bias.additive is None else " + B[b,g,r,i,j]"
     alibi = "" if bias.slopes is None else " - slope[g,r] * distance[i,j]"
     sink = "" if bias.sinks is None else " + exp(sink[g,r] - M[b,g,r,i])"
     # A row of -inf has no largest score; a finite floor keeps -inf - -inf out.
     highest = f"maximum(max[j](A), {'sink[g,r]' if bias.sinks is not None else '-1 * pow(10, 300)'})"
     return f"""
-        axis i: n, j: m, u: 1
+        axis i: n, j: m
         R[b,g,r,i,j] = {score}
         A[b,g,r,i,j] = {capped}{added}{alibi} {f"where {mask}" if mask else ""}
         M[b,g,r,i] = {highest}
@@ -34,9 +34,9 @@ def _forward_text(mask: str, bias: Terms) -> str:
 
 def _backward_text(mask: str, bias: Terms) -> str:
     where = f"where {mask}" if mask else ""
-    bend = " * (1 - square(tanh(R[b,g,r,i,j] / cap[u])))" if bias.cap is not None else ""
+    bend = " * (1 - square(tanh(R[b,g,r,i,j] / cap[g,r])))" if bias.cap is not None else ""
     return f"""
-        axis i: n, j: m, u: 1
+        axis i: n, j: m
         W[b,g,r,i,j] = E[b,g,r,i,j] / Z[b,g,r,i] {where}
         X[b,g,r,i,j] = G[b,g,r,i,e] * V[b,g,j,e]
         H[b,g,r,i,j] = W[b,g,r,i,j] * (X[b,g,r,i,j] - D[b,g,r,i])
@@ -104,7 +104,7 @@ def _add_biases(arrays: Arrays, bias: Terms, shape: tuple[int, ...]) -> None:
     if bias.sinks is not None:
         arrays["sink"] = _double(bias.sinks).reshape(g, r)
     if bias.cap is not None:
-        arrays["cap"] = np.asarray([bias.cap])
+        arrays["cap"] = np.full((g, r), bias.cap)
 
 
 def _summed(slope: Any, additive: torch.Tensor) -> torch.Tensor:

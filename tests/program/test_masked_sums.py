@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from attometer.count import count
+from attometer.errors import AttometerError
 from attometer.program import parse, size
 from attometer.simulate.interpreter import interpret
 
@@ -33,3 +34,17 @@ def test_masked_sum(statement: str, expected: object) -> None:
 def test_masked_sum_is_counted_by_its_pairs() -> None:
     cost = count(parse("axis i: n, j: n\nY[i] = B[j]   where causal(i, j)"))
     assert cost.work.subs(size("n"), 4) == 10 - 4
+
+
+def test_a_sum_is_taken_where_all_uses_of_its_index_meet() -> None:
+    rng = np.random.default_rng(3)
+    A, B, c = rng.normal(size=(2, 3)), rng.normal(size=3), rng.normal(size=2)
+    inside = interpret(parse("Y[i] = exp(A[i,j] * B[j]) / c[i]"), {"A": A, "B": B, "c": c})["Y"]
+    np.testing.assert_allclose(inside, np.exp(A @ B) / c)
+    around = interpret(parse("Y[i] = exp(A[i,j]) * B[j] / c[i]"), {"A": A, "B": B, "c": c})["Y"]
+    np.testing.assert_allclose(around, np.exp(A) @ B / c)
+
+
+def test_a_mean_along_a_masked_index_is_refused() -> None:
+    with pytest.raises(AttometerError, match="takes a mean along j, where a mask leaves some out"):
+        parse("axis i: n, j: n\nS[i,j] = X[i] * Z[j] where causal(i, j)\nM[i] = mean[j](S)")

@@ -135,7 +135,7 @@ class _Statement:
 
     def product(self, node: Binary, context: tuple[str, ...]) -> Expression:
         factors = _factors(node)
-        bound = tuple(i for i in indices_of(node) if i not in context)
+        bound = tuple(i for i in indices_of(node) if i not in context and _meets_here(i, [f for _, f in factors]))
         if not bound:
             return Binary(node.op, self.elementwise(node.left, context), self.elementwise(node.right, context))
         inside = [f for _, f in factors if set(indices_of(f)) & set(bound)]
@@ -200,6 +200,8 @@ class _Statement:
         if node.function in COMPOSITES:
             return expand(node.function, ref, length, emit, fold)
         if node.function == "mean":
+            if self.where([ref], self.extents((*kept, node.index))) is not None:
+                self.fail(f"takes a mean along {node.index}, where a mask leaves some out; divide the sum by the number you mean")
             return Binary("/", fold("sum", "sum", ref), length)
         return fold(node.function, node.function, ref)
 
@@ -319,6 +321,15 @@ def _numbered(stem: str) -> Iterable[str]:
 
 def _plain(tensor: Tensor) -> Ref:
     return Ref(tensor.name, tuple(Name(i) for i in tensor.indices))
+
+
+def _meets_here(index: str, factors: list[Expression]) -> bool:
+    """Return whether a summed index belongs to this product, not to the inside of one of its factors.
+
+    `exp(A[i,j] * B[j]) / c[i]` sums inside the exponential, as `exp(A[i,j] * B[j])` does.
+    """
+    using = [f for f in factors if index in indices_of(f)]
+    return len(using) > 1 or any(isinstance(f, Ref) for f in using)
 
 
 def _factors(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:

@@ -7,7 +7,8 @@ from typing import Any
 from attometer.errors import AttometerError, nearest, unknown
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.report.table import Table
-from attometer.simulate.pebble_compile import compile_moves, flash_order, tiled_matmul_order
+from attometer.simulate.pebble_attention import flash_order
+from attometer.simulate.pebble_compile import compile_moves, tiled_matmul_order
 from attometer.simulate.pebble_dag import Dag, attention_dag, matmul_dag
 from attometer.simulate.pebble_moves import Replay
 from attometer.simulate.pebble_program import program_dag

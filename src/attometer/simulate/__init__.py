@@ -4,10 +4,13 @@ from attometer.simulate.belady import optimal_misses
 from attometer.simulate.dag import Graph, graph
 from attometer.simulate.interpreter import interpret
 from attometer.simulate.partition import Partition, check_partition, hong_kung_partition, minimum_dominator, minimum_set
-from attometer.simulate.pebble_compile import compile_moves, flash_order, tiled_matmul_order
+from attometer.simulate.pebble_attention import flash_order
+from attometer.simulate.pebble_compile import compile_moves, tiled_matmul_order
 from attometer.simulate.pebble_dag import Dag, attention_dag, matmul_dag
 from attometer.simulate.pebble_moves import Move, Replay
+from attometer.simulate.pebble_program import program_dag
 from attometer.simulate.pebble_referee import PebbleError, referee
+from attometer.simulate.pebble_schedule import schedule_order
 from attometer.simulate.pebble_solver import Pebbling, solve
 from attometer.simulate.schedule_trace import schedule_trace
 from attometer.simulate.set_associative import misses_by_ways
@@ -40,7 +43,9 @@ __all__ = [
     "misses_by_size",
     "misses_by_ways",
     "optimal_misses",
+    "program_dag",
     "referee",
+    "schedule_order",
     "schedule_trace",
     "solve",
     "tiled_matmul_order",

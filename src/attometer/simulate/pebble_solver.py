@@ -68,7 +68,7 @@ class Pebbling:
 
 
 def solve(
-    dag: Dag, M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0, states: int = 20_000_000
+    dag: Dag, M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0, states: int = 1 << 23
 ) -> Pebbling:
     """Return an optimal pebbling of `dag` at M, or the best found with a certified lower bound at a limit.
 
@@ -149,6 +149,7 @@ def _renamed(move: Move, kept: list[int]) -> Move:
 
 def _search(best: _Incumbent, recompute: bool, deadline: float, states: int) -> tuple[int, int]:
     """Improve the incumbent to the optimum, or until a limit; return (lower bound, states expanded)."""
+    from attometer.simulate.compiled import COMPILED
     from attometer.simulate.pebble_path import path_moves
     from attometer.simulate.pebble_search import CEILING, EXPANDED, FULL, GOAL, LEVEL, RUNNING, SOLVED, push, search
     from attometer.simulate.pebble_states import settle
@@ -160,10 +161,10 @@ def _search(best: _Incumbent, recompute: bool, deadline: float, states: int) -> 
     push(problem, tables, settle(problem, 0, 0), (-1, -1, 0, 0))
     outcome, rounds = RUNNING, 0
     while outcome in (RUNNING, FULL):
-        outcome, rounds = search(problem, tables, _STEPS), rounds + 1
+        outcome, rounds = search(problem, tables, _STEPS if COMPILED else _STEPS // 64), rounds + 1
         if outcome == RUNNING and rounds == 1:
             tables.counters[CEILING] = best.improve(_TRIES)
-        if outcome == FULL and len(tables.red) < states:
+        if outcome == FULL and 2 * len(tables.red) <= states:
             tables = grown(tables)
         elif outcome == FULL or (outcome == RUNNING and time.perf_counter() > deadline):
             break

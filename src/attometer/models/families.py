@@ -37,6 +37,7 @@ def _named(reader: Reader, name: str) -> Reader:
             raise c.error("architectures", f"must name {name} for this model_type, got {architecture(c)[:80]!r}")
         return reader(c)
 
+    read.__doc__ = reader.__doc__
     return read
 
 

@@ -26,6 +26,7 @@ from attometer.count.bounds_segments import (
     segments,
     value_products,
 )
+from attometer.count.visits import visits
 from attometer.errors import AttometerError
 from attometer.program.masks import Mask
 
@@ -85,9 +86,7 @@ def attention_sizes(
 
 
 def _masked(mask: Mask, n: int, m: int) -> tuple[int, int, int]:
-    # The longest row is a floor of the non-empty columns when counting them would need the whole relation.
-    columns = int(mask.matrix(n, m).any(axis=0).sum()) if n * m <= 1 << 20 else int(mask.longest_row(n, m))
-    return int(mask.pairs(n, m)), int(mask.rows(n, m)), columns
+    return int(mask.pairs(n, m)), int(mask.rows(n, m)), visits(mask, n, m, n, 1).columns
 
 
 class _Sizes(Protocol):

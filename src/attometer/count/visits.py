@@ -38,9 +38,10 @@ def visits(mask: Mask, n: int, m: int, height: int, width: int, stack: int = 1) 
     """
     first, last = _queries(n * stack, height, stack)
     heights = np.diff(np.append(np.arange(0, n * stack, height), n * stack))
-    counts, columns = (
-        _band(mask, first, last, n, m, width) if isinstance(mask, Band) else _any(mask, first, last, n, m, width)
-    )
+    if isinstance(mask, Band):
+        counts, columns = _band(mask, first, last, n, m, width)
+    else:
+        counts, columns = _any(mask, n, m, height, width, stack)
     return Visits(int(counts.sum()), int((heights * counts).sum()), int(columns.sum()), int((heights * columns).sum()))
 
 
@@ -58,21 +59,50 @@ def _band(mask: Band, first: Ints, last: Ints, n: int, m: int, width: int) -> tu
     return np.where(shift, end - start, 0), np.where(shift, np.minimum(end * width, m) - start * width, 0)
 
 
-def _any(mask: Mask, first: Ints, last: Ints, n: int, m: int, width: int) -> tuple[Ints, Ints]:
-    counts, columns = np.zeros(len(first), np.int64), np.zeros(len(first), np.int64)
-    for tile, (low, high) in enumerate(zip(first, last, strict=True)):
-        start, end = row_intervals(mask, np.arange(low, high + 1), n, m)
-        held = (end > start).ravel()
-        a, b = (start // width).ravel()[held], (-(-end // width)).ravel()[held]
-        order = np.argsort(a, kind="stable")
-        a, b = a[order], b[order]
-        if len(a):
-            covered = np.maximum.accumulate(np.append(0, b[:-1]))
-            a = np.maximum(a, covered)
-            keep = b > a
-            counts[tile] = (b - a)[keep].sum()
-            columns[tile] = (np.minimum(b[keep] * width, m) - a[keep] * width).sum()
-    return counts, columns
+def _any(mask: Mask, n: int, m: int, height: int, width: int, stack: int) -> tuple[Ints, Ints]:
+    """Unite the intervals of all rows of each tile on one line, on which every tile of rows has its own stretch."""
+    query, start, end = _intervals(mask, n, m)
+    first, last = query * stack // height, (query * stack + stack - 1) // height
+    tiles, stretch = -(-n * stack // height), -(-m // width) + 1
+    # A query's stacked rows may fall into several tiles; each of them sees its keys.
+    for extra in range(1, int((last - first).max(initial=0)) + 1):
+        more = first[: len(query)] + extra <= last[: len(query)]
+        first = np.append(first, (first[: len(query)] + extra)[more])
+        start, end = np.append(start, start[: len(query)][more]), np.append(end, end[: len(query)][more])
+    low, high = first * stretch + start // width, first * stretch - (-end // width)
+    order = np.argsort(low, kind="stable")
+    low, high, tile = low[order], high[order], first[order]
+    if len(low):
+        low = np.maximum(low, np.maximum.accumulate(np.append(0, high[:-1])))
+    keep = high > low
+    low, high, tile = low[keep], high[keep], tile[keep]
+    words = np.minimum((high - tile * stretch) * width, m) - (low - tile * stretch) * width
+    counts = np.bincount(tile, weights=high - low, minlength=tiles)
+    return counts.astype(np.int64), np.bincount(tile, weights=words, minlength=tiles).astype(np.int64)
+
+
+@lru_cache(maxsize=8)
+def _intervals(mask: Mask, n: int, m: int) -> tuple[Ints, Ints, Ints]:
+    """Every non-empty interval of keys: its query, start and end."""
+    parts = []
+    step = max(1, (1 << 22) // max(1, row_intervals(mask, np.arange(1), n, m)[0].shape[0]))
+    for low in range(0, n, step):
+        rows = np.arange(low, min(n, low + step))
+        start, end = row_intervals(mask, rows, n, m)
+        held = end > start
+        parts.append((np.broadcast_to(rows, start.shape)[held], start[held], end[held]))
+    query, start, end = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    return query, start, end
+
+
+def intervals(mask: Mask, n: int, m: int) -> int:
+    """Return how many intervals of keys the rows of a mask have: the effort of counting tiles once.
+
+    >>> from attometer.program.masks import strided
+    >>> intervals(strided(2), 4, 4)
+    8
+    """
+    return 2 * n if isinstance(mask, Band) else len(_intervals(mask, n, m)[0])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ def jit(function: Function) -> Function:
     """Return `function` compiled on its first call, or unchanged when Numba is missing."""
     if numba is None:
         return function
-    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+    # Compiling takes seconds, a small solve milliseconds: machine code is kept beside the source, or in the user's cache folder.
+    return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
 
 
 def _bit_intrinsic(name: str) -> Any:

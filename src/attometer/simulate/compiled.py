@@ -1,6 +1,9 @@
 """Compile inner loops with Numba when it is installed; the same source runs in pure Python when it is not."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 try:
@@ -15,11 +18,32 @@ COMPILED: bool = numba is not None
 
 
 def jit(function: Function) -> Function:
-    """Return `function` compiled on its first call, or unchanged when Numba is missing."""
+    """Return `function` compiled on its first call, or unchanged when Numba is missing.
+
+    Compiling takes seconds, a small solve milliseconds: machine code is kept beside the source, or in the user's folder.
+    """
     if numba is None:
         return function
-    # Compiling takes seconds, a small solve milliseconds: machine code is kept beside the source, or in the user's cache folder.
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+    try:
+        compiled = numba.njit(nogil=True, error_model="numpy", cache=True)(function)
+        # Kept code holds that of the functions it calls: a change to any kernel's file must make all of them stale.
+        compiled._cache._cache_file._source_stamp = _stamp()
+    except (RuntimeError, AttributeError):  # no folder to keep code in, or a Numba that keeps it in another way
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(Function, compiled)
+
+
+@cache
+def _stamp() -> str:
+    """Return a digest of the sources of all kernels."""
+    folder = Path(__file__).parent
+    names = [
+        "compiled.py",
+        "pebble_states.py",
+        "pebble_search.py",
+        *sorted(path.name for path in folder.glob("*_kernel.py")),
+    ]
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 
 def _bit_intrinsic(name: str) -> Any:

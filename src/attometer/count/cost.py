@@ -1,5 +1,6 @@
 """Cost: what a Program costs, as exact expressions per operation and in total. Printing it prints the table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -243,6 +244,6 @@ def _number(value: Any) -> str:
     return f"{float(value):,.1f}" if isinstance(value, float | sympy.Expr) else str(value)
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -137,8 +137,8 @@ def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> l
             levels = clog2(dict(operation.extents)[operation.along])
             return [(ref, levels * (levels + 1) / 2) for ref in with_positions((operand,))]
         case Scan(term=term, decay=decay):
-            levels = (1 if decay is None else 2) * scan_depth(dict(operation.extents)[operation.axis])
-            return [(term, levels)] if decay is None else [(term, levels), (decay, levels)]
+            own = (1 if decay is None else 2) * scan_depth(dict(operation.extents)[operation.axis])
+            return [(term, own)] if decay is None else [(term, own), (decay, own)]
     raise AttometerError(f"{type(operation).__name__} has no levels of its own")
 
 

@@ -170,7 +170,7 @@ class _Grid:
         names = list(self.axes)
         order = sorted((self.where.query, self.where.key), key=names.index)
         seen = seen if order[0] == self.where.query else seen.T
-        return seen.reshape([len(self.axes[i]) if i in order else 1 for i in names])
+        return np.reshape(seen, [len(self.axes[i]) if i in order else 1 for i in names])
 
     def evaluate(self, node: Expression) -> NDArray[Any]:
         match node:
@@ -186,7 +186,7 @@ class _Grid:
                 return -self.evaluate(operand)
             case Call(function=function, arguments=arguments):
                 with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                    return FUNCTIONS[function](*map(self.evaluate, arguments))
+                    return np.asarray(FUNCTIONS[function](*map(self.evaluate, arguments)))
             case Binary(op=op, left=left, right=right):
                 return _arithmetic(op, self.evaluate(left), self.evaluate(right))
         raise AttometerError(f"cannot evaluate {type(node).__name__.lower()}")

@@ -161,25 +161,36 @@ class _Checked:
 def show(
     name: Annotated[str, typer.Argument(help="a mechanism of the catalogue, such as softmax")],
     parameters: Parameters = None,
+    at: Annotated[str, typer.Option(help="give numbers too, at sizes as in n=8192,h=12,d=64")] = "",
     json: Json = False,
 ) -> None:
     """Show a mechanism: notation, cost per operation, orders of growth, path length, citation."""
     from attometer.report.show import show as report
 
-    _show(report(name, **_parameters(parameters)), json)
+    given = _parameters(parameters)
+    if "at" in given:
+        raise AttometerError('--set does not take "at"; use --at')
+    _show(report(name, at=_sizes(at), **given), json)
 
 
 @app.command(rich_help_panel=ASK)
 def compare(
     names: Annotated[list[str], typer.Argument(help="two or more mechanisms")],
     n: Annotated[int, typer.Option("-n", help="sequence length")] = 16384,
-    d: Annotated[int, typer.Option("-d", help="width")] = 768,
+    d: Annotated[int, typer.Option("-d", help="width of a head; of the model, with one head")] = 768,
+    heads: Annotated[int, typer.Option(help="heads; a recurrent or feed-forward layer is heads × d wide")] = 1,
+    of: Annotated[str, typer.Option(help="what crosses: flop, unit, flop_all, mac or article")] = "flop",
+    sizes: Annotated[str, typer.Option(help="further sizes, as in w=128,k=64")] = "",
     json: Json = False,
 ) -> None:
     """Compare mechanisms at given sizes, and solve for the lengths at which they cross."""
     from attometer.report.compare import compare as report
 
-    _show(report(names, n=n, d=d), json)
+    given = _sizes(sizes)
+    for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
+        if taken in given:
+            raise AttometerError(f'--sizes does not take "{taken}"; use {option}')
+    _show(report(names, n=n, d=d, h=heads, of=of, **given), json)
 
 
 @app.command(rich_help_panel=PROVE)
@@ -259,9 +270,13 @@ def claims(
 def figures(
     out: Annotated[Path, typer.Option(help="folder to write into; made if missing")],
     model: Annotated[str, typer.Option(help="model whose sizes are drawn")] = "gpt2",
+    on: Annotated[list[str] | None, typer.Option(help="a machine to mark; may be given up to six times")] = None,
+    formats: Annotated[str, typer.Option(help="of png, svg and pdf")] = "png,svg",
     json: Json = False,
 ) -> None:
     """Draw the article's figures from live counts, as PNG and SVG."""
     from attometer.report.figures import draw_all
+    from attometer.report.figures.draw import HARDWARE
 
-    _show(draw_all(out, model=model), json)
+    kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
+    _show(draw_all(out, model, on or HARDWARE, kinds), json)

@@ -153,3 +153,9 @@ def test_reports_do_not_load_matplotlib_until_they_draw() -> None:
     code = "import sys, attometer.report, attometer.report.figures; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "False"
+
+
+def test_what_was_drawn_prints_and_serialises(tmp_path: Path) -> None:
+    drawn = draw_all(tmp_path, names=["crossover"], formats=["svg"], hardware=["h100-sxm"])
+    assert str(drawn) == f"wrote {tmp_path / 'crossover.svg'}"
+    assert drawn.to_dict() == {"model": "gpt2", "hardware": ["h100-sxm"], "paths": [str(tmp_path / "crossover.svg")]}

@@ -65,7 +65,7 @@ MECHANISMS: tuple[str, ...] = tuple(_ENTRIES)
 """The names of the catalogue, attention first."""
 
 
-def mechanism(name: str, **parameters: object) -> Mechanism:
+def mechanism(name: str, /, **parameters: object) -> Mechanism:
     """Return a mechanism of the catalogue.
 
     Args:

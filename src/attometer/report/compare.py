@@ -176,6 +176,7 @@ class Comparison:
 
 def compare(
     names: Sequence[str],
+    /,
     *,
     n: int = 16384,
     d: int = 64,
@@ -233,6 +234,7 @@ def _mechanisms(name: str) -> tuple[Mechanism, ...]:
 
 def _check_sizes(asked: Sequence[str], given: Mapping[str, Any]) -> None:
     known = {str(s) for name in asked for part in _mechanisms(name) for s in part.program.symbols} | set(_SHARED)
+    known -= {"D"}
     if "D" in given:
         raise AttometerError("size D is h d in a comparison; pass h and d")
     for name, value in given.items():

@@ -13,7 +13,7 @@ from attometer.count.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
-from attometer.report.numbers import formula
+from attometer.report.numbers import amount, flop, formula, size_in_bytes
 from attometer.report.pairs import legend, pair_names, shortened
 from attometer.report.table import Table
 
@@ -33,6 +33,7 @@ _HELD = {
 # Positions at which a path length without a closed form is searched.
 _SEARCHED = 64
 _WINDOW = 8
+_WORD = 2
 _LENGTHS = ("w", "t", "l", "c", "B")
 
 
@@ -76,7 +77,7 @@ class Shown:
             "depth: the longest chain of operations, sums as balanced trees",
             *(f"{name}: {CONVENTIONS[name].reason}" for name in wanted if name in CONVENTIONS),
         )
-        return Table("in total", ("quantity", "formula", "order"), tuple(rows), (*legend(names), *reasons))
+        return Table("in total", ("quantity", "formula", "order"), tuple(rows), reasons)
 
     @cached_property
     def memory(self) -> Table:
@@ -84,7 +85,7 @@ class Shown:
         names = pair_names(self.mechanism.program)
         held = {name: self.cost.quantity(name) for name in _HELD}
         rows = [(name, formula(shortened(e, names)), str(order(e)), _HELD[name]) for name, e in held.items() if e != 0]
-        notes = (*legend(names), "words: multiply by the bytes of one (2 for fp16 and bf16, 4 for fp32)")
+        notes = ("words: multiply by the bytes of one (2 for fp16 and bf16, 4 for fp32)",)
         return Table("memory", ("quantity", "words", "order", "what it counts"), tuple(rows), notes)
 
     @cached_property
@@ -100,9 +101,12 @@ class Shown:
             return None
         at = self.cost.at(**self.sizes)
         wanted = ["work", "depth", *(c for c in CONVENTIONS if c != "unit"), *_HELD]
-        rows = [(name, getattr(at, name)) for name in wanted if self.cost.quantity(name) != 0]
+        rows = [
+            (name, number, _read(name, number))
+            for name, number in ((name, getattr(at, name)) for name in wanted if self.cost.quantity(name) != 0)
+        ]
         given = ", ".join(f"{k} = {v:,}" for k, v in self.sizes.items())
-        return Table(f"at {given}", ("quantity", "number"), tuple(rows))
+        return Table(f"at {given}", ("quantity", "number", "that is"), tuple(rows))
 
     @cached_property
     def path(self) -> tuple[str, ...]:
@@ -166,7 +170,7 @@ class Shown:
         return f"<h3>{escape(self.heading)}</h3><pre>{escape(str(self.mechanism.program))}</pre>{tables}{ending}"
 
 
-def show(name: str, *, at: Mapping[str, int] | None = None, **parameters: object) -> Shown:
+def show(name: str, /, *, at: Mapping[str, int] | None = None, **parameters: object) -> Shown:
     """Show one mechanism of the catalogue: notation, cost, orders, memory, path length, citation.
 
     Args:
@@ -198,6 +202,13 @@ def _sizes(made: Mechanism, given: Mapping[str, int]) -> dict[str, int]:
         return {}
     known = {str(s) for s in made.program.symbols}
     return made.sizes(**({k: 1 for k in ("b", "h") if k in known} | dict(given)))
+
+
+def _read(name: str, number: Any) -> str:
+    """Return a count in the unit a person thinks in."""
+    if name in _HELD:
+        return f"{size_in_bytes(_WORD * number)} in 16-bit words" if isinstance(number, int) else ""
+    return flop(number) if name.startswith("flop") else amount(number) if isinstance(number, int) else ""
 
 
 def _path_formula(made: Mechanism) -> str:

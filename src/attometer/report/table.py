@@ -9,7 +9,7 @@ from attometer.errors import AttometerError
 from attometer.report.numbers import Cell, exact
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,19 @@ class Table:
         lines = ["  ".join(side(c, w) for side, c, w in zip(sides, row, widths, strict=True)).rstrip() for row in grid]
         return "\n".join([*([self.title] if self.title else []), *lines, *self.notes])
 
-    def __rich__(self) -> "RichTable":
+    def __rich__(self) -> "Group":
         from rich import box
+        from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
         # Text and not markup: formulas and notation hold square brackets.
-        drawn = RichTable(title=Text(self.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        drawn.caption, drawn.caption_justify = Text("\n".join(self.notes)), "left"
+        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for name, right in zip(self.columns, self._right(), strict=True):
             drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
         for row in self.cells:
             drawn.add_row(*map(Text, row))
-        return drawn
+        return Group(Text(self.title, style="bold"), drawn, *(Text(note, style="dim") for note in self.notes), Text())
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -1,5 +1,5 @@
 """Figures from live counts, for any model and hardware; matplotlib is loaded when one is drawn."""
 
-from attometer.report.figures.draw import FIGURES, draw_all
+from attometer.report.figures.draw import FIGURES, Drawn, draw_all
 
-__all__ = ["FIGURES", "draw_all"]
+__all__ = ["FIGURES", "Drawn", "draw_all"]

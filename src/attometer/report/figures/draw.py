@@ -1,6 +1,7 @@
 """`draw_all`: every figure, for one model and some hardware, written to a folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +44,35 @@ HARDWARE = ("rtx-3090", "a100-40gb-sxm", "h100-sxm")
 _MOST_MACHINES = 6
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The figures that were written, in order; iterate it for their paths, print it for a list of them."""
+
+    model: str
+    hardware: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"model": self.model, "hardware": list(self.hardware), "paths": [str(path) for path in self.paths]}
+
+    def __str__(self) -> str:
+        return "\n".join(f"wrote {path}" for path in self.paths)
+
+
 def draw_all(
     out: str | Path,
     model: str | Path | Model = "gpt2",
     hardware: Sequence[str] = HARDWARE,
     formats: Sequence[str] = ("png", "svg"),
     names: Sequence[str] | None = None,
-) -> list[Path]:
+) -> Drawn:
     """Draw the figures for a model into a folder, which is made when it is missing.
 
     Args:
@@ -60,7 +83,7 @@ def draw_all(
         names: of `FIGURES`; all of them when None.
 
     Returns:
-        The paths written, in order.
+        A Drawn: the paths written, in order.
 
     Raises:
         AttometerError: matplotlib is missing, or an unknown model, machine, format or figure.
@@ -73,7 +96,8 @@ def draw_all(
     width(chosen)
     folder = _folder(Path(out))
     with look():
-        return [path for name in wanted for path in _save(FIGURES[name](chosen, machines), folder / name, kinds)]
+        paths = [path for name in wanted for path in _save(FIGURES[name](chosen, machines), folder / name, kinds)]
+    return Drawn(chosen.name, tuple(m.id for m in machines), tuple(paths))
 
 
 def _machines(hardware: Sequence[str]) -> tuple[Machine, ...]:

@@ -190,3 +190,29 @@ def test_what_no_reference_implements_is_refused_by_its_key() -> None:
         AttometerError, match=r"\$\.text_config is missing: a \"step3p7\" keeps the sizes of its text model there"
     ):
         from_values({"model_type": "step3p7", "hidden_size": 64})
+
+
+def test_two_names_of_the_longest_context_may_differ() -> None:
+    values = LLAMA | {"max_position_embeddings": 4096, "seq_length": 2048}
+    assert from_values(values).context == 4096
+
+
+def test_a_whole_model_and_its_text_must_agree_on_the_tied_head() -> None:
+    text = LLAMA | {"model_type": "qwen3_vl_text", "tie_word_embeddings": True}
+    with pytest.raises(
+        AttometerError, match=r"\$\.text_config\.tie_word_embeddings is true, but of a qwen3_vl \$\.tie_word_embeddings"
+    ):
+        from_values({"model_type": "qwen3_vl", "text_config": text})
+    tied = from_values({"model_type": "qwen3_vl", "text_config": text, "tie_word_embeddings": True})
+    assert [part.tied for part in tied.head] == [False, True]
+
+
+def test_a_text_only_file_of_a_multimodal_family() -> None:
+    read = from_values(LLAMA | {"model_type": "qwen2_vl", "vision_config": {"depth": 2}})
+    assert read.family == "qwen2"
+    assert any("vision_config" in note for note in read.check.notes)
+
+
+def test_pruned_heads_are_refused() -> None:
+    with pytest.raises(AttometerError, match=r"\$\.pruned_heads is not empty"):
+        from_values(LLAMA | {"pruned_heads": {"0": [1]}})

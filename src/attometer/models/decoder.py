@@ -10,6 +10,14 @@ from attometer.models.reading import REQUIRED, Reading
 # No published model has more; a larger number is a broken file, and one Python object per layer.
 MOST_LAYERS = 10_000
 
+LIMITS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "max_sequence_length",
+    "seq_length",
+    "model_max_length",
+)
 SLIDING = "sliding_attention"
 FULL = "full_attention"
 
@@ -130,7 +138,12 @@ def finish(
     head_parts: Sequence[Part],
 ) -> Model:
     """Make the model of its parts, with the keys that describe it and the account of all keys."""
-    context = c.optional("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+    if c.values.get("pruned_heads"):
+        raise c.error("pruned_heads", "is not empty: layers with fewer heads are not modelled")
+    # Names of one limit that files give different values; the first one is transformers'.
+    limits = [key for key in LIMITS if c.values.get(key) is not None]
+    context = c.integer(limits[0]) if limits else None
+    c.ignore(*LIMITS)
     dtype = c.values.get("dtype", c.values.get("torch_dtype"))
     quantization = c.values.get("quantization_config")
     method = quantization.get("quant_method") if isinstance(quantization, dict) else None

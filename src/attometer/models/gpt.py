@@ -86,7 +86,7 @@ def gpt2(c: Reading) -> Model:
     c.must("add_cross_attention", False, False)
     feed = plain(width, hidden, act(c, "gelu_new"))
     layer = serial(width, heads, mixing(width, heads, True, True), feed)
-    before = _positions(c, width, "n_positions", "max_position_embeddings", "n_ctx")
+    before = _positions(c, width, "n_positions", "max_position_embeddings")
     return decoder(c, "gpt2", width, [layer] * depth(c), True, (layernorm(width, name="final norm"),), (before,))
 
 

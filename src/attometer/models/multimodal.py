@@ -32,22 +32,50 @@ def text_of(c: Reading, readers: dict[str, Reader], kind: str) -> Model:
     if not isinstance(kind, str) or kind not in readers:
         raise section.error("model_type", f"is {kind!r}, which is not modelled")
     filled = _with_defaults(section, kind)
-    tie = c.values.get("tie_word_embeddings")
-    if isinstance(tie, bool) and "tie_word_embeddings" not in filled.values:
-        filled.values = {**filled.values, "tie_word_embeddings": tie}
-    towers = [name for name in TOWERS if isinstance(c.values.get(name), dict)]
-    c.ignore(*TOWERS, *BESIDE)
-    if towers:
-        c.note(f"only the text model is modelled; {' and '.join(towers)} and what projects into the text are not")
+    _tie(c, filled, str(c.values["model_type"]))
+    without_towers(c)
     model = readers[kind](filled)
     filled.close()
     return model
 
 
+def without_towers(c: Reading) -> None:
+    """Note the towers that stand beside the text model, and what projects from them into the text."""
+    towers = [name for name in TOWERS if isinstance(c.values.get(name), dict)]
+    c.ignore(*TOWERS, *BESIDE)
+    if towers:
+        c.note(f"only the text model is modelled; {' and '.join(towers)} and what projects into the text are not")
+
+
+# Whether the head is tied where the whole model's own key is missing: transformers' defaults. Elsewhere the text model's key counts.
+WHOLE = {
+    "aya_vision": True, "cohere2_vision": True, "gemma3": True, "gemma4": True, "internvl": True, "mistral3": True, "paligemma": True,
+    "idefics3": False, "llava_next": False, "qwen3_5": False, "qwen3_5_moe": False, "qwen3_vl": False, "qwen3_vl_moe": False,
+    "smolvlm": False, "step3p7": False,
+}  # fmt: skip
+
+
+def _tie(c: Reading, text: Reading, kind: str) -> None:
+    """Settle whether the head is tied, which both objects may say; they must agree."""
+    key = "tie_word_embeddings"
+    outer, inner = c.values.get(key), text.values.get(key)
+    if kind in WHOLE:
+        decided = c.flag(key, default=WHOLE[kind])
+        if isinstance(inner, bool) and inner != decided:
+            raise text.error(
+                key, f"is {str(inner).lower()}, but of a {kind} {c.where}.{key} decides, and is {str(decided).lower()}"
+            )
+        text.values = {**text.values, key: decided}
+    elif isinstance(outer, bool) and isinstance(inner, bool) and outer != inner:
+        raise text.error(key, f"is {str(inner).lower()}, but {c.where}.{key} is {str(outer).lower()}")
+    elif isinstance(outer, bool) and inner is None:
+        text.values = {**text.values, key: c.flag(key)}
+
+
 BESIDE = (
     "projector_hidden_act", "multimodal_projector_bias", "spatial_merge_size", "vision_feature_layer",
     "vision_feature_select_strategy", "image_seq_length", "vision_soft_tokens_per_image", "mm_tokens_per_image",
-    "video_placeholder", "use_unified_vision_chunk", "vocab_size", "tie_word_embeddings", "audio_token_index",
+    "video_placeholder", "use_unified_vision_chunk",    "vocab_size", "tie_word_embeddings", "audio_token_index",
     "boi_token_index", "eoi_token_index", "image_grid_pinpoints", "pretraining_tp",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
 from attometer.models.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.layer import Model
+from attometer.models.multimodal import without_towers
 from attometer.models.reading import Reading
 from attometer.models.shipped import shipped, shipped_path
 
@@ -89,10 +90,11 @@ def _kind(c: Reading) -> str:
         near = nearest(kind[:80], READERS)
         hint = near if "did you mean" in near else "; docs/models.md lists the families that are"
         raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{hint}')
-    if kind in AROUND and "text_config" not in c.values:
+    if kind in AROUND and c.values.get("text_config") is None:
         if kind not in FLAT or AROUND[kind] not in TEXT:
             raise c.error("text_config", f'is missing: a "{kind}" keeps the sizes of its text model there')
         c.note(f"{c.where}.text_config is missing: read as the text model {AROUND[kind]}, whose keys are at the top")
+        without_towers(c)
         return AROUND[kind]
     # A file may say "ministral3" at the top and hold the text model inside.
     if kind in TEXT and isinstance(c.values.get("text_config"), dict) and not c.has("hidden_size", "d_model", "n_embd"):

@@ -38,13 +38,11 @@ def mamba_scan(channels: int, states: int) -> Part:
 
 def mamba2_scan(heads: int, d: int, groups: int, states: int, chunk: int) -> Part:
     """Return the state-space dual of Mamba 2 (Dao & Gu 2024, arXiv:2405.21060), with the chunked form as reference."""
-    shared = "h" if groups == heads else f"h // {heads // groups}"
+    group, shared = ("h", "h") if groups == heads else ("g", f"h // {heads // groups}")
     text = "\n".join(
         (
             f"axis i: n, h: {heads}, g: {groups}, p: {d}, s: {states}",
-            "input T[b,i,h], X[b,i,h,p], B[b,i,g,s], C[b,i,g,s]\nweight A[h], D[h], E[h]".replace(
-                "g", "h" if groups == heads else "g"
-            ),
+            f"input T[b,i,h], X[b,i,h,p], B[b,i,{group},s], C[b,i,{group},s]\nweight A[h], D[h], E[h]",
             "F[b,i,h] = softplus(T[b,i,h] + E[h])",
             "G[b,i,h] = exp(F[b,i,h] * A[h])",
             f"V[b,i,h,p,s] = F[b,i,h] * X[b,i,h,p] * B[b, i, {shared}, s]",

@@ -12,21 +12,43 @@ if find_spec("torch") is None:
 
 from attometer.run.attention import attention, explain_choice
 from attometer.run.biases import Additive, Alibi, Sinks, SoftCap, alibi, key_padding
+from attometer.run.cache import ContiguousCache, PagedCache
 from attometer.run.choice import IMPLEMENTATIONS, Choice
+from attometer.run.decode import decode_attention
+from attometer.run.hyper import HashSizes, hyper_attention
 from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
+from attometer.run.linear import LinearState, elu_plus_one, linear_attention
+from attometer.run.linformer import linformer_attention
+from attometer.run.performer import favor_features, performer_attention
+from attometer.run.polynomial import polynomial_attention
+from attometer.run.positions import rope, sinusoidal
 
 __all__ = [
     "IMPLEMENTATIONS",
     "Additive",
     "Alibi",
     "Choice",
+    "ContiguousCache",
+    "HashSizes",
     "Kernel",
+    "LinearState",
+    "PagedCache",
     "Sinks",
     "SoftCap",
     "alibi",
     "attention",
+    "decode_attention",
+    "elu_plus_one",
     "explain_choice",
+    "favor_features",
+    "hyper_attention",
     "key_padding",
+    "linear_attention",
+    "linformer_attention",
+    "performer_attention",
+    "polynomial_attention",
     "register_kernel",
+    "rope",
+    "sinusoidal",
     "unregister_kernel",
 ]

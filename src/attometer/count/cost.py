@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import sympy
 from sympy import Add
 
@@ -139,8 +140,9 @@ class Cost:
 
     def __mul__(self, times: int | sympy.Expr) -> "Cost":
         """The same thing `times` times, one after the other."""
-        if isinstance(times, bool) or not isinstance(times, int | sympy.Expr):
-            raise AttometerError(f"a cost is multiplied by an integer or a size, got {times!r}")
+        number = isinstance(times, int | sympy.Expr) and not isinstance(times, bool)
+        if not number or sympy.sympify(times).is_nonpositive:
+            raise AttometerError(f"a cost is multiplied by a positive integer or a size, got {times!r:.60}")
         factor = sympy.sympify(times)
         rows = tuple(
             replace(
@@ -199,14 +201,18 @@ class CostAt:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return evaluate(self.cost.quantity(name), self.sizes)
+        value = evaluate(self.cost.quantity(name), self.sizes)
+        if name != "parallelism" and not np.issubdtype(np.asarray(value).dtype, np.integer) and not isinstance(value, int):
+            told = ", ".join(f"{k} = {v!s:.40}" for k, v in self.sizes.items())
+            raise AttometerError(f"{name} is not a whole number at {told}: some size does not divide another")
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """Return every quantity as a number, ready for JSON."""
         names = ["work", "depth", *CONVENTIONS, *(vars(self.cost.memory) if self.cost.memory else [])]
         return {
             "name": self.cost.name,
-            "sizes": dict(self.sizes),
+            "sizes": {k: np.asarray(v).tolist() for k, v in self.sizes.items()},
             **{n: _plain(getattr(self, n)) for n in dict.fromkeys(names)},
         }
 

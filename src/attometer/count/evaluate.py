@@ -79,7 +79,10 @@ def evaluate(expression: sympy.Expr, sizes: Sizes) -> Any:
     value = expression.xreplace({s: sympy.Integer(int(v)) for s, v in bound.items()})
     if value.is_Integer:
         return int(value)
-    return value if value.is_number and value.is_Rational else float(value)
+    if value.atoms(sympy.Function):
+        told = ", ".join(f"{s} = {v}" for s, v in bound.items())
+        raise AttometerError(f"{value.atoms(sympy.Function).pop()} has no value: at {told} some size does not divide another")
+    return value if value.is_Rational else float(value)
 
 
 def _shape(sizes: Sizes) -> tuple[int, ...]:

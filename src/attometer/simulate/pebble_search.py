@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from attometer.simulate.compiled import jit, lowest_bit, popcount
-from attometer.simulate.pebble_states import Problem, idle_vertices, least_image, settle, words_to_finish
+from attometer.simulate.pebble_states import Problem, least_image, settle, useful_targets, words_to_finish
 
 RUNNING, SOLVED, EXHAUSTED, FULL = 0, 1, 2, 3
 OPEN, CLOSED = 0, 1
@@ -126,12 +126,16 @@ def _reach(problem: Problem, tables: Tables, record: int, target: int, gone: int
     elif 2 * popcount(unsaved) >= spare:
         return True
     stored = unsaved
+    after = (red | missing | 1 << target) & ~gone
     while True:
-        if popcount(stored) < spare:
-            after = (red | missing | 1 << target) & ~gone
+        spent = cost + popcount(missing) + popcount(stored)
+        # The bound never falls by settling, which takes longer than the bound.
+        if (
+            popcount(stored) < spare
+            and spent + words_to_finish(problem, after, blue | stored) < tables.counters[CEILING]
+        ):
             new_red, new_blue, outputs = settle(problem, after, blue | stored)
-            spent = cost + popcount(missing) + popcount(stored) + outputs
-            if not push(problem, tables, (new_red, new_blue, spent), (record, target, gone, stored)):
+            if not push(problem, tables, (new_red, new_blue, spent + outputs), (record, target, gone, stored)):
                 return False
         if stored == 0 or not problem.recompute:
             return True
@@ -167,8 +171,7 @@ def _expand_target(problem: Problem, tables: Tables, record: int, target: int) -
 @jit
 def _expand(problem: Problem, tables: Tables, record: int) -> bool:
     red, blue = tables.red[record], tables.blue[record]
-    banned = red | problem.inputs | (idle_vertices(problem, red, blue) if problem.recompute else blue)
-    targets = ((1 << problem.size) - 1) & ~banned
+    targets = useful_targets(problem, red, blue)
     while targets:
         target = lowest_bit(targets)
         targets &= targets - 1

@@ -13,79 +13,80 @@ from attometer.simulate.pebble_symmetry import CHUNK
 class Problem(NamedTuple):
     """One instance: masks of a graph of at most 62 vertices, every one of which reaches an output.
 
-    `parents`, `children` and `above` (a vertex and its ancestors) are masks by vertex; `sole[v]` is the only child of
-    `v` when it has one child and is no output, else -1. `images` are the tables of `symmetries` permutations.
+    Masks by vertex: `parents`, `children`, `above` (the vertex and its ancestors) and `funnel` (vertices that are no output
+    and whose every use leads through it by single children). `orphans` are computed from nothing; `images` are the tables
+    of `symmetries` permutations.
     """
 
     parents: Any
     children: Any
     above: Any
-    sole: Any
+    funnel: Any
     images: Any
     symmetries: int
     size: int
     inputs: int
     outputs: int
+    orphans: int
     memory: int
     slide: bool
     recompute: bool
 
 
 @jit
+def _union(masks: Any, members: int) -> int:
+    """Return the union of the masks of the members."""
+    together = 0
+    while members:
+        together |= masks[lowest_bit(members)]
+        members &= members - 1
+    return together
+
+
+@jit
 def live_vertices(problem: Problem, blue: int) -> int:
     """Return the mask of vertices that reach an output not yet stored."""
-    live = 0
-    pending = problem.outputs & ~blue
-    while pending:
-        live |= problem.above[lowest_bit(pending)]
-        pending &= pending - 1
-    return live
-
-
-@jit
-def _only_chains(problem: Problem, held: int) -> int:
-    """Return the members of `held` whose only chain of uses ends in another member."""
-    reached, covered = held, 0
-    for vertex in range(problem.size - 1, -1, -1):
-        child = problem.sole[vertex]
-        if child >= 0 and reached >> child & 1:
-            covered |= 1 << vertex
-            reached |= 1 << vertex
-    return covered
-
-
-@jit
-def idle_vertices(problem: Problem, red: int, blue: int) -> int:
-    """Return the mask of vertices for which a red pebble is pointless now."""
-    if problem.recompute:
-        # A vertex whose only child is red serves nothing that keeping the child does not serve.
-        return ~live_vertices(problem, blue) | _only_chains(problem, red)
-    idle = 0
-    for vertex in range(problem.size):
-        if problem.children[vertex] & ~(red | blue) == 0 and (problem.outputs & ~blue) >> vertex & 1 == 0:
-            idle |= 1 << vertex
-    return idle
+    return _union(problem.above, problem.outputs & ~blue)
 
 
 @jit
 def tidy(problem: Problem, red: int, blue: int) -> tuple[int, int]:
     """Return the canonical (red, blue) of a state with its red outputs stored: pebbles that cannot help are dropped."""
-    idle = idle_vertices(problem, red, blue)
     if problem.recompute:
-        # A blue vertex whose only child is blue would be loaded only to compute what can be loaded for the same word.
-        blue &= (live_vertices(problem, blue) & ~_only_chains(problem, blue)) | problem.outputs
-        return red & ~idle, blue
-    return red & ~idle, blue | (red & idle & ~problem.inputs)
+        live = live_vertices(problem, blue)
+        # What serves one red vertex alone serves nothing that keeping that vertex does not serve; and what serves one
+        # blue vertex alone would be loaded only to compute what can be loaded for the same word.
+        blue &= (live & ~_union(problem.funnel, blue)) | problem.outputs
+        return red & live & ~_union(problem.funnel, red), blue
+    used_up = 0
+    members = red & ~(problem.outputs & ~blue)
+    while members:
+        low = members & -members
+        if problem.children[lowest_bit(low)] & ~(red | blue) == 0:
+            used_up |= low
+        members ^= low
+    return red & ~used_up, blue | (used_up & ~problem.inputs)
+
+
+@jit
+def useful_targets(problem: Problem, red: int, blue: int) -> int:
+    """Return the mask of vertices of which a computed pebble would be of use, given a tidy state."""
+    if problem.recompute:
+        live = live_vertices(problem, blue)
+        return live & ~red & ~problem.inputs & ~_union(problem.funnel, red)
+    return ((1 << problem.size) - 1) & ~(red | blue | problem.inputs)
 
 
 @jit
 def ready_vertices(problem: Problem, red: int, blue: int) -> int:
-    """Return the mask of vertices that may be computed from operands in fast memory, and are of use."""
-    banned = red | problem.inputs | (idle_vertices(problem, red, blue) if problem.recompute else blue)
+    """Return the mask of useful targets whose operands are all in fast memory."""
+    near = (_union(problem.children, red) | problem.orphans) & useful_targets(problem, red, blue)
     ready = 0
-    for vertex in range(problem.size):
-        if banned >> vertex & 1 == 0 and problem.parents[vertex] & ~red == 0:
-            ready |= 1 << vertex
+    while near:
+        low = near & -near
+        if problem.parents[lowest_bit(low)] & ~red == 0:
+            ready |= low
+        near ^= low
     return ready
 
 

@@ -28,17 +28,23 @@ def problem_of(dag: Dag, M: int, rule: str, recompute: bool, symmetries: list[Pe
         above.append(1 << vertex)
         for parent in operands:
             above[vertex] |= above[parent]
-    sole = [uses[0] if len(uses) == 1 and vertex not in dag.outputs else -1 for vertex, uses in enumerate(dag.children)]
+    funnel = [0] * len(dag)
+    for origin in range(len(dag)):
+        vertex = origin
+        while len(dag.children[vertex]) == 1 and vertex not in dag.outputs:
+            vertex = dag.children[vertex][0]
+            funnel[vertex] |= 1 << origin
     return Problem(
         _array(parents),
         _array([_mask(uses) for uses in dag.children]),
         _array(above),
-        _array(sole),
+        _array(funnel),
         _array(image_tables(symmetries, len(dag)).tolist()),
         len(symmetries),
         len(dag),
         _mask(dag.inputs),
         _mask(dag.outputs) & ~_mask(dag.inputs),  # an output that is an input is in slow memory already
+        _mask(tuple(v for v, operands in enumerate(dag.parents) if not operands and v not in dag.inputs)),
         M,
         rule == "slide",
         recompute,

@@ -38,9 +38,10 @@ every token (Llama 4), or attends to everything and masks afterwards (DeepSeek V
 ## 104 real configurations
 
 Of 104 configurations collected from public repositories (84 % verbatim from Hugging Face, the rest presets with the same
-keys), **101 are read exactly and 3 are refused**. 99 of the 101 equal transformers in parameters and in FLOPs at 128 tokens
-(12 of them after renaming a `model_type` that transformers does not have to that of the class it shares; 13 are the text models of multimodal files); two have no
-class in transformers and equal the totals of their checkpoints (DeepSeek-MoE-16B, Orion-14B). Refused:
+keys), **101 are read exactly and 3 are refused**. 99 of the 101 equal transformers in parameters and in FLOPs at 128
+tokens: 13 of them are the text models of multimodal files, 12 have a `model_type` that transformers does not have and are
+compared with the class whose layers they share. Two have no class in transformers and equal the totals of their
+checkpoints (DeepSeek-MoE-16B, Orion-14B). Refused:
 
 | configuration | key | why |
 |---|---|---|
@@ -74,5 +75,6 @@ def models() -> str:
 
 
 if __name__ == "__main__":
-    text = f"{HEAD}\n## Families\n\n{families()}\n\n## Shipped models\n\nExact causal counts, all logits; KV and state in elements for one sequence.\n\n{models()}\n"
+    shown = f"## Shipped models\n\nExact causal counts, all logits; KV and state in elements of one sequence.\n\n{models()}\n"
+    text = f"{HEAD}\n## Families\n\n{families()}\n\n{shown}"
     write_atomically(HERE / "models.md", text)

@@ -77,6 +77,15 @@ def ministral3(c: Reading) -> Model:
     return decoder(c, "ministral3", width, [layer] * depth(c), tied=False)
 
 
+def ministral(c: Reading) -> Model:
+    """Ministral: Mistral with full layers where `layer_types` says so."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, window, feed = heads_of(c, width, kv=8), c.optional("sliding_window", default=4096), feed_forward(c, width)
+    found = windows(c, layers, lambda _: window is not None, window)
+    made = [block(width, heads, w, grouped(width, heads, w), feed) for w in found]
+    return decoder(c, "ministral", width, made, tied=False)
+
+
 def phi3(c: Reading) -> Model:
     """Phi-3 and Phi-4: Llama with fused projections (Abdin et al. 2024, arXiv:2404.14219)."""
     width = c.integer("hidden_size")

@@ -55,6 +55,17 @@ def granitemoe(c: Reading) -> Model:
     return decoder(c, "granitemoe", width, [layer] * depth(c), tied=False)
 
 
+def granitemoeshared(c: Reading) -> Model:
+    """Granite MoE with a shared expert beside the routed ones."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    hidden = c.integer("shared_intermediate_size", default=0, least=0)
+    beside = gated(width, hidden, act(c), prefix="shared ") if hidden else ()
+    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 8, 2)) + beside
+    layer = block(width, heads, None, grouped(width, heads, bias=bias), feed)
+    return decoder(c, "granitemoeshared", width, [layer] * depth(c), tied=False)
+
+
 def olmoe(c: Reading) -> Model:
     """OLMoE: norms over all queries and keys (Muennighoff et al. 2024, arXiv:2409.02060)."""
     width = c.integer("hidden_size")

@@ -21,7 +21,12 @@ def mt5(c: Reading) -> Model:
     return _t5(c, "mt5", 250112)
 
 
-def _t5(c: Reading, family: str, vocabulary: int) -> Model:
+def umt5(c: Reading) -> Model:
+    """UMT5: mT5 with a relative-position bias in every layer (arXiv:2304.09151)."""
+    return _t5(c, "umt5", 250112, every=True)
+
+
+def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
     width = c.integer("d_model", default=512)
     q, d = c.integer("num_heads", default=8), c.integer("d_kv", default=64)
     heads, buckets = Heads(q, q, d, d), c.integer("relative_attention_num_buckets", default=32)
@@ -31,8 +36,8 @@ def _t5(c: Reading, family: str, vocabulary: int) -> Model:
         raise c.error("num_layers", f"is {max(layers, decoders)}; at most {MOST_LAYERS} layers are modelled")
     c.ignore("relative_attention_max_distance", "dense_act_fn", "is_gated_act", "output_past", "scalable_attention")
     feed = {rows: _feed(c, width, rows, family) for rows in ("s", "n")}
-    made = [_encoder(width, heads, buckets, i == 0, feed["s"]) for i in range(layers)]
-    made += [_decoder(width, heads, buckets, i == 0, feed["n"]) for i in range(decoders)]
+    made = [_encoder(width, heads, buckets, every or i == 0, feed["s"]) for i in range(layers)]
+    made += [_decoder(width, heads, buckets, every or i == 0, feed["n"]) for i in range(decoders)]
     v = c.integer("vocab_size", default=vocabulary)
     if not c.flag("tie_word_embeddings", default=True):
         c.note(

@@ -156,6 +156,7 @@ def test_leading_constants() -> None:
     assert coefficient("matmul inside, small cache", small, 0.5) == pytest.approx(math.sqrt(2), rel=0.02)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(8, 400), st.integers(1, 64), st.integers(8, 1 << 16))
 def test_simple_form_is_weaker_than_the_segment_bounds(n: int, d: int, M: int) -> None:
     sizes = attention_sizes(n, d, M)

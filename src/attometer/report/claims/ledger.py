@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from attometer.errors import unknown
-from attometer.report.claims import answer_003, article_001, essay_000, notes_004
+from attometer.report.claims import answer_003, article_001, essay_000, io_literature, notes_004, slides_002
 from attometer.report.claims.claim import Claim, Finding, Source, Verdict, judge
 
-DOCUMENTS = (essay_000, article_001, answer_003, notes_004)
+DOCUMENTS = (essay_000, article_001, slides_002, answer_003, notes_004, io_literature)
 SOURCES: dict[str, Source] = {document.SOURCE.id: document.SOURCE for document in DOCUMENTS}
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 _STYLES = {"agrees": "green", "wrong": "bold red", "convention": "yellow"}

@@ -62,11 +62,14 @@ def _stacked(axes: "Axes", model: Model, causal: str) -> None:
     for crossing in component_crossovers(model, causal):
         if columns[0] < crossing.above < columns[-1]:
             _mark(axes, crossing)
-    for name, band, middle in zip(COMPONENTS, stacked, np.cumsum(stacked, axis=0) - stacked / 2, strict=True):
+    middles = np.cumsum(stacked, axis=0) - stacked / 2
+    for name, band, middle, fill in zip(COMPONENTS, stacked, middles, _FILLS, strict=True):
         edge = len(columns) // 6
         place = min(max(int(np.argmax(band)), edge), len(columns) - 1 - edge)
         if band[place] > _LEAST_LABELLED:
-            axes.text(columns[place], middle[place], name, ha="center", va="center", fontweight="bold")
+            # The band's own colour behind the words keeps the dotted lines out of them.
+            box = {"facecolor": fill, "edgecolor": "none", "pad": 2}
+            axes.text(columns[place], middle[place], name, ha="center", va="center", fontweight="bold", bbox=box)
 
 
 def _mark(axes: "Axes", crossing: Crossover) -> None:

@@ -52,29 +52,30 @@ def time(model: Model, hardware: tuple[Machine, ...]) -> "Figure":
     work = [spent(model, n) for n in columns]
     figure = sheet(f"Least time for the attention of {model.name}, all layers", 8.5, 5.6)
     axes = figure.subplots()
+    bases: set[str] = set()
     for machine, colour in zip(hardware, COLOURS, strict=False):
         dtype = rate(machine)
         for name, dash, moved in (
             ("scores stay on chip", "-", "compulsory"),
             ("scores in memory", ":", "materialised"),
         ):
-            seconds = [roofline(s.flops, getattr(s, moved), machine, dtype).seconds for s in work]
+            priced = [roofline(s.flops, getattr(s, moved), machine, dtype) for s in work]
+            bases |= {price.basis for price in priced}
+            seconds = [price.seconds for price in priced]
             axes.plot(columns, seconds, color=colour, linestyle=dash, label=f"{machine.id} {dtype}, {name}")
     lengths_axis(axes, columns)
     axes.set_yscale("log")
     powers(axes.yaxis, "s")
     axes.set_ylabel("time (seconds), a lower bound")
     axes.grid(axis="y")
-    for limit, name in (
-        (0.1, "100 ms: the limit of feeling instant (Nielsen 1993)"),
-        (1.0, "1 s: the limit of unbroken thought (Nielsen 1993)"),
-    ):
+    for limit, name in ((0.1, "feels instant\nbelow 100 ms"), (1.0, "breaks thought\nabove 1 s")):
         axes.axhline(limit, color=GREY, linewidth=0.8)
-        axes.annotate(name, (columns[0], limit), xytext=(0, 3), textcoords="offset points", color=GREY, fontsize=8)
+        axes.text(1.01, limit, name, transform=axes.get_yaxis_transform(), va="center", color=GREY, fontsize=8)
     axes.legend(loc="lower right", fontsize=8)
+    basis = ", ".join(sorted(bases))
     return source(
         figure,
-        "datasheet roofline, one sequence, 16-bit words, only the pairs the masks allow; real kernels are slower",
+        f"{basis}, one sequence, 16-bit words, allowed pairs only; real kernels are slower; limits of Nielsen 1993",
     )
 
 

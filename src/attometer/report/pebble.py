@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from attometer.errors import AttometerError, nearest, unknown
@@ -16,6 +17,9 @@ from attometer.simulate.pebble_referee import boards, referee
 from attometer.simulate.pebble_solver import Pebbling, solve
 
 Order = tuple[str, tuple[int, ...]]
+
+EXTENT = 2000
+"""The largest product of sizes whose graph is built at all."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +150,25 @@ def pebble(
     form = FORMS.get(name)
     if form is None and name not in MECHANISMS:
         raise unknown("calculation to pebble", name, [*FORMS, *MECHANISMS])
-    if form is None:
-        title, given, dag, orders = "every scalar operation a vertex", dict(sizes), _mechanism_dag(name, sizes), []
-    else:
-        given = _filled(name, form, sizes)
-        title, dag, orders = form.title, form.dag(**given), form.orders(**given)
+    title = form.title if form else "every scalar operation a vertex"
+    given = _filled(name, form, sizes) if form else dict(sizes)
+    _check_extent(given)
+    dag = form.dag(**given) if form else _mechanism_dag(name, sizes)
     answer = solve(dag, M, rule, recompute, seconds)
+    # Listing the usual orders is worth its time only for a graph that the solver took.
+    orders = form.orders(**given) if form else []
     costs = tuple((order, referee(dag, compile_moves(dag, M, steps, rule), M, rule).cost) for order, steps in orders)
     return PebbleReport(name, title, given, answer, referee(dag, answer.moves, M, rule, recompute), costs)
+
+
+def _check_extent(sizes: Mapping[str, int]) -> None:
+    """Refuse sizes whose graph would take longer to write down than anyone waits; the solver's own limit is far below."""
+    if prod(sizes.values()) > EXTENT:
+        told = ", ".join(f"{name} = {value:,}" for name, value in sizes.items())
+        raise AttometerError(
+            f"a graph at {told} is too large to pebble: the product of the sizes is above the limit of {EXTENT:,}; "
+            "hint: `attometer io` gives lower bounds and schedules at such sizes"
+        )
 
 
 def _mechanism_dag(name: str, sizes: Mapping[str, int]) -> Dag:

@@ -6,7 +6,7 @@ import sympy
 from sympy import Add
 
 from attometer.count.dominance import largest
-from attometer.program.expression import Binary, Call, Expression, Negative, Ref
+from attometer.program.expression import Binary, Call, Expression, Negative, Ref, walk
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
@@ -97,7 +97,8 @@ def _made(operation: Operation) -> list[str]:
 def saved_for_backward(program: Program) -> set[str]:
     """Return the names of the tensors a backward pass reads: factors of products, and what non-linear functions need.
 
-    Parts of a composite count as its result: a softmax's backward needs only its output.
+    A function whose derivative follows from its result (exp, tanh, sigmoid, relu, roots) keeps the result, others keep
+    what they are applied to. Parts of a composite count as its result: a softmax's backward needs only its output.
 
     >>> from attometer.program import parse
     >>> sorted(saved_for_backward(parse("P[i,j] = softmax[j](S[i,j])" + chr(10) + "O[i,e] = P[i,j] * V[j,e]")))
@@ -106,15 +107,23 @@ def saved_for_backward(program: Program) -> set[str]:
     saved: set[str] = set()
     for operation in program.operations:
         for step in operation.steps if isinstance(operation, Recurrence) else (operation,):
-            saved |= {name.split(".")[0] for name in _needed(step)}
+            saved |= {_of_composite(name) for name in _needed(step)}
     weights = {t.name for t in program.weights}
     return {name for name in saved if name in program.tensors and name not in weights}
+
+
+def _of_composite(name: str) -> str:
+    stem, _, part = name.partition(".")
+    # A product and an unnamed part are tensors of their own; the rest are steps inside a softmax or a norm.
+    return name if part.rstrip("0123456789") in ("product", "part") else stem
 
 
 def _needed(operation: Operation) -> set[str]:
     match operation:
         case Einsum(operands=operands):
             return {ref.tensor for ref in operands}
+        case Map(expression=Call(function=function, arguments=arguments), output=output) if function in _FROM_RESULT:
+            return {output.name}.union(*map(_factors, arguments))
         case Map(expression=expression):
             return _factors(expression)
         case Reduce(kind="sum"):
@@ -122,6 +131,9 @@ def _needed(operation: Operation) -> set[str]:
         case Reduce(kind="max" | "min", output=output) if "." in output.name:
             return set()
     return {ref.tensor for ref in refs_of(operation)}
+
+
+_FROM_RESULT = frozenset({"exp", "tanh", "sigmoid", "relu", "sqrt", "rsqrt"})
 
 
 def _factors(node: Expression) -> set[str]:
@@ -140,6 +152,4 @@ def _factors(node: Expression) -> set[str]:
 
 
 def _tensors(node: Expression) -> set[str]:
-    from attometer.program.expression import walk
-
     return {n.tensor for n in walk(node) if isinstance(n, Ref)}

@@ -27,6 +27,7 @@ from attometer.simulate import (
     schedule_trace,
     tiled_matmul_order,
 )
+from attometer.simulate.stack_distance_kernel import LruStack
 
 TRACES = st.integers(1, 60).flatmap(lambda words: st.lists(st.integers(0, words - 1), max_size=400))
 
@@ -199,3 +200,12 @@ def test_bad_input_is_named(call, message: str) -> None:
 def test_a_trace_may_be_read_twice() -> None:
     trace = Trace(lambda: iter([np.array([3, 4]), np.array([3])]), words=5)
     assert misses_by_size(trace).distinct == misses_by_size(trace).distinct == 2
+
+
+def test_memory_follows_the_distinct_words_and_not_the_length_of_the_trace() -> None:
+    stack = LruStack()
+    block = np.random.default_rng(3).integers(0, 500, 50_000)
+    for _ in range(4):
+        stack.feed(block)
+    assert (stack.references, len(stack.owner), len(stack.last)) == (200_000, 4096, 1024)
+    assert len(stack.histogram()) == 501

@@ -1,7 +1,7 @@
 """Walking a schedule's loop nest at given sizes: each transfer and compute step with the tiles that it is at."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -35,10 +35,13 @@ class Walk:
     values: Mapping[sympy.Symbol, sympy.Integer]
     extents: Mapping[str, int]
     mask: Mask | None
+    numbers: dict[sympy.Expr, int] = field(default_factory=dict, compare=False, repr=False)
 
     def number(self, expression: sympy.Expr) -> int:
-        """Return the value of an expression in the sizes."""
-        return int(sympy.sympify(expression).xreplace(dict(self.values)))
+        """Return the value of an expression in the sizes; a loop asks each time it is entered, so answers are kept."""
+        if expression not in self.numbers:
+            self.numbers[expression] = int(sympy.sympify(expression).xreplace(dict(self.values)))
+        return self.numbers[expression]
 
     def steps(self) -> Iterator[tuple[Node, Place]]:
         """Yield every step that is not a loop, in the order of execution."""

@@ -5,7 +5,7 @@ memory is touched in place; a tile without one (scores that never leave fast mem
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,39 +17,56 @@ from attometer.simulate.traces import Layout, Trace, Words, joined
 
 @dataclass(frozen=True)
 class _Words:
-    """Word numbers of tiles: a tensor in slow memory is numbered in place, another tile in a scratch buffer."""
+    """Word numbers of tiles: a tensor in slow memory is numbered in place, another tile in a scratch buffer.
+
+    A step touches the same pattern of words wherever its tiles start, so that each pattern is made once for its lengths.
+    """
 
     tensors: Mapping[str, Tensor]
     layout: Layout
+    patterns: dict[tuple[int, ...], list[tuple[tuple[Tile, ...], Words]]] = field(default_factory=dict)
 
     def touched(self, step: Node, place: Place) -> Iterator[Words]:
         if isinstance(step, Compute):
-            yield from self._compute(step, place)
+            lengths = (place.length(axis) for tile in (*step.reads, *step.out) for axis in tile.axes)
+            key = (id(step), *lengths)
+            if key not in self.patterns:
+                self.patterns[key] = list(self._patterns(step, place))
+            for tiles, pattern in self.patterns[key]:
+                yield pattern + np.array([self.first(tile, place) for tile in tiles])
         elif isinstance(step, Store) and step.tensor != step.tile.name:
             copy = Tile(step.tensor, step.tile.axes, self.tensors[step.tensor].blocks)
             yield np.stack([self.tile(step.tile, place), self.tile(copy, place)], axis=-1)
 
-    def _compute(self, step: Compute, place: Place) -> Iterator[Words]:
+    def _patterns(self, step: Compute, place: Place) -> Iterator[tuple[tuple[Tile, ...], Words]]:
         """Yield the touches of each part of the step: at every index of its axes, the tiles that have no other axis."""
         for _, axes in step.work:
             # Columns of scores outside, as a key is streamed past the query rows.
             order = sorted(axes, key="jic".find) if "j" in axes else list(axes)
-            tiles = [tile for tile in (*step.reads, *step.out) if set(tile.axes) <= set(axes)]
-            yield np.stack(np.broadcast_arrays(*(self._aligned(tile, order, place) for tile in tiles)), axis=-1)
+            tiles = tuple(tile for tile in (*step.reads, *step.out) if set(tile.axes) <= set(axes))
+            yield tiles, np.stack(np.broadcast_arrays(*(self._aligned(tile, order, place) for tile in tiles)), axis=-1)
 
     def _aligned(self, tile: Tile, order: list[str], place: Place) -> Words:
         present = [axis for axis in order if axis in tile.axes]
         turned = self.tile(tile, place).transpose([tile.axes.index(axis) for axis in present])
-        return turned.reshape([turned.shape[present.index(axis)] if axis in present else 1 for axis in order])
+        shape = [turned.shape[present.index(axis)] if axis in present else 1 for axis in order]
+        return turned.reshape(shape) - self.first(tile, place)
+
+    def first(self, tile: Tile, place: Place) -> int:
+        """Return the number of a tile's first word."""
+        return int(self.layout(tile.name, *self._index(tile, place, first=True)))
 
     def tile(self, tile: Tile, place: Place) -> Words:
         """Return the word numbers of a tile, one array axis for each of its axes."""
+        return self.layout(tile.name, *self._index(tile, place, first=False))
+
+    def _index(self, tile: Tile, place: Place, first: bool) -> list[int | slice]:
         declared = self.tensors.get(tile.name)
         if declared is None:
-            return self.layout(tile.name, *(slice(place.length(axis)) for axis in tile.axes))
-        block = [place.numbers[tile.block or declared.blocks or ""]] if declared.blocks else []
-        index = [slice(*place.spans[axis]) if axis in tile.axes else place.spans[axis][0] for axis in declared.axes]
-        return self.layout(tile.name, *block, *index)
+            return [0 if first else slice(place.length(axis)) for axis in tile.axes]
+        block: list[int | slice] = [place.numbers[tile.block or declared.blocks or ""]] if declared.blocks else []
+        whole = () if first else tile.axes
+        return block + [slice(*place.spans[axis]) if axis in whole else place.spans[axis][0] for axis in declared.axes]
 
 
 def schedule_trace(schedule: Schedule, sizes: Mapping[str, int], mask: Mask | None = None, align: int = 1) -> Trace:

@@ -44,15 +44,27 @@ def interpret(
     for name in arrays:
         if name not in {t.name for t in program.inputs}:
             raise unknown("input", name, [t.name for t in program.inputs])
-    held = {name: np.asarray(value) for name, value in arrays.items()}
+    held = {name: _numbers(name, value) for name, value in arrays.items()}
     for tensor in program.inputs:
         if tensor.name not in held:
             raise AttometerError(f'input "{tensor.name}"{_shape_text(tensor)} is missing')
-    held = {k: v if np.issubdtype(v.dtype, np.integer) else v.astype(np.float64) for k, v in held.items()}
     run = _Run(program, held, bind(program, held, sizes or {}))
     for operation in program.operations:
         run.execute(operation)
     return {name: array for name, array in run.arrays.items() if name not in arrays}
+
+
+def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return an input as float64, or as it is when it holds integers (positions)."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise AttometerError(f'input "{name}" must be an array of numbers') from None
+    if np.issubdtype(array.dtype, np.integer):
+        return array
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != np.bool_:
+        raise AttometerError(f'input "{name}" must hold numbers, got {array.dtype}')
+    return array.astype(np.float64)
 
 
 def _shape_text(tensor: Tensor) -> str:

@@ -66,6 +66,16 @@ def test_every_schedule_is_verified_against_the_interpreter(name: str, mask: mas
     assert done.holds
 
 
+def test_keys_and_values_of_other_sizes() -> None:
+    shape = shape_at(am.mechanism("softmax").program, {"n": 16, "m": 64, "d": 4, "e": 8})
+    assert (shape.n, shape.m, shape.d, shape.e) == (16, 64, 4, 8)
+    wide = io_report(am.mechanism("softmax"), M=1 << 18, sizes={"n": 65536, "d": 64, "e": 512})
+    assert wide.best.name == "flash2_sliced"
+    step = io_report(am.mechanism("decode"), M=4096, sizes={"n": 1, "d": 64, "h": 8})
+    assert (step.shape.n, step.shape.m) == (1, 4096)
+    assert io_report(am.mechanism("sliding_window"), M=4096, sizes={"n": 512, "d": 16}).shape.mask == masks.window(256)
+
+
 def test_backward_report() -> None:
     report = io_report(am.mechanism("softmax"), M=98304, sizes={"n": 16384, "d": 64}, backward=True)
     assert report.best.name == "flash_backward_two_kernels"
@@ -117,8 +127,12 @@ def test_bad_input_is_named() -> None:
         io_report(softmax, M=2, sizes={"n": 16, "d": 4})
     with pytest.raises(AttometerError, match='size "d" is missing'):
         io_report(softmax, M=64, sizes={"n": 16})
-    with pytest.raises(AttometerError, match='the program has no size "w"'):
+    with pytest.raises(AttometerError, match='the program has no size "w" to set to 3; it has b, d, h, n'):
         io_report(softmax, M=64, sizes={"n": 16, "d": 4, "w": 3})
+    with pytest.raises(AttometerError, match='the program has no size "g" to set to 2'):
+        io_report(softmax, M=64, sizes={"n": 16, "d": 4, "g": 2})
+    with pytest.raises(AttometerError, match='the program has no size "n" to set to 16'):
+        io_report(am.mechanism("decode"), M=64, sizes={"n": 16, "d": 4, "m": 32})
     with pytest.raises(AttometerError, match='unknown schedule "flash"; did you mean "flash'):
         io_report(softmax, M=64, sizes={"n": 16, "d": 4}, schedules=["flash"])
     with pytest.raises(

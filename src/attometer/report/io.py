@@ -1,7 +1,7 @@
 """The report of `attometer io`: what every schedule moves at M words, against what no algorithm can go below."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
 
@@ -9,7 +9,7 @@ import sympy
 from rich.console import Console, Group
 from rich.table import Table
 
-from attometer.count.attention_shape import attention_shape
+from attometer.count.attention_shape import AttentionShape, attention_shape
 from attometer.count.bounds import ATTENTION_BOUNDS, Bound, BoundSizes, attention_sizes, best_bound
 from attometer.count.bounds_backward import BACKWARD_BOUNDS
 from attometer.count.evaluate import bindings
@@ -188,7 +188,8 @@ def io_report(
     program = getattr(subject, "program", subject)
     if not isinstance(program, Program):
         raise AttometerError(f"io takes a Program or a mechanism, got {type(subject).__name__}")
-    shape = shape_at(program, sizes, mask)
+    defaults = {k: v for k, v in getattr(subject, "defaults", {}).items() if size(k) in program.symbols}
+    shape = shape_at(program, {**defaults, **sizes}, mask)
     known = [name for name in SCHEDULES if schedule(name).backward == backward]
     names = known if schedules is None else [schedule(name).name for name in schedules]
     rules = BACKWARD_BOUNDS if backward else ATTENTION_BOUNDS
@@ -215,15 +216,15 @@ def shape_at(program: Program, sizes: Mapping[str, int], mask: Mask | None = Non
     >>> print(shape_at(mechanism("gqa").program, {"n": 64, "d": 8, "h": 4, "g": 2}))
     n = 64, d = 8, 2 × 2 heads
     """
-    found = attention_shape(program)
+    found = _untied(attention_shape(program), sizes)
     given = {"h": 1, **sizes}
     expressions = (found.n, found.m, found.d, found.e, found.copies, found.stack)
     free = frozenset().union(*(x.free_symbols for x in expressions), symbols(found.mask) if found.mask else ())
-    unknown = sorted(set(sizes) - {s.name for s in free} - {"b", "h", "g", "m", "e"})
-    if unknown:
-        raise AttometerError(
-            f'the program has no size "{unknown[0]}"; it has {", ".join(sorted(s.name for s in free))}'
-        )
+    fixed = {"n": found.n, "m": found.m}
+    for name, value in sizes.items():
+        if size(name) not in free and fixed.get(name) != value:
+            known = ", ".join(sorted(s.name for s in free))
+            raise AttometerError(f'the program has no size "{name}" to set to {value}; it has {known}')
     chosen = bindings(free, {k: v for k, v in given.items() if size(k) in free})
     bound = {symbol: sympy.Integer(value) for symbol, value in chosen.items()}
     numbers = [sympy.sympify(x).xreplace(bound) for x in expressions]
@@ -233,6 +234,15 @@ def shape_at(program: Program, sizes: Mapping[str, int], mask: Mask | None = Non
     both = own if mask is None else mask if own is None else own & mask
     n, m, d, e, copies, stack = map(int, numbers)
     return Shape(n, m, d, e, copies, stack, both)
+
+
+def _untied(found: AttentionShape, sizes: Mapping[str, int]) -> AttentionShape:
+    """Let the number of keys and the width of values be given where the program only says that they are n and d."""
+    if "m" in sizes and found.m == found.n:
+        found = replace(found, m=size("m"))
+    if "e" in sizes and found.e == found.d:
+        found = replace(found, e=size("e"))
+    return found
 
 
 def _row(name: str, shape: Shape, M: int, rules: tuple[Bound[BoundSizes], ...]) -> ScheduleRow:

@@ -130,7 +130,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     with file.open("wb") as stream:
         stream.truncate(50 * 2**20)
-    with pytest.raises(AttometerError, match=f"is {50 * 2**20} bytes; a configuration has at most {LARGEST_FILE}"):
+    with pytest.raises(AttometerError, match=f"is {50 * 2**20:,} bytes; a configuration has at most {LARGEST_FILE:,}"):
         model(file)
 
 
@@ -216,3 +216,27 @@ def test_a_text_only_file_of_a_multimodal_family() -> None:
 def test_pruned_heads_are_refused() -> None:
     with pytest.raises(AttometerError, match=r"\$\.pruned_heads is not empty"):
         from_values(LLAMA | {"pruned_heads": {"0": [1]}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("t5", "T5EncoderModel"), ("gpt2", "GPT2DoubleHeadsModel"), ("bert", "BertForTokenClassification")],
+)
+def test_classes_whose_head_is_not_modelled(kind: str, name: str) -> None:
+    values = {
+        "model_type": kind,
+        "architectures": [name],
+        "n_embd": 8,
+        "n_head": 2,
+        "n_layer": 1,
+        "num_layers": 1,
+        "vocab_size": 9,
+    }
+    with pytest.raises(AttometerError, match=rf"\$\.architectures names {name}"):
+        from_values(values | ({"num_hidden_layers": 1} if kind == "bert" else {}))
+
+
+def test_no_key_is_listed_twice() -> None:
+    check = from_values(LLAMA | {"max_position_embeddings": 4096}).check
+    listed = [*check.read, *(key for key, _ in check.defaulted), *check.ignored, *check.unread]
+    assert len(listed) == len(set(listed))

@@ -42,8 +42,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 def _text(file: Path) -> str:
     try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise AttometerError(f"{file}: is {file.stat().st_size} bytes; a configuration has at most {LARGEST_FILE}")
+        size = file.stat().st_size
         with file.open("rb") as stream:
             data = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
@@ -53,7 +52,7 @@ def _text(file: Path) -> str:
     except ValueError as error:
         raise AttometerError(f"{str(file)!r} is not a path: {error}") from None
     if len(data) > LARGEST_FILE:
-        raise AttometerError(f"{file}: is longer than {LARGEST_FILE} bytes")
+        raise AttometerError(f"{file}: is {max(size, len(data)):,} bytes; a configuration has at most {LARGEST_FILE:,}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -186,7 +186,7 @@ def compare(
     """Compare mechanisms at given sizes, and solve for the lengths at which they cross."""
     from attometer.report.compare import compare as report
 
-    given = _sizes(sizes)
+    given: dict[str, Any] = dict(_sizes(sizes))
     for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
         if taken in given:
             raise AttometerError(f'--sizes does not take "{taken}"; use {option}')

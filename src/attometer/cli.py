@@ -206,7 +206,15 @@ def io(
     schedule: Annotated[list[str] | None, typer.Option(help="only this schedule; may be given several times")] = None,
     backward: Annotated[bool, typer.Option("--backward", help="the gradients instead of the result")] = False,
     bounds: Annotated[bool, typer.Option("--bounds", help="print every lower bound")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="also execute each schedule, scaled down, and count")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="also execute each schedule, scaled down, and count")
+    ] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="instead, sparse and approximate attention at n, d, M")
+    ] = False,
+    splits: Annotated[
+        bool, typer.Option("--splits", help="instead, depth against words when the keys are split")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="draw words moved against M into this .png, .svg or .pdf")] = None,
     json: Json = False,
 ) -> None:
@@ -215,16 +223,43 @@ def io(
     from attometer.program import parse_mask
     from attometer.report.io import io_report
 
+    if others or splits:
+        return _io_instead(others, n, d, memory, m, e, plot, json)
     given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | _sizes(sizes)
     seen = parse_mask(mask) if mask else None
     report = io_report(
-        mechanism(name), M=memory, sizes=given, mask=seen, schedules=schedule, backward=backward, bounds=bounds, check=verify
+        mechanism(name),
+        M=memory,
+        sizes=given,
+        mask=seen,
+        schedules=schedule,
+        backward=backward,
+        bounds=bounds,
+        check=verify,
     )
     _show(report, json)
     if plot is not None:
         from attometer.report.io_plot import plot_io
 
         print(f"wrote {plot_io(report, plot)}", file=sys.stderr if json else sys.stdout)
+
+
+def _io_instead(
+    others: bool, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
+) -> None:
+    if others:
+        from attometer.report.io_approximate import io_approximate
+
+        if plot is not None or m is not None or e is not None:
+            raise AttometerError("--others compares self-attention at -n, -d and -M; it takes no --plot, -m or -e")
+        _show(io_approximate(n=n, d=d, M=memory), json)
+        return
+    from attometer.report.split_tradeoff import draw_split_tradeoff, split_report
+
+    made = split_report(n=n, d=d, M=memory, m=m, e=e)
+    _show(made, json)
+    if plot is not None:
+        print(f"wrote {draw_split_tradeoff(made.front, plot, made.title)}", file=sys.stderr if json else sys.stdout)
 
 
 @app.command(rich_help_panel=PROVE)

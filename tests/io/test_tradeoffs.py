@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from attometer.cli import app
 from attometer.count.split_tradeoff import split_tradeoff
 from attometer.count.visits import visits
 from attometer.errors import AttometerError
@@ -75,3 +77,14 @@ def test_sparse_and_approximate_attention() -> None:
     assert by_name["linear"].best.words < report.exact_bound
     assert "hashing and sorting are not counted" in " ".join(str(report).split())
     assert json.dumps(report.to_dict())
+
+
+def test_the_command_line_prints_them() -> None:
+    runner = CliRunner()
+    small = ["io", "softmax", "-n", "64", "-d", "4", "-M", "256"]
+    split = runner.invoke(app, [*small, "--splits", "--json"])
+    assert [choice["splits"] for choice in json.loads(split.stdout)["choices"]][0] == 1
+    others = runner.invoke(app, [*small, "--others", "--json"])
+    assert {row["mechanism"] for row in json.loads(others.stdout)["rows"]} >= {"exact", "linear", "hyperattention"}
+    refused = runner.invoke(app, [*small, "--others", "-m", "3"])
+    assert "takes no --plot, -m or -e" in str(refused.exception)

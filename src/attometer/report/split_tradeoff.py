@@ -1,12 +1,58 @@
-"""The figure of depth against words moved for split-KV attention."""
+"""Depth against words moved for split-KV attention: table and figure."""
 
 from collections.abc import Sequence
-from io import BytesIO
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
-from attometer.count.split_tradeoff import TradeOff
+from rich.console import Console
+from rich.table import Table
+
+from attometer.count.split_tradeoff import TradeOff, split_tradeoff
 from attometer.errors import AttometerError
 from attometer.files import write_atomically
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """The choices of which no other is both shallower and cheaper; printing it gives the table."""
+
+    title: str
+    M: int
+    front: tuple[TradeOff, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"title": self.title, "M": self.M, "choices": [point.to_dict() for point in self.front]}
+
+    def __rich__(self) -> Table:
+        table = Table(title=self.title, pad_edge=False)
+        for name in ("splits", "words", "depth", "tiles"):
+            table.add_column(name, justify="left" if name == "tiles" else "right")
+        for point in self.front:
+            tiles = " ".join(f"{name}={value}" for name, value in point.tiles.items() if value > 1)
+            table.add_row(str(point.splits), f"{point.words:,}", f"{point.depth:,}", tiles)
+        table.caption = "depth: longest chain of operations, every split on a processor with M words of its own"
+        return table
+
+    def __str__(self) -> str:
+        console = Console(file=StringIO(), width=110, no_color=True)
+        console.print(self)
+        file = console.file
+        assert isinstance(file, StringIO)
+        return file.getvalue()
+
+
+def split_report(*, n: int, d: int, M: int, m: int | None = None, e: int | None = None) -> SplitReport:
+    """Return what splitting the keys of attention costs in words and saves in depth, in a fast memory of M words.
+
+    >>> print(split_report(n=4, m=64, d=4, M=256).front[0].splits)
+    1
+    """
+    keys = n if m is None else m
+    title = f"split-KV attention: {n:,} queries, {keys:,} keys, d = {d}, M = {M:,} words"
+    return SplitReport(title, M, split_tradeoff(n=n, d=d, M=M, m=m, e=e))
 
 
 def draw_split_tradeoff(front: Sequence[TradeOff], path: str | Path, title: str = "") -> Path:

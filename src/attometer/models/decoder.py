@@ -121,7 +121,7 @@ def _has_head(c: Reading) -> bool:
     name = architecture(c)
     if not name or name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
         return True
-    if name.endswith("Model"):
+    if name.endswith("Model") and not name.endswith("HeadsModel"):
         c.note(f"{name} has no head: it returns hidden states")
         return False
     raise c.error(

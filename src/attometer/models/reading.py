@@ -154,7 +154,7 @@ class Reading:
         return Check(
             tuple(self._read),
             tuple(self._defaults.items()),
-            tuple(self._ignored),
+            tuple(key for key in self._ignored if key not in self._read),
             tuple(self._unread),
             tuple(self._notes),
         )

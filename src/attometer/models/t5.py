@@ -1,7 +1,7 @@
 """T5: an encoder over `s` source tokens, and a decoder that attends to it (Raffel et al. 2019, arXiv:1910.10683)."""
 
 from attometer.models.blocks import Heads, attention, embedding, gated, head, linear, norm, plain, residual
-from attometer.models.decoder import MOST_LAYERS, finish
+from attometer.models.decoder import MOST_LAYERS, architecture, finish
 from attometer.models.layer import Cache, Layer, Model
 from attometer.models.part import Part, program
 from attometer.models.reading import Reading
@@ -27,6 +27,9 @@ def umt5(c: Reading) -> Model:
 
 
 def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
+    name = architecture(c)
+    if name and not name.endswith(("ForConditionalGeneration", "WithLMHeadModel")):
+        raise c.error("architectures", f"names {name[:80]}, which is not modelled; …ForConditionalGeneration is")
     width = c.integer("d_model", default=512)
     q, d = c.integer("num_heads", default=8), c.integer("d_kv", default=64)
     heads, buckets = Heads(q, q, d, d), c.integer("relative_attention_num_buckets", default=32)

@@ -14,9 +14,10 @@ from attometer.simulate.pebble_symmetry import automorphisms
 
 LARGEST = 62
 SYMMETRIES = 128
-# A search that is not over after the first steps is worth a look for a lower ceiling.
+# A search that is not over after some rounds of steps is worth a look for a lower ceiling.
 _STEPS = 1 << 11
 _TRIES = 2000
+_IMPROVE = (1, 64, 512)
 _FIRST_TABLES = 1 << 14
 
 
@@ -120,9 +121,9 @@ class _Incumbent:
     def cost(self) -> int:
         return transfers(self.moves)
 
-    def improve(self, tries: int) -> int:
+    def improve(self, tries: int, seed: int) -> int:
         """Try other orders and return the cost of the cheapest moves."""
-        self.moves = min(self.moves, improved_moves(self.dag, self.M, self.rule, tries), key=transfers)
+        self.moves = min(self.moves, improved_moves(self.dag, self.M, self.rule, tries, seed), key=transfers)
         return self.cost
 
 
@@ -162,8 +163,8 @@ def _search(best: _Incumbent, recompute: bool, deadline: float, states: int) -> 
     outcome, rounds = RUNNING, 0
     while outcome in (RUNNING, FULL):
         outcome, rounds = search(problem, tables, _STEPS if COMPILED else _STEPS // 64), rounds + 1
-        if outcome == RUNNING and rounds == 1:
-            tables.counters[CEILING] = best.improve(_TRIES)
+        if outcome in (RUNNING, FULL) and rounds in _IMPROVE:
+            tables.counters[CEILING] = best.improve(_TRIES, rounds)
         if outcome == FULL and 2 * len(tables.red) <= states:
             tables = grown(tables)
         elif outcome == FULL or (outcome == RUNNING and time.perf_counter() > deadline):

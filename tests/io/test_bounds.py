@@ -18,7 +18,7 @@ from attometer.count.bounds import (
     largest_part,
     partition_bound,
 )
-from attometer.count.bounds_backward import BACKWARD_BOUNDS
+from attometer.count.bounds_backward import BACKWARD_BOUNDS, untouched_gradients
 from attometer.count.bounds_matmul import MATMUL_BOUNDS, MatmulSizes, cosma_formula
 from attometer.count.bounds_segments import (
     accumulator_products,
@@ -350,6 +350,26 @@ def test_backward_bound_constants() -> None:
     M = d * d << 12
     gradients = next(bound for bound in BACKWARD_BOUNDS if bound.name == "accumulator, dQ or dK")
     assert gradients.value(attention_sizes(n, d, M)) * M / (n * d) ** 2 == pytest.approx(6, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(1), Fraction(2)])
+def test_gradient_cap_is_a_maximum_over_real_choices(share: Fraction) -> None:
+    """Random splits of the words over whole rows, accumulators and words of dO never gain more updates than the cap."""
+    e = float(share)
+    split = np.random.default_rng(0).dirichlet(np.ones(8) / 2, 100_000).T
+    both, queries, pairs, keys = split[0] / (1 + e), split[1], split[2] / (1 + e), split[3]
+    i, j = both + queries, pairs + keys
+    dq, dk = pairs * np.minimum(split[5], both), both * np.minimum(split[6], pairs)
+    dv = np.minimum(np.minimum(i * split[7], j * (split[4] + both * e)), i * j * e)
+    assert 0.85 < (dq + dk + dv).max() / untouched_gradients(share) <= 1
+
+
+def test_all_gradients_together_need_twelve() -> None:
+    """At large caches the joint bound is within 4 % of 12 N²d²/M; two kernels move 14."""
+    n, d = 1 << 36, 1 << 10
+    M = d * d << 16
+    joint = next(bound for bound in BACKWARD_BOUNDS if bound.name == "accumulator, all gradients")
+    assert 11.3 < joint.value(attention_sizes(n, d, M)) * M / (n * d) ** 2 < 12
 
 
 def test_accumulator_cap_for_wide_values() -> None:

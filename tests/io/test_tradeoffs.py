@@ -83,7 +83,7 @@ def test_the_command_line_prints_them() -> None:
     runner = CliRunner()
     small = ["io", "softmax", "-n", "64", "-d", "4", "-M", "256"]
     split = runner.invoke(app, [*small, "--splits", "--json"])
-    assert [choice["splits"] for choice in json.loads(split.stdout)["choices"]][0] == 1
+    assert json.loads(split.stdout)["choices"][0]["splits"] == 1
     others = runner.invoke(app, [*small, "--others", "--json"])
     assert {row["mechanism"] for row in json.loads(others.stdout)["rows"]} >= {"exact", "linear", "hyperattention"}
     refused = runner.invoke(app, [*small, "--others", "-m", "3"])

@@ -18,13 +18,17 @@ _ROUND_UP = 1.0 + 1e-9  # far above the error of a dozen correctly rounded float
 
 
 def certified_maximum(
-    upper: Callable[[Floats, Floats], Floats], low: Sequence[float], high: Sequence[float], tolerance: float = 4e-3
+    upper: Callable[[Floats, Floats], Floats],
+    low: Sequence[float],
+    high: Sequence[float],
+    tolerance: float = 4e-3,
+    boxes: int = 20_000,
 ) -> float:
     """Return a number that is at least the maximum over a box, and at most `tolerance` above it where that is cheap.
 
     `upper(lo, hi)` bounds the function on boxes with corners `lo` and `hi` (arrays [box, dimension]) and is exact when
-    the corners meet. Boxes that cannot matter are dropped, the rest are halved; when the work limit is met the answer
-    is looser but still a bound.
+    the corners meet. Boxes that cannot matter are dropped, the rest are halved; when more than `boxes` are left the
+    answer is looser but still a bound.
 
     >>> round(certified_maximum(lambda lo, hi: hi[:, 0] * (3 - lo[:, 0]), [0.0], [3.0]), 1)
     2.3
@@ -39,7 +43,7 @@ def certified_maximum(
         if not keep.any():
             return best * (1 + tolerance) * _ROUND_UP
         lo, hi = lo[keep], hi[keep]
-        if len(lo) > 20_000:
+        if len(lo) > boxes:
             return float(bound.max()) * _ROUND_UP
         lo, hi = _halve(lo, hi)
     return float(upper(lo, hi).max()) * _ROUND_UP

@@ -8,7 +8,7 @@ import torch
 from attometer.errors import AttometerError
 from attometer.program import Mask
 from attometer.run import flex, kernels, sdpa
-from attometer.run.biases import Bias, Terms, terms
+from attometer.run.biases import Biases, Terms, terms
 from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
 from attometer.run.flex import run_flex
 from attometer.run.kernels import run_kernels
@@ -17,8 +17,6 @@ from attometer.run.reference import run_reference
 from attometer.run.sdpa import run_sdpa
 from attometer.run.tiled import run_tiled
 from attometer.run.validation import Call, check, check_name
-
-Biases = Bias | tuple[Bias, ...] | None
 
 
 @overload

@@ -53,6 +53,7 @@ class Sinks:
 
 
 Bias: TypeAlias = torch.Tensor | Additive | Alibi | SoftCap | Sinks
+Biases: TypeAlias = "Bias | tuple[Bias, ...] | None"
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ def shape_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias:
 def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> Choice:
     """Return the cheapest implementation that supports the call."""
     shape = shape_of(q, k, v, mask, bias)
-    lacks_sdpa = _lacks_sdpa(q, bias, return_lse)
+    lacks_sdpa = _lacks_sdpa(q, bias, return_lse) or _leaks_in_sdpa(k, v, mask, bias)
     needs_gradient = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
     on_gpu = q.device.type != "cpu"
     found = [_tiled(shape), _sdpa(shape, lacks_sdpa)]
@@ -109,6 +109,13 @@ def _seconds(candidate: Candidate) -> float:
 
 def _lacks_sdpa(q: torch.Tensor, bias: Terms, return_lse: bool) -> str | None:
     return sdpa.unsupported(q, bias, return_lse) or _inexact_in_sdpa(q, bias)
+
+
+def _leaks_in_sdpa(k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms) -> str | None:
+    hides = bool(mask) or bias.additive is not None
+    if k.device.type != "cpu" or not hides or bool(torch.isfinite(k).all() and torch.isfinite(v).all()):
+        return None  # on an accelerator the question would stall the queue
+    return "hidden keys or values that are not finite: a NaN leaks"
 
 
 def _inexact_in_sdpa(q: torch.Tensor, bias: Terms) -> str | None:

@@ -13,8 +13,7 @@ import torch
 from attometer.errors import AttometerError
 from attometer.program import Mask, causal
 from attometer.program.mask_rows import row_intervals
-from attometer.run.attention import Biases
-from attometer.run.biases import Terms, terms
+from attometer.run.biases import Biases, Terms, terms
 from attometer.run.cache import ContiguousCache, PagedCache
 from attometer.run.operands import accumulation
 from attometer.run.validation import Call, check

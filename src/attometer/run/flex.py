@@ -119,14 +119,14 @@ def _score_function(bias: Terms, shift: int, q: torch.Tensor) -> Any:
 
 
 def run_flex(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float, compiled: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return output and log-sum-exp on checked arguments; the first call of a shape compiles for tens of seconds."""
-    from torch.nn.attention.flex_attention import AuxRequest
+    from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
     n, m = q.shape[2], k.shape[2]
     try:
-        output, aux = _compiled()(
+        output, aux = (_compiled() if compiled else flex_attention)(
             q, k, v,
             score_mod=_score_function(bias, m - n, q),
             block_mask=_block_mask(mask, n, m, q.device),

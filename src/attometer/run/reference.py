@@ -7,6 +7,7 @@ import torch
 
 from attometer.program import Program, parse
 from attometer.run.biases import Terms
+from attometer.run.mask_text import from_text
 from attometer.simulate import interpret
 
 Arrays = dict[str, Any]
@@ -66,13 +67,17 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc]
         g, m = k.shape[1:3]
         arrays = {"Q": _double(q).reshape(b, g, h // g, n, d) * scale, "K": _double(k), "V": _double(v)}
         _add_biases(arrays, bias, (b, g, h // g, n, m))
+        # A hidden value is not there, but 0 times NaN is NaN: what is not finite is set apart, and put back where seen.
+        values = None if np.isfinite(arrays["V"]).all() else arrays["V"]
+        arrays["V"] = np.nan_to_num(arrays["V"], nan=0.0, posinf=0.0, neginf=0.0)
         arrays |= _run(_forward_text(mask, bias), arrays)
         empty = arrays["Z"] == 0
         arrays["Z"] = np.where(empty, 1.0, arrays["Z"])
         arrays["O"] = arrays["Y"] / arrays["Z"][..., None]
         arrays["L"] = np.where(empty, -np.inf, arrays["M"] + np.log(arrays["Z"]))
         ctx.arrays, ctx.bias, ctx.scale, ctx.mask, ctx.like = arrays, bias, scale, mask, (q, k, v, additive, sinks)
-        output = torch.from_numpy(arrays["O"].reshape(b, h, n, -1)).to(q)
+        shown = arrays["O"] if values is None else arrays["O"] + _poisoned(values, arrays, mask)
+        output = torch.from_numpy(shown.reshape(b, h, n, -1)).to(q)
         lse = torch.from_numpy(arrays["L"].reshape(b, h, n))
         return output, lse.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
 
@@ -105,6 +110,18 @@ def _add_biases(arrays: Arrays, bias: Terms, shape: tuple[int, ...]) -> None:
         arrays["sink"] = _double(bias.sinks).reshape(g, r)
     if bias.cap is not None:
         arrays["cap"] = np.full((g, r), bias.cap)
+
+
+def _poisoned(values: Any, arrays: Arrays, mask: str) -> Any:
+    """Return NaN and inf where a query sees a value that is one, else 0."""
+    b, g, r, n, _ = arrays["Q"].shape
+    held = from_text(mask)
+    seen = np.ones((n, values.shape[2]), bool) if held is None else held.matrix(n, values.shape[2])
+    seen = np.broadcast_to(seen & (arrays["A"] > -np.inf), (b, g, r, *seen.shape)).astype(float)
+    marks = (np.isnan(values), np.isposinf(values), np.isneginf(values))
+    nan, above, below = (np.einsum("bgrij,bgje->bgrie", seen, mark.astype(float)) > 0 for mark in marks)
+    bad = nan | (above & below)
+    return np.where(bad, np.nan, np.where(above, np.inf, 0.0) - np.where(below, np.inf, 0.0))
 
 
 def _summed(slope: Any, additive: torch.Tensor) -> torch.Tensor:

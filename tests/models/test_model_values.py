@@ -214,6 +214,17 @@ def test_sparse_attention_stops_growing_at_its_top_k() -> None:
     assert (near > far, far) == (True, indexed)
 
 
+def test_an_indexer_chooses_at_most_what_is_compressed() -> None:
+    read = model("deepseek-v4-flash")
+    layers, heads, d, keep, rate, index = 21, 64, 512, 512, 4, 64 * 128
+    pair = 4 * heads * d
+    # Up to 2,048 keys all compressed ones are chosen, and one more joins every 4 keys; beyond, 512 of them.
+    few = flops(read, n=1, m=1024 + rate) - flops(read, n=1, m=1024)
+    many = flops(read, n=1, m=8192 + rate) - flops(read, n=1, m=8192)
+    assert (few, many) == (layers * (pair + 2 * index), layers * 2 * index)
+    assert keep * rate == 2048
+
+
 def test_encoder_decoder_has_two_lengths() -> None:
     read = model("t5-base")
     assert flops(read, n=4, m=4, s=100) > flops(read, n=4, m=4, s=50)

@@ -123,7 +123,7 @@ def flops(
         if part.idle or (phase == "decode" and over_source(part)):
             continue
         bound = sizes | {"n": Integer(1)} if id(part) in last else sizes
-        terms.append(times * part.copies * _at(_cost(chosen(part, form, tokens), convention, causal), bound))
+        terms.append(times * part.copies * _at(_cost(chosen(part, form, sizes["m"]), convention, causal), bound))
     total = Add(*terms)
     return int(total) if total.is_Integer else total
 
@@ -133,9 +133,9 @@ def over_source(part: Part) -> bool:
     return any(axis == "i" and str(extent) == "s" for axis, extent in part.program.axes)
 
 
-def chosen(part: Part, form: str, tokens: sympy.Expr) -> Program:
-    """Return the program of a part that runs for `tokens` tokens in a form."""
-    if part.short is not None and tokens.is_Integer and tokens <= part.short[0]:
+def chosen(part: Part, form: str, keys: sympy.Expr) -> Program:
+    """Return the program of a part that runs for `keys` keys in a form."""
+    if part.short is not None and keys.is_Integer and keys <= part.short[0]:
         return part.short[1]
     return part.reference if form == "reference" and part.reference is not None else part.program
 
@@ -250,9 +250,9 @@ def by_kind(
 
 
 def _row(kind: str, found: list[tuple[int, Layer]], convention: str, causal: str, form: str, phase: str) -> KindCost:
-    tokens = size("n")
+    keys = size("m")
     run = [(t, p) for t, layer in found for p in parts_in(layer, phase) if not (phase == "decode" and over_source(p))]
-    terms = [t * p.copies * _cost(chosen(p, form, tokens), convention, causal) for t, p in run if not p.idle]
+    terms = [t * p.copies * _cost(chosen(p, form, keys), convention, causal) for t, p in run if not p.idle]
     return KindCost(
         kind,
         sum(t for t, _ in found),

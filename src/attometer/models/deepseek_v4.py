@@ -196,11 +196,11 @@ def _core(a: Compressed, kind: str, rate: int) -> Part:
         lines += ["cache C[b,t,d]", "input Z[b,i,r]", "T[b,h,i,r] = Q[b,h,i,d] * C[b, Z[b,i,r], d] / sqrt(d)"]
         over = "r"
     lines += _joint(over)
-    full = [f"axis h: {a.heads}, i: n, j: m{f' + m // {rate}' if over else ''}, d: {a.d}", "weight z[h]"]
+    full = [f"axis h: {a.heads}, i: n, j: m{f' + m // {rate}' if over else ''}, d: {a.d}"]
     full += ["S[b,h,i,j] = Q[b,h,i,d] * K[b,j,d]", "O[b,h,i,d] = S[b,h,i,j] * K[b,j,d]"]
-    return replace(
-        Part("attention", program("\n".join(lines))), reference=program("\n".join(full).replace("weight z[h]\n", ""))
-    )
+    part = Part("attention", program("\n".join(lines)), reference=program("\n".join(full)))
+    # While fewer keys are compressed than the indexer may choose, it chooses all of them.
+    return replace(part, short=(a.index.keep * rate, _core(a, HCA, rate).program)) if kind == CSA else part
 
 
 def _joint(over: str) -> list[str]:

@@ -22,7 +22,7 @@ class Part:
     symbols; it is computed `copies` times with separate weights. `routed` says that the weights are those of all
     experts. `tied` says that the weights are another part's, read again here. `reference` is the form in which
     transformers executes the same mathematics where it differs in its matrix products. `idle` says that a plain forward
-    pass has the weights and does not use them. `short` is a number of tokens up to which another program runs.
+    pass has the weights and does not use them. `short` is a number of keys up to which another program runs.
     """
 
     name: str

@@ -71,7 +71,7 @@ def layer_parts(layer: Layer, options: Options) -> list[Part]:
 
 def cost_of(part: Part, options: Options) -> PartCost:
     """Return what `part` computes, moves and holds under `options`."""
-    return part_cost(part, chosen(part, "program", Integer(options.new_tokens)), options.schedule)
+    return part_cost(part, chosen(part, "program", Integer(options.context)), options.schedule)
 
 
 def holds(model: Model, options: Options) -> Holds:

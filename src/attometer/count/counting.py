@@ -15,6 +15,7 @@ from attometer.count.work_depth import copies, own_depth, points_of, ready, work
 from attometer.errors import AttometerError, unknown
 from attometer.program.operations import Einsum, Map, Operation, Recurrence
 from attometer.program.program import Program
+from attometer.program.recurrences import refs_of
 
 
 def count(
@@ -103,13 +104,19 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
     depths: dict[str, sympy.Expr] = {t.name: Integer(1) for t in program.inputs} if loads else {}
     for operation in program.operations:
         depths |= ready(operation, depths, exclusive)
-    depth = largest(*(depths[t.name] for t in program.outputs))
+    depth = largest(*(depths[t.name] for t in program.outputs)) + (1 if loads else 0)
+    # What no one reads runs all the same: it may be the longest path.
+    read = {ref.tensor for operation in program.operations for ref in refs_of(operation)}
+    depth = largest(depth, *(depths[name] for name in _made(program) - read))
     if serial:
-        depth = Add(*(row.levels for row in rows), Integer(len(program.inputs)) if loads else Integer(0))
+        depth = Add(*(row.levels for row in rows), Integer(len(program.inputs) + len(program.outputs) if loads else 0))
     if loads:
         rows = [*_memory_rows(program, "load"), *rows, *_memory_rows(program, "store")]
-        depth = depth + 1
     return Cost("program", tuple(rows), depth, memory(program, storage))
+
+
+def _made(program: Program) -> set[str]:
+    return {op.output.name for op in program.operations}
 
 
 def _row(operation: Operation, exclusive: bool) -> Row:

@@ -126,6 +126,7 @@ class _Builder:
             mask = substitute(tensor.where.mask, dict(self.numbers))
             seen = mask.matrix(extents[tensor.where.query], extents[tensor.where.key])
             at = [tensor.indices.index(tensor.where.query), tensor.indices.index(tensor.where.key)]
+            seen = seen if at[0] < at[1] else seen.T
             held = np.broadcast_to(np.expand_dims(seen, [k for k in range(array.ndim) if k not in at]), array.shape)
         for entry in array[held]:
             self.graph.node(int(entry))

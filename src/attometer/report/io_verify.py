@@ -62,7 +62,7 @@ def scaled(n: int, m: int, d: int, e: int, M: int, stack: int) -> dict[str, int]
         "m": keys,
         "d": width,
         "e": values,
-        "M": min(max(24, M * width**2 // d**2), max(24, 5 * width**2)),
+        "M": min(max(36, M * width**2 // d**2), max(36, 5 * width**2)),
         "stack": min(stack, 4),
     }
 

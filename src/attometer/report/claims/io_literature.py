@@ -27,6 +27,7 @@ from attometer.report.claims.io_values import (
     given,
     m,
     n,
+    ratio,
     reads,
     words,
     writes,
@@ -161,6 +162,14 @@ def _constants() -> tuple[Claim, ...]:
     return (
         *found,
         Claim(
+            "io.backward.large", "Li et al. 2024, arXiv:2410.09397", "the gradients take O((n²d² + nd³)/M) for M ≥ d²",
+            Says("O(n²d²/M)"), partial(_backward, 1, 64.0),
+        ),
+        Claim(
+            "io.backward.small", "Li et al. 2024, arXiv:2410.09397", "the gradients take O((n²d + nd²)/√M) for M < d²",
+            Says("O(n²d/√M)"), partial(_backward, 0.5, 1 / 64),
+        ),
+        Claim(
             "io.constant.flash1.paper", f"{_DAO22}, Algorithm 1", "with its own blocks the leading constant is 12",
             Rounded("12"), _paper_constant,
         ),
@@ -191,6 +200,14 @@ def _formulas_cross() -> sympy.Expr:
     x = sympy.Symbol("x", positive=True)
     (found,) = sympy.solve(4 * x**2 - 4 * x - 1, x)
     return 1 / found**2
+
+
+def _backward(power: float, share: float) -> Truth:
+    names = ("flash_backward_fused", "flash_backward_two_kernels", "backward_passes")
+    found = {name: coefficient(name, power, share) for name in names}
+    name = min(found, key=lambda key: found[key])
+    unit = "n²d²/M" if power == 1 else "n²d/√M"
+    return found[name] < 16, f"{ratio(found[name])} {unit} by {name} at M = {share:g} d²"
 
 
 def _whole(name: str) -> sympy.Float:

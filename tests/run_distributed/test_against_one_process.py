@@ -46,10 +46,8 @@ def check_law(case: Case, results: Any, ranks: int) -> None:
     )
     method = choose(case.h, case.g, ranks) if case.method == "auto" else case.method
     for rank, sent in enumerate(results["cases"][case.name]["sent"]):
-        if method == "ring":
-            predicted = ring_communication(split, rank)
-        else:
-            predicted = ulysses_communication(split, rank, return_lse=case.with_lse)
+        ulysses = ulysses_communication(split, rank, return_lse=case.with_lse)
+        predicted = ring_communication(split, rank) if method == "ring" else ulysses
         assert sent["forward"].pop("agreement") == HEADER_BYTES * (ranks - 1)
         assert sum(sent["forward"].values()) == predicted.forward
         assert sum(sent["backward"].values()) == predicted.backward
@@ -115,6 +113,7 @@ SAID = {
     * 2,
     "bias": ("bias: got alibi, expected None or a soft cap on several processes",) * 2,
     "impl": ('unknown impl "rings"; did you mean "ring"?',) * 2,
+    "mesh": ("mesh: got 2 dimensions ('data', 'sequence'), expected 1; pass mesh[\"sequence\"]",) * 2,
     "layout": ('unknown layout "zig-zag"; did you mean "zigzag"?',) * 2,
 }
 

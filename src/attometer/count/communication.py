@@ -200,13 +200,12 @@ def ulysses_communication(split: Split, rank: Size | None = None, *, return_lse:
     """
     p = split.ranks
     at = size("r") if rank is None else sympy.sympify(rank)
-    replicated = (split.g / p).is_integer is False
-    heads, groups = split.h / p, Integer(1) if replicated else split.g / p
+    heads, replicated = split.h / p, _replicated(split)
     here, keys_here = split.queries(at), split.keys(at)
     others, keys_elsewhere = split.n - here, split.m - keys_here
     lse = split.b * heads * split.accumulator if return_lse else Integer(0)
     rows = split.b * heads * split.element
-    columns = split.b * groups * (split.d + split.e)
+    columns = split.b * _key_heads(split) * (split.d + split.e)
     return Communication(
         Add(
             (p - 1) * (rows * here * split.d + columns * split.element * keys_here),
@@ -222,17 +221,42 @@ def ulysses_communication(split: Split, rank: Size | None = None, *, return_lse:
     )
 
 
-def saved_bytes(split: Split, rank: Size | None = None) -> sympy.Expr:
-    """Return the bytes that a rank of a ring keeps from forward to backward: its shards of Q, K, V, O and the log-sum-exp.
+def ring_kept(split: Split, rank: Size | None = None) -> sympy.Expr:
+    """Return the bytes alive on a rank of a ring between forward and backward: its shards of Q, K, V, O, log-sum-exp.
 
-    >>> saved_bytes(sequence_split(ranks=2, b=1, h=2, g=1, n=8, d=4, element=2, accumulator=4), 0)
+    >>> ring_kept(sequence_split(ranks=2, b=1, h=2, g=1, n=8, d=4, element=2, accumulator=4), 0)
     224
     """
     at = size("r") if rank is None else sympy.sympify(rank)
-    here, keys = split.queries(at), split.keys(at)
-    widths = split.d + split.e
-    stored = split.h * here * widths * split.element + split.g * keys * widths * split.element
-    return split.b * (stored + split.h * here * split.accumulator)
+    return _shards(split, at) + split.b * split.h * split.queries(at) * split.accumulator
+
+
+def ulysses_kept(split: Split, rank: Size | None = None) -> sympy.Expr:
+    """Return the bytes alive on a rank of Ulysses between forward and backward.
+
+    These are its shards of Q, K, V, O, and again Q, K, V, O and the log-sum-exp of whole sequences of its heads.
+
+    >>> ulysses_kept(sequence_split(ranks=2, b=1, h=2, g=2, n=8, d=4, element=2, accumulator=4), 0)
+    544
+    """
+    at = size("r") if rank is None else sympy.sympify(rank)
+    heads, groups = split.h / split.ranks, _key_heads(split)
+    whole = split.b * (split.d + split.e) * split.element * (heads * split.n + groups * split.m)
+    return _shards(split, at) + whole + split.b * heads * split.n * split.accumulator
+
+
+def _shards(split: Split, rank: sympy.Expr) -> sympy.Expr:
+    positions = split.h * split.queries(rank) + split.g * split.keys(rank)
+    return split.b * (split.d + split.e) * split.element * positions
+
+
+def _replicated(split: Split) -> bool:
+    return bool((split.g / split.ranks).is_integer is False)
+
+
+def _key_heads(split: Split) -> sympy.Expr:
+    """Return the key/value heads of a rank in Ulysses."""
+    return Integer(1) if _replicated(split) else split.g / split.ranks
 
 
 def pairs_by_rank(split: Split) -> tuple[int, ...]:

@@ -1,5 +1,7 @@
 """The ranks that share a sequence: a one-dimensional DeviceMesh, and the error when one of them is lost."""
 
+import atexit
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +24,16 @@ class LostRank(RuntimeError):
 
 @dataclass(frozen=True)
 class Ranks:
-    """The process group of a mesh, and this process's place in it."""
+    """The ranks of a mesh, and this process's place among them."""
 
-    group: Any
+    mesh: DeviceMesh
     rank: int
     count: int
+
+    @property
+    def group(self) -> Any:
+        """Return the process group; not kept, so that a graph of autograd does not keep its threads alive."""
+        return self.mesh.get_group()
 
     def name(self, rank: int) -> int:
         """Return the global rank of a rank of this group."""
@@ -73,7 +80,18 @@ def sequence_mesh(device: str = "cpu", timeout: float = TIMEOUT) -> DeviceMesh:
         _join("nccl" if device == "cuda" else "gloo", timeout)
     mesh = init_device_mesh(device, (dist.get_world_size(),), mesh_dim_names=("sequence",))
     check_ranks(mesh, timeout)
+    atexit.register(leave, mesh)
     return mesh
+
+
+def leave(mesh: DeviceMesh) -> None:
+    """Leave the process group; `sequence_mesh` has it done at exit. The mesh cannot be used afterwards."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    # While anything refers to the group its threads live on, and a thread of gloo that drops a tensor while the
+    # interpreter ends aborts the process.
+    getattr(mesh, "_pg_registry", {}).clear()
+    gc.collect()
 
 
 def _join(backend: str, timeout: float) -> None:
@@ -112,4 +130,4 @@ def ranks_of(mesh: DeviceMesh) -> Ranks:
         raise AttometerError(f"mesh: got {mesh.ndim} dimensions {names}, expected 1{hint}")
     if mesh.get_coordinate() is None:
         raise AttometerError(f"mesh: rank {dist.get_rank()} is not in the mesh, expected every caller to be")
-    return Ranks(mesh.get_group(), mesh.get_local_rank(), mesh.size())
+    return Ranks(mesh, mesh.get_local_rank(), mesh.size())

@@ -121,6 +121,23 @@ def test_only_softmax_attention_is_accepted() -> None:
         attention_shape(am.parse("S[i,j] = Q[i,d] * K[j,d]\nO[i,e] = S[i,j] * V[j,e]"))
 
 
+def test_a_schedule_runs_only_its_own_program() -> None:
+    by_name = am.count(am.mechanism("softmax"), "flash2").traffic
+    assert by_name == am.count(am.mechanism("softmax"), am.schedule("flash2")).traffic
+    linear = am.count(am.mechanism("linear"), "linear").traffic.at(b=1, h=1, n=64, d=8, A_x=8, A_o=8)
+    assert linear.words == best_tiles("linear", n=64, d=8, M=1000).words
+    with pytest.raises(
+        AttometerError, match='schedule "linformer" runs the mechanism "linformer" and no other program'
+    ):
+        am.count(am.mechanism("softmax"), "linformer")
+    with pytest.raises(AttometerError, match="schedule must be a schedule or the name of one, got int"):
+        am.count(am.mechanism("softmax"), 3)
+    causal = am.count(am.mechanism("gqa", causal=True), "flash2").traffic
+    assert "tile_columns[causal](n, n, B_r, B_c)" in str(causal)
+    found = best_tiles("flash2", n=64, d=8, M=10**4, heads=8, kv_heads=2, mask=masks.causal())
+    assert causal.at(b=1, h=8, g=2, n=64, d=8, B_r=found.tiles["B_r"], B_c=1).words == found.words
+
+
 def test_bad_input_is_named() -> None:
     softmax = am.mechanism("softmax")
     with pytest.raises(AttometerError, match=r"M = 2 is too small for naive, .*; the least is 3 words \(naive\)"):

@@ -6,11 +6,13 @@ import sympy
 
 from attometer.count.traffic import Traffic, footprint, traffic
 from attometer.errors import AttometerError
+from attometer.mechanisms import mechanism
 from attometer.program.expression import Name, Ref
 from attometer.program.masks import Mask
 from attometer.program.operations import Einsum, Map, Reduce, Tensor
 from attometer.program.program import Program
 from attometer.program.sizes import size
+from attometer.schedule.catalogue import APPROXIMATE, schedule
 from attometer.schedule.nest import Schedule
 
 
@@ -118,19 +120,34 @@ def _others(tensor: Tensor, ref: Ref, named: tuple[str, ...]) -> sympy.Expr:
     return sympy.Mul(*rest)
 
 
-def program_traffic(program: Program, schedule: Schedule) -> Traffic:
-    """Return the words that a schedule moves when it runs `program`, in the program's own sizes and the tile sizes.
+def program_traffic(program: Program, how: Schedule | str) -> Traffic:
+    """Return the words that a schedule (or the one of that name) moves when it runs `program`, in the program's sizes.
 
-    Raises AttometerError when the program is not softmax attention.
+    Raises AttometerError when the schedule does not run this program.
 
     >>> from attometer.mechanisms import mechanism
-    >>> from attometer.schedule.catalogue import schedule
-    >>> program_traffic(mechanism("softmax").program, schedule("flash2")).reads["K"]
+    >>> program_traffic(mechanism("softmax").program, "flash2").reads["K"]
     b*d*h*n*ceiling(n/B_r)
     """
+    chosen = schedule(how) if isinstance(how, str) else how
+    if not isinstance(chosen, Schedule):
+        raise AttometerError(f"schedule must be a schedule or the name of one, got {type(how).__name__}")
+    if chosen.name in APPROXIMATE:
+        return _mechanism_traffic(program, chosen)
     shape = attention_shape(program)
     names = {"n": shape.n, "m": shape.m, "d": shape.d, "e": shape.e}
     sizes = {name: int(v) if v.is_Integer else v for name, v in names.items() if v != size(name)}
     copies, stack = (int(v) if v.is_Integer else v for v in (shape.copies, shape.stack))
-    moves = traffic(schedule, sizes, shape.mask, copies, stack)
-    return Traffic(moves.reads, moves.writes, footprint(schedule, sizes, stack))
+    moves = traffic(chosen, sizes, shape.mask, copies, stack)
+    return Traffic(moves.reads, moves.writes, footprint(chosen, sizes, stack))
+
+
+def _mechanism_traffic(program: Program, chosen: Schedule) -> Traffic:
+    """The words of a schedule of one mechanism, whose program must be the catalogue's."""
+    widths = {size("d"): mechanism(chosen.name).program, size("e"): mechanism(chosen.name, e=size("e")).program}
+    for width, known in widths.items():
+        if program == known:
+            sizes = {"m": size("n"), "e": width}
+            moves = traffic(chosen, sizes, copies=size("b") * size("h"))
+            return Traffic(moves.reads, moves.writes, footprint(chosen, sizes))
+    raise AttometerError(f'schedule "{chosen.name}" runs the mechanism "{chosen.name}" and no other program')

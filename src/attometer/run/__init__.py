@@ -13,12 +13,14 @@ if find_spec("torch") is None:
 from attometer.run.attention import attention, explain_choice
 from attometer.run.biases import Additive, Alibi, Sinks, SoftCap, alibi, key_padding
 from attometer.run.cache import ContiguousCache, PagedCache
+from attometer.run.checkpointing import CheckpointPlan, checkpoint_to_fit
 from attometer.run.choice import IMPLEMENTATIONS, Choice
 from attometer.run.decode import decode_attention
 from attometer.run.hyper import HashSizes, hyper_attention
 from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
 from attometer.run.linear import LinearState, elu_plus_one, linear_attention
 from attometer.run.linformer import linformer_attention
+from attometer.run.measuring import Measurements, Sample, Setting, measure, summarise
 from attometer.run.performer import favor_features, performer_attention
 from attometer.run.polynomial import polynomial_attention
 from attometer.run.positions import rope, sinusoidal
@@ -27,16 +29,21 @@ __all__ = [
     "IMPLEMENTATIONS",
     "Additive",
     "Alibi",
+    "CheckpointPlan",
     "Choice",
     "ContiguousCache",
     "HashSizes",
     "Kernel",
     "LinearState",
+    "Measurements",
     "PagedCache",
+    "Sample",
+    "Setting",
     "Sinks",
     "SoftCap",
     "alibi",
     "attention",
+    "checkpoint_to_fit",
     "decode_attention",
     "elu_plus_one",
     "explain_choice",
@@ -45,10 +52,12 @@ __all__ = [
     "key_padding",
     "linear_attention",
     "linformer_attention",
+    "measure",
     "performer_attention",
     "polynomial_attention",
     "register_kernel",
     "rope",
     "sinusoidal",
+    "summarise",
     "unregister_kernel",
 ]

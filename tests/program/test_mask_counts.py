@@ -275,3 +275,16 @@ def test_order_bounds_the_pairs(name: str) -> None:
     ratios = [mask.pairs(n) / bound.xreplace({N: sympy.Integer(n)}) for n in (1024, 2048, 4096)]
     assert ratios[2] <= ratios[0] * sympy.Rational(101, 100)
 
+
+@pytest.mark.parametrize(
+    ("mask", "number", "words"),
+    [
+        (strided(A / 2), 3, 'mask parameter stride = "a/2" is 3/2 at these sizes; it must be an integer of at least 1'),
+        (chunked(A // 4), 3, 'mask parameter chunk = "floor(a/4)" is 0 at these sizes; it must be an integer of at least 1'),
+        (band(A - 3, 0), 2, 'mask parameter left = "a - 3" is -1 at these sizes; it must be an integer of at least 0'),
+    ],
+)
+def test_a_parameter_that_is_not_whole_at_the_sizes_is_refused(mask: Mask, number: int, words: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        substitute(mask, {A: sympy.Integer(number)})
+    assert str(error.value) == words

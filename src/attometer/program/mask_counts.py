@@ -10,6 +10,7 @@ import sympy
 from numpy.typing import NDArray
 from sympy import Integer, Max, Min, floor
 
+from attometer.errors import AttometerError
 from attometer.program.mask_rows import chunks_of_rows, row_lengths
 from attometer.program.masks import (
     And,
@@ -121,13 +122,18 @@ def substitute(mask: Mask, sizes: dict[sympy.Expr, sympy.Expr]) -> Mask:
     for field in fields(mask):
         value = getattr(mask, field.name)
         if isinstance(value, sympy.Expr):
-            new = value.xreplace(sizes)
-            changes[field.name] = int(new) if new.is_Integer else new
+            changes[field.name] = _checked(value, value.xreplace(sizes), field.name, 0 if isinstance(mask, Band) else 1)
         elif isinstance(value, Mask):
             changes[field.name] = substitute(value, sizes)
         elif isinstance(value, tuple) and value and isinstance(value[0], Mask):
             changes[field.name] = tuple(substitute(part, sizes) for part in value)
     return replace(mask, **changes) if changes else mask
+
+
+def _checked(value: sympy.Expr, new: sympy.Expr, name: str, least: int) -> Parameter:
+    if new.is_number and not (new.is_Integer and new >= least):
+        raise AttometerError(f'mask parameter {name} = "{value}" is {new} at these sizes; it must be an integer of at least {least}')
+    return int(new) if new.is_Integer else new
 
 
 def symbols(mask: Mask) -> tuple[sympy.Symbol, ...]:

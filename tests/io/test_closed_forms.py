@@ -198,3 +198,9 @@ def test_best_tiles_are_optimal(name: str, mask: masks.Mask | None) -> None:
 def test_more_fast_memory_never_costs_more(name: str) -> None:
     words = [best_tiles(name, n=500, d=16, M=M).words for M in range(60, 4000, 97)]
     assert all(a >= b for a, b in pairwise(words))
+
+
+@pytest.mark.parametrize("mask", [masks.causal(), masks.window(100)])
+def test_more_fast_memory_never_costs_more_under_a_mask(mask: masks.Mask) -> None:
+    words = [best_tiles("flash2", n=3000, d=16, M=M, mask=mask).words for M in (256, 1024, 4096, 16384, 40000, 65536)]
+    assert all(a >= b for a, b in pairwise(words))

@@ -166,19 +166,43 @@ class TileGroup:
     def _masked(self, mask: Mask) -> tuple[dict[str, int], bool]:
         chosen = self._dense()
         best = int(self.words(chosen, mask))
+        trials = min(_TRIALS_AT_MOST, max(4, _INTERVALS_AT_MOST // intervals(mask, self.sizes["n"], self.s.m)))
+        # Tiles that divide evenly are usually best; then every other one that could still be better.
+        chosen, best, _ = self._tried(mask, self._even(), chosen, best, trials)
         candidates, complete = self._candidates(best)
+        chosen, best, exhausted = self._tried(mask, candidates, chosen, best, trials)
+        return chosen, complete and exhausted
+
+    def _even(self) -> dict[str, Ints]:
+        """The smallest tile for each number of tiles, with the largest other one beside it, or a square."""
+        one, *others = self.free
+        first = _distinct(self.extent[one])
+        if not others:
+            return {one: first[first <= int(self._largest(one, {}, 1)[0])]}
+        second = self._largest(others[0], {one: first}, len(first))
+        first, second = first[second > 0], second[second > 0]
+        extent = self.extent[others[0]]
+        even = -(-extent // -(-extent // second))
+        # Square tiles follow a diagonal band best, even where a longer one would fit.
+        return {one: np.append(first, first), others[0]: np.append(even, np.minimum(even, first))}
+
+    def _tried(
+        self, mask: Mask, candidates: Mapping[str, Ints], chosen: dict[str, int], best: int, trials: int
+    ) -> tuple[dict[str, int], int, bool]:
+        """Evaluate candidates in the order of their floors until none can be better; whether that point was reached."""
         floor = np.broadcast_to(self.words(candidates, PairFloor(self.s.pairs)), len(candidates[self.free[0]]))
         # Larger tiles first among equal floors: they are evaluated faster and usually better.
         order = np.lexsort((-candidates[self.free[0]], floor))
-        trials = min(_TRIALS_AT_MOST, max(4, _INTERVALS_AT_MOST // intervals(mask, self.sizes["n"], self.s.m)))
         for trial, at in enumerate(order):
-            if floor[at] >= best or trial >= trials:
-                return chosen, complete and bool(floor[at] >= best)
+            if floor[at] >= best:
+                return chosen, best, True
+            if trial >= trials:
+                return chosen, best, False
             tiles = {name: int(values[at]) for name, values in candidates.items()}
             words = int(self.words(tiles, mask))
             if words < best:
                 best, chosen = words, tiles
-        return chosen, complete
+        return chosen, best, True
 
 
 def _distinct(extent: int) -> Ints:

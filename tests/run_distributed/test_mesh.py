@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from distributed_launch import torchrun
 
 from attometer.errors import AttometerError
@@ -30,15 +31,11 @@ def test_a_process_that_torchrun_did_not_start(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_something_that_is_no_mesh() -> None:
-    with pytest.raises(
-        AttometerError, match="mesh: got int, expected a torch DeviceMesh; make one with sequence_mesh()"
-    ):
+    with pytest.raises(AttometerError, match="mesh: got int, expected a torch DeviceMesh; make one with sequence_mesh"):
         ranks_of(2)  # type: ignore[arg-type]
 
 
 def test_counters_nest() -> None:
-    import torch
-
     x = torch.zeros(3, dtype=torch.bfloat16)
     with count_sent() as outer:
         with count_sent() as inner:
@@ -56,6 +53,7 @@ def test_the_example_measures_what_is_predicted() -> None:
     assert said.strip().endswith("bytes sent and kept: every measured number equals its prediction")
 
 
+@pytest.mark.slow
 def test_a_rank_that_never_comes() -> None:
     """The other ranks wait no longer than the timeout, and the first says so."""
     script = "from attometer.run.distributed import sequence_mesh; sequence_mesh(timeout=2)"

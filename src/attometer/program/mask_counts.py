@@ -12,7 +12,7 @@ from sympy import Integer, Max, Min, floor
 
 from attometer.errors import AttometerError
 from attometer.program.mask_rows import chunks_of_rows, row_lengths
-from attometer.program.masks import (
+from attometer.program.relations import (
     And,
     Band,
     Chunked,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
-from attometer.program.masks import (
+from attometer.program.relations import (
     And,
     Band,
     Block,
@@ -21,7 +21,7 @@ from attometer.program.masks import (
     Prefix,
     Random,
     Strided,
-    _number,
+    number,
 )
 
 Ints = NDArray[np.int64]
@@ -42,23 +42,23 @@ def row_intervals(mask: Mask, queries: Ints, n: int, m: int) -> Intervals:
         case Not(part=part):
             return _complement(row_intervals(part, queries, n, m), m)
         case Band(left=left, right=right):
-            start = np.zeros_like(p) if left is None else p - _number(left, "left")
-            end = np.full_like(p, m) if right is None else p + _number(right, "right") + 1
+            start = np.zeros_like(p) if left is None else p - number(left, "left")
+            end = np.full_like(p, m) if right is None else p + number(right, "right") + 1
             return _clip(start[None], end[None], m)
         case Global(count=count):
-            g = _number(count, "global count")
+            g = number(count, "global count")
             return _clip(np.zeros_like(p)[None], np.where(p < g, m, g)[None], m)
         case Prefix(count=count):
-            return _clip(np.zeros_like(p)[None], np.full_like(p, _number(count, "prefix"))[None], m)
+            return _clip(np.zeros_like(p)[None], np.full_like(p, number(count, "prefix"))[None], m)
         case Chunked(chunk=chunk):
-            start = p // _number(chunk, "chunk") * _number(chunk, "chunk")
-            return _clip(start[None], start[None] + _number(chunk, "chunk"), m)
+            start = p // number(chunk, "chunk") * number(chunk, "chunk")
+            return _clip(start[None], start[None] + number(chunk, "chunk"), m)
         case Strided(stride=stride):
-            s = _number(stride, "stride")
+            s = number(stride, "stride")
             start = (p % s)[None] + np.arange(0, m, s)[:, None]
             return _clip(start, start + 1, m)
         case Fixed(stride=stride, summary=summary):
-            s, c = _number(stride, "stride"), min(_number(summary, "summary"), _number(stride, "stride"))
+            s, c = number(stride, "stride"), min(number(summary, "summary"), number(stride, "stride"))
             ends = np.broadcast_to(np.arange(s, m + s, s)[:, None], (-(-m // s), len(p)))
             own = _clip((p // s * s)[None], (p // s * s + s)[None], m)
             return _unite(_clip(ends - c, ends, m), own)
@@ -90,7 +90,7 @@ def _width(mask: Mask, m: int) -> int:
         case Not(part=part):
             return _width(part, m) + 1
         case Strided(stride=s) | Fixed(stride=s):
-            return m // _number(s, "stride") + 2
+            return m // number(s, "stride") + 2
         case Random(count=count):
             return count
         case Block(layout=layout):

@@ -17,7 +17,8 @@ from attometer.program.expression import (
     Statement,
     Where,
 )
-from attometer.program.masks import (
+from attometer.program.program import Program
+from attometer.program.relations import (
     And,
     Band,
     Block,
@@ -32,7 +33,6 @@ from attometer.program.masks import (
     Random,
     Strided,
 )
-from attometer.program.program import Program
 
 _LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
 

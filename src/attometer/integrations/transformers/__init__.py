@@ -1,0 +1,28 @@
+"""Attometer's attention in Hugging Face models: `register()`, then `attn_implementation="attometer"`.
+
+Needs transformers 5.23 or later (`pip install attometer[torch]`).
+"""
+
+from importlib.util import find_spec
+
+from attometer.errors import AttometerError
+
+if find_spec("transformers") is None:
+    raise AttometerError("attometer.integrations.transformers needs transformers; pip install 'attometer[torch]'")
+
+from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure
+from attometer.integrations.transformers.mechanisms import with_mechanism, without_mechanism
+from attometer.integrations.transformers.refusals import REFUSED, refuse_model
+from attometer.integrations.transformers.register import attach, register, registered_names
+
+__all__ = [
+    "REFUSED",
+    "MaskHandle",
+    "MaskStructure",
+    "attach",
+    "refuse_model",
+    "register",
+    "registered_names",
+    "with_mechanism",
+    "without_mechanism",
+]

@@ -118,7 +118,7 @@ def _refuse(
         lacks = sdpa.unsupported(q, bias, return_lse)
     elif impl == "flex":
         wanted = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
-        lacks = flex.unsupported(q, wanted, q.dtype)
+        lacks = flex.unsupported(q, wanted, bias, return_lse)
     elif impl == "kernels":
         lacks = kernels.unsupported(q, k, v, mask, bias)
     if lacks is not None:

@@ -80,7 +80,7 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
     on_gpu = q.device.type != "cpu"
     found = [_tiled(shape), _sdpa(shape, lacks_sdpa)]
     if on_gpu:
-        found.append(_flex(shape, flex.unsupported(q, needs_gradient, q.dtype)))
+        found.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
     kernel = kernels.registered()
     if kernel is not None:
         lacks = kernels.unsupported(q, k, v, mask, bias)

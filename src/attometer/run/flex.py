@@ -16,11 +16,14 @@ Predicate: TypeAlias = Callable[[Any, Any], Any]
 BLOCK = 128
 
 
-def unsupported(q: torch.Tensor, needs_gradient: bool, dtype: torch.dtype) -> str | None:
+def unsupported(q: torch.Tensor, needs_gradient: bool, bias: Terms, return_lse: bool) -> str | None:
     """Return the property of the call that this implementation lacks, or None."""
-    if q.device.type == "cpu" and needs_gradient:
-        return "gradients on CPU"
-    return "float64" if dtype == torch.float64 else None
+    if q.device.type == "cpu":
+        if needs_gradient:
+            return "gradients on CPU"
+        if return_lse or bias.sinks is not None:
+            return "return_lse on CPU" if return_lse else "sinks on CPU"
+    return "float64" if q.dtype == torch.float64 else None
 
 
 def predicate(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
@@ -120,23 +123,27 @@ def _score_function(bias: Terms, shift: int, q: torch.Tensor) -> Any:
 
 def run_flex(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float, compiled: bool = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return output and log-sum-exp on checked arguments; the first call of a shape compiles for tens of seconds."""
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return output and log-sum-exp (None from the CPU compiler) on checked arguments; a new shape compiles for long."""
     from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
     n, m = q.shape[2], k.shape[2]
     try:
-        output, aux = (_compiled() if compiled else flex_attention)(
+        # torch's CPU compiler refuses to return the log-sum-exp.
+        wanted = None if compiled and q.device.type == "cpu" else AuxRequest(lse=True)
+        held = (_compiled() if compiled else flex_attention)(
             q, k, v,
             score_mod=_score_function(bias, m - n, q),
             block_mask=_block_mask(mask, n, m, q.device),
             scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],
-            return_aux=AuxRequest(lse=True),
+            return_aux=wanted,
         )  # fmt: skip
     except Exception as problem:
         raise AttometerError(f'impl "flex" failed in torch: {type(problem).__name__}: {problem}') from problem
-    lse = aux.lse
+    if wanted is None:
+        return held, None
+    output, lse = held[0], held[1].lse
     if bias.sinks is not None:
         total = torch.logaddexp(lse, bias.sinks.to(lse.dtype)[None, :, None])
         output, lse = output * torch.exp(lse - total)[..., None].to(output.dtype), total

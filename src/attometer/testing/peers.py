@@ -40,10 +40,16 @@ def torch_backend(backend: SDPBackend) -> Callable[..., Any]:
     ) -> torch.Tensor:  # fmt: skip
         native = mask == causal() and q.shape[2] == k.shape[2] and bias is None
         added = None if native else _dense(q, k, mask, bias)
-        with sdpa_kernel([backend]):
-            output: torch.Tensor = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=added, is_causal=native, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-            )
+        grouped = q.shape[1] != k.shape[1]
+        try:
+            with sdpa_kernel([backend]):
+                output: torch.Tensor = F.scaled_dot_product_attention(
+                    q, k, v, attn_mask=added, is_causal=native, scale=scale, enable_gqa=grouped
+                )
+        except RuntimeError as problem:
+            if "No available kernel" in str(problem):
+                raise Unsupported(f"torch has no {backend.name} kernel for this call") from problem
+            raise
         return output
 
     return function

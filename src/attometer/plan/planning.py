@@ -43,11 +43,7 @@ def plan(
         checkpoint: in training, save only the layers' inputs.
         chunk: in prefill, tokens computed at a time; all at once when not given.
 
-    Returns:
-        The Plan; printing it prints the report.
-
-    Raises:
-        AttometerError: something is unknown, cannot be read, or is not positive.
+    Returns the Plan; printing it prints the report. Raises AttometerError for what is unknown, unreadable or not positive.
 
     >>> p = plan("llama-3.1-8b", "h100-sxm", context=131072)
     >>> p.fits, p.parameters, p.holds.kv

@@ -21,8 +21,8 @@ nothing, or not modelled.
 For every family that transformers builds, a small configuration is tested in the default suite: the parameters equal
 `sum(p.numel())`, and the FLOPs (all logits, causal counted full, `form="reference"`) equal `FlopCounterMode`'s with eager
 attention and eager experts. The shipped models are tested the same way at full size on the meta device (`-m slow`), mixtures with
-batched experts, which run the same products. Families without a class in transformers stand on the exact totals of
-their released checkpoints.
+batched experts, which run the same products. Families without a class in transformers are
+checked by the layers that they share and by the published totals of their checkpoints, some of them rounded.
 
 `form="program"` (the default) counts the mathematics; `form="reference"` counts what transformers executes for it. They differ
 where transformers pads to chunks (Mamba 2, delta nets, Longformer, BigBird), convolves past the end, runs every expert on
@@ -40,8 +40,8 @@ every token (Llama 4), or attends to everything and masks afterwards (DeepSeek V
 Of 104 configurations collected from public repositories (84 % verbatim from Hugging Face, the rest presets with the same
 keys), **101 are read exactly and 3 are refused**. 99 of the 101 equal transformers in parameters and in FLOPs at 128
 tokens: 13 of them are the text models of multimodal files, 12 have a `model_type` that transformers does not have and are
-compared with the class whose layers they share. Two have no class in transformers and equal the totals of their
-checkpoints (DeepSeek-MoE-16B, Orion-14B). Refused:
+compared with the class whose layers they share. Two have no class in transformers; their
+totals agree with the published, rounded ones (DeepSeek-MoE-16B, Orion-14B). Refused:
 
 | configuration | key | why |
 |---|---|---|

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attometer.errors import AttometerError
-from attometer.program import masks
+from attometer.program import relations as masks
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 
@@ -33,11 +33,7 @@ def predicate(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predica
     >>> seen(torch.tensor(2), torch.tensor([0, 1, 2])).tolist()
     [False, True, True]
     """
-    shift = m - n
-
-    def number(value: Any) -> int:
-        return masks._number(value, "size")
-
+    shift, number = m - n, int  # a mask that runs has no symbols
     match mask:
         case masks.And(parts=parts) | masks.Or(parts=parts):
             held = [predicate(part, n, m, device) for part in parts]

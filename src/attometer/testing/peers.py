@@ -90,7 +90,7 @@ def x_transformers(flash: bool) -> Callable[..., Any]:
         seen = None
         if mask is not None and not is_causal:
             seen = torch.tensor(mask.matrix(q.shape[2], k.shape[2]))[None, None]
-        output: torch.Tensor = core(q, k, v, attn_mask=seen)[0]
+        output: torch.Tensor = core(q, k, v, mask=seen)[0]
         return output
 
     return function

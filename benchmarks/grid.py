@@ -25,7 +25,9 @@ def main() -> None:
                 start = time.perf_counter()
                 getattr(cost.at(**sizes), quantity)
                 taken.append(time.perf_counter() - start)
-            print(f"{name:16} {quantity:6} {statistics.median(taken[1:]) * 1e3:7.1f} ms (first {taken[0] * 1e3:.0f} ms)")
+            print(
+                f"{name:16} {quantity:6} {statistics.median(taken[1:]) * 1e3:7.1f} ms (first {taken[0] * 1e3:.0f} ms)"
+            )
 
 
 if __name__ == "__main__":

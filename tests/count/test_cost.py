@@ -52,7 +52,10 @@ def test_explain_substitutes_and_says_the_convention() -> None:
         "depth = ⌈log2(j)⌉ + 1",
         "convention: longest path; sums are balanced trees of ⌈log2 k⌉ levels; independent operations overlap",
     ]
-    assert PRODUCT.explain("inputs", i=2, j=3, k=4).splitlines()[:2] == ["inputs = i*j + j*k", "at i = 2, j = 3, k = 4: 18"]
+    assert PRODUCT.explain("inputs", i=2, j=3, k=4).splitlines()[:2] == [
+        "inputs = i*j + j*k",
+        "at i = 2, j = 3, k = 4: 18",
+    ]
 
 
 @pytest.mark.parametrize("name", [*CONVENTIONS, "work", "depth", "parallelism", "inputs", "peak", "saved", "matrices"])

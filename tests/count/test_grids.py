@@ -13,7 +13,9 @@ from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import causal, chunked, size, strided, window
 from attometer.program.sizes import clog2, scan_depth, scan_work
 
-COSTS: dict[str, Cost] = {name: count(program) for name, program in PROGRAMS.items() if name not in ("big bird", "documents")}
+COSTS: dict[str, Cost] = {
+    name: count(program) for name, program in PROGRAMS.items() if name not in ("big bird", "documents")
+}
 QUANTITIES = ("work", "depth", "flop", "flop_all", "mac", "article", "peak", "saved", "matrices")
 
 

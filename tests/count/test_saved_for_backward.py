@@ -41,7 +41,12 @@ def two_layers(X: Any, A: Any, B: Any) -> Any:
 
 def step(X: Any, H: Any, C: Any, Wi: Any, Wf: Any, Wg: Any, Wo: Any) -> Any:
     joined = X + H
-    i, f, g, o = torch.sigmoid(joined @ Wi), torch.sigmoid(joined @ Wf), torch.tanh(joined @ Wg), torch.sigmoid(joined @ Wo)
+    i, f, g, o = (
+        torch.sigmoid(joined @ Wi),
+        torch.sigmoid(joined @ Wf),
+        torch.tanh(joined @ Wg),
+        torch.sigmoid(joined @ Wo),
+    )
     return o * torch.tanh(f * C + i * g)
 
 

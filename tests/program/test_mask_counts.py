@@ -280,7 +280,11 @@ def test_order_bounds_the_pairs(name: str) -> None:
     ("mask", "number", "words"),
     [
         (strided(A / 2), 3, 'mask parameter stride = "a/2" is 3/2 at these sizes; it must be an integer of at least 1'),
-        (chunked(A // 4), 3, 'mask parameter chunk = "floor(a/4)" is 0 at these sizes; it must be an integer of at least 1'),
+        (
+            chunked(A // 4),
+            3,
+            'mask parameter chunk = "floor(a/4)" is 0 at these sizes; it must be an integer of at least 1',
+        ),
         (band(A - 3, 0), 2, 'mask parameter left = "a - 3" is -1 at these sizes; it must be an integer of at least 0'),
     ],
 )

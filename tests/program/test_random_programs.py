@@ -46,7 +46,11 @@ def empty(where: Where | None, extents: dict[str, sympy.Expr], sizes: dict[str, 
 def test_the_law_on_random_programs(data: st.DataObject) -> None:
     program, sizes = sized(data)
     loads = data.draw(st.booleans())
-    assume(not any(empty(op.where, dict(op.extents), sizes) for op in program.operations if not isinstance(op, Sort | Scan)))
+    assume(
+        not any(
+            empty(op.where, dict(op.extents), sizes) for op in program.operations if not isinstance(op, Sort | Scan)
+        )
+    )
     try:
         cost = count(program, loads=loads).at(**sizes)
         found = cost.work, cost.depth

@@ -48,7 +48,9 @@ def test_sums_maps_and_broadcasting() -> None:
     assert close(run("axis j: m\nY[i,j] = X[i,j] / sqrt(m)", X=X)["Y"], X / np.sqrt(5))
 
 
-@pytest.mark.parametrize(("name", "function"), [("sum", np.sum), ("max", np.max), ("min", np.min), ("prod", np.prod), ("mean", np.mean)])
+@pytest.mark.parametrize(
+    ("name", "function"), [("sum", np.sum), ("max", np.max), ("min", np.min), ("prod", np.prod), ("mean", np.mean)]
+)
 def test_reductions(name: str, function) -> None:
     X = normal(3, 4, 5)
     assert close(run(f"Y[i,k] = {name}[j](X[i,j,k])", X=X)["Y"], function(X, axis=1))
@@ -60,9 +62,13 @@ def test_composites() -> None:
     powers = np.exp(X - X.max(1, keepdims=True))
     assert close(run("Y[i,j] = softmax[j](X[i,j])", X=X)["Y"], powers / powers.sum(1, keepdims=True))
     assert close(run("Y[i] = logsumexp[j](X[i,j])", X=X)["Y"], np.log(np.exp(X).sum(1)))
-    assert close(run("Y[i,j] = rmsnorm[j](X[i,j]) * g[j]", X=X, g=g)["Y"], X / np.sqrt((X**2).mean(1, keepdims=True) + 1e-6) * g)
+    assert close(
+        run("Y[i,j] = rmsnorm[j](X[i,j]) * g[j]", X=X, g=g)["Y"], X / np.sqrt((X**2).mean(1, keepdims=True) + 1e-6) * g
+    )
     centred = X - X.mean(1, keepdims=True)
-    assert close(run("Y[i,j] = layernorm[j](X[i,j])", X=X)["Y"], centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-6))
+    assert close(
+        run("Y[i,j] = layernorm[j](X[i,j])", X=X)["Y"], centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-6)
+    )
 
 
 def test_softmax_does_not_overflow() -> None:
@@ -95,7 +101,10 @@ def test_element_wise_functions(name: str) -> None:
     if FUNCTIONS[name] == 1:
         assert close(run(f"Y[i] = {name}(X[i])", X=X)["Y"], np.array([function(x) for x in X]))
     else:
-        assert close(run(f"Y[i] = {name}(X[i], Z[i])", X=X, Z=Z)["Y"], np.array([function(x, z) for x, z in zip(X, Z, strict=True)]))
+        assert close(
+            run(f"Y[i] = {name}(X[i], Z[i])", X=X, Z=Z)["Y"],
+            np.array([function(x, z) for x, z in zip(X, Z, strict=True)]),
+        )
 
 
 def test_every_function_of_the_notation_is_implemented() -> None:
@@ -126,7 +135,9 @@ def test_index_maps() -> None:
     shared = run("axis h: g * r\nY[h,j] = K[h // r, j]", sizes={"r": 3}, K=K)["Y"]
     assert close(shared, np.repeat(K, 3, axis=0))
     X = normal(6)
-    assert close(run("axis c: n / B, t: B\ninput X[n]\nY[c,t] = X[c * B + t]", sizes={"B": 2}, X=X)["Y"], X.reshape(3, 2))
+    assert close(
+        run("axis c: n / B, t: B\ninput X[n]\nY[c,t] = X[c * B + t]", sizes={"B": 2}, X=X)["Y"], X.reshape(3, 2)
+    )
     assert close(run("axis i: n\ninput X[i]\nY[i] = X[i % 2]", X=X)["Y"], X[[0, 1] * 3])
     assert close(run("axis i: n\nY[i] = X[i] - X[i - 1]", X=X)["Y"], X - np.concatenate([[0], X[:-1]]))
     assert close(run("axis i: n\ninput X[i]\nY[i] = X[i + 1]", X=X)["Y"], np.concatenate([X[1:], [0]]))

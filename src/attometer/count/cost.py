@@ -202,7 +202,11 @@ class CostAt:
         if name.startswith("_"):
             raise AttributeError(name)
         value = evaluate(self.cost.quantity(name), self.sizes)
-        if name != "parallelism" and not np.issubdtype(np.asarray(value).dtype, np.integer) and not isinstance(value, int):
+        if (
+            name != "parallelism"
+            and not np.issubdtype(np.asarray(value).dtype, np.integer)
+            and not isinstance(value, int)
+        ):
             told = ", ".join(f"{k} = {v!s:.40}" for k, v in self.sizes.items())
             raise AttometerError(f"{name} is not a whole number at {told}: some size does not divide another")
         return value

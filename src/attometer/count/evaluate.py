@@ -81,7 +81,9 @@ def evaluate(expression: sympy.Expr, sizes: Sizes) -> Any:
         return int(value)
     if value.atoms(sympy.Function):
         told = ", ".join(f"{s} = {v}" for s, v in bound.items())
-        raise AttometerError(f"{value.atoms(sympy.Function).pop()} has no value: at {told} some size does not divide another")
+        raise AttometerError(
+            f"{value.atoms(sympy.Function).pop()} has no value: at {told} some size does not divide another"
+        )
     return value if value.is_Rational else float(value)
 
 

@@ -20,7 +20,9 @@ def readers(operation: Einsum | Map | Reduce, ref: Ref, axis: str | None = None)
     Raises AttometerError for a gather, and for a mask over one index of the entry only: then entries differ.
     """
     if any(isinstance(node, Ref) for part in ref.indices for node in walk(part)):
-        raise AttometerError(f'"{operation.output.name}" gathers "{ref.tensor}": how many points read one entry is data (EREW)')
+        raise AttometerError(
+            f'"{operation.output.name}" gathers "{ref.tensor}": how many points read one entry is data (EREW)'
+        )
     used = [name for part in ref.indices for name in index_names(part)]
     where = operation.where
     if where is not None and not {where.query, where.key} <= set(used):

@@ -37,7 +37,9 @@ class Cursor:
 
     def fail(self, what: str, column: int | None = None) -> NoReturn:
         """Raise AttometerError at `column`, or at the next token."""
-        raise AttometerError(f"notation line {self.number}, column {(self.column() if column is None else column) + 1}: {what}")
+        raise AttometerError(
+            f"notation line {self.number}, column {(self.column() if column is None else column) + 1}: {what}"
+        )
 
     def column(self) -> int:
         """Return where the next token starts, or the end of the line."""

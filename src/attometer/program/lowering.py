@@ -201,7 +201,9 @@ class _Statement:
             return expand(node.function, ref, length, emit, fold)
         if node.function == "mean":
             if self.where([ref], self.extents((*kept, node.index))) is not None:
-                self.fail(f"takes a mean along {node.index}, where a mask leaves some out; divide the sum by the number you mean")
+                self.fail(
+                    f"takes a mean along {node.index}, where a mask leaves some out; divide the sum by the number you mean"
+                )
             return Binary("/", fold("sum", "sum", ref), length)
         return fold(node.function, node.function, ref)
 

@@ -132,7 +132,9 @@ def substitute(mask: Mask, sizes: dict[sympy.Expr, sympy.Expr]) -> Mask:
 
 def _checked(value: sympy.Expr, new: sympy.Expr, name: str, least: int) -> Parameter:
     if new.is_number and not (new.is_Integer and new >= least):
-        raise AttometerError(f'mask parameter {name} = "{value}" is {new} at these sizes; it must be an integer of at least {least}')
+        raise AttometerError(
+            f'mask parameter {name} = "{value}" is {new} at these sizes; it must be an integer of at least {least}'
+        )
     return int(new) if new.is_Integer else new
 
 

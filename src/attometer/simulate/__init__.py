@@ -1,8 +1,9 @@
 """The room `simulate`: what is executed and counted."""
 
 from attometer.simulate.belady import optimal_misses
-from attometer.simulate.dag import Graph, graph
+from attometer.simulate.dag import graph
 from attometer.simulate.interpreter import interpret
+from attometer.simulate.networks import Graph
 from attometer.simulate.partition import Partition, check_partition, hong_kung_partition, minimum_dominator, minimum_set
 from attometer.simulate.pebble_attention import flash_order
 from attometer.simulate.pebble_compile import compile_moves, tiled_matmul_order

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeAlias
 
@@ -16,53 +15,11 @@ from attometer.program.mask_counts import substitute
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.sizes import as_size, size
+from attometer.simulate.networks import FREE, Graph, bitonic, prefix, tree
 from attometer.simulate.sizes import check_kept
 
 Reader: TypeAlias = tuple[int, str, tuple[int, ...]]
 """Which of a point's reads it is, of which tensor, where."""
-
-FREE = -1
-"""The node of what costs nothing: a constant, a size, a position."""
-
-_LIMIT = 2_000_000
-
-
-@dataclass
-class Graph:
-    """Nodes are scalar operations; `parents[k]` are the nodes that node k waits for, `depth[k]` its longest path."""
-
-    parents: list[tuple[int, ...]] = field(default_factory=list)
-    depth: list[int] = field(default_factory=list)
-    waits: int = 0
-
-    def node(self, *parents: int) -> int:
-        """Add an operation that reads `parents` (FREE ones are ready at once) and return its number."""
-        if len(self.depth) >= _LIMIT:
-            raise AttometerError(f"graph has more than {_LIMIT} nodes; choose smaller sizes")
-        real = tuple(p for p in parents if p != FREE)
-        self.parents.append(real)
-        self.depth.append(1 + max((self.depth[p] for p in real), default=0))
-        return len(self.depth) - 1
-
-    def wait(self, *parents: int) -> int:
-        """Add a point that costs nothing and is reached when all `parents` are: a gathered entry and its position."""
-        real = tuple(p for p in parents if p != FREE)
-        if not real:
-            return FREE
-        self.parents.append(real)
-        self.depth.append(max(self.depth[p] for p in real))
-        self.waits += 1
-        return len(self.depth) - 1
-
-    @property
-    def work(self) -> int:
-        """Number of operations."""
-        return len(self.depth) - self.waits
-
-    @property
-    def span(self) -> int:
-        """Longest path, in operations."""
-        return max(self.depth, default=0)
 
 
 def graph(program: Program, sizes: Mapping[str, int], memory: bool = False, exclusive: bool = False) -> Graph:
@@ -166,7 +123,7 @@ class _Builder:
         self.copies = {}
         array = self.arrays[operation.output.name]
         for place, nodes in leaves.items():
-            array[place] = self.tree(nodes)
+            array[place] = tree(self.graph, nodes)
 
     def broadcast(self, operation: Einsum | Map | Reduce, points: list[dict[str, int]]) -> None:
         """Copy every entry until each of its readers has one; all wait for the last copy."""
@@ -192,13 +149,6 @@ class _Builder:
             case Reduce(operand=operand):
                 return self.read(operand, at)
 
-    def tree(self, nodes: list[int]) -> int:
-        """Combine pairwise, level by level: the balanced tree."""
-        while len(nodes) > 1:
-            pairs = [self.graph.node(a, b) for a, b in zip(nodes[::2], nodes[1::2], strict=False)]
-            nodes = pairs + ([nodes[-1]] if len(nodes) % 2 else [])
-        return nodes[0]
-
     def value(self, node: Expression, at: dict[str, int]) -> int:
         match node:
             case Number() | Name() | Position():
@@ -221,7 +171,7 @@ class _Builder:
         if not varying:
             return FREE
         # Constants are multiplied together before anything runs; together they are one operand.
-        return self.tree(varying + ([FREE] if len(varying) < len(terms) else []))
+        return tree(self.graph, varying + ([FREE] if len(varying) < len(terms) else []))
 
     def scalar_or_node(self, node: Expression, *parents: int) -> int:
         return self.graph.node(*parents) if _varies(node) else FREE
@@ -283,21 +233,10 @@ class _Builder:
                 self.read(operation.operand, at | {operation.along: j}) if j < extents[operation.along] else FREE
                 for j in range(length)
             ]
-            self.bitonic(wires)
+            bitonic(self.graph, wires)
             for place in range(array.shape[operation.output.indices.index(new)]):
                 array[tuple((at | {new: place})[i] for i in operation.output.indices)] = wires[place]
         self.arrays[operation.output.name] = array
-
-    def bitonic(self, wires: list[int]) -> None:
-        span = 2
-        while span <= len(wires):
-            gap = span // 2
-            while gap:
-                for low in range(len(wires)):
-                    if low & gap == 0:
-                        wires[low] = wires[low + gap] = self.graph.node(wires[low], wires[low + gap])
-                gap //= 2
-            span *= 2
 
     def scan(self, operation: Scan) -> None:
         extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
@@ -310,27 +249,9 @@ class _Builder:
                 here = at | {operation.axis: t}
                 decay = FREE if operation.decay is None else self.read(operation.decay, here)
                 items.append((decay, self.read(operation.term, here)))
-            for t, (_, total) in enumerate(self.prefix(items, operation.decay is not None)):
+            for t, (_, total) in enumerate(prefix(self.graph, items, operation.decay is not None)):
                 array[tuple((at | {operation.axis: t})[i] for i in operation.output.indices)] = total
         self.arrays[operation.output.name] = array
-
-    def prefix(self, items: list[tuple[int, int]], decays: bool) -> list[tuple[int, int]]:
-        """Ladner and Fischer's work-efficient prefix: pair up, scan the pairs, fill in between."""
-        if len(items) < 2:
-            return items
-        pairs = [self.combine(a, b, decays) for a, b in zip(items[::2], items[1::2], strict=False)]
-        scanned = self.prefix(pairs, decays)
-        result = [items[0]]
-        for k in range(1, len(items)):
-            result.append(scanned[k // 2] if k % 2 else self.combine(scanned[k // 2 - 1], items[k], decays))
-        return result
-
-    def combine(self, one: tuple[int, int], other: tuple[int, int], decays: bool) -> tuple[int, int]:
-        """Join (a, x) and (b, y) into (a b, b x + y); without decays, x + y."""
-        if not decays:
-            return FREE, self.graph.node(one[1], other[1])
-        carried = self.graph.node(other[0], one[1])
-        return self.graph.node(one[0], other[0]), self.graph.node(carried, other[1])
 
 
 def _terms(node: Expression, op: str) -> list[Expression]:

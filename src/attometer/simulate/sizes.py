@@ -36,7 +36,9 @@ def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[st
 def check_kept(operation: Sort, kept: int, length: int) -> None:
     """Raise AttometerError when a sort is to keep more entries than there are."""
     if kept > length:
-        raise AttometerError(f'"{operation.output.name}" keeps {kept} of the {length} entries along "{operation.along}"')
+        raise AttometerError(
+            f'"{operation.output.name}" keeps {kept} of the {length} entries along "{operation.along}"'
+        )
 
 
 def _match(name: str, extents: tuple[sympy.Expr, ...], shape: tuple[int, ...], bound: dict[sympy.Symbol, int]) -> None:

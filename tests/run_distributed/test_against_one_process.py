@@ -85,6 +85,18 @@ def test_gradients_of_bf16_do_not_lose_by_travelling(on_two: Any) -> None:
             assert error < allowed / 1.5
 
 
+@pytest.mark.parametrize("method", ["ring", "ulysses"])
+def test_empty_sequences_nan_inf_and_checkpoints(method: str, on_two: Any) -> None:
+    assert on_two["edges"][method] == {
+        "no queries": [1, 4, 0, 2],
+        "no keys": [0.0, 0.0],
+        "finite": [True] * 6 + [False] * 2,
+        "inf": True,
+        "nan": True,
+        "checkpoint": True,
+    }
+
+
 SAID = {
     "width": ("k: got width of queries and keys 8 on rank 0, 6 on rank 1, expected the same on every rank",) * 2,
     "dtype": ("q: got a different dtype on rank 1 than on rank 0, expected the same on every rank",) * 2,

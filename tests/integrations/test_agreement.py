@@ -7,7 +7,10 @@ from functools import lru_cache
 
 import pytest
 import torch
-from tiny_models import DECODERS, ENCODERS, LENGTH, batch, error, implementation, model_of
+import transformers as hf
+from tiny_models import DECODERS, ENCODERS, LENGTH, MORE_DECODERS, SHAPE, batch, error, implementation, model_of
+
+from attometer.integrations.transformers import attach
 
 FACTOR = 1.5
 QUICK = {"llama", "gemma2", "gpt_oss", "modernbert", "t5"}  # plain, window and soft cap, sinks, both sides, bias
@@ -183,6 +186,95 @@ def test_static_caches(name, padding):
     with implementation(model, "attometer"):
         ours = model.generate(ids, cache_implementation="static", **options)
     assert torch.equal(eager, ours)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("name", MORE_DECODERS)
+@torch.no_grad()
+def test_further_decoder_types(name, padding):
+    ids, mask = batch(padding)
+    model = model_of(name)
+    eager = model(ids, attention_mask=mask).logits[mask.bool()]
+    options = {"max_new_tokens": 5, "do_sample": False, "attention_mask": mask}
+    tokens = model.generate(ids, **options)
+    attach(model)
+    assert error(model(ids, attention_mask=mask).logits[mask.bool()], eager) < 2e-6
+    real = mask[:, -1].bool()
+    assert torch.equal(model.generate(ids, **options)[real], tokens[real])
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+@torch.no_grad()
+def test_packed_sequences(name):
+    """Several sequences in one row, told by position ids alone."""
+    ids, _ = batch("none")
+    positions = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]])
+    given = {"position_ids": positions, "use_cache": False}
+    eager, ours, wanted = three(name, torch.float32, lambda model: model(ids, **given).logits)
+    assert_as_good(eager, ours, wanted)
+    model, _ = models(name, torch.float32)
+    with implementation(model, "attometer"):
+        alone = model(ids[:1, 4:]).logits
+    assert error(ours[:1, 4:], alone) < 2e-6
+
+
+def images(name):
+    """Return a tiny model that reads images among text, and inputs of both."""
+    seen = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    seen |= {"image_size": 8, "patch_size": 4, "model_type": "siglip_vision_model"}
+    ids, mask = batch("left")
+    kinds = torch.zeros_like(ids)
+    torch.manual_seed(0)
+    if name == "gemma3":
+        text = SHAPE | DECODERS["gemma3_text"]
+        numbers = {"image_token_index": 90, "boi_token_index": 91, "eoi_token_index": 92, "mm_tokens_per_image": 4}
+        config = hf.Gemma3Config(text_config=text, vision_config=seen, **numbers)
+        model = hf.Gemma3ForConditionalGeneration._from_config(config, attn_implementation="eager")
+        kinds[:, 5:9] = 1  # the image
+    else:
+        text = SHAPE | {"head_dim": 8, "model_type": "gemma"}
+        config = hf.PaliGemmaConfig(
+            text_config=text, vision_config=seen | {"projection_dim": 32}, projection_dim=32, image_token_index=90
+        )
+        model = hf.PaliGemmaForConditionalGeneration._from_config(config, attn_implementation="eager")
+        kinds[:, 9:] = 1  # what follows the prefix
+    ids[:, 5:9] = 90
+    pixels = torch.randn(2, 3, 8, 8)
+    given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds, "pixel_values": pixels}
+    return model.eval(), given, mask.bool()
+
+
+@pytest.mark.parametrize("name", ["gemma3", "paligemma"])
+@torch.no_grad()
+def test_images_and_prefixes_are_seen_from_both_sides(name):
+    model, given, kept = images(name)
+    eager = model(**given).logits[kept]
+    found = attach(model)(**given).logits[kept]
+    assert error(found, eager) < 2e-6
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 3}, {"num_beams": 2, "cache_implementation": "static"}])
+@torch.no_grad()
+def test_beam_search(options):
+    ids, mask = batch("left")
+    model, _ = models("llama", torch.float32)
+    options = {"max_new_tokens": 6, "do_sample": False, "attention_mask": mask, **options}
+    eager = model.generate(ids, **options)
+    with implementation(model, "attometer"):
+        assert torch.equal(model.generate(ids, **options), eager)
+
+
+@torch.no_grad()
+def test_compiled_models_break_their_graph_at_the_mask_and_agree():
+    ids, mask = batch("left")
+    model, _ = models("llama", torch.float32)
+    eager = model(ids, attention_mask=mask).logits[mask.bool()]
+    with implementation(model, "attometer"):
+        compiled = torch.compile(model, backend="eager")
+        found = compiled(ids, attention_mask=mask, use_cache=False).logits[mask.bool()]
+    torch.compiler.reset()
+    assert error(found, eager) < 2e-6
 
 
 def test_gradient_checkpointing_carries_the_mask():

@@ -64,6 +64,48 @@ DECODERS = {
 }
 """The 17 decoder types, by transformers' name, with what their tiny configuration adds to SHAPE."""
 
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+MORE_DECODERS = {
+    "arcee": {},
+    "biogpt": {},
+    "bitnet": {},
+    "cohere": {},
+    "ctrl": {"n_embd": 32, "n_layer": 2, "n_head": 4, "dff": 48},
+    "deepseek_v2": {
+        **{k: v for k, v in DECODERS["deepseek_v3"].items() if k not in ("n_group", "topk_group")},
+        "topk_method": "greedy",
+    },
+    "diffllama": {},
+    "ernie4_5": {},
+    "exaone4": {"sliding_window": WINDOW, "sliding_window_pattern": 2},
+    "gemma": {"head_dim": 8},
+    "glm": {"head_dim": 8},
+    "glm4": {"head_dim": 8},
+    "gpt_bigcode": {},
+    "granite": {},
+    "helium": {"head_dim": 8},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "llama4_text": {
+        "attention_chunk_size": WINDOW,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "head_dim": 8,
+        "intermediate_size_mlp": 48,
+        "layer_types": ["chunked_attention", "full_attention"],
+    },
+    "nemotron": {},
+    "olmo": {},
+    "olmo3": {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"]},
+    "persimmon": {},
+    "phimoe": {"num_local_experts": 2, "num_experts_per_tok": 2},
+    "qwen2_moe": {**EXPERTS, "shared_expert_intermediate_size": 16},
+    "qwen3_moe": {**EXPERTS, "head_dim": 8, "decoder_sparse_step": 1},
+    "seed_oss": {"head_dim": 8},
+    "smollm3": {},
+    "stablelm": {},
+}
+"""Further decoder types that were found to agree, tested in float32."""
+
 ENCODERS = {
     "bert": {},
     "roberta": {},
@@ -89,7 +131,7 @@ ENCODERS = {
 def model_of(name, dtype=torch.float32, **options):
     """Return a tiny random model in eager attention, in evaluation mode; the same weights for every dtype."""
     shape = PLAIN if name in ("gpt2", "gpt_neox", "opt", "t5", "bart") else SHAPE
-    made = dict(shape) | DECODERS.get(name, {}) | ENCODERS.get(name, {}) | options
+    made = dict(shape) | (DECODERS | MORE_DECODERS | ENCODERS).get(name, {}) | options
     for key in ("attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout"):
         made.setdefault(key, 0.0)
     if name == "modernbert":
@@ -100,7 +142,7 @@ def model_of(name, dtype=torch.float32, **options):
     torch.manual_seed(7)
     auto = (
         hf.AutoModelForCausalLM
-        if name in DECODERS
+        if name in DECODERS | MORE_DECODERS
         else hf.AutoModelForSeq2SeqLM
         if name in ("t5", "bart")
         else hf.AutoModel

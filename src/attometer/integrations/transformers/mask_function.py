@@ -14,6 +14,8 @@ from attometer.program import Mask
 from attometer.program.masks import And, Band, Chunked, Document, Or
 
 
+# The structure depends on the padding's values, which a traced graph does not know: compiled models break here.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attometer_mask(
     batch_size: int,
     q_length: int,

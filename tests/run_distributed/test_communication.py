@@ -5,16 +5,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.communication import (
-    LAYOUTS,
-    pairs_by_rank,
-    ring_communication,
-    ring_kept,
-    ring_total,
-    sequence_split,
-    ulysses_communication,
-    ulysses_kept,
-)
+from attometer.count.communication import ring_communication, ring_kept, ring_total, ulysses_communication, ulysses_kept
+from attometer.count.sequence_split import LAYOUTS, pairs_by_rank, sequence_split
 from attometer.errors import AttometerError
 from attometer.program import causal, size
 from attometer.program.masks import window

@@ -96,6 +96,20 @@ def test_a_registered_kernel_runs_and_can_refuse():
         unregister_kernel()
 
 
+def test_a_mesh_of_one_rank_is_the_same_attention():
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        q, k, v = operands()
+        found = attention(q, k, v, mask=causal(), mesh=mesh)
+        torch.testing.assert_close(found, attention(q, k, v, mask=causal(), impl="tiled"))
+    finally:
+        dist.destroy_process_group()
+
+
 def test_the_choice_says_why():
     x = torch.zeros(1, 8, 4096, 64)
     said = str(explain_choice(x, x, x, mask=window(256)))

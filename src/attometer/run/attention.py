@@ -22,12 +22,12 @@ from attometer.run.validation import Call, check, check_name
 @overload
 def attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
-    scale: float | None = None, impl: str = "auto", return_lse: Literal[False] = False,
+    scale: float | None = None, impl: str = "auto", return_lse: Literal[False] = False, mesh: Any = None,
 ) -> torch.Tensor: ...  # fmt: skip
 @overload
 def attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
-    scale: float | None = None, impl: str = "auto", return_lse: Literal[True],
+    scale: float | None = None, impl: str = "auto", return_lse: Literal[True], mesh: Any = None,
 ) -> tuple[torch.Tensor, torch.Tensor]: ...  # fmt: skip
 def attention(
     q: torch.Tensor,
@@ -39,6 +39,7 @@ def attention(
     scale: float | None = None,
     impl: str = "auto",
     return_lse: bool = False,
+    mesh: Any = None,
 ) -> Any:
     """Return softmax(scale · q kᵀ + bias, over the keys that `mask` allows) v.
 
@@ -56,6 +57,8 @@ def attention(
         impl: "auto", or one of `IMPLEMENTATIONS`, which runs or raises.
         return_lse: also return the log of the softmax's denominator [b, h, n] (sinks included; -inf where nothing is
             seen), float32, or float64 for float64; differentiable.
+        mesh: a DeviceMesh whose ranks hold parts of the sequence, as `distributed.distributed_attention` describes; then
+            impl is "auto", "ring" or "ulysses".
 
     Returns:
         The output [b, h, n, e] in q's dtype, or (output, lse).
@@ -70,6 +73,12 @@ def attention(
     >>> attention(q, k, v, mask=causal()).shape
     torch.Size([1, 8, 10, 16])
     """
+    if mesh is not None:
+        from attometer.run.distributed import distributed_attention
+
+        return distributed_attention(
+            q, k, v, mesh=mesh, mask=mask, bias=bias, scale=scale, impl=impl, return_lse=return_lse
+        )
     held = terms(bias)
     check(Call(q, k, v, mask, held, scale))
     if impl != "auto":

@@ -11,15 +11,15 @@ from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 from attometer.run.tiled import plan_for
 
-# Seconds for one score of width 64 (256 FLOPs forward) on one core, measured with `attometer.run.measure`'s method on an
-# AMD EPYC (Zen 4), torch 2.13.0, float32, 2026-11-22; only their ratios matter to the choice.
+# Seconds of CPU time for one score of width 64 (256 FLOPs forward): one core of an AMD EPYC (Zen 4), torch 2.13.0, float32,
+# b=1, h=8, n=2048, median of 3, 2026-11-22. Only their ratios matter to the choice.
 SECONDS_PER_SCORE = {
-    "sdpa": 2.7e-9,
-    "sdpa with a dense mask": 6.6e-9,
-    "sdpa without its fused kernel": 11.0e-9,
-    "tiled": 3.7e-9,
+    "sdpa": 2.9e-9,
+    "sdpa with a dense mask": 3.1e-9,
+    "sdpa without its fused kernel": 9.2e-9,
+    "tiled": 4.0e-9,
 }
-SECONDS_PER_STEP = 60e-6  # launching the torch calls of one tile
+SECONDS_PER_STEP = 80e-6  # of the torch calls of one tile, whatever its size
 IMPLEMENTATIONS = (
     "reference", "sdpa", "flex", "tiled", "tiled_flash1", "tiled_two_pass", "tiled_split_kv", "kernels",
 )  # fmt: skip

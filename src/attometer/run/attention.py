@@ -43,9 +43,8 @@ def attention(
 ) -> Any:
     """Return softmax(scale · q kᵀ + bias, over the keys that `mask` allows) v.
 
-    Queries stand at the last n of the m positions (bottom-right), so that with `causal()` one query sees every key. A
-    query that sees no key gives 0, with finite gradients. Nothing is broadcast but an additive bias, and no dtype
-    changes; tiles are computed in float32 (float64 for float64).
+    Queries stand at the last n of the m positions (bottom-right): with `causal()` one query sees every key. A query that
+    sees none gives 0, with finite gradients. Only an additive bias broadcasts; tiles are computed in float32 or float64.
 
     Args:
         q: queries [b, h, n, d], any strides; float64, float32, bfloat16 or float16.
@@ -55,10 +54,8 @@ def attention(
         bias: an additive tensor [b or 1, h or 1, n or 1, m or 1], `Additive`, `Alibi`, `SoftCap`, `Sinks`, or a tuple.
         scale: factor of the scores; None is 1/sqrt(d).
         impl: "auto", or one of `IMPLEMENTATIONS`, which runs or raises.
-        return_lse: also return the log of the softmax's denominator [b, h, n] (sinks included; -inf where nothing is
-            seen), float32, or float64 for float64; differentiable.
-        mesh: a DeviceMesh whose ranks hold parts of the sequence, as `distributed.distributed_attention` describes; then
-            impl is "auto", "ring" or "ulysses".
+        return_lse: also return the log of the softmax's denominator [b, h, n], sinks included; differentiable.
+        mesh: a DeviceMesh whose ranks hold parts of the sequence (see `distributed`); impl is then "ring" or "ulysses".
 
     Returns:
         The output [b, h, n, e] in q's dtype, or (output, lse).

@@ -83,7 +83,7 @@ class PagedCache:
         self.lengths = [0] * sequences
         self.tables: list[list[int]] = [[] for _ in range(sequences)]
         self._free: list[int] = []
-        self.pools: list[torch.Tensor] = []  # [pages, g, page, d] and [pages, g, page, e]
+        self.pools: list[torch.Tensor] = []  # [g, pages, page, d] and [g, pages, page, e]
 
     @property
     def pages_used(self) -> int:
@@ -92,7 +92,7 @@ class PagedCache:
 
     def append(self, k: torch.Tensor, v: torch.Tensor, lengths: Sequence[int] | None = None) -> None:
         """Append k [b, g, t, d], v [b, g, t, e]; of sequence s only the first `lengths[s]` tokens (default all t)."""
-        _check_tokens(k, v, [(len(self.lengths), x.shape[1], x.shape[3], x.dtype) for x in self.pools])
+        _check_tokens(k, v, [(len(self.lengths), x.shape[0], x.shape[3], x.dtype) for x in self.pools])
         if k.shape[0] != len(self.lengths):
             raise AttometerError(f"k: got batch {k.shape[0]}, expected the cache's {len(self.lengths)}")
         counts = [k.shape[2]] * k.shape[0] if lengths is None else [int(x) for x in lengths]
@@ -110,10 +110,10 @@ class PagedCache:
             table.append(self._free.pop())
 
     def _grow(self, k: torch.Tensor, v: torch.Tensor) -> None:
-        held = self.pools[0].shape[0] if self.pools else 0
+        held = self.pools[0].shape[1] if self.pools else 0
         more = max(4, held)
-        fresh = [x.new_zeros(more, x.shape[1], self.page, x.shape[3]) for x in (k, v)]
-        self.pools = [torch.cat([p, f]) for p, f in zip(self.pools, fresh, strict=True)] if self.pools else fresh
+        fresh = [x.new_zeros(x.shape[1], more, self.page, x.shape[3]) for x in (k, v)]
+        self.pools = [torch.cat([p, f], 1) for p, f in zip(self.pools, fresh, strict=True)] if self.pools else fresh
         self._free.extend(range(held + more - 1, held - 1, -1))
 
     def _write(self, sequence: int, k: torch.Tensor, v: torch.Tensor) -> None:
@@ -124,7 +124,7 @@ class PagedCache:
             page = self.tables[sequence][at // self.page]
             place = slice(at % self.page, at % self.page + count)
             for pool, new in zip(self.pools, (k, v), strict=True):
-                pool[page, :, place] = new[:, done : done + count].detach()
+                pool[:, page, place] = new[:, done : done + count].detach()
             self.lengths[sequence] += count
             done += count
 

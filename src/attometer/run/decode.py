@@ -116,7 +116,7 @@ def _sample(cache: ContiguousCache | PagedCache) -> tuple[torch.Tensor, torch.Te
     if not cache.pools:
         raise AttometerError("cache: it is empty; append keys and values first")
     b, m = len(cache.lengths), max(cache.lengths)
-    k, v = (x[:1, :, :1].expand(-1, -1, m, -1).expand(b, -1, -1, -1) for x in cache.pools)
+    k, v = (x[None, :, 0, :1].expand(b, -1, m, -1) for x in cache.pools)
     return k, v
 
 
@@ -136,7 +136,7 @@ def _pieces(cache: ContiguousCache | PagedCache, mask: Mask | None, t: int, leng
     each = max(1, KEYS_AT_ONCE // cache.page)
     for first in range(low // cache.page, -(-high // cache.page), each):
         table = cache.table(first, min(first + each, -(-high // cache.page)))
-        keys, values = (pool[table].transpose(1, 2).flatten(2, 3) for pool in cache.pools)
+        keys, values = (pool[:, table].flatten(2, 3).transpose(0, 1) for pool in cache.pools)
         yield _Piece(first * cache.page, keys, values)
 
 

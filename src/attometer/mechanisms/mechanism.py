@@ -1,7 +1,7 @@
 """What a mechanism is: a Program with its citation, its parameters, and inputs it can be run on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -164,15 +164,17 @@ def build(entry: Entry, given: Mapping[str, object]) -> Mechanism:
     program = parse(text)
     known = {str(s) for s in program.symbols}
     bound = {n: p.value for n, p in chosen.items() if n in known and p.is_size and p.value != size(n)}
-    program = program.substitute(bound) if bound else program
-    left = {str(s) for s in program.symbols}
+    left = known - set(bound)
+    for value in bound.values():
+        left |= {str(s) for s in sympy.sympify(value).free_symbols}
     defaults = {n: p.default for n, p in own.items() if n in left and isinstance(p.default, int)}
     made = Mechanism(
         entry.name, entry.title, program, entry.exact, MappingProxyType(chosen), entry.citation, entry.notes,
         MappingProxyType(defaults), entry.divides, entry.at_most, MappingProxyType(dict(entry.draws)),
     )  # fmt: skip
+    # Checked before substitution, whose refusal of half a window would not name the parameter.
     made._check_related({})
-    return made
+    return replace(made, program=program.substitute(bound)) if bound else made
 
 
 def _choices(chosen: Mapping[str, Parameter]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from distributed_dense import dense, run
 
 from attometer.errors import AttometerError
 from attometer.program import causal
+from attometer.run import attention
 from attometer.run.biases import Alibi, SoftCap
 from attometer.run.distributed import (
     count_sent,
@@ -56,20 +57,14 @@ def on_ranks(
         return own if len(case.name) % 2 else own.transpose(1, 2).contiguous().transpose(1, 2)
 
     def attend(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
+        options: dict[str, Any] = {"mesh": mesh, "mask": case.mask, "scale": case.scale, "return_lse": case.with_lse}
         with count_sent() as forward:
-            found = distributed_attention(
-                q,
-                k,
-                v,
-                mesh=mesh,
-                mask=case.mask,
-                bias=None if case.cap is None else SoftCap(case.cap),
-                scale=case.scale,
-                impl=case.method,
-                layout=case.layout,
-                replicate_kv=case.replicate_kv,
-                return_lse=case.with_lse,
-            )
+            if case.method == "auto":
+                found = attention(q, k, v, **options)
+            else:
+                options |= {"impl": case.method, "layout": case.layout, "replicate_kv": case.replicate_kv}
+                cap = None if case.cap is None else SoftCap(case.cap)
+                found = distributed_attention(q, k, v, bias=cap, **options)
         sent["forward"] = forward.bytes
         return found if case.with_lse else (found, torch.zeros(q.shape[:3]))
 

@@ -78,7 +78,7 @@ CASES: tuple[Case, ...] = (
         dtype="bfloat16",
         replicate_kv=True,
     ),
-    Case("auto", "auto", causal(), n=21),
+    Case("attention with a mesh", "auto", causal(), n=21),
 )
 
 LARGE: tuple[Case, ...] = (

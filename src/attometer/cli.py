@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -299,6 +300,60 @@ def claims(
     from attometer.report.claims import ledger
 
     _show(ledger(source=source, verdict=verdict), json)
+
+
+@app.command(rich_help_panel=MEASURE)
+def measure(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[MECHANISM ...]", help="such as softmax, sliding_window and linear")
+    ] = None,
+    lengths: Annotated[str, typer.Option("-n", help="lengths, as in 512,1024,2048")] = "512,1024,2048",
+    dtype: Annotated[str, typer.Option(help="bf16, fp16, fp32 or fp64")] = "bf16",
+    heads: Annotated[int, typer.Option(help="heads")] = 8,
+    d: Annotated[int, typer.Option("-d", help="width of a head")] = 64,
+    batch: Annotated[int, typer.Option(help="sequences at once")] = 1,
+    impl: Annotated[
+        str, typer.Option(help="what runs softmax attention, with any mask: auto, sdpa, tiled, ...")
+    ] = "auto",
+    backward: Annotated[bool, typer.Option("--backward", help="time the gradients too")] = False,
+    repeats: Annotated[int, typer.Option(help="samples of each; medians are printed")] = 5,
+    device: Annotated[str, typer.Option(help="cpu, or cuda")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="threads of torch; its own number if not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="append each sample to this file; the same command continues a killed run")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw time against n into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Time mechanisms on this machine: medians, peak memory, growth with n, speed-ups against the counted ones."""
+    from attometer.report.measure import measure as report
+    from attometer.report.measure_options import Options
+    from attometer.report.measure_plot import check_path
+    from attometer.report.measure_plot import plot as draw
+
+    if plot is not None:
+        check_path(plot)
+    asked = Options.of(
+        names or (),
+        lengths,
+        dtype=dtype,
+        heads=heads,
+        d=d,
+        batch=batch,
+        impl=impl,
+        backward=backward,
+        repeats=repeats,
+        device=device,
+        threads=threads,
+    )
+    made = report(asked, out=out, said=_progress())
+    _show(made, json)
+    if plot is not None:
+        print(f"wrote {draw(made, plot)}", file=sys.stderr if json else sys.stdout)
+
+
+def _progress() -> Callable[[str], None] | None:
+    return None if sys.stderr.isatty() else lambda line: print(f"attometer: {line}", file=sys.stderr)
 
 
 @app.command(rich_help_panel=DRAW)

@@ -13,7 +13,9 @@ SMALL = Setting(h=2, d=8)
 
 
 def sample(mechanism, n, seconds):
-    return Sample(mechanism, n, 1, 2, 8, "float32", False, "auto", seconds, seconds / 2, 1024, 1, "here")
+    return Sample(
+        mechanism, n, 1, 2, 8, "float32", False, "auto", seconds, seconds / 2, 1024, 1, "here", "cpu", "2", "sdpa"
+    )
 
 
 @pytest.mark.parametrize("backward", [False, True])

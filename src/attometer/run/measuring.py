@@ -9,38 +9,20 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
 from attometer.errors import AttometerError, unknown
-from attometer.program import Mask, band, causal, fixed, global_, random, strided, window
-from attometer.run.attention import attention
-from attometer.run.cache import ContiguousCache
-from attometer.run.decode import decode_attention
-from attometer.run.hyper import hyper_attention
-from attometer.run.linear import linear_attention
-from attometer.run.linformer import linformer_attention
-from attometer.run.memory import high_water
-from attometer.run.performer import favor_features, performer_attention
+from attometer.run.measured_cases import CASES, Setting, work_of
+from attometer.run.memory import high_water, trim
 from attometer.run.validation import name_of
 
 GEMM = "gemm"  # the ceiling: a square matrix product, measured in the same run
 GEMM_SIZE = 1024
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Sizes and type of a measurement: b batch, h heads, d head width, and whether the backward pass is included."""
-
-    b: int = 1
-    h: int = 8
-    d: int = 64
-    dtype: torch.dtype = torch.float32
-    backward: bool = False
-    impl: str = "auto"
+_DEFAULT = Setting()
 
 
 @dataclass(frozen=True)
@@ -60,64 +42,22 @@ class Sample:
     peak_bytes: int | None
     threads: int
     machine: str
+    device: str
+    torch: str
+    runs_with: str
 
     def key(self) -> tuple[object, ...]:
         """Return what makes samples comparable."""
-        return (
-            self.mechanism,
-            self.n,
-            self.b,
-            self.h,
-            self.d,
-            self.dtype,
-            self.backward,
-            self.impl,
-            self.threads,
-            self.machine,
-        )
+        own = asdict(self)
+        return tuple(own[x] for x in own if x not in ("seconds", "cpu_seconds", "peak_bytes", "runs_with"))
+
+    @property
+    def where(self) -> tuple[object, ...]:
+        """What it ran on: machine, device, torch and threads."""
+        return (self.machine, self.device, self.torch, self.threads)
 
 
-Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-Runner = Callable[[Tensors, Setting], Any]
-
-
-def _masked(mask: Mask | None) -> Runner:
-    return lambda x, s: attention(*x, mask=mask, impl=s.impl)
-
-
-def _performer(is_causal: bool) -> Runner:
-    return lambda x, s: performer_attention(*x, features=favor_features(256, s.d), causal=is_causal)
-
-
-def _linformer(x: Tensors, setting: Setting) -> torch.Tensor:
-    mix = torch.randn(256, x[1].shape[2], dtype=x[0].dtype) / 16
-    return linformer_attention(*x, key_mix=mix, value_mix=mix)
-
-
-def _decode(x: Tensors, setting: Setting) -> torch.Tensor:
-    cache = ContiguousCache()
-    cache.append(x[1], x[2])
-    output: torch.Tensor = decode_attention(x[0][:, :, -1:], cache)
-    return output
-
-
-RUNNERS: dict[str, Runner] = {
-    "softmax": _masked(None),
-    "softmax_causal": _masked(causal()),
-    "sliding_window": _masked(window(256)),
-    "longformer": _masked(band(256, 256) | global_(1)),
-    "bigbird": _masked(band(96, 96) | global_(2) | random(3, 0)),
-    "sparse_transformer_strided": _masked(causal() & (window(128) | strided(128))),
-    "sparse_transformer_fixed": _masked(causal() & fixed(128, 8)),
-    "linear": lambda x, s: linear_attention(*x),
-    "linear_causal": lambda x, s: linear_attention(*x, causal=True),
-    "performer": _performer(False),
-    "performer_causal": _performer(True),
-    "linformer": _linformer,
-    "hyperattention": lambda x, s: hyper_attention(*x),
-    "hyperattention_causal": lambda x, s: hyper_attention(*x, causal=True),
-    "decode": _decode,
-}
+RUNNERS = tuple(CASES)
 """What can be measured, by name."""
 
 
@@ -125,15 +65,16 @@ def measure(
     mechanisms: Sequence[str],
     lengths: Sequence[int],
     *,
-    setting: Setting = Setting(),
+    setting: Setting = _DEFAULT,
     rounds: int = 5,
     results: Path | None = None,
 ) -> Iterator[Sample]:
     """Time mechanisms at lengths, one run of each in turn, for some rounds; yield each sample as it comes.
 
-    The first run of a pair warms up and is not kept; every run has fresh random inputs. A matrix product of 1024² is
-    timed in each round as the machine's ceiling. With `results`, samples are appended to that file as lines of JSON, and
-    those already in it for the same sizes, machine and threads are yielded instead of run again.
+    Two runs of a pair warm up and are not kept; the second of them gives the peak memory. Every run has fresh random
+    inputs. A square matrix product is timed in each round as the machine's ceiling. With `results`, samples are appended
+    to that file as lines of JSON, and those already in it for the same sizes, machine and threads are yielded instead of
+    run again.
 
     Args:
         mechanisms: names of `RUNNERS`.
@@ -158,83 +99,137 @@ def measure(
     for what, numbers in (("lengths", lengths), ("rounds", [rounds])):
         if not numbers or any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in numbers):
             raise AttometerError(f"{what}: got {numbers}, expected integers of at least 1")
-    return _rounds([(GEMM, GEMM_SIZE), *((m, n) for n in lengths for m in mechanisms)], setting, rounds, results)
+    return _rounds(pairs(mechanisms, lengths, setting), setting, rounds, results)
 
 
-def _rounds(pairs: list[tuple[str, int]], setting: Setting, rounds: int, results: Path | None) -> Iterator[Sample]:
+def pairs(mechanisms: Sequence[str], lengths: Sequence[int], setting: Setting) -> list[tuple[str, int]]:
+    """Return what one round runs, in order."""
+    size = GEMM_SIZE if setting.device == "cpu" else 8 * GEMM_SIZE
+    return [(GEMM, size), *((m, n) for n in lengths for m in mechanisms)]
+
+
+def _rounds(order: list[tuple[str, int]], setting: Setting, rounds: int, results: Path | None) -> Iterator[Sample]:
     held = [] if results is None else load(results)
-    warm: set[tuple[str, int]] = set()
+    peaks: dict[tuple[str, int], int | None] = {}
     for turn in range(rounds):
-        for name, n in pairs:
-            key = _blank(name, n, setting).key()
+        for name, n in order:
+            key = blank(name, n, setting).key()
             known = [s for s in held if s.key() == key]
             if turn < len(known):
                 yield known[turn]
                 continue
-            if (name, n) not in warm:
-                warm.add((name, n))
-                _once(name, n, setting)
-            sample = _once(name, n, setting)
+            try:
+                if (name, n) not in peaks:
+                    peaks[name, n] = _warm_up(name, n, setting)
+                sample = _once(name, n, setting, peaks[name, n])
+            except RuntimeError as error:
+                if "alloc" not in str(error) and "out of memory" not in str(error):
+                    raise
+                raise AttometerError(f"{name} at n = {n:,} does not fit in the memory of this machine") from None
             if results is not None:
                 _append(results, sample)
             yield sample
 
 
-def _blank(name: str, n: int, s: Setting) -> Sample:
-    machine = f"{platform.node()} {platform.machine()}"
+@lru_cache(maxsize=1)
+def machine_name() -> str:
+    """Return this machine's name, and its processor's where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
+    return f"{platform.node()}, {models[0] if models else platform.machine()}"
+
+
+def blank(name: str, n: int, s: Setting) -> Sample:
+    """Return a sample without its measurements."""
+    device = s.device if s.device == "cpu" else torch.cuda.get_device_name(s.device)
     return Sample(
-        name, n, s.b, s.h, s.d, name_of(s.dtype), s.backward, s.impl, 0.0, 0.0, None, torch.get_num_threads(), machine
-    )
+        name, n, s.b, s.h, s.d, name_of(s.dtype), s.backward, s.impl, 0.0, 0.0, None, torch.get_num_threads(),
+        machine_name(), device, torch.__version__, "",
+    )  # fmt: skip
 
 
-def _once(name: str, n: int, setting: Setting) -> Sample:
-    work = _gemm(n, setting) if name == GEMM else _work(name, n, setting)
-    took: list[float] = []
+def _warm_up(name: str, n: int, setting: Setting) -> int | None:
+    _prepared(name, n, setting)[0]()
+    return _peak(_prepared(name, n, setting)[0], setting)
 
-    def timed() -> None:
+
+def _once(name: str, n: int, setting: Setting, peak: int | None) -> Sample:
+    work, runs_with = _prepared(name, n, setting)
+    wall, cpu = _time(work, setting)
+    made = {"seconds": wall, "cpu_seconds": cpu, "peak_bytes": peak, "runs_with": runs_with}
+    return Sample(**{**asdict(blank(name, n, setting)), **made})
+
+
+def _prepared(name: str, n: int, setting: Setting) -> tuple[Callable[[], object], str]:
+    return (_gemm(n, setting), "torch.mm") if name == GEMM else work_of(name, n, setting)
+
+
+def _time(work: Callable[[], object], setting: Setting) -> tuple[float, float]:
+    """Return seconds of wall clock (of the device's own events on a GPU) and of this process's CPU time."""
+    if setting.device == "cpu":
         wall, cpu = time.perf_counter(), time.process_time()
         work()
-        took.extend((time.perf_counter() - wall, time.process_time() - cpu))
+        return time.perf_counter() - wall, time.process_time() - cpu
+    begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    cpu = time.process_time()
+    begun.record()
+    work()
+    ended.record()
+    torch.cuda.synchronize()
+    return begun.elapsed_time(ended) / 1e3, time.process_time() - cpu
 
-    peak = high_water(timed)
-    return Sample(
-        **{**asdict(_blank(name, n, setting)), "seconds": took[0], "cpu_seconds": took[1], "peak_bytes": peak}
-    )
+
+def _peak(work: Callable[[], object], setting: Setting) -> int | None:
+    if setting.device == "cpu":
+        trim()  # pages that the allocator kept from earlier runs would hide growth
+        return high_water(work)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    torch.cuda.synchronize()
+    return int(torch.cuda.max_memory_allocated() - before)
 
 
 def _gemm(n: int, setting: Setting) -> Callable[[], object]:
-    one, other = (torch.randn(n, n).to(setting.dtype) for _ in range(2))
-    return lambda: one @ other
-
-
-def _work(name: str, n: int, setting: Setting) -> Callable[[], object]:
-    shape = (setting.b, setting.h, n, setting.d)
-    wants = setting.backward and name != "decode"
-    q, k, v = (torch.randn(shape).to(setting.dtype).requires_grad_(wants) for _ in range(3))
-
-    def work() -> None:
-        output = RUNNERS[name]((q, k, v), setting)
-        if wants:
-            output.sum().backward()
-
-    return work
+    one, other = (torch.randn(n, n, device=setting.device).to(setting.dtype) for _ in range(2))
+    return lambda: torch.mm(one, other)
 
 
 def load(results: Path) -> list[Sample]:
-    """Return the samples of a file of results; a line that a killed run left unfinished is skipped."""
+    """Return the samples of a file of results; a last line that a killed run left unfinished is ignored.
+
+    Raises AttometerError for any other line that is not a sample: it is another kind of file.
+    """
     found = []
-    for line in results.read_text().splitlines() if results.exists() else []:
+    for number, line in enumerate(_whole(results).splitlines() if results.exists() else [], 1):
         try:
-            found.append(Sample(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError):
-            continue
+            found.append(_read(line))
+        except (ValueError, TypeError):  # not text, not JSON, or not a sample's fields
+            raise AttometerError(f"results {results}: line {number} is not a sample; give another file") from None
     return found
 
 
+def _read(line: bytes) -> Sample:
+    found = Sample(**json.loads(line))
+    if not (isinstance(found.seconds, float) and isinstance(found.cpu_seconds, float) and isinstance(found.n, int)):
+        raise TypeError
+    return found
+
+
+def _whole(results: Path) -> bytes:
+    content = results.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
+
+
 def _append(results: Path, sample: Sample) -> None:
-    torn = results.exists() and not results.read_bytes().endswith(b"\n") and results.stat().st_size
-    with results.open("a") as file:
-        file.write(("\n" if torn else "") + json.dumps(asdict(sample)) + "\n")
+    kept = len(_whole(results)) if results.exists() else 0
+    with results.open("r+b" if results.exists() else "wb") as file:
+        file.truncate(kept)
+        file.seek(kept)
+        file.write(json.dumps(asdict(sample)).encode() + b"\n")
 
 
 @dataclass(frozen=True)
@@ -277,7 +272,7 @@ class Measurements:
             lines.append(f"{r.mechanism:<28}{r.n:>8}{r.seconds:>11.4g}{peak:>10}{next(ratios):>10}{next(ratios):>11}")
         lines += [f"{name}: grows as n^{power:.2f}" for name, power in self.exponents.items()]
         if self.ceiling is not None:
-            lines.append(f"matrix product of {GEMM_SIZE}²: {self.ceiling / 1e9:.1f} GFLOP/s, measured in the same run")
+            lines.append(f"square matrix product: {self.ceiling / 1e9:.1f} GFLOP/s, measured in the same run")
         return "\n".join(lines)
 
 
@@ -302,7 +297,7 @@ def summarise(
         groups.setdefault((sample.mechanism, sample.n), []).append(sample)
     seconds = {key: median(s.seconds for s in group) for key, group in groups.items()}
     rows = tuple(_row(key, groups[key], seconds, baseline, predicted or {}) for key in groups if key[0] != GEMM)
-    ceiling = 2 * GEMM_SIZE**3 / seconds[GEMM, GEMM_SIZE] if (GEMM, GEMM_SIZE) in seconds else None
+    ceiling = next((2 * n**3 / t for (name, n), t in seconds.items() if name == GEMM), None)
     names = dict.fromkeys(r.mechanism for r in rows)
     exponents = {name: growth([(n, t) for (m, n), t in seconds.items() if m == name]) for name in names}
     return Measurements(rows, {k: v for k, v in exponents.items() if v is not None}, ceiling)

@@ -1,5 +1,6 @@
 """Memory of a piece of torch code: the most bytes of tensors alive at once, and the process's high-water mark."""
 
+import ctypes
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,14 @@ def high_water(work: Callable[[], object]) -> int | None:
         return max(0, _status(status, "VmHWM") - before)
     except OSError:
         return None
+
+
+def trim() -> None:
+    """Give pages that the C library's allocator holds but does not use back to the system, where it can (glibc)."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
 
 
 def _status(path: Path, field: str) -> int:

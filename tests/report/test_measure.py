@@ -1,0 +1,240 @@
+"""`attometer measure`: what is asked is checked, a killed run continues, and the arithmetic on the times is right."""
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from attometer.cli import main
+from attometer.errors import AttometerError
+from attometer.report.measure_fit import Range, crossings, growth
+from attometer.report.measure_prediction import PRINTED, flops
+
+pytest.importorskip("torch")
+
+from attometer.report.measure import Measured, MeasureReport, Options, measure
+
+SMALL = ["-n", "16,32", "--dtype", "fp32", "--heads", "1", "-d", "4", "--repeats", "2"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["attometer", "measure", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def row(mechanism: str, n: int, seconds: float, cpu: float | None = None, spread: float = 0.0) -> Measured:
+    time = Range(seconds, seconds * (1 - spread), seconds * (1 + spread))
+    return Measured(mechanism, n, time, cpu or seconds, 2**20, 3, "sdpa", flops(mechanism, b=1, h=8, n=n, d=64))
+
+
+def report(*rows: Measured) -> MeasureReport:
+    names = list(dict.fromkeys(r.mechanism for r in rows))
+    where = {"machine": "a machine", "device": "cpu", "torch": "2.13", "threads": 1}
+    return MeasureReport(Options.of(names, [r.n for r in rows]), rows, 1e11, 1024, where, (0.5, 0.75))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 3.3])
+def test_growth_finds_the_power(power: float) -> None:
+    fit = growth({n: 7e-9 * n**power for n in (100, 300, 900, 5000)})
+    assert fit is not None
+    assert fit.exponent == pytest.approx(power)
+    assert fit.scale == pytest.approx(7e-9)
+    assert fit.residual == pytest.approx(0, abs=1e-9)
+
+
+def test_growth_gives_the_residual() -> None:
+    # errors of +r, -2r, +r in ln(time) at equal steps of ln(n) are orthogonal to any line, so all of them remain
+    r = 0.1
+    fit = growth({n: n**2 * math.exp(e) for n, e in zip((10, 20, 40), (r, -2 * r, r), strict=True)})
+    assert fit is not None
+    assert fit.exponent == pytest.approx(2)
+    assert fit.residual == pytest.approx(r * math.sqrt(2))
+
+
+def test_growth_needs_two_lengths_and_three_for_a_residual() -> None:
+    assert growth({10: 1.0}) is None
+    fit = growth({10: 1.0, 20: 4.0})
+    assert fit is not None
+    assert (round(fit.exponent, 9), fit.residual, fit.points) == (2.0, None, 2)
+
+
+def test_crossings_are_interpolated_between_measured_lengths() -> None:
+    linear = {n: Range(1e-6 * n, 0.9e-6 * n, 1.1e-6 * n) for n in (256, 512, 4096)}
+    square = {n: Range(1e-9 * n**2, 0.9e-9 * n**2, 1.1e-9 * n**2) for n in (256, 512, 2048, 4096)}
+    (found,) = crossings(("linear", linear), ("square", square))
+    assert (found.faster, found.below, found.above, found.clear) == ("linear", 512, 4096, True)
+    assert found.n == pytest.approx(1000)
+    (back,) = crossings(("square", square), ("linear", linear))
+    assert (back.faster, back.n) == ("linear", pytest.approx(1000))
+
+
+def test_crossings_see_every_change_and_doubt_overlapping_ranges() -> None:
+    times = {n: Range(t, t / 2, 2 * t) for n, t in {1: 1.0, 2: 3.0, 4: 1.0}.items()}
+    level = {n: Range(2.0, 2.0, 2.0) for n in (1, 2, 4)}
+    assert [(c.faster, c.clear) for c in crossings(("zigzag", times), ("level", level))] == [
+        ("level", False),
+        ("zigzag", False),
+    ]
+    assert crossings(("level", level), ("level too", level)) == ()
+
+
+def test_predictions_are_counts() -> None:
+    assert flops("softmax", b=2, h=3, n=100, d=8) == 2 * 3 * 4 * 100**2 * 8
+    assert flops("softmax_naive", b=2, h=3, n=100, d=8) == flops("softmax", b=2, h=3, n=100, d=8)
+    assert flops("softmax_causal", b=1, h=1, n=100, d=8) == 4 * 8 * 100 * 101 // 2
+    pairs = 256 * 257 // 2 + (1024 - 256) * 256
+    assert flops("sliding_window", b=1, h=1, n=1024, d=8) == 4 * 8 * pairs
+
+
+def test_the_articles_formulas_give_its_numbers() -> None:
+    at = {p.mechanism: p.at(16384, 768) for p in PRINTED}
+    assert {k: v and round(v, 1) for k, v in at.items()} == {
+        "linear": 21.3, "sparse_transformer_strided": 128.0, "sliding_window": 64.0, "softmax": None,
+    }  # fmt: skip
+
+
+def test_speedups_and_words() -> None:
+    made = report(
+        row("softmax", 512, 1.0, 4.0), row("linear", 512, 2.0), row("softmax", 2048, 16.0), row("linear", 2048, 8.0)
+    )
+    assert [made.speedup(r) for r in made.rows] == [None, 0.5, None, 2.0]
+    assert made.cpu_speedup(made.rows[1]) == 2.0
+    counted = [flops(x, b=1, h=8, n=2048, d=64) for x in ("softmax", "linear")]
+    assert made.predicted(made.rows[3]) == pytest.approx((counted[0] or 0) / (counted[1] or 1))
+    text = str(made)
+    assert "linear is faster from n ≈ 1,024 (between 512 and 2,048)" in text
+    assert "torch.mm of 1024² in bf16 at 100.0 GFLOP/s, same run; load average 0.5 before, 0.8 after" in text
+    assert "n^2.00" in text
+    assert "linear over softmax" in text
+    assert "21×" in text
+    assert "64×" not in text  # no sliding window was measured
+
+
+def test_one_side_faster_everywhere_is_said_without_a_crossing() -> None:
+    made = report(
+        row("softmax", 512, 1.0), row("linear", 512, 0.5), row("softmax", 1024, 4.0), row("linear", 1024, 1.0)
+    )
+    assert "faster at every measured n, 512 to 1,024" in str(made)
+    alone = report(row("softmax", 512, 1.0), row("linear", 512, 1.5))
+    assert "slower at n = 512" in str(alone)
+    assert "time grows as" not in str(alone)
+
+
+def test_command_prints_json_and_progress_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "softmax", "linear", *SMALL, "--threads", "1", "--json") == 0
+    printed = capsys.readouterr()
+    held = json.loads(printed.out)
+    assert [(r["mechanism"], r["n"], r["samples"]) for r in held["rows"]] == [
+        ("softmax", 16, 2), ("linear", 16, 2), ("softmax", 32, 2), ("linear", 32, 2),
+    ]  # fmt: skip
+    assert all(0 < r["time"]["least"] <= r["time"]["median"] <= r["time"]["most"] for r in held["rows"])
+    assert held["where"]["threads"] == 1
+    assert held["ceiling"]["flops_per_second"] > 0
+    assert set(held["growth"]) == {"softmax", "linear"}
+    assert held["remarks"] == ["2 samples: the median of fewer than three says little"]
+    assert "round 2 of 2 measured" in printed.err
+
+
+def test_a_killed_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "results.jsonl"
+    options = Options.of(["softmax", "linear"], "16,32", dtype="fp32", heads=1, d=4, repeats=2)
+    whole = measure(options, out=out)
+    lines = out.read_text().splitlines(keepends=True)
+    assert len(lines) == 2 * (1 + 2 * 2)
+    out.write_text("".join(lines[:7]) + lines[7][:40])
+    measure(options, out=out)
+    again = out.read_text().splitlines(keepends=True)
+    assert again[:7] == lines[:7]
+    assert len(again) == len(lines)
+    out.write_text("".join(lines))
+    monkeypatch.setattr("attometer.run.measuring._once", None)  # nothing is left to run
+    assert measure(options, out=out).rows == whole.rows
+
+
+def test_samples_of_another_machine_are_left_out(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    options = Options.of(["linear"], "16", dtype="fp32", heads=1, d=4, repeats=1)
+    measure(options, out=out)
+    foreign = [json.dumps({**json.loads(x), "torch": "1.0", "seconds": 9e9}) for x in out.read_text().splitlines()]
+    out.write_text("\n".join(foreign) + "\n")
+    made = measure(options, out=out)
+    assert made.rows[0].time.most < 9e9
+    assert (
+        made.remarks[0] == f"2 samples in {out} are of another machine, device, torch or thread count, and are left out"
+    )
+    assert len(out.read_text().splitlines()) == 4
+
+
+def test_another_kind_of_file_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    for content in ("# notes\n", '{"n": 3}\n', "[1]\n"):
+        out = tmp_path / "notes.md"
+        out.write_text(content)
+        assert run(monkeypatch, "softmax", *SMALL, "--out", str(out)) == 2
+        assert f"attometer: results {out}: line 1 is not a sample; give another file" in capsys.readouterr().err
+        assert out.read_text() == content
+
+
+def test_threads_are_given_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    measure(Options.of(["linear"], "16", dtype="fp32", heads=1, d=4, repeats=1, threads=before + 1))
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sofmax"], 'unknown mechanism to measure "sofmax"; did you mean "softmax"?'),
+        (["-n", "512,abc"], '-n takes lengths of at least 1 as in 512,1024; got "abc" in "512,abc"'),
+        (["-n", "0"], '-n takes lengths of at least 1 as in 512,1024; got "0" in "0"'),
+        (["-n", "512,,1024"], 'got "" in "512,,1024"'),
+        (["-n", "-5"], 'got "-5"'),
+        (["--dtype", "bf17"], 'unknown dtype "bf17"; did you mean "bf16"?'),
+        (["--impl", "tilled"], 'unknown impl "tilled"; did you mean "tiled"?'),
+        (["linear", "--impl", "tiled"], "--impl tiled says nothing to linear; leave it out, or add softmax"),
+        (["decode", "--backward"], "--backward does not go with decode: a decode step has no gradients"),
+        (["hyperattention", "-n", "100"], "needs n to be a multiple of B = 256, got n = 100"),
+        (["--repeats", "0"], "repeats must be an integer of at least 1, got 0"),
+        (["--threads", "0"], "threads must be an integer of at least 1, got 0"),
+        (["--heads", "0"], "heads must be an integer of at least 1, got 0"),
+        (["--device", "gpu"], 'device must be cpu, cuda or cuda:NUMBER, got "gpu"'),
+        (["--plot", "time.txt"], 'figure "time.txt" must end in .png, .svg or .pdf'),
+        (["--plot", "/nowhere/time.svg"], 'folder "/nowhere" of figure "time.svg" does not exist'),
+        (["softmax", "-n", "16", "--impl", "flex", "--backward"], 'impl "flex" does not support gradients on CPU'),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith("attometer: ")
+    assert said.count("\n") == 1
+
+
+def test_lengths_from_python() -> None:
+    assert Options.of(["softmax", "softmax"], [64, 32, 64]).lengths == (32, 64)
+    assert Options.of(["softmax", "softmax"], [64]).mechanisms == ("softmax",)
+    with pytest.raises(AttometerError, match="got none"):
+        Options.of(["softmax"], [])
+
+
+def test_plot_names_machine_and_powers(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from attometer.report.measure_plot import plot
+
+    made = report(row("softmax", 512, 1.0, spread=0.1), row("softmax", 1024, 4.0, spread=0.1))
+    drawn = plot(made, tmp_path / "time.svg").read_text(encoding="utf-8")
+    assert "softmax, n^2.00" in drawn
+    assert "measured on a machine" in drawn
+    single = replace(made, rows=made.rows[:1])
+    assert plot(single, tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")

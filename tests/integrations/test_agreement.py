@@ -9,8 +9,9 @@ import pytest
 import torch
 import transformers as hf
 from tiny_models import DECODERS, ENCODERS, LENGTH, MORE_DECODERS, SHAPE, batch, error, implementation, model_of
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from attometer.integrations.transformers import attach
+from attometer.integrations.transformers import attach, register
 
 FACTOR = 1.5
 QUICK = {"llama", "gemma2", "gpt_oss", "modernbert", "t5"}  # plain, window and soft cap, sinks, both sides, bias
@@ -153,8 +154,6 @@ def test_gradients(name, padding):
 @pytest.mark.parametrize("padding", PADDINGS)
 @torch.no_grad()
 def test_any_implementation_of_run_may_be_registered(impl, padding):
-    from attometer.integrations.transformers import register
-
     register(impl)
     try:
         assert_as_good(*three("mistral", torch.float32, lambda model: forward(model, "mistral", padding)))
@@ -202,6 +201,40 @@ def test_further_decoder_types(name, padding):
     assert error(model(ids, attention_mask=mask).logits[mask.bool()], eager) < 2e-6
     real = mask[:, -1].bool()
     assert torch.equal(model.generate(ids, **options)[real], tokens[real])
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the number of entries of the largest tensor that any operation returned."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for one in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(one, torch.Tensor):
+                self.entries = max(self.entries, one.untyped_storage().nbytes() // one.element_size())
+        return found
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@torch.no_grad()
+def test_no_tensor_has_queries_times_keys(padded):
+    length = 2048
+    model = model_of("mistral", sliding_window=16, max_position_embeddings=length).model
+    ids = torch.randint(3, 97, (1, length))
+    mask = torch.ones_like(ids)
+    mask[:, : 500 * padded] = 0
+    seen = {}
+    register("tiled")  # auto may take torch's fused attention on a dense mask where that is predicted to be faster
+    try:
+        for name in ("sdpa", "attometer"):
+            with implementation(model, name), Largest() as largest:
+                model(ids, attention_mask=mask, use_cache=False)
+            seen[name] = largest.entries
+    finally:
+        register()
+    assert seen["sdpa"] >= length * length
+    assert seen["attometer"] <= length * 97
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral"])

@@ -42,6 +42,16 @@ def test_they_are_refused_in_the_forward_too(name):
         model(torch.randint(3, 50, (1, 8)), attention_mask=torch.ones(1, 8, dtype=torch.int64))
 
 
+@torch.no_grad()
+def test_a_model_that_is_not_listed_is_refused_when_it_adds_its_mask():
+    config = hf.AutoConfig.for_model("gpt_neo", **SMALL, attention_types=[[["global"], 1]], num_layers=1, num_heads=2)
+    model = hf.AutoModel.from_config(config, attn_implementation="eager").eval()
+    model.config._attn_implementation = "attometer"
+    assert "gpt_neo" not in REFUSED
+    with pytest.raises(AttometerError, match=r'"gpt_neo" computes with its attention mask \(add\)'):
+        model(torch.randint(3, 50, (1, 8)))
+
+
 def test_the_list_is_of_known_model_types():
     assert set(REFUSED) <= set(hf.models.auto.configuration_auto.CONFIG_MAPPING_NAMES)
 
@@ -68,6 +78,13 @@ def test_the_first_forward_is_checked_once():
     model(batch("none")[0])
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
+
+
+def test_another_implementation_may_be_set_before_the_first_forward():
+    model = attach(model_of("llama"))
+    model.set_attn_implementation("eager")
+    model(batch("none")[0])
+    assert not model._forward_hooks
 
 
 def test_wrong_names_have_a_nearest_one():

@@ -78,11 +78,11 @@ def attach(model: Any, implementation: str = "attometer") -> Any:
         raise unknown("attn_implementation", implementation, _NAMES)
     refuse_model(model)
     model.set_attn_implementation(implementation)
-    _check_first_forward(model)
+    _check_first_forward(model, implementation)
     return model
 
 
-def _check_first_forward(model: Any) -> None:
+def _check_first_forward(model: Any, implementation: str) -> None:
     before = [-1]
 
     def start(*_: Any) -> None:
@@ -91,10 +91,11 @@ def _check_first_forward(model: Any) -> None:
     def end(*_: Any) -> None:
         for hook in hooks:
             hook.remove()
-        if calls() == before[0]:
+        # Someone may have set another implementation since.
+        if model.config._attn_implementation == implementation and calls() == before[0]:
             raise AttometerError(
                 f'model type "{model.config.model_type}" ran its first forward without calling the attention function '
-                f'it was given ("{model.config._attn_implementation}"); use attn_implementation="eager"'
+                f'it was given ("{implementation}"); use attn_implementation="eager"'
             )
 
     hooks = (model.register_forward_pre_hook(start), model.register_forward_hook(end))

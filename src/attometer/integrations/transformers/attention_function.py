@@ -136,7 +136,7 @@ def _given(call: _Call, mask: torch.Tensor) -> torch.Tensor:
         added = torch.zeros(mask.shape, dtype=call.q.dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
     if call.added is not None:
         added = added + call.added
-    return call.run(call.narrowed(None) if call.narrowing else None, added=added)
+    return call.run(call.narrowed(None), added=added)
 
 
 def _structured(call: _Call, mask: MaskStructure) -> torch.Tensor:

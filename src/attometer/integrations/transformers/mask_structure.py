@@ -48,6 +48,7 @@ _ANSWERED: frozenset[Any] = frozenset(
         torch.Tensor.dtype.__get__,
         torch.Tensor.device.__get__,
         torch.Tensor.layout.__get__,
+        torch.Tensor.is_cpu.__get__,
         torch.Tensor.is_cuda.__get__,
         torch.Tensor.is_mps.__get__,
         torch.Tensor.is_meta.__get__,
@@ -67,6 +68,7 @@ _ANSWERED: frozenset[Any] = frozenset(
         torch.Tensor.is_complex,
         torch.Tensor.get_device,
         torch.Tensor.stride,
+        torch.Tensor.is_contiguous,
     }
 )
 _UNCHANGED: frozenset[Any] = frozenset({torch.Tensor.contiguous, torch.Tensor.detach, torch.Tensor.clone})

@@ -44,7 +44,7 @@ def plot(report: "MeasureReport", path: str | Path) -> Path:
             _line(axes, report, name, number)
         _frame(axes, report)
         figure.supxlabel(
-            f"measured on {report.where['machine']}, {report.where['device']}, {report.where['threads']} threads, "
+            f"measured on {report.where['machine']}, {report.where['device']}, threads: {report.where['threads']}, "
             f"torch {report.where['torch']}; medians of {o.repeats}, bars from least to most",
             fontsize=8,
             color=GREY,

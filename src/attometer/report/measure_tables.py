@@ -32,7 +32,7 @@ def _times(report: "MeasureReport") -> Table:
     o, where = report.options, report.where
     what = "forward and backward" if o.backward else "forward"
     title = f"{what}, {o.dtype}, b = {o.batch}, h = {o.heads}, d = {o.d}, {o.repeats} samples; {where['machine']}"
-    title += f", {where['device']}, {where['threads']} threads, torch {where['torch']}"
+    title += f", {where['device']}, {_threads(where['threads'])}, torch {where['torch']}"
     load = f"; load average {report.load[0]:.1f} before, {report.load[1]:.1f} after" if report.load else ""
     notes = (
         f"ceiling: torch.mm of {report.ceiling_size}² in {o.dtype} at {report.ceiling / 1e9:,.1f} GFLOP/s, same run{load}",
@@ -47,6 +47,10 @@ def _times(report: "MeasureReport") -> Table:
         "by FLOPs",
     )  # fmt: skip
     return Table(title, columns, tuple(_row(report, r) for r in report.rows), notes)
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 def _row(report: "MeasureReport", r: "Measured") -> tuple[object, ...]:

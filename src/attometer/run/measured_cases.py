@@ -44,11 +44,16 @@ class Case:
     chooses: bool = False
 
 
-def _masked(mask: Mask | None) -> Case:
-    def takes(x: Tensors, s: Setting) -> str:
-        return explain_choice(*x, mask=mask).impl if s.impl == "auto" else s.impl
+def _taken(x: Tensors, s: Setting, mask: Mask | None) -> str:
+    return explain_choice(*x, mask=mask).impl if s.impl == "auto" else s.impl
 
-    return Case(lambda x, s: lambda: torch.as_tensor(attention(*x, mask=mask, impl=s.impl)), takes, chooses=True)
+
+def _masked(mask: Mask | None) -> Case:
+    return Case(
+        lambda x, s: lambda: torch.as_tensor(attention(*x, mask=mask, impl=s.impl)),
+        lambda x, s: _taken(x, s, mask),
+        chooses=True,
+    )
 
 
 def _own(prepare: Callable[[Tensors, Setting], Call], takes: str = "torch") -> Case:
@@ -73,6 +78,11 @@ def _linformer(x: Tensors, s: Setting) -> Call:
     return lambda: linformer_attention(*x, key_mix=e, value_mix=f, impl=s.impl)
 
 
+def _takes_linformer(x: Tensors, s: Setting) -> str:
+    mixtures = (y[:, :, :1].expand(-1, -1, 256, -1) for y in x[1:])
+    return _taken((x[0], *mixtures), s, None)
+
+
 def _decode(x: Tensors, s: Setting) -> Call:
     cache = ContiguousCache()
     cache.append(x[1], x[2])
@@ -92,7 +102,7 @@ CASES: dict[str, Case] = {
     "linear_causal": _own(lambda x, s: lambda: torch.as_tensor(linear_attention(*x, causal=True)), "chunked"),
     "performer": _performer(False),
     "performer_causal": _performer(True),
-    "linformer": Case(_linformer, lambda x, s: s.impl, chooses=True),
+    "linformer": Case(_linformer, _takes_linformer, chooses=True),
     "hyperattention": _own(lambda x, s: lambda: hyper_attention(*x)),
     "hyperattention_causal": _own(lambda x, s: lambda: hyper_attention(*x, causal=True)),
     "decode": _own(_decode),

@@ -193,6 +193,7 @@ CASES = [
     ("state: got one without causal=True", lambda: linear_attention(X, X, X, return_state=True)),
     ("chunk: got 0, expected at least 1", lambda: linear_attention(X, X, X, causal=True, chunk=0)),
     ("features: got shape [8, 3], expected [f, 4]", lambda: performer_attention(X, X, X, features=torch.ones(8, 3))),
+    ("scale: got -1.0, expected at least 0", lambda: performer_attention(X, X, X, features=torch.ones(8, 4), scale=-1.0)),
     ("f: got 0, expected at least 1", lambda: favor_features(0, 4)),
     ("key_mix: got torch.float32 of shape [2, 5], expected torch.float32 [k, 6]",
      lambda: linformer_attention(X, X, X, key_mix=torch.ones(2, 5), value_mix=torch.ones(2, 5))),

@@ -150,5 +150,5 @@ def explain_choice(
     'tiled'
     """
     held = terms(bias)
-    check(Call(q, k, v, mask, held))
+    check(Call(q, k, v, mask, held, None))
     return choose(q, k, v, to_text(mask), held, return_lse)

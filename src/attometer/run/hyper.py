@@ -10,7 +10,10 @@ from attometer.program import causal as causal_mask
 from attometer.run.attention import attention
 from attometer.run.linear import SQUARE
 from attometer.run.operands import accumulation
-from attometer.run.validation import Call, check
+from attometer.run.tables import seeded_integers, seeded_normal
+from attometer.run.validation import check, plain
+
+CAUSAL = causal_mask()
 
 
 @dataclass(frozen=True)
@@ -67,37 +70,37 @@ def hyper_attention(
     >>> hyper_attention(x, x, x, sizes=HashSizes(16, 16, 4), causal=True).shape
     torch.Size([1, 2, 64, 8])
     """
-    check(Call(q, k, v, scale=scale), SQUARE)
+    check(plain(q, k, v, scale), SQUARE)
     if k.shape[1] != q.shape[1]:
         raise AttometerError(f"k: got {k.shape[1]} heads, expected q's {q.shape[1]}")
     if not causal and q.shape[2] % sizes.block:
         raise AttometerError(f"q: got length {q.shape[2]}, expected a multiple of the block {sizes.block}")
     wide = accumulation(q.dtype)
-    rng = torch.Generator().manual_seed(seed)
     if planes is None:
-        planes = torch.randn(sizes.planes, q.shape[3], generator=rng, dtype=torch.float64)
+        planes = seeded_normal(q.detach(), seed, sizes.planes, q.shape[3])
     queries = q.to(wide) * (q.shape[3] ** -0.5 if scale is None else scale)
     keys, values = k.to(wide), v.to(wide)
     planes = planes.to(q.device, wide)
     if causal:
-        return _causal(queries, keys, values, sizes, planes, rng)[0].to(q.dtype)
-    return _full(queries, keys, values, sizes, planes, rng, samples)[0].to(q.dtype)
+        return _causal(queries, keys, values, sizes, planes, seed)[0].to(q.dtype)
+    return _full(queries, keys, values, sizes, planes, seed, samples)[0].to(q.dtype)
 
 
 Result = tuple[torch.Tensor, torch.Tensor]
 
 
 def _causal(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sizes: HashSizes, planes: torch.Tensor, rng: torch.Generator
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sizes: HashSizes, planes: torch.Tensor, seed: int
 ) -> Result:
     n = q.shape[2]
     half = n // 2 // sizes.block * sizes.block
     if half == 0:
-        return attention(q, k, v, mask=causal_mask(), scale=1.0, impl="tiled", return_lse=True)
-    above = _causal(q[:, :, :half], k[:, :, :half], v[:, :, :half], sizes, planes, rng)
-    below = _causal(q[:, :, half:], k[:, :, half:], v[:, :, half:], sizes, planes, rng)
+        return attention(q, k, v, mask=CAUSAL, scale=1.0, impl="tiled", return_lse=True)
+    # Every square of the recursion draws with a seed of its own.
+    above = _causal(q[:, :, :half], k[:, :, :half], v[:, :, :half], sizes, planes, 2 * seed + 1)
+    below = _causal(q[:, :, half:], k[:, :, half:], v[:, :, half:], sizes, planes, 2 * seed + 2)
     # As many queries as keys are estimated at a time; what is left over is exact.
-    square = _full(q[:, :, half : 2 * half], k[:, :, :half], v[:, :, :half], sizes, planes, rng, None)
+    square = _full(q[:, :, half : 2 * half], k[:, :, :half], v[:, :, :half], sizes, planes, seed, None)
     if n > 2 * half:
         rest = attention(q[:, :, 2 * half :], k[:, :, :half], v[:, :, :half], scale=1.0, impl="tiled", return_lse=True)
         square = tuple(torch.cat(pair, 2) for pair in zip(square, rest, strict=True))
@@ -119,7 +122,7 @@ def _full(
     v: torch.Tensor,
     sizes: HashSizes,
     planes: torch.Tensor,
-    rng: torch.Generator,
+    seed: int,
     samples: torch.Tensor | None,
 ) -> Result:
     b, h, n, _ = q.shape
@@ -128,7 +131,7 @@ def _full(
     order_q, order_k = (torch.argsort(_hash(x.detach(), planes), dim=-1, stable=True) for x in (q, k))
     qs, ks, vs = _taken(q, order_q), _taken(k, order_k), _taken(v, order_k)
     if samples is None:
-        samples = torch.randint(n, (b, h, sizes.samples), generator=rng).to(q.device)
+        samples = seeded_integers(q.detach(), seed, n, sizes.samples)
     blocks = [x.unflatten(2, (-1, sizes.block)) for x in (qs, ks, vs)]
     near = blocks[0] @ blocks[1].mT
     far = blocks[0] @ _taken(ks, samples)[:, :, None].mT + math.log(n / samples.shape[2])

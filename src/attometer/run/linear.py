@@ -8,7 +8,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.run.operands import accumulation
-from attometer.run.validation import RULES, Call, Rule, check, check_name
+from attometer.run.validation import RULES, Rule, check, check_name, plain
 
 Features: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 CHUNK = 64
@@ -80,7 +80,7 @@ def linear_attention(
     >>> linear_attention(x, x, x, causal=True).shape
     torch.Size([1, 2, 10, 4])
     """
-    check(Call(q, k, v), SQUARE if causal else RULES)
+    check(plain(q, k, v), SQUARE if causal else RULES)
     check_name("impl", impl, IMPLS)
     if (state is not None or return_state) and not causal:
         raise AttometerError("state: got one without causal=True, expected none: a full sum has no order")

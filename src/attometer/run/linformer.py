@@ -4,7 +4,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.run.attention import attention
-from attometer.run.validation import Call, check
+from attometer.run.validation import check, plain
 
 
 def linformer_attention(
@@ -40,7 +40,7 @@ def linformer_attention(
     >>> linformer_attention(x, x, x, key_mix=mix, value_mix=mix).shape
     torch.Size([1, 2, 100, 8])
     """
-    check(Call(q, k, v, scale=scale))
+    check(plain(q, k, v, scale))
     for name, mix in (("key_mix", key_mix), ("value_mix", value_mix)):
         if mix.dim() != 2 or mix.shape[1] != k.shape[2] or mix.dtype != q.dtype:
             raise AttometerError(

@@ -5,7 +5,7 @@ import torch
 from attometer.errors import AttometerError
 from attometer.run.linear import CHUNK, SQUARE, LinearState, _chunked, _full
 from attometer.run.operands import accumulation
-from attometer.run.validation import RULES, Call, check
+from attometer.run.validation import RULES, check, plain
 
 
 def favor_features(
@@ -65,9 +65,11 @@ def performer_attention(
     >>> performer_attention(x, x, x, features=favor_features(64, 8), causal=True).shape
     torch.Size([1, 2, 100, 8])
     """
-    check(Call(q, k, v, scale=scale), SQUARE if causal else RULES)
+    check(plain(q, k, v, scale), SQUARE if causal else RULES)
     if features.dim() != 2 or features.shape[1] != q.shape[3]:
         raise AttometerError(f"features: got shape {list(features.shape)}, expected [f, {q.shape[3]}]")
+    if scale is not None and scale < 0:
+        raise AttometerError(f"scale: got {scale}, expected at least 0, for the kernel splits it between q and k")
     g, wide = k.shape[1], accumulation(q.dtype)
     factor = (q.shape[3] ** -0.5 if scale is None else scale) ** 0.5
     fq, fk = (_log_features(x.to(wide) * factor, features.to(x.device, wide)) for x in (q, k))

@@ -1,13 +1,13 @@
 """Polynomial attention: for bounded entries exp is a low-degree polynomial, and its matrix has low rank."""
 
 import math
-from itertools import combinations_with_replacement
 
 import torch
 
 from attometer.errors import AttometerError
 from attometer.run.linear import CHUNK, linear_attention
-from attometer.run.validation import Call, check
+from attometer.run.tables import monomial_weights, monomials
+from attometer.run.validation import check, plain
 
 MOST_FEATURES = 20_000
 
@@ -64,7 +64,7 @@ def polynomial_attention(
     >>> polynomial_attention(x, x, x, causal=True).shape
     torch.Size([1, 2, 100, 4])
     """
-    check(Call(q, k, v, scale=scale))
+    check(plain(q, k, v, scale))
     factor = q.shape[3] ** -0.5 if scale is None else scale
     chosen = _degree(q, k, factor, epsilon) if degree is None else degree
     if chosen < 2 or chosen % 2:
@@ -75,8 +75,9 @@ def polynomial_attention(
             f"q: got entries that need degree {chosen}, which is {count} monomials of width {q.shape[3]}, "
             f"expected at most {MOST_FEATURES}; bound the entries, or use attention"
         )
-    monomials = _Monomials(q.shape[3], chosen, factor)
-    return torch.as_tensor(linear_attention(q, k, v, causal=causal, feature_map=monomials, chunk=chunk))
+    return torch.as_tensor(
+        linear_attention(q, k, v, causal=causal, feature_map=_Monomials(chosen, factor), chunk=chunk)
+    )
 
 
 def _degree(q: torch.Tensor, k: torch.Tensor, factor: float, epsilon: float) -> int:
@@ -94,24 +95,16 @@ def _degree(q: torch.Tensor, k: torch.Tensor, factor: float, epsilon: float) -> 
 
 
 class _Monomials:
-    """Features whose inner product is the polynomial: sum over k of (x·y·factor)^k / k!."""
+    """Features whose inner product is the polynomial: sum over k of (x·y·factor)^k / k!, by the multinomial theorem."""
 
-    def __init__(self, width: int, degree: int, factor: float) -> None:
+    def __init__(self, degree: int, factor: float) -> None:
         if factor < 0:
             raise AttometerError(f"scale: got {factor}, expected at least 0")
-        sets = [c for k in range(1, degree + 1) for c in combinations_with_replacement(range(width), k)]
-        self.indices = [torch.tensor([c for c in sets if len(c) == k]) for k in range(1, degree + 1)]
-        self.weights = [self._weights(index, factor) for index in self.indices]
-
-    @staticmethod
-    def _weights(index: torch.Tensor, factor: float) -> torch.Tensor:
-        """Return sqrt(factor^k / product of the multiplicities' factorials), from the multinomial theorem over k!."""
-        logs = [sum(math.lgamma(row.count(c) + 1) for c in set(row)) for row in index.tolist()]
-        power = index.shape[1] * math.log(factor) if factor > 0 else -math.inf
-        return torch.exp((power - torch.tensor(logs, dtype=torch.float64)) / 2)
+        self.degree, self.factor = degree, factor
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        parts = [torch.ones_like(x[..., :1])]
-        for index, weight in zip(self.indices, self.weights, strict=True):
-            parts.append(x[..., index.to(x.device)].prod(-1) * weight.to(x))
+        parts, fixed = [torch.ones_like(x[..., :1])], x.detach()
+        for k in range(1, self.degree + 1):
+            chosen = x[..., monomials(fixed, x.shape[-1], k)].prod(-1)
+            parts.append(chosen * monomial_weights(fixed, x.shape[-1], k, self.factor))
         return torch.cat(parts, -1)

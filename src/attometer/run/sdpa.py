@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from attometer.program import Mask, causal
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
+from attometer.run.tables import mask_matrix
 
 
 def unsupported(q: torch.Tensor, bias: Terms, return_lse: bool) -> str | None:
@@ -45,15 +46,8 @@ def _native(mask: str, n: int, m: int) -> tuple[bool, bool]:
     return native_mask(from_text(mask), n, m)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _seen(mask: str, n: int, m: int) -> torch.Tensor | None:
-    held = from_text(mask)
-    return None if held is None else torch.tensor(held.matrix(n, m))
-
-
 def _dense(q: torch.Tensor, mask: str, n: int, m: int, bias: Terms) -> torch.Tensor:
-    seen = _seen(mask, n, m)
-    seen = seen if seen is None else seen.to(q.device)
+    seen = mask_matrix(q.detach(), mask, n, m) if mask else None
     if bias.additive is None and bias.slopes is None and seen is not None:
         return seen
     added = q.new_zeros(n, m) if bias.additive is None else bias.additive.to(q.dtype)

@@ -8,11 +8,9 @@ import torch
 
 from attometer.errors import AttometerError, unknown
 from attometer.program import Mask
-from attometer.run.biases import Terms
+from attometer.run.biases import Terms, terms
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-NO_BIAS = Terms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +20,14 @@ class Call:
     q: Any
     k: Any
     v: Any
-    mask: Any = None
-    bias: Terms = NO_BIAS
-    scale: Any = None
+    mask: Any
+    bias: Terms
+    scale: Any
+
+
+def plain(q: Any, k: Any, v: Any, scale: Any = None) -> Call:
+    """Return a call without mask and bias."""
+    return Call(q, k, v, None, terms(None), scale)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def check(call: Call, rules: tuple[Rule, ...] = RULES) -> None:
     """Raise AttometerError for the first rule that `call` breaks.
 
     >>> x = torch.zeros(1, 2, 3, 4)
-    >>> check(Call(x, x.double(), x))
+    >>> check(plain(x, x.double(), x))
     Traceback (most recent call last):
     attometer.errors.AttometerError: k: got dtype float64, expected q's float32
     """

@@ -189,7 +189,8 @@ def _measured(o: Options, setting: "Setting", out: Path | None, said: Callable[[
     from attometer.run.measuring import measure as samples_of
 
     here = blank(BASELINE, 1, setting).where
-    strangers = [s for s in load(out) if s.where != here] if out else []
+    held = load(out) if out else []
+    strangers = [s for s in held if s.where != here]
     order = pairs(o.mechanisms, o.lengths, setting)
     begun = _load_average()
     found = list(
@@ -205,7 +206,7 @@ def _measured(o: Options, setting: "Setting", out: Path | None, said: Callable[[
         order[0][1],
         dict(zip(("machine", "device", "torch", "threads"), here, strict=True)),
         (begun, ended) if begun is not None and ended is not None else None,
-        _remarks(o, len(strangers), out),
+        _remarks(o, len(strangers), sum(s in held for s in found), out),
     )
 
 
@@ -237,7 +238,7 @@ def _summed(samples: Sequence["Sample"], o: Options) -> Measured:
     )
 
 
-def _remarks(o: Options, strangers: int, out: Path | None) -> tuple[str, ...]:
+def _remarks(o: Options, strangers: int, earlier: int, out: Path | None) -> tuple[str, ...]:
     own = [x for x in o.mechanisms if not o.chooses(x)]
     return tuple(
         text
@@ -245,6 +246,7 @@ def _remarks(o: Options, strangers: int, out: Path | None) -> tuple[str, ...]:
             f"{strangers:,} samples in {out} are of another machine, device, torch or thread count, and are left out"
             if strangers
             else "",
+            f"{earlier:,} samples are of an earlier run, from {out}" if earlier else "",
             f"--impl {o.impl} says nothing to {', '.join(own)}: one implementation each"
             if o.impl != "auto" and own
             else "",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def tables(report: "MeasureReport") -> tuple[Table, ...]:
     """Return the tables that have rows."""
-    made = (_times(report), _growth(report), _crossovers(report), _printed(report))
+    made = (_times(report), _speeds(report), _growth(report), _crossovers(report), _printed(report))
     return tuple(table for table in made if table.rows)
 
 
@@ -36,37 +36,37 @@ def _times(report: "MeasureReport") -> Table:
     load = f"; load average {report.load[0]:.1f} before, {report.load[1]:.1f} after" if report.load else ""
     notes = (
         f"ceiling: torch.mm of {report.ceiling_size}² in {o.dtype} at {report.ceiling / 1e9:,.1f} GFLOP/s, same run{load}",
-        "GFLOP/s: counted FLOPs of the forward pass over the median time"
-        + (", times 3 for both passes (the backward pass as twice the forward)" if o.backward else ""),
-        "softmax/this: medians of wall-clock time; by CPU: of CPU time; by FLOPs: what the counted matrix products predict",
-        "CPU time: of all threads of this process; it does not count what other processes took from the wall clock",
+        "CPU time: of all threads of this process; what other processes took is in the wall clock only",
         *report.remarks,
     )
-    columns = (
-        "mechanism", "n", "runs with", "median", "least", "most", "CPU time", "peak MiB", "GFLOP/s", "softmax/this", "by CPU",
-        "by FLOPs",
-    )  # fmt: skip
-    return Table(title, columns, tuple(_row(report, r) for r in report.rows), notes)
+    columns = ("mechanism", "n", "median", "least", "most", "CPU time", "peak MiB")
+    return Table(title, columns, tuple(_spent(r) for r in report.rows), notes)
+
+
+def _spent(r: "Measured") -> tuple[object, ...]:
+    spent = [Cell(x, seconds(x)) for x in (r.time.median, r.time.least, r.time.most, r.cpu)]
+    return (r.mechanism, r.n, *spent, Cell(r.peak, "-" if r.peak is None else f"{r.peak / 2**20:.1f}"))
+
+
+def _speeds(report: "MeasureReport") -> Table:
+    both = ", times 3 (the backward pass as twice the forward)" if report.options.backward else ""
+    notes = (
+        f"GFLOP/s: counted FLOPs of the forward pass{both} over the median time",
+        "wall clock, CPU time: softmax's median over this one's; by FLOPs: what the counted matrix products predict",
+    )
+    columns = ("mechanism", "n", "runs with", "GFLOP/s", "wall clock", "CPU time", "by FLOPs")
+    return Table("speed-ups over softmax", columns, tuple(_speed(report, r) for r in report.rows), notes)
+
+
+def _speed(report: "MeasureReport", r: "Measured") -> tuple[object, ...]:
+    rate = None if r.flops is None else r.flops * (3 if report.options.backward else 1) / r.time.median / 1e9
+    shown = Cell(rate, "-" if rate is None else f"{rate:.1f}")
+    ratios = map(times, (report.speedup(r), report.cpu_speedup(r), report.predicted(r)))
+    return (r.mechanism, r.n, r.runs_with, shown, *ratios)
 
 
 def _threads(number: int) -> str:
     return "1 thread" if number == 1 else f"{number} threads"
-
-
-def _row(report: "MeasureReport", r: "Measured") -> tuple[object, ...]:
-    spent = [Cell(x, seconds(x)) for x in (r.time.median, r.time.least, r.time.most, r.cpu)]
-    rate = None if r.flops is None else r.flops * (3 if report.options.backward else 1) / r.time.median / 1e9
-    peak = Cell(r.peak, "-" if r.peak is None else f"{r.peak / 2**20:.1f}")
-    speed = Cell(rate, "-" if rate is None else f"{rate:.1f}")
-    return (
-        r.mechanism,
-        r.n,
-        r.runs_with,
-        *spent,
-        peak,
-        speed,
-        *map(times, (report.speedup(r), report.cpu_speedup(r), report.predicted(r))),
-    )
 
 
 def _growth(report: "MeasureReport") -> Table:
@@ -80,7 +80,7 @@ def _growth(report: "MeasureReport") -> Table:
     )
     return Table(
         "growth with n",
-        ("mechanism", "time grows as", "residual", "CPU time grows as", "its residual", "lengths"),
+        ("mechanism", "wall clock", "residual", "CPU time", "its residual", "lengths"),
         rows,
         notes,
     )
@@ -115,18 +115,21 @@ def _verdicts(report: "MeasureReport", name: str) -> list[str]:
 
 
 def _printed(report: "MeasureReport") -> Table:
-    rows = tuple(_printed_row(report, p) for p in PRINTED if {p.mechanism, p.over} <= set(report.names))
-    columns = ("speed-up", "printed", "by", "its formula at n", "n", "by FLOPs", "measured", "in CPU time")
+    held = [p for p in PRINTED if {p.mechanism, p.over} <= set(report.names)]
+    columns = ("speed-up", "printed", "its formula", "n", "by FLOPs", "wall clock", "CPU time")
     notes = (
-        "the article's speed-ups are ratios of FLOPs at its own sizes; its d is one head as wide as the model, here d is a head's",
+        *dict.fromkeys(f"{p.speedup}: {p.said_by}" for p in held),
+        "the article's are ratios of FLOPs; its d is one head as wide as the model, the formula here takes a head's d",
     )
-    return Table("speed-ups in print, at the longest length measured", columns, rows, notes)
+    return Table(
+        "speed-ups in print, at the longest length measured", columns, tuple(_compared(report, p) for p in held), notes
+    )
 
 
-def _printed_row(report: "MeasureReport", p: Printed) -> tuple[object, ...]:
+def _compared(report: "MeasureReport", p: Printed) -> tuple[object, ...]:
     row = max((r for r in report.rows if r.mechanism == p.mechanism), key=lambda r: r.n)
     formula = p.at(row.n, report.options.d)
     shown = Cell(formula, "-" if formula is None else f"{p.formula} = {formula:.3g}×")
     counted = report.predicted(row) if p.over == "softmax" else 1.0
-    measured = (times(report.speedup(row, p.over)), times(report.cpu_speedup(row, p.over)))
-    return (f"{p.mechanism} over {p.over}", p.speedup, p.said_by, shown, row.n, times(counted), *measured)
+    measured = (report.speedup(row, p.over), report.cpu_speedup(row, p.over))
+    return (f"{p.mechanism} over {p.over}", p.speedup, shown, row.n, *map(times, (counted, *measured)))

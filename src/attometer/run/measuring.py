@@ -171,26 +171,28 @@ def _time(work: Callable[[], object], setting: Setting) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
         work()
         return time.perf_counter() - wall, time.process_time() - cpu
-    begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    cpu = time.process_time()
-    begun.record()
-    work()
-    ended.record()
-    torch.cuda.synchronize()
-    return begun.elapsed_time(ended) / 1e3, time.process_time() - cpu
+    with torch.cuda.device(setting.device):
+        begun, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        cpu = time.process_time()
+        begun.record()
+        work()
+        ended.record()
+        torch.cuda.synchronize()
+        return begun.elapsed_time(ended) / 1e3, time.process_time() - cpu
 
 
 def _peak(work: Callable[[], object], setting: Setting) -> int | None:
     if setting.device == "cpu":
         trim()  # pages that the allocator kept from earlier runs would hide growth
         return high_water(work)
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    work()
-    torch.cuda.synchronize()
-    return int(torch.cuda.max_memory_allocated() - before)
+    with torch.cuda.device(setting.device):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated() - before)
 
 
 def _gemm(n: int, setting: Setting) -> Callable[[], object]:

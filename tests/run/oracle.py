@@ -8,6 +8,9 @@ import torch
 from attometer.program import Mask
 from attometer.run.biases import Terms
 
+# The sizes are small: a second thread only waits, the more so where cores are shared.
+torch.set_num_threads(1)
+
 
 def dense(q, k, v, mask: Mask | None = None, bias: Terms = Terms(), scale: float | None = None):  # noqa: B008
     """Return (output, lse) of dense attention; rows that see nothing give 0 and -inf."""

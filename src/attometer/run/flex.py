@@ -29,7 +29,8 @@ def unsupported(q: torch.Tensor, needs_gradient: bool, bias: Terms, return_lse: 
 def predicate(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
     """Return the mask as a function of index tensors (query i, key j).
 
-    >>> seen = predicate(masks.window(2), 3, 3, torch.device("cpu"))
+    >>> from attometer.program import window
+    >>> seen = predicate(window(2), 3, 3, torch.device("cpu"))
     >>> seen(torch.tensor(2), torch.tensor([0, 1, 2])).tolist()
     [False, True, True]
     """

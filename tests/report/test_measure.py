@@ -138,7 +138,7 @@ def test_command_prints_json_and_progress_apart(
     assert held["where"]["threads"] == 1
     assert held["ceiling"]["flops_per_second"] > 0
     assert set(held["growth"]) == {"softmax", "linear"}
-    assert held["remarks"] == ["2 samples: the median of fewer than three says little"]
+    assert held["remarks"][-1] == "2 samples: the median of fewer than three says little"
     assert "round 2 of 2 measured" in printed.err
 
 
@@ -167,9 +167,7 @@ def test_samples_of_another_machine_are_left_out(tmp_path: Path) -> None:
     out.write_text("\n".join(foreign) + "\n")
     made = measure(options, out=out)
     assert made.rows[0].time.most < 9e9
-    assert (
-        made.remarks[0] == f"2 samples in {out} are of another machine, device, torch or thread count, and are left out"
-    )
+    assert f"2 samples in {out} are of another machine, device, torch or thread count, and are left out" in made.remarks
     assert len(out.read_text().splitlines()) == 4
 
 
@@ -231,6 +229,19 @@ def test_bad_input_is_one_line(
     assert words in said
     assert said.startswith("attometer: ")
     assert said.count("\n") == 1
+
+
+def test_a_busy_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    options = Options.of(["linear"], "16", dtype="fp32", heads=1, d=4, repeats=3, threads=2)
+    monkeypatch.setattr("os.getloadavg", lambda: (3.25, 1.0, 1.0))
+    busy = "the machine was busy: load average 3.2 on 2 processors before the first sample"
+    assert measure(options).remarks == (
+        f"{busy}; with more threads than idle processors times mean little: use --threads 1",
+    )
+    assert measure(replace(options, threads=1)).remarks == (busy,)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.25, 1.0, 1.0))
+    assert measure(options).remarks == ()
 
 
 def test_lengths_from_python() -> None:

@@ -188,7 +188,8 @@ def _measured(o: Options, setting: "Setting", out: Path | None, said: Callable[[
     from attometer.run.measuring import blank, load, pairs
     from attometer.run.measuring import measure as samples_of
 
-    here = blank(BASELINE, 1, setting).where
+    probe = blank(BASELINE, 1, setting)
+    here = probe.where
     held = load(out) if out else []
     strangers = [s for s in held if s.where != here]
     order = pairs(o.mechanisms, o.lengths, setting)
@@ -206,7 +207,7 @@ def _measured(o: Options, setting: "Setting", out: Path | None, said: Callable[[
         order[0][1],
         dict(zip(("machine", "device", "torch", "threads"), here, strict=True)),
         (begun, ended) if begun is not None and ended is not None else None,
-        _remarks(o, len(strangers), sum(s in held for s in found), out),
+        (*_busy(begun, probe.threads), *_remarks(o, len(strangers), sum(s in held for s in found), out)),
     )
 
 
@@ -254,6 +255,15 @@ def _remarks(o: Options, strangers: int, earlier: int, out: Path | None) -> tupl
         )
         if text
     )
+
+
+def _busy(load: float | None, threads: int) -> tuple[str, ...]:
+    """Say that others used the processors: torch's threads wait for each other at every operation."""
+    processors = os.cpu_count() or 1
+    if load is None or load + threads <= processors + 0.5:
+        return ()
+    hint = "; with more threads than idle processors times mean little: use --threads 1" if threads > 1 else ""
+    return (f"the machine was busy: load average {load:.1f} on {processors} processors before the first sample{hint}",)
 
 
 def _load_average() -> float | None:

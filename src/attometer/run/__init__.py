@@ -20,7 +20,9 @@ from attometer.run.hyper import HashSizes, hyper_attention
 from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
 from attometer.run.linear import LinearState, elu_plus_one, linear_attention
 from attometer.run.linformer import linformer_attention
-from attometer.run.measuring import Measurements, Sample, Setting, measure, summarise
+from attometer.run.measured_cases import Setting
+from attometer.run.measured_summary import Measurements, summarise
+from attometer.run.measuring import Sample, measure
 from attometer.run.performer import favor_features, performer_attention
 from attometer.run.polynomial import polynomial_attention
 from attometer.run.positions import rope, sinusoidal

@@ -72,7 +72,7 @@ class Printed:
         return n / divisors[self.formula] if self.formula in divisors else None
 
 
-_ARTICLE = 'Doan 2025, "Attention is logarithmic, actually", below Out[25], n = 16,384'
+_ARTICLE = 'Brenndoerfer 2025, "Attention Complexity: Quadratic Scaling, Memory Limits & Efficient Alternatives", Out[25], n = 16,384'
 PRINTED = (
     Printed("linear", "softmax", "21×", f"{_ARTICLE}, d = 768", "n/d"),
     Printed("sparse_transformer_strided", "softmax", "128×", f"{_ARTICLE}, 128 keys a query", "n/128"),

@@ -80,3 +80,13 @@ def test_at_any_small_sizes(name: str, data: st.DataObject) -> None:
     if valid(program, sizes):
         at = count(program).at(**sizes)
         assert (at.work, at.depth) == measured(program, sizes)
+
+
+@pytest.mark.parametrize("n", range(1, 40))
+def test_entries_ready_at_different_times_make_the_depth_an_upper_bound(n: int) -> None:
+    # The last prefixes of a scan are ready later than the first; a sum along them is counted as if all were last.
+    program = parse("axis t: n\nZ[t] = Z[t-1] + U[t]   associative\nY = Z[t] * C[t]")
+    work, span = measured(program, {"n": n})
+    at = count(program).at(n=n)
+    assert at.work == work
+    assert 0 <= at.depth - span <= 1

@@ -69,6 +69,7 @@ def test_linear_attention_with_room_for_its_state_reads_everything_once() -> Non
 
 def test_too_little_memory_is_named() -> None:
     with pytest.raises(
-        AttometerError, match=r'schedule "performer" needs at least 259 words of fast memory at d = 64, e = 64; M = 100$'
+        AttometerError,
+        match=r'schedule "performer" needs at least 259 words of fast memory at d = 64, e = 64; M = 100$',
     ):
         best_tiles("performer", n=64, d=64, M=100, f=8)

@@ -9,6 +9,7 @@ class CallableRoom(ModuleType):
     """A package that can be called as its function of the same name, whichever of the two was imported first."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call the function that has the package's own name."""
         return vars(self)[self.__name__.rpartition(".")[2]](*arguments, **options)
 
 

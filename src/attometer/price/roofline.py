@@ -84,7 +84,7 @@ def roofline(flops: int, bytes_moved: int, machine: Machine, dtype: str = "bf16"
     >>> from attometer.machine import machine
     >>> print(roofline(flops=989 * 10**12, bytes_moved=335 * 10**9, machine=machine("h100-sxm")))
     1.00 s on h100-sxm (datasheet roofline, a lower bound): compute binds, 10x before the next limit; compute 1.00 s, memory 100 ms
-    """  # noqa: E501
+    """
     counts = int(flops), int(bytes_moved), int(link_bytes)
     for name, value in zip(("flops", "bytes_moved", "link_bytes"), counts, strict=True):
         if value < 0:

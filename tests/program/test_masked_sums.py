@@ -48,3 +48,34 @@ def test_a_sum_is_taken_where_all_uses_of_its_index_meet() -> None:
 def test_a_mean_along_a_masked_index_is_refused() -> None:
     with pytest.raises(AttometerError, match="takes a mean along j, where a mask leaves some out"):
         parse("axis i: n, j: n\nS[i,j] = X[i] * Z[j] where causal(i, j)\nM[i] = mean[j](S)")
+
+
+@pytest.mark.parametrize(
+    "step", ["A[t] * Z[t-1] + X[t]", "X[t] + Z[t-1] / A[t]", "Z[t-1] / A[t] * B[t] + X[t]", "-Z[t-1] + X[t]"]
+)
+def test_an_associative_recurrence_is_the_sequential_one(step: str) -> None:
+    rng = np.random.default_rng(5)
+    arrays = {name: rng.uniform(0.5, 2.0, 7) for name in "ABX" if name + "[" in step}
+    text = f"axis t: n\nZ[t] = {step}"
+    fast, slow = interpret(parse(text + "   associative"), arrays), interpret(parse(text), arrays)
+    np.testing.assert_allclose(fast["Z"], slow["Z"])
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "tanh(Z[t-1]) + X[t]",
+        "Z[t-1] * Z[t-1] + X[t]",
+        "A[t] / Z[t-1] + X[t]",
+        "maximum(A[t] * Z[t-1], X[t])",
+        "Z[t-1] * X[t]",
+    ],
+)
+def test_what_is_not_a_linear_recurrence_is_not_associative(step: str) -> None:
+    with pytest.raises(AttometerError, match="associative needs the form"):
+        parse(f"axis t: n\nZ[t] = {step}   associative")
+
+
+def test_an_associative_recurrence_may_not_mix_entries() -> None:
+    with pytest.raises(AttometerError, match="associative needs the form"):
+        parse("axis t: n, x: d, y: d\nZ[t,x] = A[x,y] * Z[t-1,y] + X[t,x]   associative")

@@ -235,24 +235,34 @@ class _Statement:
         kind = "sum"
         if isinstance(node, Call) and node.function == "maximum":
             parts, kind = node.arguments, "max"
-        earlier = [p for p in parts if self.earlier(p)]
-        if len(earlier) != 1 or (kind == "max" and not isinstance(earlier[0], Ref)):
-            self.fail("associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)")
-        term = next(p for p in parts if p is not earlier[0])
-        decay = [f for _, f in _factors(earlier[0]) if not self.earlier(f)]
-        axis = next(i for f in walk(earlier[0]) if isinstance(f, Ref) for p in f.indices if (i := is_shift(p)))
         indices = self.statement.indices
-        term_ref = self.reference(term, indices)
+        earlier = [p for p in parts if self.earlier(p)]
+        factors = _factors(earlier[0]) if len(earlier) == 1 else []
+        state = [f for inverse, f in factors if not inverse and self.earlier(f)]
+        axis = self.step_back(state[0]) if len(state) == 1 else None
+        decay = [(inverse, f) for inverse, f in factors if not self.earlier(f)]
+        if axis is None or len(decay) != len(factors) - 1 or (kind == "max" and decay):
+            self.fail("associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)")
+        term_ref = self.reference(next(p for p in parts if p is not earlier[0]), indices)
         decay_ref = None
         if decay:
-            joined = decay[0]
-            for factor in decay[1:]:
-                joined = Binary("*", joined, factor)
+            joined: Expression = Number(1) if decay[0][0] else decay[0][1]
+            for inverse, factor in decay if decay[0][0] else decay[1:]:
+                joined = Binary("/" if inverse else "*", joined, factor)
             decay_ref = self.reference(joined, indices)
         output = self.tensor(self.statement.tensor, indices, None)
         label = f"scan[{axis}] {expression_text(node)}"
         extents = tuple(self.extents(indices).items())
         self.operations.append(Scan(output, axis, kind, term_ref, decay_ref, extents, label))
+
+    def step_back(self, node: Expression) -> str | None:
+        """Return the index along which `node` is this tensor one step earlier and otherwise the same entry, or None."""
+        if not isinstance(node, Ref):
+            return None
+        moved = [
+            (own, part) for own, part in zip(self.statement.indices, node.indices, strict=True) if part != Name(own)
+        ]
+        return moved[0][0] if len(moved) == 1 and is_shift(moved[0][1]) == moved[0][0] else None
 
     def earlier(self, node: Expression) -> bool:
         return any(isinstance(part, Ref) and part.tensor == self.statement.tensor for part in walk(node))

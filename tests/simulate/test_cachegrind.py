@@ -73,5 +73,6 @@ def test_line_level_lru_counts_what_cachegrind_counts(tmp_path: Path) -> None:
         misses = misses_by_ways(renumbered(each, sets), sets, ways)(ways)
         # cachegrind counts a reference that misses in both of its lines once.
         assert 0 <= misses - cachegrind_misses(program, size, ways, line) <= np.count_nonzero(straddling)
-        if line == 64:
+        # Where the stack lies decides whether any reference straddles two lines; without one the counts are equal.
+        if not straddling.any():
             assert misses == cachegrind_misses(program, size, ways, line)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import transformers as hf
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integrations"))
 from tiny_models import DECODERS, SHAPE, VOCABULARY
@@ -121,8 +122,14 @@ def refusals(mesh: Any) -> dict[str, str]:
     }
     said = {}
     with sequence_parallel(model, mesh):
+        calls["one token"] = shard_inputs(ids[:, :1], mesh=mesh).inputs
         for name, given in calls.items():
             said[name] = said_by(lambda given=given: model(**given))
+        layer, x = model.model.layers[0].self_attn, torch.zeros(1, 4, 3, 8)
+        function = ALL_ATTENTION_FUNCTIONS[model.config._attn_implementation]
+        said["sinks"] = said_by(lambda: function(layer, x, x, x, None, s_aux=torch.zeros(4)))
+        said["bias"] = said_by(lambda: function(layer, x, x, x, None, position_bias=torch.zeros(1, 4, 3, 3)))
+        said["no mask"] = said_by(lambda: function(layer, x, x, x, None))
         said["generate"] = said_by(lambda: model.generate(own, max_new_tokens=2))
         said["twice"] = said_by(lambda: sequence_parallel(model, mesh).__enter__())
         said["still right"] = str(list(model(**good, attention_mask=torch.ones_like(own)).logits.shape))
@@ -141,6 +148,7 @@ def refusals(mesh: Any) -> dict[str, str]:
     said["type"] = entered("gpt_oss", {})
     said["rope"] = entered("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}})
     said["impl"] = entered("llama", {}, options={"impl": "sdpa"})
+    said["ended"] = said_by(lambda: function(layer, x, x, x, None))
     said["layout"] = entered("llama", {}, options={"layout": "zig-zag"})
     said["bidirectional"] = entered("gemma3_text", {"use_bidirectional_attention": True})
     said["ids"] = said_by(lambda: shard_inputs(ids[0], mesh=mesh))

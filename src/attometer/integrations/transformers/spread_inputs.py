@@ -135,6 +135,11 @@ def layout_of_forward(
             f"input_ids: got lengths {found.queries} on the ranks, expected {layout.lengths} of {layout.length} positions; "
             "cut the sequence with shard_inputs and the same layout"
         )
+    if 0 in found.queries:
+        raise AttometerError(
+            f"input_ids: got lengths {found.queries} on the ranks, expected at least 1 on each; transformers does not run "
+            "on an empty sequence, use fewer ranks"
+        )
     for rank, number in enumerate(found.keys):
         if number != _number(torch.from_numpy(layout.positions(rank))):
             raise AttometerError(

@@ -65,16 +65,7 @@ class Options:
         >>> Options.of(["softmax"], "1024,512").lengths
         (512, 1024)
         """
-        asked = {
-            "heads": heads,
-            "d": d,
-            "batch": batch,
-            "repeats": repeats,
-            "threads": 1 if threads is None else threads,
-        }
-        for name, value in asked.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise AttometerError(f"{name} must be an integer of at least 1, got {value!r}")
+        _check_positive(heads=heads, d=d, batch=batch, repeats=repeats, threads=1 if threads is None else threads)
         made = Options(
             _names(mechanisms, backward),
             _lengths(lengths),
@@ -122,6 +113,12 @@ class Options:
         for name in self.mechanisms:
             for n in self.lengths:
                 flops(name, b=self.batch, h=self.heads, n=n, d=self.d)  # refuses lengths that the mechanism cannot take
+
+
+def _check_positive(**asked: object) -> None:
+    for name, value in asked.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise AttometerError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
 def _names(mechanisms: Sequence[str], backward: bool) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.files import write_atomically
 from attometer.simulate import flash_trace, matmul_trace, misses_by_size, misses_by_ways, optimal_misses
+from attometer.view.files import write_atomically
 
 CAPACITY = 512
 SETS, WAYS = 64, 8

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from attometer.files import write_atomically
 from attometer.mechanisms import mechanism
 from attometer.simulate.interpreter import interpret
+from attometer.view.files import write_atomically
 
 N, D, SEEDS = 256, 32, 8
 Arrays = dict[str, Any]

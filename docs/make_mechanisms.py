@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attometer.count import count, path_length_formula
-from attometer.files import write_atomically
 from attometer.mechanisms import MECHANISMS, Mechanism, mechanism
+from attometer.view.files import write_atomically
 
 PAGE = Path(__file__).parent / "mechanisms.md"
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from attometer.count.models import active_parameters, cache, flops, parameters
-from attometer.files import write_atomically
+from attometer.count.model_cost import active_parameters, cache, flops, parameters
 from attometer.models import model, shipped
-from attometer.models.families import AROUND, TEXT
+from attometer.models.readers.families import AROUND, TEXT
+from attometer.view.files import write_atomically
 
 HERE = Path(__file__).parent
 HEAD = """# Models

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from attometer.errors import AttometerError
-from attometer.files import write_atomically
 from attometer.testing import Report, check_attention, peer
+from attometer.view.files import write_atomically
 
 TITLES = {
     "tiled": "attometer `tiled`",

@@ -18,8 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from attometer.count.communication import ring_communication, ring_kept, ulysses_communication, ulysses_kept
-from attometer.count.sequence_split import Split, pairs_by_rank, sequence_split
+from attometer.count.traffic.communication import ring_communication, ring_kept, ulysses_communication, ulysses_kept
+from attometer.count.traffic.sequence_split import Split, pairs_by_rank, sequence_split
 from attometer.program import causal
 from attometer.run.distributed import contiguous, count_sent, distributed_attention, sequence_mesh, zigzag
 

@@ -222,7 +222,7 @@ def io(
     """Words moved between memory and a fast memory of M words: every schedule, against what no algorithm can beat."""
     from attometer.mechanisms import mechanism
     from attometer.program import parse_mask
-    from attometer.report.io import io_report
+    from attometer.report.io.report import io_report
 
     if others or splits:
         return _io_instead(others, n, d, memory, m, e, plot, json)
@@ -240,7 +240,7 @@ def io(
     )
     _show(report, json)
     if plot is not None:
-        from attometer.report.io_plot import plot_io
+        from attometer.report.io.plot import plot_io
 
         print(f"wrote {plot_io(report, plot)}", file=sys.stderr if json else sys.stdout)
 
@@ -249,13 +249,13 @@ def _io_instead(
     others: bool, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
 ) -> None:
     if others:
-        from attometer.report.io_approximate import io_approximate
+        from attometer.report.io.approximate import io_approximate
 
         if plot is not None or m is not None or e is not None:
             raise AttometerError("--others compares self-attention at -n, -d and -M; it takes no --plot, -m or -e")
         _show(io_approximate(n=n, d=d, M=memory), json)
         return
-    from attometer.report.split_tradeoff import draw_split_tradeoff, split_report
+    from attometer.report.io.splits import draw_split_tradeoff, split_report
 
     made = split_report(n=n, d=d, M=memory, m=m, e=e)
     _show(made, json)
@@ -276,16 +276,16 @@ def pebble(
     json: Json = False,
 ) -> None:
     """Play the red-blue pebble game to its optimum: the fewest words a calculation can move, move by move."""
-    from attometer.report.pebble import pebble as report
+    from attometer.report.pebble.report import pebble as report
 
     made = report(name, _sizes(sizes), memory, "slide" if slide else "place", not no_recompute, seconds)
     if play and not json:
-        from attometer.report.pebble_play import play as animate
+        from attometer.report.pebble.play import play as animate
 
         animate(made)
     _show(made, json)
     if plot is not None:
-        from attometer.report.pebble_figure import figure
+        from attometer.report.pebble.figure import figure
 
         print(f"wrote {figure(made, plot)}", file=sys.stderr if json else sys.stdout)
 
@@ -297,7 +297,7 @@ def claims(
     json: Json = False,
 ) -> None:
     """Recompute what the five documents print, and say which numbers are wrong and why."""
-    from attometer.report.claims import ledger
+    from attometer.ledger import ledger
 
     _show(ledger(source=source, verdict=verdict), json)
 
@@ -326,10 +326,10 @@ def measure(
     json: Json = False,
 ) -> None:
     """Time mechanisms on this machine: medians, peak memory, growth with n, speed-ups against the counted ones."""
-    from attometer.report.measure import measure as report
-    from attometer.report.measure_options import Options
-    from attometer.report.measure_plot import check_path
-    from attometer.report.measure_plot import plot as draw
+    from attometer.report.measure.options import Options
+    from attometer.report.measure.plot import check_path
+    from attometer.report.measure.plot import plot as draw
+    from attometer.report.measure.report import measure as report
 
     if plot is not None:
         check_path(plot)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy
 
-from attometer.count.dependence import NEVER, POSITIONS, dependence
+from attometer.count.paths.dependence import NEVER, POSITIONS, dependence
 from attometer.mechanisms import MECHANISMS, Mechanism, mechanism
 from attometer.program import size
 from attometer.simulate.interpreter import interpret

@@ -11,7 +11,7 @@ from attometer.count.evaluate import evaluate
 from attometer.errors import AttometerError
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import causal, chunked, size, strided, window
-from attometer.program.sizes import clog2, scan_depth, scan_work
+from attometer.sizes import clog2, scan_depth, scan_work
 
 COSTS: dict[str, Cost] = {
     name: count(program) for name, program in PROGRAMS.items() if name not in ("big bird", "documents")

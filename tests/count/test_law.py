@@ -9,7 +9,7 @@ from attometer.count import count
 from attometer.errors import AttometerError
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import Program, parse
-from attometer.simulate.dag import graph
+from attometer.simulate.graph.dag import graph
 
 
 def measured(program: Program, sizes: dict[str, int], loads: bool = False) -> tuple[int, int]:

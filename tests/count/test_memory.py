@@ -6,10 +6,10 @@ import sympy
 from law_programs import PROGRAMS, mechanism_sizes, small_sizes
 
 from attometer.count import count
-from attometer.count.memory import memory
+from attometer.count.memory.footprint import memory
+from attometer.masks.counts import substitute
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import Program, parse, size
-from attometer.program.mask_counts import substitute
 from attometer.program.operations import Recurrence, Tensor
 from attometer.program.recurrences import refs_of
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from attometer.count import count
 from attometer.program import parse, size
-from attometer.program.sizes import clog2, scan_depth, scan_work
-from attometer.simulate.dag import graph
+from attometer.simulate.graph.dag import graph
+from attometer.sizes import clog2, scan_depth, scan_work
 
 n, m, k, d, e, b, h = map(size, "nmkdebh")
 

@@ -9,7 +9,7 @@ from attometer.count.order import order
 from attometer.errors import AttometerError
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import causal, global_, prefix, random, size, strided, window
-from attometer.program.sizes import clog2, scan_depth, scan_work
+from attometer.sizes import clog2, scan_depth, scan_work
 
 n, m, d, w, s = map(size, "nmdws")
 

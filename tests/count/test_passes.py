@@ -2,7 +2,7 @@
 
 import pytest
 
-from attometer.count.passes import passes
+from attometer.count.paths.passes import passes
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.program import parse

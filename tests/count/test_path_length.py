@@ -10,8 +10,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.path_length import path_length
-from attometer.count.path_length_formula import path_length_formula
+from attometer.count.paths.path_length import path_length
+from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.program import band, parse, size

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from attometer.count import count
-from attometer.count.memory import saved_for_backward
+from attometer.count.memory.footprint import saved_for_backward
 from attometer.program import parse
 
 torch = pytest.importorskip("torch")

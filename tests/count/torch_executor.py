@@ -7,13 +7,13 @@ import numpy as np
 import sympy
 import torch
 
+from attometer.masks.counts import substitute
 from attometer.program import Program
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where, walk
 from attometer.program.indices import indices_of
-from attometer.program.mask_counts import substitute
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort
 from attometer.program.size_expressions import to_size
-from attometer.program.sizes import size
+from attometer.sizes import size
 
 CALLS: dict[str, Any] = {
     name: getattr(torch, name)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import attometer as am
-from attometer.count.schedule_work import depth, work
-from attometer.count.tile_search import best_tiles
-from attometer.count.traffic import footprint, traffic
+from attometer.count.traffic.tile_search import best_tiles
+from attometer.count.traffic.words import footprint, traffic
+from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError
 from attometer.schedule.catalogue import APPROXIMATE, schedule
-from attometer.simulate.two_level import TwoLevel
+from attometer.simulate.scratchpad.two_level import TwoLevel
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.bounds import (
+from attometer.count.bounds.attention import (
     ATTENTION_BOUNDS,
     CLASSES,
     attention_sizes,
@@ -18,9 +18,9 @@ from attometer.count.bounds import (
     largest_part,
     partition_bound,
 )
-from attometer.count.bounds_backward import BACKWARD_BOUNDS, untouched_gradients
-from attometer.count.bounds_matmul import MATMUL_BOUNDS, MatmulSizes, cosma_formula
-from attometer.count.bounds_segments import (
+from attometer.count.bounds.backward import BACKWARD_BOUNDS, untouched_gradients
+from attometer.count.bounds.matmul import MATMUL_BOUNDS, MatmulSizes, cosma_formula
+from attometer.count.bounds.segments import (
     accumulator_products,
     all_products,
     certified_maximum,
@@ -28,9 +28,9 @@ from attometer.count.bounds_segments import (
     score_products,
     value_products,
 )
-from attometer.count.tile_search import best_tiles
+from attometer.count.traffic.tile_search import best_tiles
 from attometer.errors import AttometerError
-from attometer.program import masks
+from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import SCHEDULES, schedule
 
 BOUND = {bound.name: bound for bound in ATTENTION_BOUNDS}

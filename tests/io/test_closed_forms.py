@@ -9,11 +9,11 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attometer.count.tile_search import best_tiles, paper_blocks
-from attometer.count.traffic import footprint, traffic
-from attometer.program import masks
-from attometer.program.sizes import size
+from attometer.count.traffic.tile_search import best_tiles, paper_blocks
+from attometer.count.traffic.words import footprint, traffic
+from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import schedule
+from attometer.sizes import size
 
 n, m, d, e = (size(s) for s in "nmde")
 B, B_r, B_c, B_e = (size(s) for s in ("B", "B_r", "B_c", "B_e"))

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.entry_patterns import entry_words, fewest_words, improve, most_entries, worst_pattern
-from attometer.count.strassen_io import recursion_words, standard_scores_words, strassen_scores_words
+from attometer.count.paths.entry_patterns import entry_words, fewest_words, improve, most_entries, worst_pattern
+from attometer.count.traffic.strassen import recursion_words, standard_scores_words, strassen_scores_words
 from attometer.errors import AttometerError
 from attometer.schedule.strassen import PRODUCTS, strassen_plan
-from attometer.simulate.strassen import strassen_multiply, strassen_scores
+from attometer.simulate.scratchpad.strassen import strassen_multiply, strassen_scores
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 import attometer as am
-from attometer.count.attention_shape import attention_shape
-from attometer.count.io_curve import io_curve, memory_grid
-from attometer.count.tile_search import best_tiles, check_tiles
+from attometer.count.traffic.attention_shape import attention_shape
+from attometer.count.traffic.io_curve import io_curve, memory_grid
+from attometer.count.traffic.tile_search import best_tiles, check_tiles
 from attometer.errors import AttometerError
-from attometer.program import masks
-from attometer.program.sizes import size
-from attometer.report.io import io_report, shape_at
-from attometer.report.io_curve import cache_sizes, draw_io_curve
-from attometer.report.io_verify import Verification, scaled, verify
+from attometer.masks import catalogue as masks
+from attometer.report.io.curve import cache_sizes, draw_io_curve
+from attometer.report.io.report import io_report, shape_at
+from attometer.report.io.verify import Verification, scaled, verify
 from attometer.schedule.catalogue import SCHEDULES, schedule
+from attometer.sizes import size
 
 
 def test_report_orders_schedules_and_covers_every_one() -> None:

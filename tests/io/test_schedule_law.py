@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attometer.count.schedule_work import depth, work
-from attometer.count.traffic import footprint, traffic
+from attometer.count.traffic.words import footprint, traffic
+from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError
-from attometer.program import masks
-from attometer.program.sizes import size
+from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import SCHEDULES, schedule
-from attometer.simulate.two_level import TwoLevel, stack_heads
+from attometer.simulate.scratchpad.two_level import TwoLevel, stack_heads
+from attometer.sizes import size
 
 FORWARD = [name for name in SCHEDULES if not schedule(name).backward]
 BACKWARD = [name for name in SCHEDULES if schedule(name).backward]

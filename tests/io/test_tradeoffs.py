@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from attometer.cli import app
-from attometer.count.split_tradeoff import split_tradeoff
-from attometer.count.visits import visits
+from attometer.count.traffic.visits import visits
+from attometer.count.work.split_tradeoff import split_tradeoff
 from attometer.errors import AttometerError
-from attometer.program import masks
-from attometer.report.io_approximate import io_approximate
-from attometer.report.split_tradeoff import draw_split_tradeoff
+from attometer.masks import catalogue as masks
+from attometer.report.io.approximate import io_approximate
+from attometer.report.io.splits import draw_split_tradeoff
 
 MASKS = [
     masks.causal(),

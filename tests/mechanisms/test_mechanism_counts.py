@@ -68,7 +68,7 @@ def test_window_work_is_linear_in_the_window() -> None:
 
 
 def _log(symbol: str) -> sympy.Expr:
-    from attometer.program.sizes import clog2
+    from attometer.sizes import clog2
 
     return clog2(size(symbol))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attometer.models import shipped
-from attometer.models.families import READERS
+from attometer.models.readers.families import READERS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
 

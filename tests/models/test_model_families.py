@@ -10,9 +10,9 @@ import pytest
 import sympy
 from family_configs import FAMILIES, TOKENS
 
-from attometer.count.models import flops, parameters
+from attometer.count.model_cost import flops, parameters
 from attometer.models import from_values, shipped
-from attometer.models.families import TEXT
+from attometer.models.readers.families import TEXT
 from attometer.models.shipped import shipped_path
 from attometer.program import size
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from attometer.errors import AttometerError
 from attometer.models import Model, from_values, model, shipped
 from attometer.models.config import read_config
-from attometer.models.families import READERS
+from attometer.models.readers.families import READERS
 from attometer.models.shipped import shipped_path
 
 REAL = {name: json.loads(shipped_path(name).read_text()) for name in shipped()} | FAMILIES

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from attometer.models.blocks import Heads, attention
-from attometer.models.deepseek import Indexer
-from attometer.models.deepseek_v4 import HCA, SLIDING, Compressed, _core
-from attometer.models.mla import Latent, _absorbed
 from attometer.models.part import program
-from attometer.models.ssm import convolution, delta_rule, mamba2_scan, mamba_scan
+from attometer.models.readers.deepseek import Indexer
+from attometer.models.readers.deepseek_v4 import HCA, SLIDING, Compressed, _core
+from attometer.models.readers.mla import Latent, _absorbed
+from attometer.models.readers.ssm import convolution, delta_rule, mamba2_scan, mamba_scan
 from attometer.program import Program
 from attometer.simulate import interpret
 

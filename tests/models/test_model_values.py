@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import sympy
 
-from attometer.count.models import (
+from attometer.count.model_cost import (
     active_parameters,
     by_kind,
     cache,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import attometer as am
-from attometer.count.models import cache, flops
+from attometer.count.model_cost import cache, flops
 from attometer.plan import Options, largest_context, plan
 from attometer.plan.dtypes import BITS, stored
 from attometer.plan.usage import holds

@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 import attometer.program as ap
+from attometer.masks.catalogue import Mask
 from attometer.program import Declaration, Program, size
 from attometer.program.expression import (
     FUNCTIONS,
@@ -18,7 +19,6 @@ from attometer.program.expression import (
     Statement,
     Where,
 )
-from attometer.program.masks import Mask
 
 small = st.integers(1, 9)
 INDICES = ("i", "j", "k")

@@ -7,6 +7,8 @@ import pytest
 import sympy
 
 from attometer.errors import AttometerError
+from attometer.masks.counts import mask_order, substitute, symbols
+from attometer.masks.intervals import row_lengths
 from attometer.program import (
     Mask,
     band,
@@ -22,8 +24,6 @@ from attometer.program import (
     strided,
     window,
 )
-from attometer.program.mask_counts import mask_order, substitute, symbols
-from attometer.program.mask_rows import row_lengths
 
 N, M, A, B = map(size, ("n", "m", "a", "c"))
 LARGEST = 64

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from notation_strategies import mask_expressions, programs, size_expressions, syntax_trees
 
 from attometer.errors import AttometerError
+from attometer.masks.catalogue import Mask
 from attometer.program import Program, parse, size
 from attometer.program.expression import MAX_HEIGHT, Expression, Where, height
 from attometer.program.expression_reader import read_expression
-from attometer.program.masks import Mask
 from attometer.program.printer import expression_text, size_text, where_text
 from attometer.program.size_expressions import to_size
 

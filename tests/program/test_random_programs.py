@@ -8,11 +8,11 @@ from notation_strategies import programs
 
 from attometer.count import count
 from attometer.errors import AttometerError
+from attometer.masks.counts import substitute
 from attometer.program import Program, size
 from attometer.program.expression import Where
-from attometer.program.mask_counts import substitute
 from attometer.program.operations import Scan, Sort
-from attometer.simulate.dag import graph
+from attometer.simulate.graph.dag import graph
 from attometer.simulate.interpreter import interpret
 
 

@@ -8,10 +8,10 @@ import pytest
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.report.claims import Claim, Finding, Ledger, judge, ledger
-from attometer.report.claims.checks import Between, Exactly, Near, Rounded, Row, Says
-from attometer.report.claims.claim import Otherwise
-from attometer.report.claims.ledger import SOURCES, all_claims
+from attometer.ledger import Claim, Finding, Ledger, judge, ledger
+from attometer.ledger.checks import Between, Exactly, Near, Rounded, Row, Says
+from attometer.ledger.claim import Otherwise
+from attometer.ledger.ledger import SOURCES, all_claims
 
 PINNED = Path(__file__).with_name("ledger.tsv")
 

@@ -10,12 +10,12 @@ import pytest
 
 from attometer.cli import main
 from attometer.errors import AttometerError
-from attometer.report.measure_fit import Range, crossings, growth
-from attometer.report.measure_prediction import PRINTED, flops
+from attometer.report.measure.fit import Range, crossings, growth
+from attometer.report.measure.prediction import PRINTED, flops
 
 pytest.importorskip("torch")
 
-from attometer.report.measure import Measured, MeasureReport, Options, measure
+from attometer.report.measure.report import Measured, MeasureReport, Options, measure
 
 SMALL = ["-n", "16,32", "--dtype", "fp32", "--heads", "1", "-d", "4", "--repeats", "2"]
 
@@ -155,7 +155,7 @@ def test_a_killed_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "7 samples are of an earlier run" in str(continued)
     assert len(again) == len(lines)
     out.write_text("".join(lines))
-    monkeypatch.setattr("attometer.run.measuring._once", None)  # nothing is left to run
+    monkeypatch.setattr("attometer.run.bench.measuring._once", None)  # nothing is left to run
     assert measure(options, out=out).rows == whole.rows
 
 
@@ -253,7 +253,7 @@ def test_lengths_from_python() -> None:
 
 def test_plot_names_machine_and_powers(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from attometer.report.measure_plot import plot
+    from attometer.report.measure.plot import plot
 
     made = report(row("softmax", 512, 1.0, spread=0.1), row("softmax", 1024, 4.0, spread=0.1))
     drawn = plot(made, tmp_path / "time.svg").read_text(encoding="utf-8")

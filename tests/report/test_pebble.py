@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from attometer.errors import AttometerError
-from attometer.report.pebble import PebbleReport, pebble
-from attometer.report.pebble_figure import figure
-from attometer.report.pebble_play import frames, play
+from attometer.report.pebble.figure import figure
+from attometer.report.pebble.play import frames, play
+from attometer.report.pebble.report import PebbleReport, pebble
 from attometer.simulate import referee
-from attometer.simulate.pebble_program import program_dag
+from attometer.simulate.pebble.program import program_dag
 
 
 @pytest.fixture(scope="module")

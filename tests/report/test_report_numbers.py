@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
-from attometer.report.numbers import amount, exact, flop, formula, ratio, seconds, share, size_in_bytes
+from attometer.view.numbers import amount, exact, flop, formula, ratio, seconds, share, size_in_bytes
 
 WHOLE = st.integers(min_value=0, max_value=10**21)
 UNITS = {" k": 10**3, " M": 10**6, " B": 10**9, " T": 10**12, " × 10^15": 10**15}

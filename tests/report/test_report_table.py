@@ -8,8 +8,8 @@ import sympy
 from rich.console import Console
 
 from attometer.errors import AttometerError
-from attometer.report.numbers import Cell, size_in_bytes
-from attometer.report.table import Table
+from attometer.view.numbers import Cell, size_in_bytes
+from attometer.view.table import Table
 
 N = sympy.Symbol("n")
 TABLE = Table(

@@ -19,7 +19,7 @@ from attometer.run import (
     rope,
     sinusoidal,
 )
-from attometer.run.polynomial import degree_for
+from attometer.run.linear.polynomial import degree_for
 from attometer.simulate import interpret
 
 EXACT = 1e-11

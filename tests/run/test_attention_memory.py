@@ -5,7 +5,7 @@ import torch
 
 from attometer.program import Mask, band, causal, global_, strided, window
 from attometer.run import attention
-from attometer.run.memory import TensorBytes, high_water
+from attometer.run.bench.memory import TensorBytes, high_water
 
 N = 8192
 SQUARE = 4 * N * N  # bytes of one n × n float32 matrix; one of booleans is a quarter of it

@@ -7,7 +7,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.run import Setting, measure, summarise
-from attometer.run.measuring import GEMM, RUNNERS, Sample, load
+from attometer.run.bench.measuring import GEMM, RUNNERS, Sample, load
 
 SMALL = Setting(h=2, d=8)
 
@@ -41,7 +41,7 @@ def test_a_killed_run_continues(tmp_path, monkeypatch):
     whole = list(measure(["linear"], [16, 32], setting=SMALL, rounds=2, results=results))
     assert whole[:4] == first
     assert load(results) == whole
-    monkeypatch.setattr("attometer.run.measuring._once", None)  # nothing is left to run
+    monkeypatch.setattr("attometer.run.bench.measuring._once", None)  # nothing is left to run
     assert list(measure(["linear"], [16, 32], setting=SMALL, rounds=2, results=results)) == whole
     other = replace(SMALL, dtype=torch.bfloat16)
     with pytest.raises(TypeError):

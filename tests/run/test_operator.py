@@ -7,7 +7,7 @@ from attometer.program import causal, random, strided, window
 from attometer.run import attention, explain_choice, register_kernel, unregister_kernel
 from attometer.run.kernels import Kernel
 from attometer.run.mask_text import from_text, to_text
-from attometer.run.tiled import run_tiled, tiled_attention
+from attometer.run.tiled.attention import run_tiled, tiled_attention
 
 
 def operands(grad=True):

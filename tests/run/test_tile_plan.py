@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attometer.program import band, block, causal, chunked, document, fixed, global_, prefix, random, strided, window
-from attometer.run.tile_plan import Ragged, tile_plan
+from attometer.run.tiled.plan import Ragged, tile_plan
 
 ATOMS = (
     causal(), window(7), window(40), band(3, 9), global_(2), random(3, 1), strided(16), fixed(16, 2), prefix(20),

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from attometer.masks.catalogue import band, block, causal, chunked, document, global_, prefix, random, strided, window
 from attometer.program import Mask
-from attometer.program.masks import band, block, causal, chunked, document, global_, prefix, random, strided, window
 
 
 @dataclass(frozen=True)

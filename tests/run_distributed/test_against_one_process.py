@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from distributed_cases import CASES, LARGE, Case
 
-from attometer.count.communication import ring_communication, ulysses_communication
-from attometer.count.sequence_split import sequence_split
+from attometer.count.traffic.communication import ring_communication, ulysses_communication
+from attometer.count.traffic.sequence_split import sequence_split
 from attometer.run.distributed.agreement import HEADER_BYTES
 from attometer.run.distributed.attention import choose
 

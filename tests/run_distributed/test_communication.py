@@ -5,11 +5,17 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.communication import ring_communication, ring_kept, ring_total, ulysses_communication, ulysses_kept
-from attometer.count.sequence_split import LAYOUTS, pairs_by_rank, sequence_split
+from attometer.count.traffic.communication import (
+    ring_communication,
+    ring_kept,
+    ring_total,
+    ulysses_communication,
+    ulysses_kept,
+)
+from attometer.count.traffic.sequence_split import LAYOUTS, pairs_by_rank, sequence_split
 from attometer.errors import AttometerError
+from attometer.masks.catalogue import window
 from attometer.program import causal, size
-from attometer.program.masks import window
 
 FREE = sequence_split(m=size("m"), e=size("e"))
 NUMBERS = {"b": 2, "h": 12, "g": 6, "d": 5, "e": 7, "w": 2, "a": 4}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
-from attometer.program.masks import (
+from attometer.masks.catalogue import (
     Mask,
     band,
     block,
@@ -25,7 +25,7 @@ from attometer.run.distributed import Layout, contiguous, zigzag
 from attometer.run.distributed.block_plan import Split, block_plan, needs, pairs_of
 from attometer.run.distributed.layout import SCHEMES, layout_of
 from attometer.run.distributed.ring import routes
-from attometer.run.tile_plan import Dense
+from attometer.run.tiled.plan import Dense
 
 MASKS: tuple[Mask | None, ...] = (
     None, causal(), window(3), band(1, 4), causal() | prefix(5), band(2, 2) | global_(2), causal() & strided(3),

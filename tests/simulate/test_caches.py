@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
-from attometer.program.masks import causal
+from attometer.masks.catalogue import causal
 from attometer.schedule.flash import flash1, flash2, split_kv
 from attometer.simulate import (
     Trace,
@@ -27,7 +27,7 @@ from attometer.simulate import (
     schedule_trace,
     tiled_matmul_order,
 )
-from attometer.simulate.stack_distance_kernel import LruStack
+from attometer.simulate.cache.stack_distance_kernel import LruStack
 
 TRACES = st.integers(1, 60).flatmap(lambda words: st.lists(st.integers(0, words - 1), max_size=400))
 

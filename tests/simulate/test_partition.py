@@ -21,7 +21,7 @@ from attometer.simulate import (
     referee,
     solve,
 )
-from attometer.simulate.pebble_moves import Move, useful_moves
+from attometer.simulate.pebble.moves import Move, useful_moves
 
 
 def dominates(dag: Dag, cut: frozenset[int], vertices: set[int]) -> bool:

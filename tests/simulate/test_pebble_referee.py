@@ -14,7 +14,7 @@ from attometer.simulate import (
     referee,
     tiled_matmul_order,
 )
-from attometer.simulate.pebble_referee import boards
+from attometer.simulate.pebble.referee import boards
 
 DAG = matmul_dag(1, 1, 2)  # A 0 1, B 2 3, first product 4, C 5
 START = [Move("load", 0), Move("load", 2), Move("compute", 4)]

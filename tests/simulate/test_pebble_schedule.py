@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attometer.count.traffic import footprint, traffic
+from attometer.count.traffic.words import footprint, traffic
 from attometer.errors import AttometerError
 from attometer.schedule.catalogue import schedule
 from attometer.simulate import compile_moves, optimal_misses, referee, solve
-from attometer.simulate.pebble_schedule import schedule_order
+from attometer.simulate.pebble.schedule import schedule_order
 
 NAMES = ["flash2", "flash2_sliced", "two_pass", "two_pass_outer"]
 SIZES = st.fixed_dictionaries({name: st.integers(1, 4) for name in "nmde"})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
 from attometer.simulate import Dag, attention_dag, compile_moves, matmul_dag, referee, solve
-from attometer.simulate.pebble_symmetry import automorphisms
+from attometer.simulate.pebble.symmetry import automorphisms
 
 
 @st.composite

@@ -11,7 +11,7 @@ from sympy import Add
 
 from attometer.count.conventions import CONVENTIONS, Row, convention
 from attometer.count.evaluate import Sizes, bindings, check_sizes, evaluate
-from attometer.count.memory import Memory
+from attometer.count.memory.footprint import Memory
 from attometer.count.order import Order, order
 from attometer.errors import AttometerError, unknown
 

@@ -9,9 +9,9 @@ from sympy import Add, Integer
 
 from attometer.count.conventions import Row
 from attometer.count.cost import Cost
-from attometer.count.dominance import largest
-from attometer.count.memory import memory
-from attometer.count.work_depth import copies, own_depth, points_of, ready, work
+from attometer.count.memory.footprint import memory
+from attometer.count.work.dominance import largest
+from attometer.count.work.work_depth import copies, own_depth, points_of, ready, work
 from attometer.errors import AttometerError, unknown
 from attometer.program.operations import Einsum, Map, Operation, Recurrence
 from attometer.program.program import Program
@@ -67,7 +67,7 @@ def count(
     )
     if schedule is None:
         return cost
-    from attometer.count.attention_shape import program_traffic
+    from attometer.count.traffic.attention_shape import program_traffic
 
     return replace(cost, traffic=program_traffic(counted, schedule))
 

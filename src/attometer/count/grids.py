@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sympy import Integer, floor
 
 from attometer.errors import AttometerError
-from attometer.program.sizes import clog2, scan_depth, scan_work
+from attometer.sizes import clog2, scan_depth, scan_work
 
 _LARGEST = 2**62
 _MOST_LEVELS = 128

@@ -8,15 +8,15 @@ import sympy
 from sympy import Add, Max, Min, Mul, ceiling, floor, log
 
 from attometer.errors import unknown
-from attometer.program.mask_counts import mask_order
-from attometer.program.sizes import clog2, scan_depth, scan_work, size
+from attometer.masks.counts import mask_order
+from attometer.sizes import clog2, scan_depth, scan_work, size
 
 
 @dataclass(frozen=True)
 class Order:
     """`O(expression)`, constants dropped.
 
-    >>> from attometer.program.sizes import size
+    >>> from attometer.sizes import size
     >>> print(Order(size("n") ** 2))
     O(n^2)
     """

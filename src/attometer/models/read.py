@@ -6,9 +6,9 @@ from typing import Any
 
 from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
-from attometer.models.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.layer import Model
-from attometer.models.multimodal import without_towers
+from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
+from attometer.models.readers.multimodal import without_towers
 from attometer.models.reading import Reading
 from attometer.models.shipped import shipped, shipped_path
 

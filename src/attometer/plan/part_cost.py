@@ -7,11 +7,11 @@ import sympy
 from sympy import Add, Min
 
 from attometer.count import count, memory
-from attometer.count.memory import saved_for_backward
+from attometer.count.memory.footprint import saved_for_backward
+from attometer.masks.catalogue import And, Band, Chunked
 from attometer.models import Part
 from attometer.program import Program, size
 from attometer.program.expression import Ref, walk
-from attometer.program.masks import And, Band, Chunked
 from attometer.program.operations import Tensor
 from attometer.program.recurrences import refs_of
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from attometer.count.models import parameters
+from attometer.count.model_cost import parameters
 from attometer.machine import Machine, machine
 from attometer.models import Model, model
 from attometer.plan.dtypes import BITS, dtype

@@ -8,7 +8,7 @@ from math import ceil
 import sympy
 from sympy import Integer
 
-from attometer.count.models import cache, chosen, over_source, parameters, part_weights_read, parts_in, weights
+from attometer.count.model_cost import cache, chosen, over_source, parameters, part_weights_read, parts_in, weights
 from attometer.errors import AttometerError
 from attometer.machine import Machine
 from attometer.models import Layer, Model, Part

@@ -1,7 +1,6 @@
 """What is computed: axes, operations, masks, the notation, and the Program they make."""
 
-from attometer.program.mask_reader import parse_mask
-from attometer.program.masks import (
+from attometer.masks.catalogue import (
     Mask,
     band,
     block,
@@ -15,9 +14,10 @@ from attometer.program.masks import (
     strided,
     window,
 )
+from attometer.program.mask_reader import parse_mask
 from attometer.program.notation import parse
 from attometer.program.program import Declaration, Program
-from attometer.program.sizes import size
+from attometer.sizes import size
 
 __all__ = [
     "Declaration",

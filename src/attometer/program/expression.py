@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from attometer.program.relations import Mask
+from attometer.masks.relations import Mask
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
 from attometer.program.resolution import declared_tensors, resolve
 from attometer.program.size_expressions import to_size
-from attometer.program.sizes import as_size
+from attometer.sizes import as_size
 
 
 def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:

@@ -3,9 +3,9 @@
 import inspect
 
 from attometer.errors import AttometerError, nearest
+from attometer.masks.catalogue import MASKS, Mask
 from attometer.program.expression import Where
 from attometer.program.expression_reader import ExpressionReader
-from attometer.program.masks import MASKS, Mask
 from attometer.program.size_expressions import to_size
 
 _MAX_ATOMS = 200

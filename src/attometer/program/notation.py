@@ -7,7 +7,7 @@ from attometer.program.expression import Statement
 from attometer.program.mask_reader import MaskReader
 from attometer.program.program import ROLES, Declaration, Program
 from attometer.program.size_expressions import to_size
-from attometer.program.sizes import as_size
+from attometer.sizes import as_size
 
 _MAX_TEXT = 200_000
 _MAX_STATEMENTS = 2_000

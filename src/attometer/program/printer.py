@@ -4,21 +4,7 @@ from itertools import groupby
 
 import sympy
 
-from attometer.program.expression import (
-    Along,
-    Binary,
-    Call,
-    Expression,
-    Name,
-    Negative,
-    Number,
-    Position,
-    Ref,
-    Statement,
-    Where,
-)
-from attometer.program.program import Program
-from attometer.program.relations import (
+from attometer.masks.relations import (
     And,
     Band,
     Block,
@@ -33,6 +19,20 @@ from attometer.program.relations import (
     Random,
     Strided,
 )
+from attometer.program.expression import (
+    Along,
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    Statement,
+    Where,
+)
+from attometer.program.program import Program
 
 _LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
 
@@ -148,7 +148,7 @@ def _steps(value: sympy.Expr) -> tuple[str, list[tuple[str, str]]]:
 def where_text(where: Where) -> str:
     """Return a mask over its indices in the notation.
 
-    >>> from attometer.program.masks import causal, window
+    >>> from attometer.masks.catalogue import causal, window
     >>> where_text(Where(causal() & window(4), "i", "j"))
     'causal(i, j) & window(i, j, 4)'
     """

@@ -9,7 +9,7 @@ import sympy
 from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Statement
 from attometer.program.operations import Operation, Tensor
-from attometer.program.sizes import Size, as_size, size
+from attometer.sizes import Size, as_size, size
 
 ROLES = ("input", "weight", "cache", "output")
 """What a declared tensor is: data, a learned parameter, a key/value cache, or a result."""
@@ -73,7 +73,7 @@ class Program:
     @cached_property
     def symbols(self) -> tuple[sympy.Symbol, ...]:
         """The size symbols the program depends on, sorted by name."""
-        from attometer.program.mask_counts import symbols
+        from attometer.masks.counts import symbols
 
         found: set[sympy.Symbol] = set()
         for tensor in self.tensors.values():

@@ -24,7 +24,7 @@ from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
 from attometer.program.resolution import declared_tensors
 from attometer.program.size_expressions import to_size
-from attometer.program.sizes import as_size
+from attometer.sizes import as_size
 
 RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS}
 

@@ -6,7 +6,7 @@ import sympy
 
 from attometer.errors import AttometerError
 from attometer.program.expression import MAX_HEIGHT, Binary, Call, Expression, Name, Negative, Number, height
-from attometer.program.sizes import size
+from attometer.sizes import size
 
 _LARGEST = 10**30
 

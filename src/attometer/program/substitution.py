@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import sympy
 
+from attometer.masks.counts import substitute as substitute_mask
 from attometer.program.expression import (
     Along,
     Binary,
@@ -15,7 +16,6 @@ from attometer.program.expression import (
     Statement,
 )
 from attometer.program.expression_reader import read_expression
-from attometer.program.mask_counts import substitute as substitute_mask
 from attometer.program.printer import size_text
 from attometer.program.program import Program
 

@@ -3,6 +3,6 @@
 from attometer.report.compare import Comparison, compare
 from attometer.report.crossover import Crossover, crossovers
 from attometer.report.show import Shown, show
-from attometer.report.table import Table
+from attometer.view.table import Table
 
 __all__ = ["Comparison", "Crossover", "Shown", "Table", "compare", "crossovers", "show"]

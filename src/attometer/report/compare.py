@@ -10,14 +10,14 @@ import sympy
 
 from attometer.count import Cost, count, order
 from attometer.count.conventions import convention
-from attometer.count.path_length_formula import path_length_formula
+from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError, unknown
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
 from attometer.program import size
 from attometer.report.crossover import Crossover, crossovers, searched_to
-from attometer.report.numbers import Cell, exact, ratio
-from attometer.report.table import Table
+from attometer.view.numbers import Cell, exact, ratio
+from attometer.view.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -10,7 +10,7 @@ import sympy
 from sympy import Integer, Max, Min
 
 from attometer.program import size
-from attometer.report.numbers import exact, formula
+from attometer.view.numbers import exact, formula
 
 N = size("n")
 # Beyond this length no crossing is looked for: a million million tokens.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import sympy
 
 from attometer.program import Program
-from attometer.report.numbers import formula
+from attometer.view.numbers import formula
 
 
 def pair_names(program: Program) -> dict[sympy.Expr, sympy.Symbol]:

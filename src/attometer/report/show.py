@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from attometer.count import CONVENTIONS, Cost, count, order
-from attometer.count.path_length import path_length
-from attometer.count.path_length_formula import path_length_formula
+from attometer.count.paths.path_length import path_length
+from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
-from attometer.report.numbers import amount, flop, formula, size_in_bytes
 from attometer.report.pairs import legend, pair_names, shortened
-from attometer.report.table import Table
+from attometer.view.numbers import amount, flop, formula, size_in_bytes
+from attometer.view.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -11,20 +11,20 @@ if find_spec("torch") is None:
     raise AttometerError("attometer.run needs torch; pip install 'attometer[torch]'")
 
 from attometer.run.attention import attention, explain_choice
+from attometer.run.bench.cases import Setting
+from attometer.run.bench.measuring import Sample, measure
+from attometer.run.bench.summary import Measurements, summarise
 from attometer.run.biases import Additive, Alibi, Sinks, SoftCap, alibi, key_padding
-from attometer.run.cache import ContiguousCache, PagedCache
 from attometer.run.checkpointing import CheckpointPlan, checkpoint_to_fit
 from attometer.run.choice import IMPLEMENTATIONS, Choice
-from attometer.run.decode import decode_attention
-from attometer.run.hyper import HashSizes, hyper_attention
+from attometer.run.decoding.cache import ContiguousCache, PagedCache
+from attometer.run.decoding.step import decode_attention
 from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
-from attometer.run.linear import LinearState, elu_plus_one, linear_attention
-from attometer.run.linformer import linformer_attention
-from attometer.run.measured_cases import Setting
-from attometer.run.measured_summary import Measurements, summarise
-from attometer.run.measuring import Sample, measure
-from attometer.run.performer import favor_features, performer_attention
-from attometer.run.polynomial import polynomial_attention
+from attometer.run.linear.attention import LinearState, elu_plus_one, linear_attention
+from attometer.run.linear.hyper import HashSizes, hyper_attention
+from attometer.run.linear.linformer import linformer_attention
+from attometer.run.linear.performer import favor_features, performer_attention
+from attometer.run.linear.polynomial import polynomial_attention
 from attometer.run.positions import rope, sinusoidal
 
 __all__ = [

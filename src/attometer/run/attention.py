@@ -15,7 +15,7 @@ from attometer.run.kernels import run_kernels
 from attometer.run.mask_text import to_text
 from attometer.run.reference import run_reference
 from attometer.run.sdpa import run_sdpa
-from attometer.run.tiled import run_tiled
+from attometer.run.tiled.attention import run_tiled
 from attometer.run.validation import Call, check, check_name
 
 

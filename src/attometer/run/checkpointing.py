@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from attometer.errors import AttometerError
-from attometer.run.memory import TensorBytes
+from attometer.run.bench.memory import TensorBytes
 
 
 @dataclass(frozen=True)

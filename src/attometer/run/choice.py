@@ -9,7 +9,7 @@ from attometer.program import Mask
 from attometer.run import flex, kernels, sdpa
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
-from attometer.run.tiled import plan_for
+from attometer.run.tiled.attention import plan_for
 
 # Seconds of CPU time for one score of width 64 (256 FLOPs forward): one core of an AMD EPYC (Zen 4), torch 2.13.0, float32,
 # b=1, h=8, n=2048, median of 3, 2026-11-22. Only their ratios matter to the choice.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attometer.errors import AttometerError
-from attometer.program import relations as masks
+from attometer.masks import relations as masks
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 

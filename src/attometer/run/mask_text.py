@@ -5,9 +5,9 @@ from functools import lru_cache
 import torch
 
 from attometer.errors import AttometerError
+from attometer.masks.counts import symbols
 from attometer.program import Mask, parse
 from attometer.program.expression import Where
-from attometer.program.mask_counts import symbols
 from attometer.program.printer import where_text
 
 

@@ -3,7 +3,6 @@
 They compute other functions than softmax attention, so that its lower bounds do not hold for them.
 """
 
-from attometer.program.sizes import size
 from attometer.schedule.flash import (
     AXES,
     INPUTS,
@@ -32,6 +31,7 @@ from attometer.schedule.steps import (
     row_sum,
     score,
 )
+from attometer.sizes import size
 
 A_x, A_o, B_f, B_i, B_j, B_y = (size(name) for name in ("A_x", "A_o", "B_f", "B_i", "B_j", "B_y"))
 N = Tile("N", ("i",))

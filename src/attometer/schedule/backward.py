@@ -1,9 +1,9 @@
 """Schedules of the gradients dQ, dK, dV of attention, with the scores recomputed from the stored log-sum-exp L."""
 
-from attometer.program.sizes import size
 from attometer.schedule.flash import AXES, ROW_TENSOR, B_c, B_r, K, P, Q, V, heads
 from attometer.schedule.nest import ONE, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
 from attometer.schedule.steps import contract, row_dot, score, score_gradient, shifted
+from attometer.sizes import size
 
 B_i, B_j = size("B_i"), size("B_j")
 dO, O = Tile("dO", ("i", "x")), Tile("O", ("i", "x"))  # noqa: E741 - the field's name for the output

@@ -1,6 +1,5 @@
 """Schedules that fuse the two products of attention, so that scores never leave fast memory (FlashAttention)."""
 
-from attometer.program.sizes import size
 from attometer.schedule.nest import ONE, Free, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
 from attometer.schedule.steps import (
     contract,
@@ -11,6 +10,7 @@ from attometer.schedule.steps import (
     online_normalised,
     score,
 )
+from attometer.sizes import size
 
 B_r, B_c, B_d, B_e = size("B_r"), size("B_c"), size("B_d"), size("B_e")
 AXES = (("z", size("z")), ("i", size("n")), ("j", size("m")), ("c", size("d")), ("x", size("e")))

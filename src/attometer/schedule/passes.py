@@ -1,6 +1,5 @@
 """Schedules that write the score matrix to slow memory and read it back: best when fast memory is small, M < d^2."""
 
-from attometer.program.sizes import size
 from attometer.schedule.flash import AXES, INPUTS, MAXIMUM, OUTPUT, ROW_TENSOR, TOTAL, K, Q, V, heads
 from attometer.schedule.nest import ONE, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
 from attometer.schedule.steps import (
@@ -13,6 +12,7 @@ from attometer.schedule.steps import (
     shifted,
     statistics,
 )
+from attometer.sizes import size
 
 B = size("B")
 A_r, A_c, A_i, A_x = size("A_r"), size("A_c"), size("A_i"), size("A_x")

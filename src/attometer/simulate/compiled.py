@@ -37,13 +37,9 @@ def jit(function: Function) -> Function:
 def _stamp() -> str:
     """Return a digest of the sources of all kernels."""
     folder = Path(__file__).parent
-    names = [
-        "compiled.py",
-        "pebble_states.py",
-        "pebble_search.py",
-        *sorted(path.name for path in folder.glob("*_kernel.py")),
-    ]
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
+    names = ["compiled.py", "pebble/states.py", "pebble/search.py"]
+    kernels = sorted(folder.glob("cache/*_kernel.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*map(folder.joinpath, names), *kernels])).hexdigest()
 
 
 def _bit_intrinsic(name: str) -> Any:

@@ -173,7 +173,7 @@ class _Grid:
     def allowed(self) -> NDArray[np.bool_] | None:
         if self.where is None:
             return None
-        from attometer.program.mask_counts import substitute
+        from attometer.masks.counts import substitute
 
         mask = substitute(self.where.mask, dict(self.run.numbers))
         n, m = self.full[self.where.query], self.full[self.where.key]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError, unknown
 from attometer.program.operations import Sort
 from attometer.program.program import Program
-from attometer.program.sizes import as_size, size
+from attometer.sizes import as_size, size
 
 
 def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[str, int]) -> dict[sympy.Symbol, int]:

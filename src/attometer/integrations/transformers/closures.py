@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from attometer.errors import AttometerError
+from attometer.masks.catalogue import And, Band, Chunked, Document, Or
 from attometer.program import Mask, causal, chunked, document
-from attometer.program.masks import And, Band, Chunked, Document, Or
 
 Rows = tuple[Mask | None, ...]
 Function = Callable[..., Any]

@@ -10,8 +10,8 @@ from attometer.errors import AttometerError
 from attometer.integrations.transformers.closures import Place, read
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure, Spans
 from attometer.integrations.transformers.refusals import refuse_config
+from attometer.masks.catalogue import And, Band, Chunked, Document, Or
 from attometer.program import Mask
-from attometer.program.masks import And, Band, Chunked, Document, Or
 
 
 # The structure depends on the padding's values, which a traced graph does not know: compiled models break here.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from attometer.errors import AttometerError, unknown
 from attometer.integrations.transformers.closures import both
+from attometer.masks.catalogue import And, Band, Not, Or, Random
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import Mask, size
-from attometer.program.masks import And, Band, Not, Or, Random
 
 NARROWINGS = ("bigbird", "longformer", "sliding_window", "sparse_transformer_fixed", "sparse_transformer_strided")
 """The catalogue's mechanisms that are softmax attention over a mask."""

@@ -8,7 +8,7 @@ from attometer.count import count
 from attometer.mechanisms import mechanism
 from attometer.models import Model
 from attometer.report.figures.layers import lengths, smooth, width
-from attometer.report.figures.style import powers, sheet, source
+from attometer.view.style import powers, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from attometer.models import Model
 from attometer.program import size
 from attometer.report.crossover import crossovers
 from attometer.report.figures.layers import at, lengths, one_sequence, width
-from attometer.report.figures.style import COLOURS, DASHES, GREY, lengths_axis, powers, sheet, source
+from attometer.view.style import COLOURS, DASHES, GREY, lengths_axis, powers, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attometer.errors import AttometerError, unknown
-from attometer.files import write_atomically
 from attometer.machine import Machine, machine
 from attometer.models import Model
 from attometer.models import model as read_model
@@ -18,9 +17,10 @@ from attometer.report.figures.interactions import interactions
 from attometer.report.figures.layers import width
 from attometer.report.figures.memory import memory
 from attometer.report.figures.shares import shares
-from attometer.report.figures.style import look
 from attometer.report.figures.time import time
 from attometer.report.figures.variants import variants
+from attometer.view.files import write_atomically
+from attometer.view.style import look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

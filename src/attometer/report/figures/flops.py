@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from attometer.models import Model
 from attometer.report.figures.layers import at, components, lengths, whole
-from attometer.report.figures.style import COLOURS, lengths_axis, powers, sheet, source
+from attometer.view.style import COLOURS, lengths_axis, powers, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attometer.masks.catalogue import Mask
 from attometer.mechanisms import mechanism
-from attometer.program.masks import Mask
-from attometer.report.figures.style import COLOURS, sheet, source
+from attometer.view.style import COLOURS, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

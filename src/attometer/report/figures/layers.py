@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sympy
 
 from attometer.count import count
-from attometer.count.models import flops, pieces
+from attometer.count.model_cost import flops, pieces
 from attometer.errors import AttometerError
 from attometer.models import Model
 from attometer.models.part import Part

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.count import count
-from attometer.count.models import cache
+from attometer.count.model_cost import cache
 from attometer.machine import Machine
 from attometer.models import Model, model
 from attometer.report.figures.layers import at, attention, lengths, one_sequence
-from attometer.report.figures.style import COLOURS, DASHES, sheet, source
+from attometer.view.style import COLOURS, DASHES, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import numpy as np
 from attometer.models import Model
 from attometer.report.crossover import Crossover, crossovers
 from attometer.report.figures.layers import COMPONENTS, at, components, lengths, smooth
-from attometer.report.figures.style import COLOURS, lengths_axis, sheet, source
+from attometer.view.style import COLOURS, lengths_axis, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

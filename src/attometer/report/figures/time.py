@@ -9,7 +9,7 @@ from attometer.machine import Machine
 from attometer.models import Model
 from attometer.price import roofline
 from attometer.report.figures.layers import at, attention, lengths, one_sequence
-from attometer.report.figures.style import COLOURS, GREY, lengths_axis, powers, sheet, source
+from attometer.view.style import COLOURS, GREY, lengths_axis, powers, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from attometer.models import Model
 from attometer.report.compare import Compared, compare
 from attometer.report.figures.layers import at, lengths, width
-from attometer.report.figures.style import COLOURS, DASHES, lengths_axis, powers, sheet, source
+from attometer.view.style import COLOURS, DASHES, lengths_axis, powers, sheet, source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from attometer.masks.intervals import Intervals, row_intervals
 from attometer.program import Mask
-from attometer.program.mask_rows import Intervals, row_intervals
 from attometer.run.distributed.layout import Ints, Layout, Segments
-from attometer.run.tile_plan import Dense, RowTile, Step, TilePlan
+from attometer.run.tiled.plan import Dense, RowTile, Step, TilePlan
 
 ROWS_AT_ONCE = 1 << 16  # bounds the memory of a mask's intervals
 

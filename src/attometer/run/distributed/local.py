@@ -8,10 +8,10 @@ import torch
 from attometer.run.biases import Terms
 from attometer.run.distributed.block_plan import Block, block_plan
 from attometer.run.operands import accumulation, operands, parts
-from attometer.run.tile_backward import backward
-from attometer.run.tile_forward import SCHEDULES
-from attometer.run.tile_plan import TilePlan, tile_plan
-from attometer.run.tile_sizes import problems_at_once, tile_sizes
+from attometer.run.tiled.backward import backward
+from attometer.run.tiled.forward import SCHEDULES
+from attometer.run.tiled.plan import TilePlan, tile_plan
+from attometer.run.tiled.sizes import problems_at_once, tile_sizes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import torch
 
-from attometer.run.hyper import HashSizes, hyper_attention
+from attometer.run.linear.hyper import HashSizes, hyper_attention
 from attometer.run.modules.projections import Projections
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from attometer.run.linear import LinearState, linear_attention
+from attometer.run.linear.attention import LinearState, linear_attention
 from attometer.run.modules.projections import Projections
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from attometer.run.linformer import linformer_attention
+from attometer.run.linear.linformer import linformer_attention
 from attometer.run.modules.projections import Projections
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
+from attometer.run.linear.performer import favor_features, performer_attention
 from attometer.run.modules.projections import Projections
-from attometer.run.performer import favor_features, performer_attention
 
 
 class PerformerAttention(Projections):

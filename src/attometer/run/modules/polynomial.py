@@ -2,8 +2,8 @@
 
 import torch
 
+from attometer.run.linear.polynomial import polynomial_attention
 from attometer.run.modules.projections import Projections
-from attometer.run.polynomial import polynomial_attention
 
 
 class PolynomialAttention(Projections):

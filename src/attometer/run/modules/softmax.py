@@ -5,8 +5,8 @@ import torch
 from attometer.program import Mask
 from attometer.run.attention import attention
 from attometer.run.biases import Biases
-from attometer.run.cache import ContiguousCache
-from attometer.run.decode import decode_attention
+from attometer.run.decoding.cache import ContiguousCache
+from attometer.run.decoding.step import decode_attention
 from attometer.run.modules.projections import Projections
 from attometer.run.positions import rope
 

@@ -1,0 +1,1 @@
+"""Lower bounds on I/O, by class of algorithms."""

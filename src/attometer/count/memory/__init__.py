@@ -1,0 +1,1 @@
+"""Memory: what exists at once, and what the backward pass needs."""

@@ -1,0 +1,1 @@
+"""Traffic of schedules: words moved, best tiles, bytes on links."""

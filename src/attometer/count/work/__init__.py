@@ -1,0 +1,1 @@
+"""Work and depth of operations and schedules."""

@@ -1,0 +1,254 @@
+"""Claims of the I/O literature: formulas of published algorithms, constants, and a bound that is false as printed."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import sympy
+
+from attometer.count.traffic.tile_search import best_tiles, paper_blocks
+from attometer.count.traffic.words import traffic
+from attometer.ledger import io_literature_bounds
+from attometer.ledger.checks import Exactly, Formula, Rounded, Says
+from attometer.ledger.claim import Claim, Otherwise, Source
+from attometer.ledger.io_values import (
+    HEAD,
+    LONG,
+    B,
+    B_c,
+    B_r,
+    Truth,
+    coefficient,
+    crossing,
+    d,
+    e,
+    given,
+    m,
+    n,
+    ratio,
+    reads,
+    words,
+    writes,
+)
+from attometer.masks.catalogue import causal
+from attometer.schedule.catalogue import schedule
+
+SOURCE = Source(
+    id="io",
+    title="I/O of attention and of matrix products",
+    author="Hong & Kung, Dao et al., Saha & Ye, Kwasniewski et al., Li et al.",
+    where="the papers named with each claim",
+)
+_DAO22, _DAO23 = "Dao et al. 2022, arXiv:2205.14135", "Dao 2023, arXiv:2307.08691"
+_SAHA_YE = "Saha & Ye 2024, arXiv:2402.07443"
+_rows, _columns, _square = (sympy.ceiling(n / B_r), sympy.ceiling(m / B_c), sympy.ceiling(n / B))
+
+
+def claims() -> tuple[Claim, ...]:
+    """Return the claims, schedules first, then constants, bounds and products."""
+    return (*_flash(), *_two_pass(), *_constants(), *_blocks(), *io_literature_bounds.claims())
+
+
+def _flash() -> tuple[Claim, ...]:
+    return (
+        Claim(
+            "io.flash2.reads", f"{_DAO23}, Algorithm 1", "reads Nd + T_r M(d + e)",
+            Formula(n * d + _rows * m * (d + e), "Nd + T_r M(d + e)"), partial(reads, "flash2"),
+        ),
+        Claim(
+            "io.flash2.writes", f"{_DAO23}, Algorithm 1", "writes O and the log-sum-exp once: Ne + N",
+            Formula(n * e + n, "Ne + N"), partial(writes, "flash2"),
+        ),
+        Claim(
+            "io.flash2.inner", f"{_DAO23}, Algorithm 1", "the inner block size B_c does not change the I/O",
+            Exactly(0), lambda: sympy.diff(reads("flash2") + writes("flash2"), B_c),
+        ),
+        Claim(
+            "io.flash1.reads", f"{_DAO22}, Algorithm 1", "reads K and V once, Q, O and two statistics T_c times",
+            Formula(m * (d + e) + _columns * n * (d + e + 2), "M(d + e) + T_c N(d + e + 2)"), partial(reads, "flash1"),
+        ),
+        Claim(
+            "io.flash1.writes", f"{_DAO22}, Algorithm 1", "writes O and two statistics T_c times, and once to begin",
+            Formula((1 + _columns) * n * (e + 2), "(1 + T_c) N(e + 2)"), partial(writes, "flash1"),
+        ),
+        Claim(
+            "io.flash2.best", "FlashAttention 2 at M = 98304, d = 64", "the largest tile is ⌊(M - 1)/(2d + 3)⌋ rows",
+            Exactly((98304 - 1) // 131), lambda: best_tiles("flash2", n=65536, d=64, M=98304).tiles["B_r"],
+        ),
+        Claim(
+            "io.flash1.best", "FlashAttention 1 at M = 98304, d = 64", "the largest tile is ⌊(M - 2d - 2)/(2d + 1)⌋ keys",
+            Exactly((98304 - 130) // 129), lambda: best_tiles("flash1", n=65536, d=64, M=98304).tiles["B_c"],
+        ),
+        Claim(
+            "io.causal.half", "FlashAttention 2, causal, N = 4096, B_r = 64", "K is read 1/2 + B_r/2N as often",
+            Exactly(sympy.Rational(1, 2) + sympy.Rational(64, 2 * 4096)), _causal_share,
+        ),
+        Claim(
+            "io.gqa.stacked", "Ainslie et al. 2023, arXiv:2305.13245", "8 query heads on one key head, all in one tile, read K once",
+            Exactly(8), _shared_reads,
+        ),
+        Claim(
+            "io.split.extra", "Dao, Haziza, Massa & Sizov 2023", "S splits move 2 S N(e + 2) words of partial results",
+            Formula(2 * sympy.ceiling(m / (B_c * sympy.Symbol("t", integer=True, positive=True))) * n * (e + 2), "2 S N(e + 2)"),
+            _partial_results,
+        ),
+    )  # fmt: skip
+
+
+def _causal_share() -> sympy.Expr:
+    s = {"n": 4096, "m": 4096, "d": 8, "e": 8, "B_r": 64, "B_c": 1, "B_d": 1, "B_e": 1}
+    masked, whole = (traffic(schedule("flash2"), s, mask).reads["K"] for mask in (causal(), None))
+    return sympy.Rational(masked, whole)
+
+
+def _shared_reads() -> int:
+    s = {"n": 64, "m": 512, "d": 8, "e": 8, "B_r": 64, "B_c": 1, "B_d": 1, "B_e": 1}
+    shared = traffic(schedule("flash2"), {**s, "B_r": 512}, stack=8).reads["K"]
+    return int(traffic(schedule("flash2"), s, copies=8).reads["K"] // shared)
+
+
+def _partial_results() -> Any:
+    moved = traffic(schedule("split_kv"))
+    names = ("O_part", "m_part", "l_part")
+    return sympy.Add(*(side[name] for side in (moved.reads, moved.writes) for name in names))
+
+
+def _two_pass() -> tuple[Claim, ...]:
+    return (
+        Claim(
+            "io.square.reads", f"{_SAHA_YE}, Algorithm 1", "reads 2⌈N/B⌉Nd + N + ⌈d/B⌉N² + ⌈N/B⌉Nd",
+            Formula(3 * _square * n * d + n + sympy.ceiling(d / B) * n**2, "3⌈N/B⌉Nd + N + ⌈d/B⌉N²"),
+            lambda: reads("two_pass").xreplace({m: n, e: d}),
+        ),
+        Claim(
+            "io.square.writes", f"{_SAHA_YE}, Algorithm 1", "writes N² + N + Nd",
+            Formula(n**2 + n + n * d, "N² + N + Nd"), lambda: writes("two_pass").xreplace({m: n, e: d}),
+        ),
+        Claim(
+            "io.square.fits", f"{_SAHA_YE}, Theorem 3.5", "B = ⌊√M / 2⌋: 3B² + B words fit into M",
+            Says("3B² + B ≤ M"), _square_fits,
+        ),
+        Claim(
+            "io.square.overflow", f"{_SAHA_YE}, Algorithm 1", "exp without a row maximum: scores near 710 overflow float64",
+            Says("overflow"), lambda: (bool(np.isinf(_huge())), f"exp(711) = {_huge()} in float64"),
+        ),
+        Claim(
+            "io.square.rowmax", "the two-pass algorithm with a row maximum", "costs 2N words more",
+            Formula(2 * n, "2N"), lambda: sum((f("two_pass_rowmax") - f("two_pass")) for f in (reads, writes)),
+        ),
+    )  # fmt: skip
+
+
+def _huge() -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(np.float64(711)))
+
+
+def _square_fits() -> Truth:
+    over = sum(given("two_pass", {"B": math.isqrt(M // 4)}, 1 << 14, 1 << 14)[1] > M for M in range(4, 4000, 7))
+    return over == 0, f"{over} of {len(range(4, 4000, 7))} sizes overflow"
+
+
+def _constants() -> tuple[Claim, ...]:
+    large = (("flash1", 6), ("flash2", 4), ("flash_backward_fused", 16), ("flash_backward_two_kernels", 14))
+    found = [
+        Claim(
+            f"io.constant.{name}", "leading constant of N²d²/M, N ≫ M ≫ d²", f"{name} with its best tiles: {value}",
+            Rounded(str(value)), partial(_whole, name),
+        )
+        for name, value in large
+    ]  # fmt: skip
+    return (
+        *found,
+        Claim(
+            "io.backward.large", "Li et al. 2024, arXiv:2410.09397", "the gradients take O((n²d² + nd³)/M) for M ≥ d²",
+            Says("O(n²d²/M)"), partial(_backward, 1, 64.0),
+        ),
+        Claim(
+            "io.backward.small", "Li et al. 2024, arXiv:2410.09397", "the gradients take O((n²d + nd²)/√M) for M < d²",
+            Says("O(n²d/√M)"), partial(_backward, 0.5, 1 / 64),
+        ),
+        Claim(
+            "io.constant.flash1.paper", f"{_DAO22}, Algorithm 1", "with its own blocks the leading constant is 12",
+            Rounded("12"), _paper_constant,
+        ),
+        Claim(
+            "io.constant.two_pass", f"{_SAHA_YE}, Theorem 3.5", "the leading constant of N²d/√M is 8 with ⌊√M / 2⌋ tiles",
+            Rounded("8"), _square_constant,
+        ),
+        Claim(
+            "io.constant.two_pass_outer", "outer-product accumulators", "the leading constant of N²d/√M is 4",
+            Rounded("4"), _outer_constant,
+        ),
+        Claim(
+            "io.constant.sliced", "values of 512, keys of 64", "V in column panels saves (d + e)²/4de = 2.53",
+            Rounded("2.53"), lambda: sympy.Rational((64 + 512) ** 2, 4 * 64 * 512),
+            Otherwise("counted, statistics included", _sliced_gain),
+            "a row keeps three words of score and statistics, which weigh more beside a narrow panel",
+        ),
+        Claim(
+            "io.crossing", "FlashAttention 2 against two passes", "4x² = 4x + 1 with x = d/√M: they cross at M = 0.686 d²",
+            Rounded("0.686"), _formulas_cross,
+            Otherwise("counted", lambda: sympy.Float(crossing(), 4)),
+            "the output is cut into whole column panels, which costs the two passes a little more",
+        ),
+    )  # fmt: skip
+
+
+def _formulas_cross() -> sympy.Expr:
+    x = sympy.Symbol("x", positive=True)
+    (found,) = sympy.solve(4 * x**2 - 4 * x - 1, x)
+    return 1 / found**2
+
+
+def _backward(power: float, share: float) -> Truth:
+    names = ("flash_backward_fused", "flash_backward_two_kernels", "backward_passes")
+    found = {name: coefficient(name, power, share) for name in names}
+    name = min(found, key=lambda key: found[key])
+    unit = "n²d²/M" if power == 1 else "n²d/√M"
+    return found[name] < 16, f"{ratio(found[name])} {unit} by {name} at M = {share:g} d²"
+
+
+def _whole(name: str) -> sympy.Float:
+    return sympy.Float(coefficient(name, 1, 1024), 4)
+
+
+def _paper_constant() -> sympy.Float:
+    M = 1024 * HEAD * HEAD
+    moved, _ = given("flash1", paper_blocks(M, HEAD), LONG, HEAD)
+    return sympy.Float(moved * M / (LONG * HEAD) ** 2, 4)
+
+
+def _square_constant() -> sympy.Float:
+    width, M = 1 << 14, 1 << 16
+    moved, _ = given("two_pass", {"B": math.isqrt(M // 4)}, 1 << 20, width)
+    return sympy.Float(moved * math.sqrt(M) / (2.0**40 * width), 4)
+
+
+def _outer_constant() -> sympy.Float:
+    length, width, M = 1 << 22, 1 << 14, 1 << 18
+    return sympy.Float(words("two_pass_outer", length, width, M) * math.sqrt(M) / (length**2 * width), 4)
+
+
+def _sliced_gain() -> sympy.Float:
+    whole, sliced = (words(name, 1 << 32, 64, 1 << 22, 512) for name in ("flash2", "flash2_sliced"))
+    return sympy.Float(whole / sliced, 4)
+
+
+def _blocks() -> tuple[Claim, ...]:
+    rows = ((1, "1.08"), (4, "1.27"), (6, "1.09"), (8, "1.01"), (10, "0.96"))
+    return tuple(
+        Claim(
+            f"io.blocks.{factor}", f"{_DAO22}, Algorithm 1, line 1", f"B_c = ⌈M/4d⌉, B_r = min(B_c, d) fit at M = {factor} d²",
+            Says("fit"), partial(_blocks_fit, factor),
+            why="" if factor > 9 else f"at d = 32 the tiles and statistics need {text} M; the order of growth is not touched",
+        )
+        for factor, text in rows
+    )  # fmt: skip
+
+
+def _blocks_fit(factor: int) -> Truth:
+    M = factor * 32 * 32
+    _, need = given("flash1", paper_blocks(M, 32), 4096, 32)
+    return need <= M, f"{need:,} words of M = {M:,}: {need / M:.3f} M"

@@ -1,0 +1,1 @@
+"""Masks: relations between query and key positions, one file each."""

@@ -1,0 +1,258 @@
+"""Encoders: BERT, RoBERTa, Longformer and BigBird, with the head that `architectures` names."""
+
+from dataclasses import replace
+
+from attometer.models.blocks import (
+    Heads,
+    activation,
+    attention,
+    embedding,
+    head,
+    layernorm,
+    linear,
+    plain,
+    projections,
+    residual,
+)
+from attometer.models.layer import Layer, Model
+from attometer.models.part import Part, program
+from attometer.models.readers.decoder import architecture, depth, divides, finish
+from attometer.models.readers.llama import act
+from attometer.models.reading import Reading
+
+
+def bert(c: Reading) -> Model:
+    """BERT (Devlin et al. 2018, arXiv:1810.04805)."""
+    return _encoder(c, "bert", 30522, 2, 512)
+
+
+def roberta(c: Reading) -> Model:
+    """RoBERTa (Liu et al. 2019, arXiv:1907.11692)."""
+    return _encoder(c, "roberta", 50265, 2, 512)
+
+
+def _encoder(c: Reading, family: str, vocabulary: int, types: int, positions: int) -> Model:
+    width = c.integer("hidden_size", default=768)
+    heads = _heads(c, width)
+    c.must("is_decoder", False, False)
+    c.must("add_cross_attention", False, False)
+    _absolute(c)
+    q, k, v, out = projections(width, heads, True)
+    layer = _layer(c, width, "encoder", (q, k, v, attention(heads, ""), out))
+    before = _embeddings(c, width, vocabulary, types, positions)
+    return finish(c, family, width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], family))
+
+
+def distilbert(c: Reading) -> Model:
+    """DistilBERT: BERT without segments and pooler (Sanh et al. 2019, arXiv:1910.01108)."""
+    width = c.integer("dim", "hidden_size", default=768)
+    query = c.integer("n_heads", "num_attention_heads", default=12)
+    divides(c, "dim", width, "n_heads", query)
+    heads = Heads(query, query, width // query, width // query)
+    function, hidden = (
+        c.choice("activation", options=("gelu", "relu"), default="gelu"),
+        c.integer("hidden_dim", default=4 * width),
+    )
+    q, k, v, out = projections(width, heads, True)
+    feed = (layernorm(width), *plain(width, hidden, function), layernorm(width, name="norm 2"), residual(width))
+    layer = Layer("encoder", (q, k, v, attention(heads, ""), out, *feed))
+    words = embedding(c.integer("vocab_size", default=30522), width)
+    places = embedding(c.integer("max_position_embeddings", default=512), width, "positions")
+    c.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_")
+    name = architecture(c) or "ForMaskedLM"
+    if not name.endswith(("ForMaskedLM", "Model")):
+        raise c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: …Model, …ForMaskedLM")
+    tied = c.flag("tie_word_embeddings", default=True)
+    last = (
+        () if name.endswith("Model") else _masked_head(width, int(words.program.weights[0].extents[0]), tied, function)
+    )
+    before = (words, places, layernorm(width, name="embedding norm"))
+    return finish(c, "distilbert", width, [layer] * depth(c, "n_layers", "num_hidden_layers"), before, last)
+
+
+def _heads(c: Reading, width: int) -> Heads:
+    query = c.integer("num_attention_heads", default=12)
+    divides(c, "hidden_size", width, "num_attention_heads", query)
+    return Heads(query, query, width // query, width // query)
+
+
+def _absolute(c: Reading) -> None:
+    c.choice("position_embedding_type", options=("absolute",), default="absolute")
+
+
+def _layer(c: Reading, width: int, kind: str, mixing: tuple[Part, ...]) -> Layer:
+    feed = plain(width, c.integer("intermediate_size", default=3072), act(c, "gelu"))
+    return Layer(kind, (*mixing, layernorm(width), *feed, layernorm(width, name="norm 2"), residual(width)))
+
+
+def _embeddings(c: Reading, width: int, vocabulary: int, types: int, positions: int) -> tuple[Part, ...]:
+    return (
+        embedding(c.integer("vocab_size", default=vocabulary), width),
+        embedding(c.integer("max_position_embeddings", default=positions), width, "positions"),
+        embedding(c.integer("type_vocab_size", default=types), width, "segments"),
+        layernorm(width, name="embedding norm"),
+    )
+
+
+def _heads_of_file(c: Reading, width: int, words: Part, family: str) -> tuple[Part, ...]:
+    """The head of the class that `architectures` names: none but a pooler, or the masked language model's."""
+    name = architecture(c) or "ForMaskedLM"
+    c.ignore("num_labels", "num_choices", "classifier_dropout", "summary_type")
+    tied = c.flag("tie_word_embeddings", default=True)
+    vocabulary = int(words.program.weights[0].extents[0])
+    pooler = (_pooler(width),)
+    if name.endswith("Model"):
+        c.ignore("tie_word_embeddings")
+        return pooler
+    if name.endswith(("ForMaskedLM", "LMHeadModel")):
+        both = pooler if family == "big_bird" else ()
+        return *both, *_masked_head(width, vocabulary, tied, act(c, "gelu"))
+    if name.endswith("ForPreTraining"):
+        return *pooler, *_masked_head(width, vocabulary, tied, act(c, "gelu")), _pooler(width, "next sentence", 2)
+    if name.endswith("ForQuestionAnswering") and family in ("bert", "roberta"):
+        return (linear("answer span", width, 2, True),)
+    raise c.error(
+        "architectures", f"names {name[:80]}, whose head is not modelled; known: …Model, …ForMaskedLM, …ForPreTraining"
+    )
+
+
+def _pooler(width: int, name: str = "pooler", outputs: int | None = None) -> Part:
+    text = f"axis c: {width}, o: {outputs or width}\nweight W[o,c], B[o]\nY[b,o] = X[b,c] * W[o,c] + B[o]"
+    return Part(name, program(text))
+
+
+def _masked_head(width: int, vocabulary: int, tied: bool, function: str) -> tuple[Part, ...]:
+    dense, norm = linear("head dense", width, width, True), layernorm(width, name="head norm")
+    return dense, activation("head act", width, function, False), norm, *head(width, vocabulary, True, tied)
+
+
+def longformer(c: Reading) -> Model:
+    """Longformer: a symmetric window; global tokens have projections of their own (Beltagy et al. 2020, arXiv:2004.05150).
+
+    The window of w sees w / 2 tokens on each side. Counted without global tokens; transformers pads the tokens to a
+    multiple of the widest window and works in overlapping chunks, which is the reference form.
+    """
+    width, layers = c.integer("hidden_size", default=768), depth(c)
+    heads = _heads(c, width)
+    _absolute(c)
+    sizes = _windows(c, layers)
+    pad = f"(n + {max(sizes) - 1}) // {max(sizes)} * {max(sizes)}"
+    c.ignore(
+        "attention_mode", "autoregressive", "ignore_attention_mask", "onnx_export", "attention_dilation", "sep_token_id"
+    )
+    c.note("counted without global tokens; their projections are weights that such a pass does not use")
+    built = {w: _local_layer(c, width, heads, w, pad, max(sizes)) for w in dict.fromkeys(sizes)}
+    before = _embeddings(c, width, 30522, 2, 512)
+    return finish(
+        c, "longformer", width, [built[w] for w in sizes], before, _heads_of_file(c, width, before[0], "longformer")
+    )
+
+
+def _windows(c: Reading, layers: int) -> list[int]:
+    if isinstance(c.values.get("attention_window"), list):
+        sizes = c.each("attention_window", layers) or []
+        if len(c.values["attention_window"]) != layers or not all(
+            isinstance(w, int) and 0 < w < 10**9 and w % 2 == 0 for w in sizes
+        ):
+            raise c.error("attention_window", "must be an even number, or one for each layer")
+        return sizes
+    size = c.integer("attention_window", default=512, least=2)
+    if size % 2:
+        raise c.error("attention_window", f"must be even, got {size}")
+    return [size] * layers
+
+
+def _local_layer(c: Reading, width: int, heads: Heads, window: int, pad: str, multiple: int) -> Layer:
+    half = window // 2
+    core = attention(heads, f"band(i, j, {half}, {half})", keys="n")
+    core = replace(core, reference=program(_chunked(heads, half, pad)))
+    projected = projections(width, heads, True)
+    q, k, v, out = projected
+    unused = tuple(Part(f"global {p.name}", p.program, idle=True) for p in (q, k, v))
+    return _padded(_layer(c, width, "sliding", (q, k, v, *unused, core, out)), pad)
+
+
+def _padded(layer: Layer, pad: str) -> Layer:
+    """The same layer, with projections whose reference runs over padded tokens."""
+    return replace(
+        layer, parts=tuple(_over(p, pad) if p.name in ("q", "k", "v", "out", "up", "down") else p for p in layer.parts)
+    )
+
+
+def _over(part: Part, pad: str) -> Part:
+    return replace(part, reference=program(str(part.program).replace("axis i: n,", f"axis i: {pad},")))
+
+
+def _chunked(heads: Heads, half: int, pad: str) -> str:
+    """Overlapping chunks of 2w rows and keys for the scores; rows of w against 3w keys for the values."""
+    chunks = f"t: {pad} // {half} - 1, u: {pad} // {half}, l: {2 * half}, x: {2 * half}, k: {half}, y: {3 * half}"
+    axes = f"axis h: {heads.query}, d: {heads.d}, {chunks}"
+    return f"{axes}\nS[b,h,t,l,x] = Q[b,h,t,l,d] * K[b,h,t,x,d]\nO[b,h,u,k,d] = P[b,h,u,k,y] * V[b,h,u,y,d]"
+
+
+def big_bird(c: Reading) -> Model:
+    """BigBird: blocks of a window, of random and of global keys (Zaheer et al. 2020, arXiv:2007.14062).
+
+    For inputs too short for its blocks transformers runs full attention, and so does the model here.
+    """
+    width = c.integer("hidden_size", default=768)
+    heads = _heads(c, width)
+    c.must("is_decoder", False, False)
+    c.must("add_cross_attention", False, False)
+    _absolute(c)
+    c.ignore("rescale_embeddings")
+    bias = c.flag("use_bias", default=True)
+    q, k, v, out = projections(width, heads, bias, True)
+    full = attention(heads, "", keys="n")
+    sparse = (
+        c.choice("attention_type", options=("block_sparse", "original_full"), default="block_sparse") == "block_sparse"
+    )
+    core = _blocks(c, heads, full) if sparse else full
+    if not sparse:
+        c.ignore("block_size", "num_random_blocks")
+    layer = _layer(c, width, "block-sparse" if sparse else "encoder", (q, k, v, core, out))
+    if core.short is not None:
+        block = c.integer("block_size", default=64)
+        layer = _short(_padded(layer, f"(n + {block - 1}) // {block} * {block}"), core.short[0])
+    before = _embeddings(c, width, 50358, 2, 4096)
+    return finish(c, "big_bird", width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], "big_bird"))
+
+
+def _short(layer: Layer, limit: int) -> Layer:
+    """Up to `limit` tokens nothing is padded."""
+    return replace(
+        layer,
+        parts=tuple(replace(p, short=(limit, p.program)) if p.reference and not p.short else p for p in layer.parts),
+    )
+
+
+def _blocks(c: Reading, heads: Heads, full: Part) -> Part:
+    """Blocks of queries: the first and last see all keys, the second ones 4 + r blocks, the others 5 + r blocks."""
+    block, chosen = c.integer("block_size", default=64), c.integer("num_random_blocks", default=3)
+    shape = f"h: {heads.query}, x: {block}, d: {heads.d}"
+    text, run = (
+        _block_text(shape, tokens, block, chosen) for tokens in ("n", f"(n + {block - 1}) // {block} * {block}")
+    )
+    limit = (5 + 2 * chosen) * block
+    return replace(full, program=program(text), reference=program(run), short=(limit, full.program))
+
+
+def _block_text(shape: str, tokens: str, block: int, chosen: int) -> str:
+    return "\n".join(
+        (
+            f"axis {shape}, j: {tokens}, a: 2, r: 2, t: {tokens} // {block} - 4, k: {(4 + chosen) * block}, l: {(5 + chosen) * block}",
+            "input Q[b,h,a,x,d], R[b,h,r,x,d], T[b,h,t,x,d], K[b,h,j,d], V[b,h,j,d]",
+            "input A[b,h,r,k,d], B[b,h,r,k,d], C[b,h,t,l,d], D[b,h,t,l,d]",
+            *_softmax_rows("S", "Q[b,h,a,x,d] * K[b,h,j,d]", "a", "j", "V[b,h,j,d]"),
+            *_softmax_rows("U", "R[b,h,r,x,d] * A[b,h,r,k,d]", "r", "k", "B[b,h,r,k,d]"),
+            *_softmax_rows("W", "T[b,h,t,x,d] * C[b,h,t,l,d]", "t", "l", "D[b,h,t,l,d]"),
+        )
+    )
+
+
+def _softmax_rows(name: str, product: str, rows: str, keys: str, values: str) -> tuple[str, str, str]:
+    return (
+        f"{name}[b,h,{rows},x,{keys}] = {product}",
+        f"P{name}[b,h,{rows},x,{keys}] = softmax[{keys}]({name})",
+        f"O{name}[b,h,{rows},x,d] = P{name}[b,h,{rows},x,{keys}] * {values}",
+    )

@@ -1,0 +1,106 @@
+"""Decoders with LayerNorm and a gated or rotary layer: StableLM, Orion, StarCoder 2, OLMo 1, Command."""
+
+from attometer.models.blocks import (
+    gated,
+    layernorm,
+    norm,
+    plain,
+    residual,
+)
+from attometer.models.layer import Layer, Model
+from attometer.models.readers.decoder import decoder, depth, heads_of, windows
+from attometer.models.readers.gpt import mixing, parallel, serial
+from attometer.models.readers.llama import act, head_norms
+from attometer.models.reading import Reading
+
+
+def stablelm(c: Reading) -> Model:
+    """StableLM 2: LayerNorm and a gated feed-forward layer, part of each head rotated."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width, kv=32), c.flag("use_qkv_bias", default=False)
+    norms = head_norms(heads, "layernorm", "W[h,d]") if c.flag("qk_layernorm", default=False) else ()
+    feed = gated(width, c.integer("intermediate_size"), act(c))
+    mix = mixing(width, heads, bias, False, True, norms=norms)
+    build = parallel if c.flag("use_parallel_residual", default=False) else serial
+    return decoder(
+        c, "stablelm", width, [build(width, heads, mix, feed)] * depth(c), False, (layernorm(width, name="final norm"),)
+    )
+
+
+def orion(c: Reading) -> Model:
+    """Orion 14B: Llama with LayerNorm."""
+    width = c.integer("hidden_size")
+    heads = heads_of(c, width)
+    c.must("attention_bias", False, False)
+    layer = serial(
+        width, heads, mixing(width, heads, False, False, True), gated(width, c.integer("intermediate_size"), act(c))
+    )
+    return decoder(c, "orion", width, [layer] * depth(c), False, (layernorm(width, name="final norm"),))
+
+
+def starcoder2(c: Reading) -> Model:
+    """StarCoder 2: LayerNorm, rotary positions, grouped queries, biases (arXiv:2402.19173)."""
+    width = c.integer("hidden_size")
+    heads, bias, window = heads_of(c, width, kv=2), c.flag("use_bias", default=True), c.optional("sliding_window")
+    c.must("norm_type", "layer_norm", "layer_norm")
+    c.must("mlp_type", "default", "default")
+    feed = plain(width, c.integer("intermediate_size"), act(c, "gelu_pytorch_tanh"), bias)
+    layer = serial(width, heads, mixing(width, heads, bias, bias, True, window), feed, window)
+    return decoder(c, "starcoder2", width, [layer] * depth(c), True, (layernorm(width, name="final norm"),))
+
+
+def olmo(c: Reading) -> Model:
+    """OLMo 1: LayerNorm without weights (arXiv:2402.00838)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    bare = norm(width, "layernorm", scale=False)
+    mix = mixing(width, heads, bias, bias, True)
+    feed = gated(width, c.integer("intermediate_size"), act(c))
+    layer = Layer("full", (bare, *mix, bare.named("norm 2"), *feed, residual(width)), heads.cache())
+    return decoder(c, "olmo", width, [layer] * depth(c), False, (bare.named("final norm"),))
+
+
+def cohere(c: Reading) -> Model:
+    """Command R and Aya: one LayerNorm without bias, attention and feed-forward in parallel."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    norms = head_norms(heads, "layernorm", "W[h,d]") if c.flag("use_qk_norm", default=False) else ()
+    mix = mixing(width, heads, bias, bias, True, norms=norms)
+    layer = parallel(width, heads, mix, gated(width, c.integer("intermediate_size"), act(c)), bias=False)
+    return decoder(
+        c, "cohere", width, [layer] * depth(c), True, (layernorm(width, False, "final norm"),), vocabulary=256000
+    )
+
+
+def cohere2(c: Reading) -> Model:
+    """Command R7B and A: three sliding layers with rotary positions to each full one without."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    feed = gated(width, c.integer("intermediate_size"), act(c))
+    step = c.integer("sliding_window_pattern", "_sliding_window_pattern", default=4)
+    c.ignore(
+        "order_of_interleaved_layers",
+        "layer_switch",
+        "rotary_pct",
+        "position_embedding_type",
+        "use_gated_activation",
+        "use_parallel_block",
+        "use_parallel_embedding",
+        "use_embedding_sharing",
+    )
+    c.must("use_qk_norm", False, False)
+    found = windows(c, layers, lambda i: (i + 1) % step != 0, c.optional("sliding_window", default=4096))
+    made = [
+        parallel(width, heads, mixing(width, heads, bias, bias, w is not None, w), feed, window=w, bias=False)
+        for w in found
+    ]
+    return decoder(c, "cohere2", width, made, True, (layernorm(width, False, "final norm"),), vocabulary=256000)
+
+
+def nemotron(c: Reading) -> Model:
+    """Nemotron 4 and Minitron: LayerNorm, rotary positions, a plain feed-forward layer with a squared ReLU (arXiv:2402.16819)."""
+    width = c.integer("hidden_size")
+    heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
+    feed = plain(width, c.integer("intermediate_size"), act(c, "relu2"), c.flag("mlp_bias", default=False))
+    layer = serial(width, heads, mixing(width, heads, bias, bias, True), feed)
+    return decoder(c, "nemotron", width, [layer] * depth(c), False, (layernorm(width, name="final norm"),))

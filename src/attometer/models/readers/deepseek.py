@@ -1,0 +1,164 @@
+"""DeepSeek V2 to V3.2 and what shares their layers: Kimi K2, GLM-5."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from attometer.models.blocks import gated, layernorm, linear, norm, residual
+from attometer.models.layer import Cache, Layer, Model
+from attometer.models.part import Part, program
+from attometer.models.readers.decoder import decoder, depth
+from attometer.models.readers.llama import act, without_prediction
+from attometer.models.readers.mixtral import mixture, routed
+from attometer.models.readers.mla import Latent, absorbed, expanded, latent_of
+from attometer.models.reading import Reading
+from attometer.program import size
+
+
+def deepseek_v2(c: Reading) -> Model:
+    """DeepSeek-V2 (arXiv:2405.04434)."""
+    c.must("mlp_bias", False, False)
+    c.must("moe_layer_freq", 1, 1)
+    return _deepseek(c, "deepseek_v2", first=0, shared=2)
+
+
+def deepseek_v3(c: Reading) -> Model:
+    """DeepSeek-V3, R1 and Kimi K2 (arXiv:2412.19437)."""
+    c.must("moe_layer_freq", 1, 1)
+    return _deepseek(c, "deepseek_v3", first=3, shared=1)
+
+
+def glm4_moe_lite(c: Reading) -> Model:
+    """GLM-4.7-Flash: latent attention, one dense layer, then experts."""
+    if not c.has("mlp_layer_types"):
+        c.must("first_k_dense_replace", 1, 1)
+    c.must("moe_layer_freq", 1, 1)
+    return _deepseek(c, "glm4_moe_lite", first=1, shared=1)
+
+
+def _deepseek(c: Reading, family: str, first: int, shared: int) -> Model:
+    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c)
+    bias = c.flag("attention_bias", default=False)
+    _quiet(c)
+    feeds = _feeds(c, width, layers, first, shared)
+    made = [_layer(width, a, bias, feed) for feed in feeds]
+    return decoder(c, family, width, made, tied=False)
+
+
+def _quiet(c: Reading) -> None:
+    c.ignore("num_key_value_heads", "head_dim", "qk_head_dim", "n_group", "topk_group", "topk_method", "use_seq_aux")
+    without_prediction(c)
+
+
+def _layer(width: int, a: Latent, bias: bool, feed: tuple[Part, ...]) -> Layer:
+    def around(mixing: tuple[Part, ...]) -> tuple[Part, ...]:
+        return (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width))
+
+    return Layer("mla", around(expanded(width, a, bias)), a.cache, around(absorbed(width, a, bias)))
+
+
+def _feeds(c: Reading, width: int, layers: int, first: int, shared: int) -> list[tuple[Part, ...]]:
+    """The feed-forward of each layer: dense in the first ones, then routed experts beside the shared ones."""
+    types = c.each("mlp_layer_types", layers, ("dense", "sparse"))
+    if types is None:
+        dense = c.integer("first_k_dense_replace", default=first, least=0)
+        types = ["dense"] * min(dense, layers) + ["sparse"] * max(layers - dense, 0)
+    else:
+        c.ignore("first_k_dense_replace", "moe_layer_freq")
+    hidden = c.integer("moe_intermediate_size")
+    extra = c.optional("n_shared_experts", "num_shared_experts", default=shared, least=0)
+    beside = gated(width, hidden * extra, act(c), prefix="shared ") if extra else ()
+    sparse = mixture(c, width, hidden, routed(c)) + beside if "sparse" in types else ()
+    plain = gated(width, c.integer("intermediate_size"), act(c)) if "dense" in types else ()
+    return [plain if t == "dense" else sparse for t in types]
+
+
+@dataclass(frozen=True)
+class Indexer:
+    """The lightning indexer: its heads, their dimension, and how many keys it keeps for each query."""
+
+    heads: int
+    d: int
+    keep: int
+
+
+def deepseek_v32(c: Reading) -> Model:
+    """DeepSeek-V3.2: MLA over the keys that a small indexer chooses (arXiv:2512.02556)."""
+    return _sparse(c, "deepseek_v32", 1536, lambda layers: ["full"] * layers)
+
+
+def glm_moe_dsa(c: Reading) -> Model:
+    """GLM-5: DeepSeek sparse attention; in GLM-5.2 some layers share the indexer of an earlier one."""
+
+    def kinds(layers: int) -> list[str]:
+        given = c.each("indexer_types", layers, ("full", "shared"))
+        if given is not None:
+            c.ignore("index_topk_freq", "index_skip_topk_offset", "index_topk_pattern")
+            return given
+        if c.values.get("index_topk_pattern") is not None:
+            raise c.error("index_topk_pattern", "is not modelled; indexer_types is")
+        every = c.integer("index_topk_freq", default=1)
+        offset = c.integer("index_skip_topk_offset", default=2, least=0)
+        c.ignore("index_topk_pattern")
+        return ["full" if max(i - offset + 1, 0) % every == 0 else "shared" for i in range(layers)]
+
+    c.ignore("index_share_for_mtp_iteration")
+    return _sparse(c, "glm_moe_dsa", 2048, kinds)
+
+
+def _sparse(c: Reading, family: str, query_rank: int, kinds: Callable[[int], list[str]]) -> Model:
+    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, query_rank)
+    if a.query_rank is None:
+        raise c.error("q_lora_rank", "is null, and the indexer reads the compressed queries")
+    bias = c.flag("attention_bias", default=False)
+    c.must("mlp_bias", False, False)
+    c.must("moe_layer_freq", 1, 1)
+    index = Indexer(
+        c.integer("index_n_heads", default=64),
+        c.integer("index_head_dim", default=128),
+        c.integer("index_topk", default=2048),
+    )
+    c.each("layer_types", layers, ("deepseek_sparse_attention", "indexed_attention"))
+    _quiet(c)
+    modes = kinds(layers)
+    feeds = _feeds(c, width, layers, 3, 1)
+    return decoder(
+        c,
+        family,
+        width,
+        [_sparse_layer(width, a, bias, index, m, f) for m, f in zip(modes, feeds, strict=True)],
+        tied=False,
+    )
+
+
+def _sparse_layer(width: int, a: Latent, bias: bool, index: Indexer, mode: str, feed: tuple[Part, ...]) -> Layer:
+    # The chosen keys are as many as a causal window of that length has: `keep` per query, fewer for the first ones.
+    where = f"causal(i, j) & window(i, j, {index.keep})"
+    between = indexer(width, a.query_rank or width, index) if mode == "full" else ()
+
+    def around(mixing: tuple[Part, ...]) -> tuple[Part, ...]:
+        return (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width))
+
+    kept = a.cache.kv + (index.d * size("m") if between else 0)
+    parts, decode = expanded(width, a, bias, where, between), absorbed(width, a, bias, where, between)
+    return Layer("sparse", around(parts), Cache(kept), around(decode))
+
+
+def indexer(width: int, rank: int, index: Indexer) -> tuple[Part, ...]:
+    """Return the lightning indexer: a score of every key for every query, and the choice of the best."""
+    axes = f"axis x: {index.heads}, i: n, j: m, d: {index.d}, r: {index.keep}"
+    scores = "\n".join(
+        (
+            f"{axes}\ninput Q[b,i,x,d], G[b,i,x]\ncache K[b,j,d]",
+            "S[b,i,x,j] = Q[b,i,x,d] * K[b,j,d]   where causal(i, j)",
+            "R[b,i,x,j] = relu(S[b,i,x,j])",
+            "I[b,i,j] = G[b,i,x] * R[b,i,x,j]",
+            f"Z[b,i,r] = topk[j, {index.keep}](I)",
+        )
+    )
+    return (
+        linear("index q", rank, index.heads * index.d),
+        linear("index k", width, index.d),
+        layernorm(index.d, name="index norm"),
+        linear("index weights", width, index.heads),
+        Part("index scores", program(scores)),
+    )

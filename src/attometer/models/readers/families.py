@@ -1,0 +1,183 @@
+"""The readers by `model_type`, and the classes that stand for a `model_type` that is not known."""
+
+from attometer.models.layer import Model
+from attometer.models.readers import (
+    alibi,
+    bamba,
+    bert,
+    cohere,
+    deepseek,
+    deepseek_v4,
+    delta_net,
+    gemma,
+    gpt,
+    jamba,
+    kimi_linear,
+    llama,
+    llama4,
+    llama_variants,
+    mamba,
+    mimo,
+    mixtral,
+    nemotron_h,
+    post_norm,
+    shared_experts,
+    t5,
+)
+from attometer.models.readers.decoder import architecture
+from attometer.models.readers.multimodal import Reader, wrapped
+from attometer.models.reading import Reading
+
+
+def _named(reader: Reader, name: str) -> Reader:
+    """Read with `reader` only a file whose `architectures` says that it is `name`: its model_type alone does not."""
+
+    def read(c: Reading) -> Model:
+        if architecture(c) != name:
+            raise c.error("architectures", f"must name {name} for this model_type, got {architecture(c)[:80]!r}")
+        return reader(c)
+
+    read.__doc__ = reader.__doc__
+    return read
+
+
+TEXT: dict[str, Reader] = {
+    "arcee": llama_variants.arcee,
+    "baichuan": llama_variants.baichuan,
+    "bamba": bamba.bamba,
+    "bert": bert.bert,
+    "big_bird": bert.big_bird,
+    "bloom": alibi.bloom,
+    "chatglm": llama_variants.chatglm,
+    "codegen": gpt.gptj,
+    "camembert": bert.roberta,
+    "cohere": cohere.cohere,
+    "cohere2": cohere.cohere2,
+    "deepseek": shared_experts.deepseek,
+    "deepseek_ref": _named(deepseek_v4.deepseek_v4, "DeepseekV4ForCausalLM"),
+    "deepseek_v2": deepseek.deepseek_v2,
+    "deepseek_v3": deepseek.deepseek_v3,
+    "deepseek_v32": deepseek.deepseek_v32,
+    "deepseek_v4": deepseek_v4.deepseek_v4,
+    "distilbert": bert.distilbert,
+    "dots1": shared_experts.dots1,
+    "ernie4_5": llama_variants.ernie4_5,
+    "ernie4_5_moe": shared_experts.ernie4_5_moe,
+    "exaone4": post_norm.exaone4,
+    "falcon": alibi.falcon,
+    "falcon_mamba": mamba.mamba,
+    "flex_olmo": mixtral.olmoe,
+    "gemma": gemma.gemma,
+    "gemma2": gemma.gemma2,
+    "gemma3_text": gemma.gemma3,
+    "gemma4_text": gemma.gemma4,
+    "glm": post_norm.glm,
+    "glm4": post_norm.glm4,
+    "glm4_moe": shared_experts.glm4_moe,
+    "glm4_moe_lite": deepseek.glm4_moe_lite,
+    "glm_moe_dsa": deepseek.glm_moe_dsa,
+    "gpt2": gpt.gpt2,
+    "gpt_bigcode": gpt.gpt_bigcode,
+    "gpt_neo": gpt.gpt_neo,
+    "gpt_neox": gpt.gpt_neox,
+    "gpt_oss": mixtral.gpt_oss,
+    "gptj": gpt.gptj,
+    "granite": llama.granite,
+    "granitemoe": mixtral.granitemoe,
+    "granitemoeshared": mixtral.granitemoeshared,
+    "granitemoehybrid": bamba.granitemoehybrid,
+    "hunyuan_v1_dense": llama_variants.hunyuan_dense,
+    "internlm": llama_variants.internlm,
+    "internlm2": llama_variants.internlm2,
+    "internlm3": llama_variants.internlm3,
+    "jamba": jamba.jamba,
+    "kimi_k2": _named(deepseek.deepseek_v3, "DeepseekV3ForCausalLM"),
+    "kimi_linear": kimi_linear.kimi_linear,
+    "llama": llama.llama,
+    "llama4_text": llama4.llama4,
+    "longformer": bert.longformer,
+    "mamba": mamba.mamba,
+    "mamba2": mamba.mamba2,
+    "mimo": llama_variants.mimo,
+    "mimo_v2_flash": mimo.mimo_v2_flash,
+    "minicpm": llama_variants.minicpm,
+    "minimax_m2": mixtral.minimax_m2,
+    "megatron-bert": bert.bert,
+    "ministral": llama.ministral,
+    "ministral3": llama.ministral3,
+    "mistral": llama.mistral,
+    "mixtral": mixtral.mixtral,
+    "mpt": alibi.mpt,
+    "mt5": t5.mt5,
+    "nemotron": cohere.nemotron,
+    "nemotron_h": nemotron_h.nemotron_h,
+    "olmo": cohere.olmo,
+    "olmo2": post_norm.olmo2,
+    "olmo3": post_norm.olmo3,
+    "olmoe": mixtral.olmoe,
+    "opt": gpt.opt,
+    "orion": cohere.orion,
+    "phi": gpt.phi,
+    "phi-msft": gpt.phi,
+    "phi3": llama.phi3,
+    "phi4": _named(llama.phi3, "Phi3ForCausalLM"),
+    "phimoe": mixtral.phimoe,
+    "qwen": llama_variants.qwen,
+    "qwen2": llama.qwen2,
+    "qwen2_5_vl_text": llama.qwen2,
+    "qwen2_moe": mixtral.qwen2_moe,
+    "qwen2_vl_text": llama.qwen2,
+    "qwen3": llama.qwen3,
+    "qwen3_5_moe_text": delta_net.qwen3_5_moe,
+    "qwen3_5_text": delta_net.qwen3_5,
+    "qwen3_moe": mixtral.qwen3_moe,
+    "qwen3_next": delta_net.qwen3_next,
+    "qwen3_vl_moe_text": mixtral.qwen3_moe,
+    "qwen3_vl_text": llama.qwen3,
+    "roberta": bert.roberta,
+    "rwkv": mamba.rwkv,
+    "seed_oss": llama_variants.seed_oss,
+    "smollm3": llama_variants.smollm3,
+    "stablelm": cohere.stablelm,
+    "starcoder2": cohere.starcoder2,
+    "step3p5": mimo.step3p5,
+    "t5": t5.t5,
+    "umt5": t5.umt5,
+    "xlm-roberta": bert.roberta,
+}
+"""Readers of models of text, by `model_type`."""
+
+AROUND: dict[str, str] = {
+    "aya_vision": "cohere2",
+    "cohere2_vision": "cohere2",
+    "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
+    "idefics3": "llama",
+    "internvl": "qwen2",
+    "kimi_k25": "deepseek_v3",
+    "kimi_k3": "kimi_linear",
+    "kimi_vl": "deepseek_v3",
+    "llama4": "llama4_text",
+    "llava": "llama",
+    "llava_next": "llama",
+    "llava_onevision": "qwen2",
+    "mistral3": "ministral3",
+    "paligemma": "gemma",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_audio": "qwen2",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "smolvlm": "llama",
+    "step3p7": "step3p5",
+    "voxtral": "llama",
+}
+"""Families that wrap a text model, with the text model that they hold."""
+
+FLAT = frozenset({"gemma3", "llama4", "gemma4", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe"})
+"""Wrapping families whose text-only files carry the keys of the text model at the top."""
+
+READERS: dict[str, Reader] = TEXT | {kind: wrapped(inner, TEXT) for kind, inner in AROUND.items()}
+"""Every reader, by `model_type`."""

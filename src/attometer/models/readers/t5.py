@@ -1,0 +1,100 @@
+"""T5: an encoder over `s` source tokens, and a decoder that attends to it (Raffel et al. 2019, arXiv:1910.10683)."""
+
+from attometer.models.blocks import Heads, attention, embedding, gated, head, linear, norm, plain, residual
+from attometer.models.layer import Cache, Layer, Model
+from attometer.models.part import Part, program
+from attometer.models.readers.decoder import MOST_LAYERS, architecture, finish
+from attometer.models.reading import Reading
+from attometer.program import size
+
+BUCKETS = " + R[T[i,j], h]"
+GIVEN = " + A[h,i,j]"
+
+
+def t5(c: Reading) -> Model:
+    """T5 and its version 1.1."""
+    return _t5(c, "t5", 32128)
+
+
+def mt5(c: Reading) -> Model:
+    """mT5: T5 1.1 with a larger vocabulary (arXiv:2010.11934)."""
+    return _t5(c, "mt5", 250112)
+
+
+def umt5(c: Reading) -> Model:
+    """UMT5: mT5 with a relative-position bias in every layer (arXiv:2304.09151)."""
+    return _t5(c, "umt5", 250112, every=True)
+
+
+def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
+    name = architecture(c)
+    if name and not name.endswith(("ForConditionalGeneration", "WithLMHeadModel")):
+        raise c.error("architectures", f"names {name[:80]}, which is not modelled; …ForConditionalGeneration is")
+    width = c.integer("d_model", default=512)
+    q, d = c.integer("num_heads", default=8), c.integer("d_kv", default=64)
+    heads, buckets = Heads(q, q, d, d), c.integer("relative_attention_num_buckets", default=32)
+    layers = c.integer("num_layers")
+    decoders = c.optional("num_decoder_layers") or layers
+    if max(layers, decoders) > MOST_LAYERS:
+        raise c.error("num_layers", f"is {max(layers, decoders)}; at most {MOST_LAYERS} layers are modelled")
+    c.ignore("relative_attention_max_distance", "dense_act_fn", "is_gated_act", "output_past", "scalable_attention")
+    feed = {rows: _feed(c, width, rows, family) for rows in ("s", "n")}
+    made = [_encoder(width, heads, buckets, every or i == 0, feed["s"]) for i in range(layers)]
+    made += [_decoder(width, heads, buckets, every or i == 0, feed["n"]) for i in range(decoders)]
+    v = c.integer("vocab_size", default=vocabulary)
+    if not c.flag("tie_word_embeddings", default=True):
+        c.note(
+            "the file unties the head; transformers 5 ties it all the same (and reads the key as the scaling of its outputs)"
+        )
+    words = embedding(v, width)
+    source = Part("source embedding", embedding(v, width, rows="s").program, tied=True)
+    before = (words, source, norm(width, name="encoder final norm", rows="s"))
+    return finish(c, family, width, made, before, (norm(width, name="final norm"), *head(width, v, tied=True)))
+
+
+def _feed(c: Reading, width: int, rows: str, family: str) -> tuple[Part, ...]:
+    name = c.choice(
+        "feed_forward_proj",
+        options=("relu", "gelu", "silu", "gated-gelu", "gated-silu"),
+        default="relu" if family == "t5" else "gated-gelu",
+    )
+    hidden, function = c.integer("d_ff", default=2048), name.removeprefix("gated-")
+    parts = gated(width, hidden, function) if name.startswith("gated-") else plain(width, hidden, function, False)
+    return tuple(_over(p, rows) for p in parts)
+
+
+def _over(part: Part, rows: str) -> Part:
+    """The same part over `rows` tokens."""
+    return part if rows == "n" else Part(part.name, program(str(part.program).replace("axis i: n", f"axis i: {rows}")))
+
+
+def _mix(width: int, heads: Heads, buckets: int, first: bool, rows: str, keys: str, where: str) -> tuple[Part, ...]:
+    inner = heads.query * heads.d
+    declare = f"axis p: {buckets}\ninput T[i,j]\nweight R[p,h]" if first else "input A[h,i,j]"
+    core = attention(heads, where, add=BUCKETS if first else GIVEN, declare=declare, rows=rows, keys=keys)
+    projected = tuple(linear(name, width, inner, rows=rows) for name in ("q", "k", "v"))
+    return *projected, core, linear("out", inner, width, rows=rows)
+
+
+def _encoder(width: int, heads: Heads, buckets: int, first: bool, feed: tuple[Part, ...]) -> Layer:
+    mixing = _mix(width, heads, buckets, first, "s", "s", "")
+    parts = (norm(width, rows="s"), *mixing, norm(width, name="norm 2", rows="s"), *feed, residual(width, rows="s"))
+    return Layer("encoder", parts)
+
+
+def _decoder(width: int, heads: Heads, buckets: int, first: bool, feed: tuple[Part, ...]) -> Layer:
+    inner = heads.query * heads.d
+    mixing = _mix(width, heads, buckets, first, "n", "m", "causal(i, j)")
+    source = linear("cross k", width, inner, rows="s"), linear("cross v", width, inner, rows="s")
+    cross = (
+        linear("cross q", width, inner),
+        attention(heads, "", keys="s").named("cross attention"),
+        linear("cross out", inner, width),
+    )
+    start, end = (
+        (norm(width), *mixing, norm(width, name="cross norm")),
+        (*cross, norm(width, name="norm 2"), *feed, residual(width, 3)),
+    )
+    kept = Cache(heads.cache().kv + 2 * inner * size("s"))
+    # One step of decoding finds the keys and values of the source in the cache.
+    return Layer("cross", (*start, *source, *end), kept, (*start, *end))

@@ -1,0 +1,1 @@
+"""The report of I/O: schedules, bounds, pictures."""

@@ -1,0 +1,1 @@
+"""Exact attention in tiles, forward and backward."""

@@ -1,0 +1,1 @@
+"""Caches fed with traces of references."""

@@ -1,0 +1,1 @@
+"""The computation graph, node by node."""

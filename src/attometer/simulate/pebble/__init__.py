@@ -1,0 +1,1 @@
+"""The red-blue pebble game, solved exactly."""

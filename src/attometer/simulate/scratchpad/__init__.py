@@ -1,0 +1,1 @@
+"""Schedules executed on a scratchpad that counts words."""

@@ -1,0 +1,240 @@
+"""A fast memory of M words that a schedule really runs on: tiles move, the capacity is enforced, words are counted."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.errors import AttometerError
+from attometer.masks.catalogue import Mask
+from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store, Tile
+from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one run did: its results, words read and written per tensor, the most words held, operations and depth."""
+
+    outputs: Mapping[str, Array]
+    reads: Mapping[str, int]
+    writes: Mapping[str, int]
+    peak: int
+    operations: int
+    depth: int
+
+    @property
+    def words(self) -> int:
+        """Words moved both ways."""
+        return sum(self.reads.values()) + sum(self.writes.values())
+
+
+@dataclass(frozen=True)
+class TwoLevel:
+    """A machine with a fast memory of `M` words beside an unlimited slow one.
+
+    >>> import numpy as np
+    >>> from attometer.schedule.catalogue import schedule
+    >>> q = np.ones((1, 2, 1))
+    >>> done = TwoLevel(20).run(schedule("flash2"), {"Q": q, "K": q, "V": q}, {"B_r": 1, "B_c": 1, "B_d": 1, "B_e": 1})
+    >>> done.outputs["O"].tolist(), done.words, done.peak
+    ([[[1.0], [1.0]]], 14, 6)
+    """
+
+    M: int
+
+    def run(
+        self,
+        schedule: Schedule,
+        arrays: Mapping[str, Array],
+        tiles: Mapping[str, int],
+        mask: Mask | None = None,
+        stack: int = 1,
+    ) -> Execution:
+        """Execute `schedule` on `arrays` (inputs, each [z, rows, columns] or [z, rows]) with the given tile sizes.
+
+        With `stack` > 1 each query is that many consecutive rows, the query heads that share a key/value head.
+
+        Raises AttometerError when a tile does not fit into fast memory, or for missing or misshapen inputs or tiles.
+        """
+        sizes = _sizes(schedule, arrays, tiles)
+        allowed = _allowed(mask, sizes["i"], sizes["j"], stack)
+        machine = _Machine(self.M, schedule, sizes, dict(tiles), allowed, mask is not None)
+        machine.slow = _memory(schedule, arrays, sizes, tiles)
+        depth = sum(machine.loop(phase) for phase in schedule.phases)
+        outputs = {name: machine.slow[name] for name, t in schedule.tensors if t.role == "output"}
+        return Execution(outputs, machine.reads, machine.writes, machine.peak, machine.operations, depth)
+
+
+def stack_heads(X: Array, kv_heads: int) -> Array:
+    """Return X[b, h, n, d] as [b·g, n·h/g, d]: query heads of one key/value head become a query's rows.
+
+    >>> import numpy as np
+    >>> stack_heads(np.arange(4.0).reshape(1, 2, 2, 1), 1)[0, :, 0].tolist()
+    [0.0, 2.0, 1.0, 3.0]
+    """
+    b, h, n, d = X.shape
+    split = X.reshape(b, kv_heads, h // kv_heads, n, d)
+    return np.ascontiguousarray(split.transpose(0, 1, 3, 2, 4)).reshape(b * kv_heads, n * (h // kv_heads), d)
+
+
+def _sizes(schedule: Schedule, arrays: Mapping[str, Array], tiles: Mapping[str, int]) -> dict[str, int]:
+    inputs = {name: tensor for name, tensor in schedule.tensors if tensor.role == "input"}
+    if set(arrays) != set(inputs):
+        raise AttometerError(f'schedule "{schedule.name}" takes {", ".join(inputs)}; got {", ".join(arrays)}')
+    if set(tiles) != set(schedule.tile_names):
+        wanted = ", ".join(schedule.tile_names)
+        raise AttometerError(f'schedule "{schedule.name}" has tiles {wanted}; got {", ".join(tiles)}')
+    sizes: dict[str, int] = {}
+    for name, tensor in inputs.items():
+        shape = np.shape(arrays[name])
+        if len(shape) != len(tensor.axes):
+            raise AttometerError(f"{name} must have axes [{', '.join(tensor.axes)}], got shape {shape}")
+        for axis, length in zip(tensor.axes, shape, strict=True):
+            if sizes.setdefault(axis, length) != length:
+                raise AttometerError(f"{name} has {length} along {axis}, another input has {sizes[axis]}")
+    return sizes
+
+
+def _allowed(mask: Mask | None, rows: int, keys: int, stack: int) -> NDArray[np.bool_]:
+    if rows % stack:
+        raise AttometerError(f"stack = {stack} must divide the {rows} rows of Q")
+    if mask is None:
+        return np.ones((rows, keys), dtype=bool)
+    return np.repeat(mask.matrix(rows // stack, keys), stack, axis=0)
+
+
+def _memory(
+    schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str, int], tiles: Mapping[str, int]
+) -> dict[str, Array]:
+    """Slow memory: the inputs, and everything else poisoned so that a word read before it is written shows."""
+    memory = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
+    for name, tensor in schedule.tensors:
+        if tensor.role != "input":
+            shape = tuple(sizes[axis] for axis in tensor.axes)
+            memory[name] = np.full((sizes["j"], *shape) if tensor.blocks else shape, np.nan)
+    return memory
+
+
+@dataclass
+class _Machine:
+    M: int
+    schedule: Schedule
+    sizes: Mapping[str, int]
+    tiles: Mapping[str, int]
+    allowed: NDArray[np.bool_]
+    masked: bool
+    slow: dict[str, Array] = field(default_factory=dict)
+    fast: dict[str, tuple[Array, dict[str, Span]]] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    reads: Counter[str] = field(default_factory=Counter)
+    writes: Counter[str] = field(default_factory=Counter)
+    peak: int = 0
+    operations: int = 0
+
+    def loop(self, loop: Loop) -> int:
+        """Run a loop; return its depth: the longest iteration when they are independent, else their sum."""
+        outer = self.spans.get(loop.axis)
+        depths = []
+        for _ in self._iterations(loop, outer or (0, self.sizes[loop.axis])):
+            held = set(self.fast)
+            depths.append(sum(self.step(node) for node in loop.body))
+            for name in set(self.fast) - held:
+                del self.fast[name]
+        if outer is None:
+            self.spans.pop(loop.axis, None)
+        else:
+            self.spans[loop.axis] = outer
+        return (max(depths) if loop.parallel else sum(depths)) if depths else 0
+
+    def _iterations(self, loop: Loop, outer: Span) -> Iterator[None]:
+        length = self._length(loop)
+        for number, low in enumerate(range(*outer, length)):
+            self.spans[loop.axis] = (low, min(low + length, outer[1]))
+            if loop.index:
+                self.numbers[loop.index] = number
+            if not (loop.partner and self.masked) or self._pairs().any():
+                yield None
+
+    def _length(self, loop: Loop) -> int:
+        factors = loop.length.args or (loop.length,)
+        return math.prod(int(f) if f.is_Integer else self.tiles[f.name] for f in factors)
+
+    def _pairs(self) -> NDArray[np.bool_]:
+        return self.allowed[slice(*self._span("i")), slice(*self._span("j"))]
+
+    def _span(self, axis: str) -> Span:
+        return self.spans.get(axis, (0, self.sizes[axis]))
+
+    def step(self, node: Node) -> int:
+        """Run one node; return its depth."""
+        if isinstance(node, Loop):
+            return self.loop(node)
+        if isinstance(node, Compute):
+            return self.compute(node)
+        if isinstance(node, Load):
+            data = self.slow[node.tile.name][self._address(node.tile.name, node.tile)]
+            self.hold(node.tile, data.copy(), "load")
+            self.reads[node.tile.name] += data.size
+        elif isinstance(node, Store):
+            data = self.view(node.tile)
+            self.slow[node.tensor][self._address(node.tensor, node.tile)] = data
+            self.writes[node.tensor] += data.size
+        elif isinstance(node, New):
+            shape = [high - low for low, high in map(self._span, node.tile.axes)]
+            self.hold(node.tile, np.full(shape, node.value), "new")
+        elif isinstance(node, Free):
+            del self.fast[node.tile.name]
+        return 0
+
+    def _address(self, tensor: str, tile: Tile) -> tuple[slice | int, ...]:
+        declared = self.schedule.tensor(tensor)
+        place: list[slice | int] = [self.numbers[declared.blocks]] if declared.blocks else []
+        for axis in declared.axes:
+            place.append(slice(*self._span(axis)) if axis in tile.axes else self._span(axis)[0])
+        return tuple(place)
+
+    def hold(self, tile: Tile, data: Array, how: str) -> None:
+        """Put a tile into fast memory, or say that it does not fit."""
+        used = sum(array.size for array, _ in self.fast.values())
+        if used + data.size > self.M:
+            raise AttometerError(
+                f"fast memory of {self.M} words overflows: {how} {tile} needs {data.size} words, "
+                f"{self.M - used} are free"
+            )
+        if tile.name in self.fast:
+            raise AttometerError(f"{how} {tile}: {tile.name} is already in fast memory")
+        self.fast[tile.name] = (data, {axis: self._span(axis) for axis in tile.axes})
+        self.peak = max(self.peak, used + data.size)
+
+    def view(self, tile: Tile) -> Array:
+        """The part of a tile in fast memory that the current loops select."""
+        if tile.name not in self.fast:
+            raise AttometerError(f"{tile} is not in fast memory")
+        data, spans = self.fast[tile.name]
+        place = []
+        for axis in tile.axes:
+            (low, high), (start, end) = self._span(axis), spans[axis]
+            if low < start or high > end:
+                raise AttometerError(f"{tile} asks for {axis} {low}..{high}, and {start}..{end} is in fast memory")
+            place.append(slice(low - start, high - start))
+        return data[tuple(place)]
+
+    def compute(self, node: Compute) -> int:
+        """Run a kernel on tiles in fast memory."""
+        step = Step(
+            tuple(map(self.view, node.out)),
+            tuple(map(self.view, node.reads)),
+            tuple(tile.axes for tile in node.out),
+            tuple(tile.axes for tile in node.reads),
+            self._pairs,
+            1 / math.sqrt(self.sizes["c"]),
+        )
+        operations, depth = KERNELS[node.kernel](step)
+        self.operations += operations
+        return depth

@@ -1,0 +1,1 @@
+"""How results look: numbers, tables, figure style, saving."""

@@ -102,6 +102,8 @@ def check_law(name: str, case: Case, tiles: dict[str, int]) -> None:
     assert done.operations == work(chosen, sizes, case.mask, case.copies, case.stack)
     if case.mask is None:
         assert done.depth == depth(chosen, sizes, case.stack)
+        alone = TwoLevel(need, serial=True).run(chosen, arrays, tiles, None, case.stack)
+        assert alone.depth == depth(chosen, sizes, case.stack, case.copies, serial=True)
         assert done.peak == need
     rough = reference(case, np.float32)
     for output in [k for k in ("O", "L", "dQ", "dK", "dV") if k in done.outputs]:

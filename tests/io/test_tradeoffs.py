@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 from attometer.cli import app
 from attometer.count.traffic.visits import visits
+from attometer.count.work.schedule_work import depth
 from attometer.count.work.split_tradeoff import split_tradeoff
 from attometer.errors import AttometerError
 from attometer.masks import catalogue as masks
 from attometer.report.io.approximate import io_approximate
 from attometer.report.io.splits import draw_split_tradeoff
+from attometer.schedule.catalogue import schedule
 
 MASKS = [
     masks.causal(),
@@ -88,3 +90,25 @@ def test_the_command_line_prints_them() -> None:
     assert {row["mechanism"] for row in json.loads(others.stdout)["rows"]} >= {"exact", "linear", "hyperattention"}
     refused = runner.invoke(app, [*small, "--others", "-m", "3"])
     assert "takes no --plot, -m or -e" in str(refused.exception)
+
+
+def test_attention_is_linear_on_many_memories_quadratic_on_one_and_logarithmic_merged_in_a_tree() -> None:
+    tiles = {"d": 64, "e": 64, "B_r": 128, "B_c": 128, "B_d": 64, "B_e": 64}
+
+    def of(name: str, n: int, **how: bool) -> int:
+        return int(depth(schedule(name), {"n": n, "m": n, **tiles, **({"t": 1} if name == "split_kv" else {})}, **how))
+
+    # A tile of keys: QKᵀ 2 + 6, scale 1, online softmax 4 + 2 · 7, PV 2 + 7; then the division and the log-sum-exp.
+    assert [of("flash2", 128 * tiles_of_keys) for tiles_of_keys in (1, 2, 8)] == [36 + 3, 72 + 3, 288 + 3]
+    assert of("flash2", 2**12, serial=True) == 32 * (32 * 36 + 3)
+    # A run of one tile, 5 for each level of the tree, the division.
+    assert [of("split_kv", 2**power, tree=True) for power in (7, 10, 14, 20)] == [36 + 5 * k + 1 for k in (0, 3, 7, 13)]
+    assert of("split_kv", 2**14) == 36 + 5 * 128 + 1
+
+
+def test_whole_rows_of_scores_are_n_log_n_in_one_memory() -> None:
+    def of(n: int) -> int:
+        tiles = {"d": 64, "e": 64, "B_r": 1, "B_c": n, "B_d": 64, "B_e": 64}
+        return int(depth(schedule("flash2"), {"n": n, "m": n, **tiles}, serial=True))
+
+    assert [of(2**power) for power in (8, 12, 16)] == [2**power * (6 + 3 * power + 9 + 3) for power in (8, 12, 16)]

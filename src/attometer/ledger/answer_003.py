@@ -7,11 +7,9 @@ import sympy
 from attometer.count import count, order
 from attometer.ledger.checks import Exactly, Formula, Rounded, Says
 from attometer.ledger.claim import Claim, Otherwise, Source
-from attometer.ledger.programs import at, cost, d, entries, h, n, row, total
-from attometer.machine import TwoLevelMemory
+from attometer.ledger.programs import at, cost, d, entries, flash_tile, h, n, row, total
 from attometer.mechanisms import mechanism
 from attometer.models import model
-from attometer.price import streamed
 
 SOURCE = Source(
     id="003",
@@ -77,13 +75,8 @@ def _scores() -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def _tile(length: int) -> int:
-    memory = TwoLevelMemory(words=2**16)
-    return streamed(length, length, 64, 64, memory).words
-
-
 def _must_be_stored() -> tuple[bool, str]:
-    short, long = _tile(4096), _tile(32768)
+    short, long = flash_tile(4096), flash_tile(32768)
     return long > short, f"{long:,} words of fast memory hold a tile at n = 4,096 and at n = 32,768"
 
 

@@ -8,10 +8,8 @@ import sympy
 from attometer.count import count, order
 from attometer.ledger.checks import Exactly, Near, Rounded, Row, Says
 from attometer.ledger.claim import Claim, Otherwise
-from attometer.ledger.programs import at, d, entries, h, n, term
-from attometer.machine import TwoLevelMemory
+from attometer.ledger.programs import at, d, entries, flash_tile, h, n, term
 from attometer.mechanisms import mechanism
-from attometer.price import streamed
 
 _LENGTH, _WIDTH, _WINDOW = 16384, 768, 256
 _OUT25: tuple[tuple[str, str, int, str, dict[str, int]], ...] = (
@@ -82,7 +80,7 @@ def _restructured() -> tuple[Claim, ...]:
 
 
 def _flash() -> tuple[bool, str]:
-    words = streamed(_LENGTH, _LENGTH, 64, 64, TwoLevelMemory(words=2**16)).words
+    words = flash_tile(_LENGTH)
     scores = at(entries("attention", "S"), h=1, n=_LENGTH)
     return words < scores, f"a tile of {words:,} words in place of {int(scores):,} scores at n={_LENGTH:,}"
 

@@ -6,7 +6,9 @@ import sympy
 
 from attometer.count import Cost, count
 from attometer.count.conventions import Row
+from attometer.count.traffic.words import footprint
 from attometer.program import Program, parse, size
+from attometer.schedule.catalogue import schedule
 
 b, h, n, d = size("b"), size("h"), size("n"), size("d")
 
@@ -133,3 +135,16 @@ def term(name: str) -> sympy.Expr:
 def entries(name: str, tensor: str) -> sympy.Expr:
     """Return how many entries a tensor of a program has."""
     return program(name).tensors[tensor].size
+
+
+TILE = {"d": 64, "e": 64, "B_r": 128, "B_c": 128, "B_d": 64, "B_e": 64}
+"""A head of width 64 in tiles of 128 queries and 128 keys, as FlashAttention kernels choose them."""
+
+
+def flash_tile(length: int) -> int:
+    """Return the words of fast memory that FlashAttention 2 holds at a length.
+
+    >>> flash_tile(4096) == flash_tile(32768)
+    True
+    """
+    return int(footprint(schedule("flash2"), {"n": length, "m": length, **TILE}))

@@ -4,9 +4,8 @@ from attometer.machine.catalogue import machine, machines
 from attometer.machine.figure import Figure
 from attometer.machine.hardware import Machine
 from attometer.machine.pram import PRAM
-from attometer.machine.two_level import TwoLevelMemory
 from attometer.rooms import make_callable
 
-__all__ = ["PRAM", "Figure", "Machine", "TwoLevelMemory", "machine", "machines"]
+__all__ = ["PRAM", "Figure", "Machine", "machine", "machines"]
 
 make_callable(__name__)

@@ -1,10 +1,11 @@
 """Work and depth of a schedule, recomputation included, derived by walking its loop nest; exact on ragged sizes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import sympy
 
-from attometer.count.traffic.walk import Number, Place, Problem, least, problem, total, walk
+from attometer.count.traffic.walk import Number, Place, Problem, ceil_div, least, problem, total, walk
 from attometer.masks.catalogue import Mask
 from attometer.schedule.nest import Compute, Loop, Node, Schedule
 from attometer.sizes import clog2
@@ -33,38 +34,64 @@ def work(
     return total(terms)
 
 
-def depth(schedule: Schedule, sizes: Mapping[str, Number] | None = None, stack: Number = 1) -> Number:
+@dataclass(frozen=True)
+class _Chain:
+    """What the depth of a nest depends on: its sizes, the lengths that the current loops leave, and what overlaps."""
+
+    schedule: Schedule
+    where: Problem
+    lengths: Mapping[str, Number]
+    serial: bool
+    tree: bool
+
+    def inside(self, axis: str, length: Number) -> "_Chain":
+        return replace(self, lengths={**self.lengths, axis: length})
+
+
+def depth(
+    schedule: Schedule,
+    sizes: Mapping[str, Number] | None = None,
+    stack: Number = 1,
+    copies: Number = 1,
+    *,
+    serial: bool = False,
+    tree: bool = False,
+) -> Number:
     """Return the longest chain of scalar operations: parallel loops overlap, others follow one another; no mask.
 
-    A reduction over k terms inside one step is a balanced tree, ⌈log2 k⌉ deep; transfers take no depth.
+    A reduction over k terms inside one step is a balanced tree, ⌈log2 k⌉ deep; transfers take no depth. With `serial`
+    there is one fast memory, in which the tiles of parallel loops follow one another too. With `tree` partial results
+    are merged pairwise, each pair in a fast memory of its own, instead of one after another: the merge is associative.
 
     >>> from attometer.schedule.catalogue import schedule
     >>> depth(schedule("flash2"), {"n": 8, "m": 8, "d": 4, "e": 4, "B_r": 2, "B_c": 4, "B_d": 4, "B_e": 4})
     37
     """
-    where = problem(schedule, sizes, stack=stack)
-    lengths = {axis: where.axis(schedule, axis) for axis, _ in schedule.axes}
-    return total(_depth((phase,), schedule, where, lengths) for phase in schedule.phases)
+    where = problem(schedule, sizes, None, copies, stack)
+    chain = _Chain(schedule, where, {axis: where.axis(schedule, axis) for axis, _ in schedule.axes}, serial, tree)
+    return total(_depth((phase,), chain) for phase in schedule.phases)
 
 
-def _depth(body: Iterable[Node], schedule: Schedule, where: Problem, lengths: dict[str, Number]) -> Number:
+def _depth(body: Iterable[Node], chain: _Chain) -> Number:
     terms = []
     for node in body:
         if isinstance(node, Compute):
             constant, reduced = node.depth
-            terms += [constant, *(_log(lengths[axis]) for axis in reduced)]
+            terms += [constant, *(_log(chain.lengths[axis]) for axis in reduced)]
         elif isinstance(node, Loop):
-            terms.append(_loop_depth(node, schedule, where, lengths))
+            terms.append(_loop_depth(node, chain))
     return total(terms)
 
 
-def _loop_depth(loop: Loop, schedule: Schedule, where: Problem, lengths: dict[str, Number]) -> Number:
-    whole, length = lengths[loop.axis], where.of(loop.length)
-    if schedule.clipped or loop.length.is_Mul:  # several tiles together may be longer than the axis
+def _loop_depth(loop: Loop, chain: _Chain) -> Number:
+    whole, length = chain.lengths[loop.axis], chain.where.of(loop.length)
+    if chain.schedule.clipped or loop.length.is_Mul:  # several tiles together may be longer than the axis
         length = least(length, whole)
-    full = _depth(loop.body, schedule, where, {**lengths, loop.axis: length})
-    if loop.parallel:
+    full = _depth(loop.body, chain.inside(loop.axis, length))
+    if loop.parallel and not chain.serial:
         return full
+    if chain.tree and _merges(loop):
+        return _log(ceil_div(whole, length)) * full
     if isinstance(whole, sympy.Basic) or isinstance(length, sympy.Basic):
         count = sympy.floor(whole / sympy.sympify(length))
         ragged = sympy.ceiling(whole / sympy.sympify(length)) - count
@@ -74,7 +101,11 @@ def _loop_depth(loop: Loop, schedule: Schedule, where: Problem, lengths: dict[st
         ragged = int(rest > 0)
     if ragged == 0:
         return count * full
-    return count * full + ragged * _depth(loop.body, schedule, where, {**lengths, loop.axis: rest})
+    return count * full + ragged * _depth(loop.body, chain.inside(loop.axis, rest))
+
+
+def _merges(loop: Loop) -> bool:
+    return all(node.kernel == "merge" for node in loop.body if isinstance(node, Compute))
 
 
 def _log(k: Number) -> Number:

@@ -37,6 +37,8 @@ class Execution:
 class TwoLevel:
     """A machine with a fast memory of `M` words beside an unlimited slow one.
 
+    Tiles of parallel loops overlap in the depth, as if each had a fast memory of its own; with `serial` they do not.
+
     >>> import numpy as np
     >>> from attometer.schedule.catalogue import schedule
     >>> q = np.ones((1, 2, 1))
@@ -46,6 +48,7 @@ class TwoLevel:
     """
 
     M: int
+    serial: bool = False
 
     def run(
         self,
@@ -63,7 +66,7 @@ class TwoLevel:
         """
         sizes = _sizes(schedule, arrays, tiles)
         allowed = _allowed(mask, sizes["i"], sizes["j"], stack)
-        machine = _Machine(self.M, schedule, sizes, dict(tiles), allowed, mask is not None)
+        machine = _Machine(self.M, schedule, sizes, dict(tiles), allowed, mask is not None, self.serial)
         machine.slow = _memory(schedule, arrays, sizes, tiles)
         depth = sum(machine.loop(phase) for phase in schedule.phases)
         outputs = {name: machine.slow[name] for name, t in schedule.tensors if t.role == "output"}
@@ -128,6 +131,7 @@ class _Machine:
     tiles: Mapping[str, int]
     allowed: NDArray[np.bool_]
     masked: bool
+    serial: bool = False
     slow: dict[str, Array] = field(default_factory=dict)
     fast: dict[str, tuple[Array, dict[str, Span]]] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
@@ -150,7 +154,7 @@ class _Machine:
             self.spans.pop(loop.axis, None)
         else:
             self.spans[loop.axis] = outer
-        return (max(depths) if loop.parallel else sum(depths)) if depths else 0
+        return (max(depths) if loop.parallel and not self.serial else sum(depths)) if depths else 0
 
     def _iterations(self, loop: Loop, outer: Span) -> Iterator[None]:
         length = self._length(loop)

@@ -50,7 +50,7 @@ def test_every_figure_has_a_source_a_status_and_a_plausible_size(name: str) -> N
     for path, figure in figures.items():
         assert len(figure.source) > 10, path
         assert figure.source not in ("public", "vendor"), "the key of a source was not resolved"
-        assert figure.status in ("datasheet", "derived")
+        assert figure.status in ("datasheet", "derived", *(["measured"] if path == "memory.usable" else []))
     assert "memory.bandwidth" in figures
     assert 10**10 < chip.bandwidth < 10**14
     for path in figures:
@@ -135,3 +135,82 @@ def test_machines_are_frozen() -> None:
     chip: Machine = machine("h100")
     with pytest.raises(ValueError, match="frozen"):
         chip.name = "other"  # type: ignore[misc]
+
+
+# What drivers report: nvidia-smi's MiB, rocm-smi's bytes; A100 as engines see it (vLLM and SGLang logs).
+USABLE = {
+    "h100-sxm": 81559 * 2**20,
+    "h100-nvl": 95830 * 2**20,
+    "h200-sxm": 143771 * 2**20,
+    "b200": 183359 * 2**20,
+    "a100-40gb-sxm": round(39.4 * 2**30),
+    "l40s": 46068 * 2**20,
+    "l4": 23034 * 2**20,
+    "rtx-3090": 24576 * 2**20,
+    "rtx-4090": 24564 * 2**20,
+    "rtx-5090": 32607 * 2**20,
+    "rtx-pro-6000-blackwell": 97887 * 2**20,
+    "mi355x": 308902100992,
+    "mi250x-gcd": 68702699520,
+}
+
+
+@pytest.mark.parametrize(("name", "usable"), USABLE.items())
+def test_usable_memory_is_what_the_driver_reports(name: str, usable: int) -> None:
+    assert abs(machine(name).usable_bytes - usable) <= 1
+
+
+@pytest.mark.parametrize("name", machines())
+def test_usable_memory_is_near_the_printed_capacity_read_as_gib(name: str) -> None:
+    chip = machine(name)
+    if chip.memory.capacity is None:
+        assert chip.kind == "cpu"
+        return
+    assert chip.memory.usable is not None
+    printed = chip.memory_bytes / 1e9 * 2**30
+    unified = "unified" in (chip.note or "")
+    assert (0.6 if unified else 0.9) * printed <= chip.usable_bytes <= 1.02 * printed
+
+
+@pytest.mark.parametrize("name", machines())
+def test_the_printed_name_of_each_machine_means_it(name: str) -> None:
+    assert machine(machine(name).name).id == name
+
+
+@pytest.mark.parametrize(
+    ("written", "identity"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA H100 NVL", "h100-nvl"),
+        ("NVIDIA H200", "h200-sxm"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb-sxm"),
+        ("NVIDIA A100 80GB PCIe", "a100-80gb-pcie"),
+        ("A100 80GB", "a100-80gb-sxm"),
+        ("4090", "rtx-4090"),
+        ("RTX3090", "rtx-3090"),
+        ("NVIDIA GeForce RTX 5090", "rtx-5090"),
+        ("NVIDIA RTX A6000", "rtx-a6000"),
+        ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
+        ("Tesla V100-SXM2-32GB", "v100-sxm2-32gb"),
+        ("AMD Instinct MI300X", "mi300x"),
+        ("Intel(R) Arc(TM) Pro B60 Graphics", "arc-pro-b60"),
+        ("Gaudi 3", "gaudi3"),
+        ("Apple M4 Pro", "apple-m4-pro"),
+        ("DGX Spark", "gb10"),
+    ],
+)
+def test_names_are_read_as_drivers_and_people_write_them(written: str, identity: str) -> None:
+    assert machine(written).id == identity
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("cpu", r'^"cpu" names no one machine: say which, as in "epyc-9654"'),
+        ("gpu.yaml", r'^hardware files are TOML, got "gpu.yaml"'),
+    ],
+)
+def test_a_name_of_many_machines_is_refused_with_what_to_say(written: str, message: str) -> None:
+    with pytest.raises(AttometerError, match=message):
+        machine(written)

@@ -10,19 +10,29 @@ from pydantic import BaseModel, ValidationError
 
 from attometer.errors import AttometerError, nearest, unknown
 from attometer.machine.hardware import Machine
+from attometer.machine.names import matching
 
 # A machine is a page of text; anything larger is the wrong file.
 _LIMIT = 1 << 20
+
+# Words that stand for many machines, with examples of one.
+_TOO_FEW = {
+    "cpu": '"epyc-9654" or "ryzen-9950x", or a file of your own',
+    "gpu": '"h100-sxm" or "rtx-4090"',
+    "tpu": '"tpu-v5e" or "tpu-v6e"',
+    "mac": '"apple-m4-max" or "apple-m3-ultra"',
+}
 
 
 def machine(name: str | Path) -> Machine:
     """Return a machine of the catalogue by its id or an alias, or read one from a `.toml` file of the same form.
 
-    Names ignore case; spaces and underscores read as hyphens. Raises AttometerError for an unknown name (the nearest is
-    suggested) and for a file that is missing, malformed or holds a wrong key (named by its path).
+    Names are read as people and drivers write them: case, spaces and the maker's name do not matter. Raises AttometerError
+    for a name that fits no machine (the nearest is suggested) or several, and for a file that is missing, malformed or
+    holds a wrong key (named by its path).
 
-    >>> machine("H100").id, machine("rtx 4090").memory_bytes
-    ('h100-sxm', 24000000000)
+    >>> machine("H100").id, machine("NVIDIA GeForce RTX 4090").usable_bytes, machine("NVIDIA A100 80GB PCIe").id
+    ('h100-sxm', 25757220864, 'a100-80gb-pcie')
     """
     if isinstance(name, Path) or name.endswith(".toml"):
         return _from_file(Path(name))
@@ -33,7 +43,24 @@ def machine(name: str | Path) -> Machine:
     aliases = _aliases()
     if wanted in aliases:
         return _shipped(aliases[wanted])
-    raise unknown("hardware", name, ids)
+    return _shipped(_meant(name, ids))
+
+
+def _meant(name: str, ids: tuple[str, ...]) -> str:
+    """Return the id of the machine that `name` means."""
+    if Path(name).suffix.lower() in (".yaml", ".yml", ".json"):
+        raise AttometerError(
+            f'hardware files are TOML, got "{name}"; `attometer list machines --file h100-sxm` shows one'
+        )
+    if name.strip().lower() in _TOO_FEW:
+        raise AttometerError(f'"{name}" names no one machine: say which, as in {_TOO_FEW[name.strip().lower()]}')
+    heads = _heads()
+    found = matching(name, {i: (str(heads[i]["name"]), *heads[i]["aliases"]) for i in ids})
+    if len(found) > 1:
+        raise AttometerError(f'hardware "{name}" fits several machines: {", ".join(found)}')
+    if not found:
+        raise unknown("hardware", name, ids)
+    return found[0]
 
 
 def machines() -> tuple[str, ...]:
@@ -52,13 +79,15 @@ def _shipped(identity: str) -> Machine:
 
 
 @lru_cache(maxsize=1)
+def _heads() -> dict[str, dict[str, Any]]:
+    """Return the head of each file, up to its first table: name, vendor, kind, aliases."""
+    texts = {identity: (_folder() / f"{identity}.toml").read_text(encoding="utf-8") for identity in machines()}
+    return {identity: tomllib.loads(text.split("\n[", 1)[0]) for identity, text in texts.items()}
+
+
 def _aliases() -> dict[str, str]:
-    """Map every alias to its id from the head of each file, up to its first table."""
-    table: dict[str, str] = {}
-    for identity in machines():
-        head = (_folder() / f"{identity}.toml").read_text(encoding="utf-8").split("\n[", 1)[0]
-        table.update(dict.fromkeys(tomllib.loads(head)["aliases"], identity))
-    return table
+    """Map every alias to its id."""
+    return {alias: identity for identity, head in _heads().items() for alias in head["aliases"]}
 
 
 def _from_file(path: Path) -> Machine:

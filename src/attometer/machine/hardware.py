@@ -61,10 +61,14 @@ class Peak(_Frozen):
 
 
 class Memory(_Frozen):
-    """The levels of memory: main memory, last-level caches, shared memory per multiprocessor. None is unknown."""
+    """The levels of memory: main memory, last-level caches, shared memory per multiprocessor. None is unknown.
+
+    `capacity` is what is printed on the box, `usable` what the driver hands to an engine.
+    """
 
     type: str | None = None
     capacity: Bytes | None = None
+    usable: Bytes | None = None
     bandwidth: Bandwidth | None = None
     llc: Bytes | None = None
     l2: Bytes | None = None
@@ -139,6 +143,11 @@ class Machine(_Frozen):
     def memory_bytes(self) -> int:
         """Main memory in bytes, as the vendor counts it (a GB is 10^9 bytes)."""
         return int(self.amount("memory.capacity"))
+
+    @property
+    def usable_bytes(self) -> int:
+        """Bytes that the driver hands to an engine; the printed capacity where no figure says it."""
+        return int(self.amount("memory.usable" if self.memory.usable is not None else "memory.capacity"))
 
     @property
     def bandwidth(self) -> int | float:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attometer.count import Cost, best_tiles, count
     from attometer.errors import AttometerError
-    from attometer.machine import machine
-    from attometer.mechanisms import mechanism
-    from attometer.models import model
+    from attometer.ledger.ledger import ledger as claims
+    from attometer.machine import machine, machines
+    from attometer.mechanisms import mechanism, mechanisms
+    from attometer.models import model, models
     from attometer.plan import plan
+    from attometer.price import price
     from attometer.program import (
         Mask,
         Program,
@@ -30,11 +32,19 @@ if TYPE_CHECKING:
         strided,
         window,
     )
+    from attometer.report.compare import compare
+    from attometer.report.figures.draw import draw_all as figures
+    from attometer.report.io.report import io_report as io
+    from attometer.report.measure.report import measure
+    from attometer.report.pebble.report import pebble
+    from attometer.report.show import show
+    from attometer.run.verb import run
     from attometer.schedule import schedule
     from attometer.simulate import interpret
 
 __version__ = "0.1.0"
 
+# Where each name lives; after a colon, what it is called there.
 _ROOMS = {
     "AttometerError": "errors",
     "Cost": "count",
@@ -45,20 +55,31 @@ _ROOMS = {
     "block": "program",
     "causal": "program",
     "chunked": "program",
+    "claims": "ledger.ledger:ledger",
+    "compare": "report.compare",
     "count": "count",
     "document": "program",
+    "figures": "report.figures.draw:draw_all",
     "fixed": "program",
     "global_": "program",
     "interpret": "simulate",
+    "io": "report.io.report:io_report",
     "machine": "machine",
+    "machines": "machine",
+    "measure": "report.measure.report",
     "mechanism": "mechanisms",
+    "mechanisms": "mechanisms",
     "model": "models",
+    "models": "models",
     "parse": "program",
+    "pebble": "report.pebble.report",
     "plan": "plan",
     "prefix": "program",
+    "price": "price",
     "random": "program",
     "run": "run",
     "schedule": "schedule",
+    "show": "report.show",
     "size": "program",
     "strided": "program",
     "window": "program",
@@ -75,20 +96,31 @@ __all__ = [
     "block",
     "causal",
     "chunked",
+    "claims",
+    "compare",
     "count",
     "document",
+    "figures",
     "fixed",
     "global_",
     "interpret",
+    "io",
     "machine",
+    "machines",
+    "measure",
     "mechanism",
+    "mechanisms",
     "model",
+    "models",
     "parse",
+    "pebble",
     "plan",
     "prefix",
+    "price",
     "random",
     "run",
     "schedule",
+    "show",
     "size",
     "strided",
     "window",
@@ -98,9 +130,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'attometer' has no attribute {name!r}")
-    room = import_module(f"attometer.{_ROOMS[name]}")
+    where, _, own = _ROOMS[name].partition(":")
+    room = import_module(f"attometer.{where}")
     # A room called as its verb: importing it bound the package under this name, and the package is callable.
-    return room if name == _ROOMS[name] else getattr(room, name)
+    return room if where == name else getattr(room, own or name)
 
 
 def __dir__() -> list[str]:

@@ -10,14 +10,24 @@ class CallableRoom(ModuleType):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Call the function that has the package's own name."""
-        return vars(self)[self.__name__.rpartition(".")[2]](*arguments, **options)
+        return self.__wrapped__(*arguments, **options)
+
+    @property
+    def __wrapped__(self) -> Any:
+        """The function: `inspect.signature` and editors follow this name to its parameters."""
+        return vars(self)[self.__name__.rpartition(".")[2]]
 
 
 def make_callable(name: str) -> None:
-    """Let the package `name` be called as the function it holds under its own name.
+    """Let the package `name` be called as the function it holds under its own name, with its signature and docstring.
 
-    >>> import attometer.count
-    >>> callable(attometer.count)
-    True
+    >>> import inspect
+    >>> import attometer.machine
+    >>> attometer.machine("h100").id, str(inspect.signature(attometer.machine))
+    ('h100-sxm', '(name: str | pathlib.Path) -> attometer.machine.hardware.Machine')
     """
-    sys.modules[name].__class__ = CallableRoom
+    room = sys.modules[name]
+    room.__class__ = CallableRoom
+    # Without the examples, which run where the function stands.
+    said = (vars(room)[name.rpartition(".")[2]].__doc__ or "").partition(">>>")[0].rstrip()
+    room.__doc__ = f"{said}\n\nThe room of this verb: {room.__doc__}"

@@ -65,6 +65,15 @@ MECHANISMS: tuple[str, ...] = tuple(_ENTRIES)
 """The names of the catalogue, attention first."""
 
 
+def mechanisms() -> tuple[str, ...]:
+    """Return the names of the catalogue, attention first.
+
+    >>> mechanisms()[0]
+    'softmax'
+    """
+    return MECHANISMS
+
+
 def mechanism(name: str, /, **parameters: object) -> Mechanism:
     """Return a mechanism of the catalogue.
 

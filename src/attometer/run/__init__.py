@@ -1,31 +1,30 @@
 """Fast execution of what attometer counts: one function for each meaning, whatever implementation runs it.
 
-Needs torch (`pip install attometer[torch]`).
+All but `run` on NumPy arrays needs torch (`pip install attometer[torch]`); without it only `run` is here.
 """
 
 from importlib.util import find_spec
 
-from attometer.errors import AttometerError
+from attometer.rooms import make_callable
+from attometer.run.verb import run
 
-if find_spec("torch") is None:
-    raise AttometerError("attometer.run needs torch; pip install 'attometer[torch]'")
-
-from attometer.run.attention import attention, explain_choice
-from attometer.run.bench.cases import Setting
-from attometer.run.bench.measuring import Sample, measure
-from attometer.run.bench.summary import Measurements, summarise
-from attometer.run.biases import Additive, Alibi, Sinks, SoftCap, alibi, key_padding
-from attometer.run.checkpointing import CheckpointPlan, checkpoint_to_fit
-from attometer.run.choice import IMPLEMENTATIONS, Choice
-from attometer.run.decoding.cache import ContiguousCache, PagedCache
-from attometer.run.decoding.step import decode_attention
-from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
-from attometer.run.linear.attention import LinearState, elu_plus_one, linear_attention
-from attometer.run.linear.hyper import HashSizes, hyper_attention
-from attometer.run.linear.linformer import linformer_attention
-from attometer.run.linear.performer import favor_features, performer_attention
-from attometer.run.linear.polynomial import polynomial_attention
-from attometer.run.positions import rope, sinusoidal
+if find_spec("torch") is not None:
+    from attometer.run.attention import attention, explain_choice
+    from attometer.run.bench.cases import Setting
+    from attometer.run.bench.measuring import Sample, measure
+    from attometer.run.bench.summary import Measurements, summarise
+    from attometer.run.biases import Additive, Alibi, Sinks, SoftCap, alibi, key_padding
+    from attometer.run.checkpointing import CheckpointPlan, checkpoint_to_fit
+    from attometer.run.choice import IMPLEMENTATIONS, Choice
+    from attometer.run.decoding.cache import ContiguousCache, PagedCache
+    from attometer.run.decoding.step import decode_attention
+    from attometer.run.kernels import Kernel, register_kernel, unregister_kernel
+    from attometer.run.linear.attention import LinearState, elu_plus_one, linear_attention
+    from attometer.run.linear.hyper import HashSizes, hyper_attention
+    from attometer.run.linear.linformer import linformer_attention
+    from attometer.run.linear.performer import favor_features, performer_attention
+    from attometer.run.linear.polynomial import polynomial_attention
+    from attometer.run.positions import rope, sinusoidal
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -59,7 +58,10 @@ __all__ = [
     "polynomial_attention",
     "register_kernel",
     "rope",
+    "run",
     "sinusoidal",
     "summarise",
     "unregister_kernel",
 ]
+
+make_callable(__name__)

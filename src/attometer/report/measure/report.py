@@ -157,13 +157,22 @@ class MeasureReport:
         return Group(*self.tables)
 
 
-def measure(options: Options, *, out: Path | None = None, said: Callable[[str], None] | None = None) -> MeasureReport:
+def measure(
+    options: Options | Sequence[str],
+    lengths: str | Sequence[int] = "512,1024,2048",
+    *,
+    out: Path | None = None,
+    said: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> MeasureReport:
     """Time what `options` asks for on this machine and return the report.
 
     Args:
-        options: mechanisms, lengths, type and sizes, checked.
+        options: mechanisms by name, or all that is asked for, checked.
+        lengths: numbers of tokens, where `options` are names.
         out: a file that each sample is appended to as it comes; what it already holds is not run again.
         said: called with a line of text as each round ends; None draws a progress bar if stderr is a terminal.
+        **settings: dtype, heads, d, batch, impl, backward, repeats, device, threads, as `Options.of` takes them.
 
     Returns:
         The report.
@@ -171,13 +180,13 @@ def measure(options: Options, *, out: Path | None = None, said: Callable[[str], 
     Raises:
         AttometerError: an implementation that does not support a mechanism, or a file that holds something else.
 
-    >>> report = measure(Options.of(["softmax", "linear"], "16,32", dtype="fp32", heads=1, d=4, repeats=2))
+    >>> report = measure(["softmax", "linear"], "16,32", dtype="fp32", heads=1, d=4, repeats=2)
     >>> [(row.mechanism, row.n, row.samples) for row in report.rows]
     [('softmax', 16, 2), ('linear', 16, 2), ('softmax', 32, 2), ('linear', 32, 2)]
     """
     from attometer.run.bench.cases import Setting
 
-    o = options
+    o = options if isinstance(options, Options) else Options.of(options, lengths, **settings)
     setting = Setting(o.batch, o.heads, o.d, o.torch_dtype, o.backward, o.impl, o.device)
     with _threads(o.threads):
         return _measured(o, setting, out, said)

@@ -2,20 +2,38 @@
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int, printable
+from attometer.view.terminal import patient_streams
+
+
+class _Panels(typer.core.TyperGroup):
+    """The commands by panel, as plain text: Rich's help takes half of the time that `--help` may take."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each panel."""
+        longest = max(map(len, self.commands))
+        for panel in (ASK, PROVE, MEASURE, DRAW):
+            listed = [c for c in self.commands.values() if getattr(c, "rich_help_panel", None) == panel]
+            with formatter.section(panel):
+                formatter.write_dl([(f"{c.name:{longest}}", c.get_short_help_str(200)) for c in listed])
+
 
 app = typer.Typer(
     name="attometer",
+    cls=_Panels,
     help="What attention costs: counted exactly, bounded from below, executed, priced, planned.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -29,28 +47,33 @@ Parameters = Annotated[
 
 
 def main() -> None:
-    """Run the command line; bad input is one clear line and exit code 2, never a traceback."""
-    try:
-        app()
-    except AttometerError as error:
-        _fail(str(error))
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        _fail(f'this needs {error.name}; install it with: pip install "attometer[{extra}]"')
-    except BrokenPipeError:
-        # The reader (such as `head`) has seen enough; without this, Python complains at exit.
-        sys.stderr.close()
-        sys.exit(0)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    """Run the command line; bad input is one clear line and exit code 2, a fault of Attometer's own a traceback and 70."""
+    with patient_streams():
+        try:
+            app()
+        except AttometerError as error:
+            _fail(str(error))
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                _crash()
+            _fail(f'this needs {error.name}; install it with: pip install "attometer[{extra}]"')
+        except OSError as error:
+            _fail(printable(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        except Exception:
+            _crash()
+
+
+def _crash() -> NoReturn:
+    # sysexits.h calls 70 a software error; Python's own 1 is what `plan` says when a model does not fit.
+    traceback.print_exc()
+    sys.exit(70)
 
 
 _EXTRAS = {"matplotlib": "plot", "torch": "torch", "transformers": "torch", "numba": "io", "networkx": "io"}
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"attometer: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -63,7 +86,7 @@ def _show(result: Any, as_json: bool) -> None:
 
         Console().print(result)
     else:
-        print(result)
+        print(printable(str(result)))
 
 
 def _parameters(pairs: list[str] | None) -> dict[str, Any]:
@@ -81,8 +104,7 @@ def _parameters(pairs: list[str] | None) -> dict[str, Any]:
 def _sizes(text: str) -> dict[str, int]:
     found = _parameters([part for part in text.split(",") if part])
     for name, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise AttometerError(f'size "{name}" must be a positive integer, got {value}')
+        positive_int(f'size "{name}"', value)
     return found
 
 

@@ -1,11 +1,48 @@
 """Errors are part of the interface: lower-case, they name the thing and suggest the nearest right name."""
 
 import difflib
+import operator
+import re
 from collections.abc import Iterable
+from typing import Any
 
 
 class AttometerError(ValueError):
     """Bad input, said in one line that a person can act on; the command line prints it and exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters and turns of direction written out: names from files steer no terminal.
+
+    >>> print(printable(chr(27) + "[31mred"))
+    \\x1b[31mred
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def positive_int(name: str, value: Any, most: int | None = None) -> int:
+    """Return `value` as an int of at least 1.
+
+    Raises AttometerError naming what it is for anything else: a truth, a fraction, a text, 0 or below, above `most`.
+
+    >>> positive_int("batch", 4)
+    4
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < 1:
+        raise AttometerError(f"{name} must be a positive integer, got {value!r:.80}")
+    if most is not None and number > most:
+        raise AttometerError(f"{name} must be at most {most:,}, got {number:,}")
+    return number
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -8,5 +8,5 @@ from attometer.machine import PRAM
 
 def test_sizes_are_positive() -> None:
     assert PRAM().processors is None
-    with pytest.raises(AttometerError, match=r"^processors must be at least 1, got 0; use None for unlimited$"):
+    with pytest.raises(AttometerError, match=r"^processors must be a positive integer, got 0$"):
         PRAM(0)

@@ -54,6 +54,16 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ),
         ("value = 8", "value = 0", r"\$\.memory\.capacity\.value: a positive finite number is needed .*, got 0"),
         ("value = 8", "value = -3", r"\$\.memory\.capacity\.value: a positive finite number is needed .*, got -3"),
+        (
+            "value = 8",
+            "value = 1e308",
+            r"\$\.memory\.capacity\.value: a number from 1e-12 to 1e\+15 is needed.*, got 1e\+308",
+        ),
+        (
+            "value = 8",
+            "value = 1e-308",
+            r"\$\.memory\.capacity\.value: a number from 1e-12 to 1e\+15 is needed.*, got 1e-308",
+        ),
         ("value = 8", "value = nan", r"\$\.memory\.capacity\.value: a positive finite number is needed .*, got nan"),
         ("value = 8", 'value = "8"', r"\$\.memory\.capacity\.value: a positive finite number is needed .*, got '8'"),
         ("value = 8", "value = true", r"\$\.memory\.capacity\.value: a positive finite number is needed .*, got True"),

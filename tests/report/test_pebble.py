@@ -82,7 +82,7 @@ def test_every_operation_of_a_program_is_a_vertex() -> None:
         ("softmaxx", {"n": 2}, 5, r'unknown calculation to pebble "softmaxx"; did you mean "softmax"\?'),
         ("softmax", {"n": 2, "q": 2}, 5, r'softmax has no size "q"; known: d, e, m, n'),
         ("softmax", {"n": 2}, 5, r"softmax needs size d, e; give --sizes n=2,m=2,d=2,e=2"),
-        ("softmax", {"n": 2, "d": 0}, 5, r"d=0 is not a size"),
+        ("softmax", {"n": 2, "d": 0}, 5, r"^d must be a positive integer, got 0$"),
         ("softmax", {"n": 2, "d": 1}, 3, r"M=3 is too small for any pebbling.*the smallest feasible M is 4"),
         ("softmax", {"n": 8, "d": 4}, 9, r"dag has 696 vertices .* takes at most 62.* at least \d+ words"),
     ],

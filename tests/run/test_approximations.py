@@ -191,15 +191,15 @@ CASES = [
      lambda: linear_attention(X, X[:, :, :5], X[:, :, :5], causal=True)),
     ('unknown impl "chunk"; did you mean "chunked"?', lambda: linear_attention(X, X, X, impl="chunk")),
     ("state: got one without causal=True", lambda: linear_attention(X, X, X, return_state=True)),
-    ("chunk: got 0, expected at least 1", lambda: linear_attention(X, X, X, causal=True, chunk=0)),
+    ("chunk must be a positive integer, got 0", lambda: linear_attention(X, X, X, causal=True, chunk=0)),
     ("features: got shape [8, 3], expected [f, 4]", lambda: performer_attention(X, X, X, features=torch.ones(8, 3))),
     ("scale: got -1.0, expected at least 0", lambda: performer_attention(X, X, X, features=torch.ones(8, 4), scale=-1.0)),
-    ("f: got 0, expected at least 1", lambda: favor_features(0, 4)),
+    ("f must be a positive integer, got 0", lambda: favor_features(0, 4)),
     ("key_mix: got torch.float32 of shape [2, 5], expected torch.float32 [k, 6]",
      lambda: linformer_attention(X, X, X, key_mix=torch.ones(2, 5), value_mix=torch.ones(2, 5))),
     ("q: got length 6, expected a multiple of the block 4", lambda: hyper_attention(X, X, X, sizes=HashSizes(4))),
     ("k: got 1 heads, expected q's 2", lambda: hyper_attention(X, X[:, :1], X[:, :1])),
-    ("block: got 0, expected at least 1", lambda: HashSizes(0)),
+    ("block must be a positive integer, got 0", lambda: HashSizes(0)),
     ("degree: got 3, expected an even number of at least 2", lambda: polynomial_attention(X, X, X, degree=3)),
     ("q: got scores of up to 200, expected less than 50; bound the entries, or use attention",
      lambda: polynomial_attention(10 * X, 10 * X, X)),
@@ -208,7 +208,7 @@ CASES = [
     ("x: got width 3, expected an even one", lambda: rope(X[..., :3])),
     ('pairs: got "half", expected one of neighbours, halves', lambda: rope(X, pairs="half")),
     ("positions: got shape [5], expected [6] or [1, 6]", lambda: rope(X, torch.arange(5))),
-    ("width: got 0, expected at least 1", lambda: sinusoidal(3, 0)),
+    ("width must be a positive integer, got 0", lambda: sinusoidal(3, 0)),
 ]  # fmt: skip
 
 

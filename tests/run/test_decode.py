@@ -107,7 +107,7 @@ CASES = [
     ("k: got width 5, expected q's 4", lambda x: decode_attention(x, ContiguousCache(), torch.ones(1, 2, 1, 5), x)),
     ("v: got float32 of shape [1, 2, 2, 4], expected float32 [b, g, t, e] with the b, g, t of k [1, 2, 1, 4]",
      lambda x: ContiguousCache().append(x, torch.ones(1, 2, 2, 4))),
-    ("page: got 0, expected at least 1", lambda x: PagedCache(1, 0)),
+    ("page must be a positive integer, got 0", lambda x: PagedCache(1, 0)),
     ("lengths: got [2], expected 1 numbers from 0 to 1", lambda x: PagedCache(1).append(x, x, [2])),
     ("k: got batch 1, expected the cache's 2", lambda x: PagedCache(2).append(x, x)),
     ("length: got 3, expected 0 to 0", lambda x: ContiguousCache().truncate(3)),

@@ -72,7 +72,7 @@ def test_summary():
 def test_words():
     with pytest.raises(AttometerError, match='unknown mechanism to measure "lineal"; did you mean "linear"'):
         measure(["lineal"], [16])
-    with pytest.raises(AttometerError, match=r"lengths: got \[0\], expected integers of at least 1"):
+    with pytest.raises(AttometerError, match=r"^length must be a positive integer, got 0$"):
         measure(["linear"], [0])
-    with pytest.raises(AttometerError, match=r"rounds: got \[0\]"):
+    with pytest.raises(AttometerError, match=r"^rounds must be a positive integer, got 0$"):
         measure(["linear"], [16], rounds=0)

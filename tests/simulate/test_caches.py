@@ -182,14 +182,14 @@ def test_a_curve_prints_and_converts() -> None:
         (lambda: misses_by_size([0, -1]), r"word numbers from 0 to 2\^31 - 1, not -1 to 0"),
         (lambda: misses_by_size(np.zeros((2, 2), np.int64)), r"one row of integers, not an array of shape \(2, 2\)"),
         (lambda: misses_by_size(np.array([0.5])), r"one row of integers"),
-        (lambda: optimal_misses([0], 0), r"limit=0 is not a cache size"),
-        (lambda: misses_by_ways([0], 0, 1), r"sets=0 is not a size of a cache"),
-        (lambda: matmul_trace(2, 2, 2).lines(0), r"line=0 is not a line size"),
+        (lambda: optimal_misses([0], 0), r"^limit must be a positive integer, got 0$"),
+        (lambda: misses_by_ways([0], 0, 1), r"^sets must be a positive integer, got 0$"),
+        (lambda: matmul_trace(2, 2, 2).lines(0), r"^line must be a positive integer, got 0$"),
         (
             lambda: schedule_trace(flash2(), {"B_x": 2}),
             r'schedule flash2 has no size "B_x"; its sizes are B_c, B_d, B_e, B_r, d',
         ),
-        (lambda: schedule_trace(flash2(), {"n": 0}), r"n=0 is not a size"),
+        (lambda: schedule_trace(flash2(), {"n": 0}), r"^n must be a positive integer, got 0$"),
     ],
 )
 def test_bad_input_is_named(call, message: str) -> None:

@@ -38,6 +38,9 @@ UNITS: dict[str, tuple[str, int]] = {
     "units": ("number", 1),
 }
 
+LEAST, MOST = 1e-12, 1e15
+"""No machine has a figure outside of these, in any unit; beyond them times and bytes would overflow."""
+
 Status = Literal["datasheet", "measured", "derived"]
 
 
@@ -66,6 +69,8 @@ class Figure(BaseModel):
         # zero is refused: an unknown figure is left out, never written as 0
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < inf:
             raise ValueError("a positive finite number is needed (leave an unknown figure out)")
+        if not LEAST <= value <= MOST:
+            raise ValueError(f"a number from {LEAST:g} to {MOST:g} is needed: no machine is that slow or large")
         return value
 
     @field_validator("unit")

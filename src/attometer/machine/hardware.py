@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, printable, unknown
 from attometer.machine.figure import UNITS, Figure
 
 _DTYPES = {
@@ -181,7 +181,7 @@ class Machine(_Frozen):
     def __str__(self) -> str:
         figures = list(self.figures())
         sources = list(dict.fromkeys(figure.source for _, figure in figures))
-        return "\n".join(
+        lines = "\n".join(
             [
                 f"{self.id}: {self.name} ({self.vendor} {self.kind}); dense rates, GB = 10^9 bytes, GiB = 2^30 bytes",
                 *(f"  {path:<22} {figure} [{1 + sources.index(figure.source)}]" for path, figure in figures),
@@ -189,3 +189,4 @@ class Machine(_Frozen):
                 *(f"  [{number}] {source}" for number, source in enumerate(sources, 1)),
             ]
         )
+        return printable(lines)

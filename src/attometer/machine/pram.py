@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from attometer.errors import AttometerError
+from attometer.errors import positive_int
 
 
 @dataclass(frozen=True)
@@ -18,5 +18,5 @@ class PRAM:
     processors: int | None = None
 
     def __post_init__(self) -> None:
-        if self.processors is not None and self.processors < 1:
-            raise AttometerError(f"processors must be at least 1, got {self.processors}; use None for unlimited")
+        if self.processors is not None:
+            positive_int("processors", self.processors)

@@ -9,7 +9,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, positive_int, unknown
 from attometer.mechanisms.parameters import Parameter
 from attometer.mechanisms.random_inputs import Draw, gaussian, weight
 from attometer.program import Program, size
@@ -83,8 +83,7 @@ class Mechanism:
         for name, value in given.items():
             if name not in known:
                 raise unknown("size", name, known)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise AttometerError(f"size {name} must be a positive integer, got {value!r}")
+            positive_int(f"size {name}", value)
         chosen = {**{k: v for k, v in self.defaults.items() if k in known}, **{k: int(v) for k, v in given.items()}}
         missing = [name for name in known if name not in chosen]
         if missing:

@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy
 
+from attometer.errors import printable
 from attometer.models.part import Part
 
 ZERO = sympy.Integer(0)
@@ -70,7 +71,7 @@ class Check:
         rows += [f"defaulted   {key} = {value}" for key, value in self.defaulted]
         rows += [f"no cost     {', '.join(self.ignored)}"] if self.ignored else []
         rows += [f"not modelled {key}" for key in self.unread]
-        return "\n".join([*rows, *(f"note        {note}" for note in self.notes)])
+        return printable("\n".join([*rows, *(f"note        {note}" for note in self.notes)]))
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Model:
     def __str__(self) -> str:
         rows = [f"{self.name} ({self.family}): {self.depth} layers, width {self.width}"]
         rows += [f"  {s.count:4d} × {s.kind:<10} {' '.join(p.name for p in s.layer.parts)}" for s in self.layers]
-        return "\n".join(rows)
+        return printable("\n".join(rows))
 
 
 def stacks(layers: list[Layer]) -> tuple[Stack, ...]:

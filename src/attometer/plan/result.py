@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from attometer.errors import printable
 from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.levers import Lever
@@ -117,7 +118,7 @@ class Plan:
     def __str__(self) -> str:
         from attometer.plan.text import plan_text
 
-        return plan_text(self)
+        return printable(plan_text(self))
 
 
 def gigabytes(count: int) -> str:

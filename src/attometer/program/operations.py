@@ -30,21 +30,6 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Which part of a composite an operation is: `exp` of the softmax `P`, say; `result` is what holds its value.
-
-    Attributes:
-        composite: softmax, logsumexp, rmsnorm or layernorm.
-        instance: the statement it stands in, numbered from the second one on.
-        part: what the expansion calls it.
-    """
-
-    composite: str
-    instance: str
-    part: str
-
-
-@dataclass(frozen=True)
 class Einsum:
     """A sum over `summed` of a product of two tensors: a matrix product."""
 
@@ -65,7 +50,6 @@ class Map:
     extents: tuple[tuple[str, sympy.Expr], ...]
     where: Where | None
     label: str
-    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,6 @@ class Reduce:
     extents: tuple[tuple[str, sympy.Expr], ...]
     where: Where | None
     label: str
-    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import sympy
 from attometer.count import Cost, count, order
 from attometer.count.conventions import convention
 from attometer.count.paths.path_length_formula import path_length_formula
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, positive_int, unknown
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
 from attometer.program import size
@@ -240,8 +240,7 @@ def _check_sizes(asked: Sequence[str], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in known:
             raise unknown("size", name, known)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise AttometerError(f"size {name} must be a positive integer, got {value!r}")
+        positive_int(f"size {name}", value)
 
 
 def _compared(name: str, shared: Mapping[str, int]) -> Compared:
@@ -263,9 +262,10 @@ def _as_wide_as_the_model(cost: Cost) -> Cost:
     if "h" in names or not names & {"d", "D"}:
         return cost
     wide = {size("d"): _WIDTH, size("D"): _WIDTH}
-    return replace(
-        cost, rows=tuple(row.xreplace(wide) for row in cost.rows), depth=cost.depth.xreplace(wide), memory=None
+    rows = tuple(
+        replace(r, **{k: v.xreplace(wide) for k, v in vars(r).items() if isinstance(v, sympy.Expr)}) for r in cost.rows
     )
+    return replace(cost, rows=rows, depth=cost.depth.xreplace(wide), memory=None)
 
 
 def _wide(one: Compared) -> str:

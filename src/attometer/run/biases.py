@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +112,7 @@ def alibi(heads: int) -> tuple[float, ...]:
     >>> alibi(2)
     (0.0625, 0.00390625)
     """
-    if heads < 1:
-        raise AttometerError(f"heads must be at least 1, got {heads}")
+    positive_int("heads", heads)
     power = 1 << (heads.bit_length() - 1)
     own = [2.0 ** (-8 * (k + 1) / power) for k in range(power)]
     between = [2.0 ** (-4 * (2 * k + 1) / power) for k in range(heads - power)]

@@ -2,7 +2,7 @@
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 
 PAIRS = ("neighbours", "halves")
 
@@ -58,8 +58,7 @@ def sinusoidal(n: int, width: int, *, base: float = 10000.0, dtype: torch.dtype 
             [0.8415, 0.5403]])
     """
     for name, value in (("n", n), ("width", width)):
-        if value < 1:
-            raise AttometerError(f"{name}: got {value}, expected at least 1")
+        positive_int(name, value)
     column = torch.arange(width, dtype=torch.float64)
     angle = torch.arange(n, dtype=torch.float64)[:, None] * base ** (-(column - column % 2) / width)
     return torch.where(column % 2 == 0, angle.sin(), angle.cos()).to(dtype)

@@ -27,7 +27,7 @@ from attometer.count.bounds.segments import (
     value_products,
 )
 from attometer.count.traffic.visits import visits
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.masks.catalogue import Mask
 
 AlgorithmClass = Literal["accumulator", "tree", "explicit", "any"]
@@ -76,8 +76,7 @@ def attention_sizes(
     keys, values = n if m is None else m, d if e is None else e
     named = {"n": n, "m": keys, "d": d, "e": values, "M": M, "heads": heads, "kv_heads": groups, "batch": batch}
     for name, number in named.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise AttometerError(f"{name} must be a positive integer, got {number!r}")
+        positive_int(name, number)
     if heads % groups:
         raise AttometerError(f"kv_heads = {groups} must divide heads = {heads}")
     stack = heads // groups

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, positive_int, unknown
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 DEFAULT = ("softmax", "sliding_window", "linear")
@@ -65,7 +65,9 @@ class Options:
         >>> Options.of(["softmax"], "1024,512").lengths
         (512, 1024)
         """
-        _check_positive(heads=heads, d=d, batch=batch, repeats=repeats, threads=1 if threads is None else threads)
+        for name, number in {"heads": heads, "d": d, "batch": batch, "repeats": repeats, "threads": threads}.items():
+            if number is not None:
+                positive_int(name, number)
         made = Options(
             _names(mechanisms, backward),
             _lengths(lengths),
@@ -113,12 +115,6 @@ class Options:
         for name in self.mechanisms:
             for n in self.lengths:
                 flops(name, b=self.batch, h=self.heads, n=n, d=self.d)  # refuses lengths that the mechanism cannot take
-
-
-def _check_positive(**asked: object) -> None:
-    for name, value in asked.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise AttometerError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
 def _names(mechanisms: Sequence[str], backward: bool) -> tuple[str, ...]:

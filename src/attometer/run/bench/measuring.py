@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, positive_int, unknown
 from attometer.run.bench.cases import CASES, Setting, work_of
 from attometer.run.bench.memory import high_water, trim
 from attometer.run.validation import name_of
@@ -94,9 +94,11 @@ def measure(
     for name in mechanisms:
         if name not in RUNNERS:
             raise unknown("mechanism to measure", name, RUNNERS)
-    for what, numbers in (("lengths", lengths), ("rounds", [rounds])):
-        if not numbers or any(isinstance(x, bool) or not isinstance(x, int) or x < 1 for x in numbers):
-            raise AttometerError(f"{what}: got {numbers}, expected integers of at least 1")
+    if not lengths:
+        raise AttometerError("no length was asked for")
+    for number in lengths:
+        positive_int("length", number)
+    positive_int("rounds", rounds)
     return _rounds(pairs(mechanisms, lengths, setting), setting, rounds, results)
 
 

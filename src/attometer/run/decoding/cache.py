@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.run.validation import name_of
 
 
@@ -77,8 +77,7 @@ class PagedCache:
 
     def __init__(self, sequences: int, page: int = 64) -> None:
         for name, value in (("sequences", sequences), ("page", page)):
-            if value < 1:
-                raise AttometerError(f"{name}: got {value}, expected at least 1")
+            positive_int(name, value)
         self.page = page
         self.lengths = [0] * sequences
         self.tables: list[list[int]] = [[] for _ in range(sequences)]

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.run.operands import accumulation
 from attometer.run.validation import RULES, Rule, check, check_name, plain
 
@@ -86,8 +86,7 @@ def linear_attention(
         raise AttometerError("state: got one without causal=True, expected none: a full sum has no order")
     if impl == "recurrent" and not causal:
         raise AttometerError('impl: got "recurrent" without causal=True, expected "chunked": a full sum has no order')
-    if chunk < 1:
-        raise AttometerError(f"chunk: got {chunk}, expected at least 1")
+    positive_int("chunk", chunk)
     g, wide = k.shape[1], accumulation(q.dtype)
     fq, fk = feature_map(q.to(wide)).unflatten(1, (g, -1)), feature_map(k.to(wide))
     if not causal:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.program import causal as causal_mask
 from attometer.run.attention import attention
 from attometer.run.linear.attention import SQUARE
@@ -26,8 +26,7 @@ class HashSizes:
 
     def __post_init__(self) -> None:
         for name in ("block", "samples", "planes"):
-            if getattr(self, name) < 1:
-                raise AttometerError(f"{name}: got {getattr(self, name)}, expected at least 1")
+            positive_int(name, getattr(self, name))
 
 
 def hyper_attention(

@@ -2,7 +2,7 @@
 
 import torch
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.run.linear.attention import CHUNK, SQUARE, LinearState, _chunked, _full
 from attometer.run.operands import accumulation
 from attometer.run.validation import RULES, check, plain
@@ -20,8 +20,7 @@ def favor_features(
     True
     """
     for name, value in (("f", f), ("d", d)):
-        if value < 1:
-            raise AttometerError(f"{name}: got {value}, expected at least 1")
+        positive_int(name, value)
     rng = torch.Generator().manual_seed(seed)
     drawn = torch.randn(f, d, generator=rng, dtype=torch.float64)
     if not orthogonal:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from attometer.errors import AttometerError
+from attometer.errors import positive_int
 from attometer.simulate.cache.stack_distance import MissCurve
 from attometer.simulate.cache.traces import Addresses, Words, blocks_of, input_words
 
@@ -36,8 +36,7 @@ def optimal_misses(trace: Addresses | Iterable[Words], limit: int) -> MissCurve:
     """
     from attometer.simulate.cache.belady_kernel import next_uses, optimal_histogram
 
-    if limit < 1:
-        raise AttometerError(f"limit={limit} is not a cache size; give a number of words of at least 1")
+    positive_int("limit", limit)
     whole = np.concatenate([np.empty(0, np.int64), *blocks_of(trace)])
     following, distinct = next_uses(whole)
     temporaries = len(np.unique(whole[whole >= input_words(trace)]))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from attometer.errors import AttometerError
+from attometer.errors import positive_int
 from attometer.simulate.cache.stack_distance import MissCurve
 from attometer.simulate.cache.traces import Addresses, Words, blocks_of
 
@@ -34,8 +34,7 @@ def misses_by_ways(trace: Addresses | Iterable[Words], sets: int, limit: int, li
     from attometer.simulate.cache.set_associative_kernel import first_touches, set_pass
 
     for name, value in (("sets", sets), ("limit", limit), ("line", line)):
-        if value < 1:
-            raise AttometerError(f"{name}={value} is not a size of a cache; give an integer of at least 1")
+        positive_int(name, value)
     tags, counts = _column(sets * limit, -1), _column(limit + 1)
     seen, references, distinct = np.zeros(0, np.bool_), 0, 0
     for block in blocks_of(trace):

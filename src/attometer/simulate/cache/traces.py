@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 
 Words: TypeAlias = NDArray[np.int64]
 BLOCK = 1 << 20
@@ -34,8 +34,7 @@ class Trace:
 
     def lines(self, line: int) -> "Trace":
         """Return the trace of lines of `line` consecutive words; a line with an input in it counts as an input."""
-        if line < 1:
-            raise AttometerError(f"line={line} is not a line size; give a number of words of at least 1")
+        positive_int("line", line)
         inputs = None if self.inputs is None else -(-self.inputs // line)
         return Trace(lambda: (block // line for block in self.blocks()), -(-self.words // line), inputs)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,7 @@ class _Builder:
 
 def _positive(**sizes: int) -> None:
     for name, value in sizes.items():
-        if value < 1:
-            raise AttometerError(f"{name}={value} is not a size; give an integer of at least 1")
+        positive_int(name, value)
 
 
 def matmul_dag(m: int, n: int, k: int, tree: bool = False) -> Dag:

@@ -7,7 +7,7 @@ solver.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import AttometerError, positive_int, unknown
 from attometer.simulate.pebble.dag import Dag
 from attometer.simulate.pebble.moves import ACTIONS, RULES, Move, Replay
 
@@ -36,8 +36,7 @@ class Board:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise unknown("pebble rule", self.rule, RULES)
-        if self.M < 1:
-            raise AttometerError(f"M={self.M} is not a memory size; give a number of words of at least 1")
+        positive_int("M", self.M)
         self.blue = set(self.dag.inputs)
 
     def apply(self, move: Move) -> None:

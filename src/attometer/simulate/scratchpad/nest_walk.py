@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import sympy
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.masks.catalogue import Mask
 from attometer.schedule.nest import Loop, Node, Schedule
 
@@ -87,6 +87,5 @@ def _values(schedule: Schedule, sizes: Mapping[str, int]) -> dict[sympy.Symbol, 
         if name not in symbols:
             known = ", ".join(sorted(symbols))
             raise AttometerError(f'schedule {schedule.name} has no size "{name}"; its sizes are {known}')
-        if value < 1:
-            raise AttometerError(f"{name}={value} is not a size; give an integer of at least 1")
+        positive_int(name, value)
     return {symbol: sympy.Integer(sizes.get(name, 1)) for name, symbol in symbols.items()}

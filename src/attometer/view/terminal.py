@@ -1,0 +1,60 @@
+"""What is written to a terminal or a pipe: any encoding, a reader that leaves early, and how wide a line may be."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Patient:
+    """A text stream whose reader may leave (as `head` does): what is written after that goes nowhere, and nothing fails."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it when nobody reads any more."""
+        try:
+            return int(self._stream.write(text) or 0)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left when nobody reads any more."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        # The buffer still holds the rest, which is flushed at exit: it needs somewhere to go.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def patient_streams() -> Iterator[None]:
+    """Let standard output and errors take any character, with ? for what their encoding lacks, and readers that leave."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = (Patient(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
+
+
+def line_width() -> int | None:
+    """Return how many characters a line of standard output may have: the terminal's width, or None for a file or pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

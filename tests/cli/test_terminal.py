@@ -1,0 +1,108 @@
+"""What reaches a terminal: any encoding, readers that leave early, names that hold escape sequences, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attometer as am
+from attometer.cli import ASK, DRAW, MEASURE, PROVE, app, main
+from attometer.models.shipped import shipped_path
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202eevil"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["attometer", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_help_names_every_panel_and_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--help") == 0
+    out = capsys.readouterr().out
+    for panel in (ASK, PROVE, MEASURE, DRAW):
+        assert f"\n{panel}:\n" in out
+    for command in app.registered_commands:
+        assert f"\n  {command.callback.__name__} " in out  # type: ignore[union-attr]
+
+
+def test_an_encoding_without_the_signs_gets_question_marks() -> None:
+    command = [sys.executable, "-m", "attometer", "show", "softmax"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout
+
+
+@pytest.mark.parametrize(("context", "code"), [("1024", 0), ("100000", 1)])
+def test_a_reader_that_leaves_changes_no_exit_code(context: str, code: int) -> None:
+    # 1 is the answer "does not fit", and the reader is gone before it is written.
+    command = [sys.executable, "-m", "attometer", "plan", "llama-3.1-8b", "--on", "l4", "--context", context]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(), process.stderr.read()) == (code, b"")
+
+
+def test_a_fault_of_our_own_is_no_answer_of_plan(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("attometer.mechanisms.catalogue.build", lambda *a, **k: 1 / 0)
+    assert run(monkeypatch, "show", "softmax") == 70
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hostile_config(tmp_path: Path) -> Path:
+    config = json.loads(shipped_path("gpt2").read_text())
+    folder = tmp_path / HOSTILE.replace("/", "")
+    folder.mkdir()
+    path = folder / "config.json"
+    path.write_text(json.dumps(config | {HOSTILE: 1, "torch_dtype": "float16"}))
+    return path
+
+
+def assert_harmless(capsys: pytest.CaptureFixture[str]) -> str:
+    said = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
+    return said.out + said.err
+
+
+@pytest.mark.parametrize("options", [[], ["--check"], ["--explain"], ["--json"]])
+def test_names_in_files_steer_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hostile_config: Path, options: list[str]
+) -> None:
+    run(monkeypatch, "plan", str(hostile_config), "--on", "l4", *options)
+    assert "evil" in assert_harmless(capsys)
+
+
+@pytest.mark.parametrize("key", ["model_type", "hidden_size", "torch_dtype"])
+def test_values_in_files_steer_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(shipped_path("gpt2").read_text()) | {key: HOSTILE}))
+    assert run(monkeypatch, "plan", str(path)) == 2
+    assert "evil" in assert_harmless(capsys)
+
+
+def test_a_machine_from_a_file_steers_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = (Path(am.__file__).parent / "data" / "hardware" / "l4.toml").read_text(encoding="utf-8")
+    lines = [f"name = {json.dumps(HOSTILE)}" if line.startswith("name = ") else line for line in text.splitlines()]
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    place = am.machine(path)
+    assert place.name == HOSTILE
+    assert run(monkeypatch, "plan", "gpt2", "--on", str(path)) == 0
+    assert "\\x1b[31m\\u202eevil" in assert_harmless(capsys)
+    print(place, am.plan("gpt2", place))
+    assert_harmless(capsys)

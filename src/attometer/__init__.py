@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attometer.count import Cost, best_tiles, count
+    from attometer.count import Convention, Cost, best_tiles, count
     from attometer.errors import AttometerError
     from attometer.ledger.ledger import ledger as claims
     from attometer.machine import machine, machines
@@ -47,6 +47,7 @@ __version__ = "0.1.0"
 # Where each name lives; after a colon, what it is called there.
 _ROOMS = {
     "AttometerError": "errors",
+    "Convention": "count",
     "Cost": "count",
     "Mask": "program",
     "Program": "program",
@@ -87,6 +88,7 @@ _ROOMS = {
 
 __all__ = [
     "AttometerError",
+    "Convention",
     "Cost",
     "Mask",
     "Program",

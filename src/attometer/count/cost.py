@@ -1,7 +1,7 @@
 """Cost: what a Program costs, as exact expressions per operation and in total. Printing it prints the table."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +9,12 @@ import numpy as np
 import sympy
 from sympy import Add
 
-from attometer.count.conventions import CONVENTIONS, Row, convention
+from attometer.count.conventions import CONVENTIONS, Convention, Row, Weight
+from attometer.count.conventions import convention as as_convention
 from attometer.count.evaluate import Sizes, bindings, check_sizes, evaluate
 from attometer.count.memory.footprint import Memory
 from attometer.count.order import Order, order
+from attometer.count.work.work_depth import together
 from attometer.errors import AttometerError, unknown
 
 
@@ -48,15 +50,30 @@ class Cost:
         """Work over depth: how many processors can be kept busy on average, and the cut-off p* of Brent's bound."""
         return self.work / self.depth
 
-    def flops(self, convention_name: str = "flop") -> sympy.Expr:
-        """Return operations by a named convention: unit, flop, flop_all, mac or article.
+    @cached_property
+    def scalars(self) -> dict[str, sympy.Expr]:
+        """How many scalar operations of each kind: `add`, `exp`, `softmax.max` in a softmax, `product.mul` in a product.
+
+        >>> from attometer.count import count
+        >>> from attometer.program import parse
+        >>> count(parse("Y[i,k] = A[i,j] * B[j,k]")).scalars
+        {'product.mul': i*j*k, 'product.add': i*j*k - i*k}
+        """
+        return together(row.scalars for row in self.rows)
+
+    def flops(self, convention: str | Convention | Mapping[str, Weight] = "flop") -> sympy.Expr:
+        """Return operations by a convention: unit, flop, flop_all, mac, article, or one of your own.
+
+        Raises AttometerError when the convention, or a kind of operation in its weights, is unknown.
 
         >>> from attometer.count import count
         >>> from attometer.program import parse
         >>> count(parse("Y[i,k] = A[i,j] * B[j,k]")).flops("flop")
         2*i*j*k
+        >>> count(parse("P[j] = softmax[j](S[j])")).flops({"exp": 10, "div": 4})
+        14*j
         """
-        chosen = convention(convention_name)
+        chosen = as_convention(convention)
         return Add(*(chosen.of(row) for row in self.rows))
 
     def order(self, *symbols: str, of: str = "work") -> Order:
@@ -144,17 +161,7 @@ class Cost:
         if not number or sympy.sympify(times).is_nonpositive:
             raise AttometerError(f"a cost is multiplied by a positive integer or a size, got {times!r:.60}")
         factor = sympy.sympify(times)
-        rows = tuple(
-            replace(
-                row,
-                work=factor * row.work,
-                levels=factor * row.levels,
-                macs=factor * row.macs,
-                exponentials=factor * row.exponentials,
-                entries=factor * row.entries,
-            )
-            for row in self.rows
-        )
+        rows = tuple(row.scaled(factor) for row in self.rows)
         sizes = self.sizes | {s for s in factor.free_symbols if s.is_Symbol}
         return Cost(f"{times} × {self.name}", rows, factor * self.depth, assumptions=self.assumptions, sizes=sizes)
 
@@ -169,7 +176,10 @@ class Cost:
             "orders": {"work": str(self.order()), "depth": str(self.order(of="depth"))},
             **{name: str(self.flops(name)) for name in CONVENTIONS},
             "memory": {k: str(v) for k, v in vars(self.memory).items()} if self.memory else None,
-            "operations": [{k: str(v) for k, v in vars(row).items()} for row in self.rows],
+            "operations": [
+                {**{k: str(getattr(row, k)) for k in _ROW}, "scalars": {k: str(v) for k, v in row.scalars.items()}}
+                for row in self.rows
+            ],
             "assumptions": list(self.assumptions),
         }
 
@@ -183,6 +193,7 @@ class Cost:
         return f"<pre>{self}</pre>"
 
 
+_ROW = ("name", "kind", "label", "work", "levels", "macs", "entries")
 _REASONS = {
     "work": "every scalar operation counts 1; a sum of k terms is k-1 additions",
     "depth": "longest path; sums are balanced trees of ⌈log2 k⌉ levels; independent operations overlap",

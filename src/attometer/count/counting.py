@@ -1,5 +1,6 @@
 """`count`: Program → Cost."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,11 +12,12 @@ from attometer.count.conventions import Row
 from attometer.count.cost import Cost
 from attometer.count.memory.footprint import memory
 from attometer.count.work.dominance import largest
-from attometer.count.work.work_depth import copies, own_depth, points_of, ready, work
+from attometer.count.work.work_depth import copies, own_depth, points_of, ready, scalars
 from attometer.errors import AttometerError, unknown
-from attometer.program.operations import Einsum, Map, Operation, Recurrence
+from attometer.program.operations import Map, Operation
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
+from attometer.program.softmaxes import softmaxes
 
 
 def count(
@@ -100,7 +102,8 @@ def dense(program: Program) -> Program:
 @lru_cache(maxsize=2048)
 def _count(program: Program, model: str, serial: bool, loads: bool, storage: str) -> Cost:
     exclusive = model == "EREW"
-    rows = [_row(operation, exclusive) for operation in program.operations]
+    written = [s.exponentials for s in softmaxes(program) if s.exponentials.origin is None]
+    rows = [_row(operation, exclusive, written) for operation in program.operations]
     depths: dict[str, sympy.Expr] = {t.name: Integer(1) for t in program.inputs} if loads else {}
     for operation in program.operations:
         depths |= ready(operation, depths, exclusive)
@@ -119,31 +122,24 @@ def _made(program: Program) -> set[str]:
     return {op.output.name for op in program.operations}
 
 
-def _row(operation: Operation, exclusive: bool) -> Row:
+def _row(operation: Operation, exclusive: bool, written: Sequence[Map]) -> Row:
+    found = scalars(operation)
+    if isinstance(operation, Map) and operation in written:
+        # One exponential per point is the softmax's; what is computed inside it is not.
+        points = points_of(operation).points
+        found |= {"exp": found["exp"] - points, "softmax.exp": points}
+    if exclusive:
+        found["copy"] = copies(operation)
     return Row(
         name=operation.output.name,
         kind=type(operation).__name__.lower(),
         label=operation.label,
-        work=work(operation) + (copies(operation) if exclusive else 0),
+        scalars={kind: number for kind, number in found.items() if number != 0},
         levels=own_depth(operation),
-        macs=_macs(operation),
-        exponentials=_exponentials(operation),
         entries=operation.output.stored,
     )
 
 
-def _macs(operation: Operation) -> sympy.Expr:
-    if isinstance(operation, Recurrence):
-        return Add(*map(_macs, operation.steps))
-    return points_of(operation).points if isinstance(operation, Einsum) else Integer(0)
-
-
-def _exponentials(operation: Operation) -> sympy.Expr:
-    softmax = isinstance(operation, Map) and operation.output.name.split(".")[-1].startswith("exp")
-    return points_of(operation).points if softmax and isinstance(operation, Map) else Integer(0)
-
-
 def _memory_rows(program: Program, what: str) -> list[Row]:
-    zero = Integer(0)
     tensors = program.inputs if what == "load" else program.outputs
-    return [Row(f"{what} {t.name}", what, what, t.stored, Integer(1), zero, zero, t.stored) for t in tensors]
+    return [Row(f"{what} {t.name}", what, what, {what: t.stored}, Integer(1), t.stored) for t in tensors]

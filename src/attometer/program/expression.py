@@ -118,6 +118,19 @@ def walk(node: Expression) -> Iterator[Expression]:
         yield from walk(child)
 
 
+def factors_of(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:
+    """Return the factors of a product, each with whether it divides.
+
+    >>> factors_of(Binary("/", Name("a"), Name("b")))
+    [(False, Name(name='a')), (True, Name(name='b'))]
+    """
+    if isinstance(node, Binary) and node.op in ("*", "/"):
+        return factors_of(node.left, inverse) + factors_of(node.right, inverse ^ (node.op == "/"))
+    if isinstance(node, Negative):
+        return [(False, Number(-1)), *factors_of(node.operand, inverse)]
+    return [(inverse, node)]
+
+
 MAX_HEIGHT = 100
 """Operations inside operations in one expression; what reads expressions recurses, so a taller one is refused."""
 

@@ -22,11 +22,12 @@ from attometer.program.expression import (
     Ref,
     Statement,
     Where,
+    factors_of,
     walk,
 )
 from attometer.program.expression_reader import read_expression
 from attometer.program.indices import indices_of, is_shift
-from attometer.program.operations import Einsum, Map, Operation, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Sort, Tensor
 from attometer.program.printer import expression_text, size_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
@@ -77,6 +78,8 @@ class _Statement:
         self.program, self.statement, self.tensors = program, statement, tensors
         self.operations: list[Operation] = []
         self.names: set[str] = set()
+        self.composites: set[str] = set()
+        self.results: dict[Expression, Origin] = {}
 
     def lower(self) -> list[Operation]:
         statement = self.statement
@@ -134,7 +137,7 @@ class _Statement:
         return node
 
     def product(self, node: Binary, context: tuple[str, ...]) -> Expression:
-        factors = _factors(node)
+        factors = factors_of(node)
         bound = tuple(i for i in indices_of(node) if i not in context and _meets_here(i, [f for _, f in factors]))
         if not bound:
             return Binary(node.op, self.elementwise(node.left, context), self.elementwise(node.right, context))
@@ -171,14 +174,22 @@ class _Statement:
         self.operations.append(Einsum(output, (refs[0], refs[1]), bound, tuple(extents.items()), where, label))
         return _plain(output)
 
-    def reduce(self, kind: str, ref: Ref, bound: tuple[str, ...], context: tuple[str, ...], name: str) -> Ref:
+    def reduce(
+        self,
+        kind: str,
+        ref: Ref,
+        bound: tuple[str, ...],
+        context: tuple[str, ...],
+        name: str,
+        origin: Origin | None = None,
+    ) -> Ref:
         used = {*indices_of(ref)} | self.masked_with(bound)
         kept = tuple(i for i in context if i in used and i not in bound)
         extents = self.extents(kept + bound)
         where = self.where([ref], extents)
         output = self.tensor(self.name(name), kept, where)
         label = f"{kind}[{','.join(bound)}]({expression_text(ref)})"
-        self.operations.append(Reduce(output, kind, ref, bound, tuple(extents.items()), where, label))
+        self.operations.append(Reduce(output, kind, ref, bound, tuple(extents.items()), where, label, origin))
         return _plain(output)
 
     def along(self, node: Along, context: tuple[str, ...]) -> Expression:
@@ -190,22 +201,33 @@ class _Statement:
             self.fail(f"{node.function}[{node.index}] runs along an index its argument does not have")
         kept = tuple(i for i in context if i != node.index)
         length = _size_node(self.program.size_of(node.index))
-
-        def emit(name: str, expression: Expression) -> Ref:
-            return self.map(self.name(name), expression, tuple(i for i in inner if i in indices_of(expression)))
-
-        def fold(name: str, kind: str, operand: Ref) -> Ref:
-            return self.reduce(kind, operand, (node.index,), kept, name)
-
         if node.function in COMPOSITES:
-            return expand(node.function, ref, length, emit, fold)
+            return self.composite(node, ref, inner, kept, length)
         if node.function == "mean":
             if self.where([ref], self.extents((*kept, node.index))) is not None:
                 self.fail(
                     f"takes a mean along {node.index}, where a mask leaves some out; divide the sum by the number you mean"
                 )
-            return Binary("/", fold("sum", "sum", ref), length)
-        return fold(node.function, node.function, ref)
+            return Binary("/", self.reduce("sum", ref, (node.index,), kept, "sum"), length)
+        return self.reduce(node.function, ref, (node.index,), kept, node.function)
+
+    def composite(
+        self, node: Along, ref: Ref, inner: tuple[str, ...], kept: tuple[str, ...], length: Expression
+    ) -> Expression:
+        """Return the last expression of a composite over its emitted parts, which all know that they are its parts."""
+        instance = _fresh(self.statement.tensor, self.composites)
+        origin = Origin(node.function, instance, "result")
+
+        def emit(name: str, expression: Expression) -> Ref:
+            indices = tuple(i for i in inner if i in indices_of(expression))
+            return self.map(self.name(name), expression, indices, replace(origin, part=name))
+
+        def fold(name: str, kind: str, operand: Ref) -> Ref:
+            return self.reduce(kind, operand, (node.index,), kept, name, replace(origin, part=name))
+
+        result = expand(node.function, ref, length, emit, fold)
+        self.results[result] = origin
+        return result
 
     # --- whole-statement forms ---------------------------------------------------------------------------------------
 
@@ -237,7 +259,7 @@ class _Statement:
             parts, kind = node.arguments, "max"
         indices = self.statement.indices
         earlier = [p for p in parts if self.earlier(p)]
-        factors = _factors(earlier[0]) if len(earlier) == 1 else []
+        factors = factors_of(earlier[0]) if len(earlier) == 1 else []
         state = [f for inverse, f in factors if not inverse and self.earlier(f)]
         axis = self.step_back(state[0]) if len(state) == 1 else None
         decay = [(inverse, f) for inverse, f in factors if not self.earlier(f)]
@@ -269,18 +291,17 @@ class _Statement:
 
     # --- emitting ----------------------------------------------------------------------------------------------------
 
-    def map(self, name: str, expression: Expression, indices: tuple[str, ...]) -> Ref:
+    def map(self, name: str, expression: Expression, indices: tuple[str, ...], origin: Origin | None = None) -> Ref:
         extents = self.extents(indices)
         where = self.where([n for n in walk(expression) if isinstance(n, Ref)], extents)
         output = self.tensor(name, indices, where)
-        self.operations.append(Map(output, expression, tuple(extents.items()), where, expression_text(expression)))
+        label = expression_text(expression)
+        origin = origin or self.results.get(expression)
+        self.operations.append(Map(output, expression, tuple(extents.items()), where, label, origin))
         return _plain(output)
 
     def name(self, what: str) -> str:
-        stem = f"{self.statement.tensor}.{what}"
-        name = next(c for c in _numbered(stem) if c not in self.names)
-        self.names.add(name)
-        return name
+        return _fresh(f"{self.statement.tensor}.{what}", self.names)
 
     def tensor(self, name: str, indices: tuple[str, ...], where: Where | None) -> Tensor:
         held = where if where is not None and {where.query, where.key} <= set(indices) else None
@@ -323,12 +344,14 @@ class _Statement:
         return None
 
 
-def _numbered(stem: str) -> Iterable[str]:
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem}{number}"
+def _fresh(stem: str, taken: set[str]) -> str:
+    """Return `stem`, numbered when it is taken, and take it."""
+    name, number = stem, 1
+    while name in taken:
         number += 1
+        name = f"{stem}{number}"
+    taken.add(name)
+    return name
 
 
 def _plain(tensor: Tensor) -> Ref:
@@ -342,14 +365,6 @@ def _meets_here(index: str, factors: list[Expression]) -> bool:
     """
     using = [f for f in factors if index in indices_of(f)]
     return len(using) > 1 or any(isinstance(f, Ref) for f in using)
-
-
-def _factors(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:
-    if isinstance(node, Binary) and node.op in ("*", "/"):
-        return _factors(node.left, inverse) + _factors(node.right, inverse ^ (node.op == "/"))
-    if isinstance(node, Negative):
-        return [(False, Number(-1)), *_factors(node.operand, inverse)]
-    return [(inverse, node)]
 
 
 def _size_node(value: sympy.Expr) -> Expression:

@@ -30,6 +30,21 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which part of a composite an operation is: `exp` of the softmax `P`, say; `result` is what holds its value.
+
+    Attributes:
+        composite: softmax, logsumexp, rmsnorm or layernorm.
+        instance: the statement it stands in, numbered from the second one on.
+        part: what the expansion calls it.
+    """
+
+    composite: str
+    instance: str
+    part: str
+
+
+@dataclass(frozen=True)
 class Einsum:
     """A sum over `summed` of a product of two tensors: a matrix product."""
 
@@ -50,6 +65,7 @@ class Map:
     extents: tuple[tuple[str, sympy.Expr], ...]
     where: Where | None
     label: str
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,7 @@ class Reduce:
     extents: tuple[tuple[str, sympy.Expr], ...]
     where: Where | None
     label: str
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

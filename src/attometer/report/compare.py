@@ -262,10 +262,9 @@ def _as_wide_as_the_model(cost: Cost) -> Cost:
     if "h" in names or not names & {"d", "D"}:
         return cost
     wide = {size("d"): _WIDTH, size("D"): _WIDTH}
-    rows = tuple(
-        replace(r, **{k: v.xreplace(wide) for k, v in vars(r).items() if isinstance(v, sympy.Expr)}) for r in cost.rows
+    return replace(
+        cost, rows=tuple(row.xreplace(wide) for row in cost.rows), depth=cost.depth.xreplace(wide), memory=None
     )
-    return replace(cost, rows=rows, depth=cost.depth.xreplace(wide), memory=None)
 
 
 def _wide(one: Compared) -> str:

@@ -7,7 +7,7 @@ from sympy import Add
 
 from attometer.count.work.dominance import largest
 from attometer.program.expression import Binary, Call, Expression, Negative, Ref, walk
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Origin, Recurrence, Reduce, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 
@@ -105,17 +105,27 @@ def saved_for_backward(program: Program) -> set[str]:
     ['P', 'V']
     """
     saved: set[str] = set()
+    results = _results(program)
     for operation in program.operations:
         for step in operation.steps if isinstance(operation, Recurrence) else (operation,):
-            saved |= {_of_composite(name) for name in _needed(step)}
+            saved |= {results.get(name, name) for name in _needed(step)}
     weights = {t.name for t in program.weights}
     return {name for name in saved if name in program.tensors and name not in weights}
 
 
-def _of_composite(name: str) -> str:
-    stem, _, part = name.partition(".")
-    # A product and an unnamed part are tensors of their own; the rest are steps inside a softmax or a norm.
-    return name if part.rstrip("0123456789") in ("product", "part") else stem
+def _results(program: Program) -> dict[str, str]:
+    """Return, for each part of a composite, the tensor in which the composite's value ends up."""
+    steps = [step for o in program.operations for step in (o.steps if isinstance(o, Recurrence) else (o,))]
+    parts = {
+        s.output.name
+        for s in steps
+        if isinstance(s, Map | Reduce) and s.origin is not None and s.origin.part != "result"
+    }
+    found: dict[str, str] = {}
+    for step in reversed(steps):
+        name = step.output.name
+        found |= {ref.tensor: found.get(name, name) for ref in refs_of(step) if ref.tensor in parts}
+    return found
 
 
 def _needed(operation: Operation) -> set[str]:
@@ -128,7 +138,8 @@ def _needed(operation: Operation) -> set[str]:
             return _factors(expression)
         case Reduce(kind="sum"):
             return set()
-        case Reduce(kind="max" | "min", output=output) if "." in output.name:
+        case Reduce(kind="max", origin=Origin()):
+            # A softmax does not depend on what it is shifted by.
             return set()
     return {ref.tensor for ref in refs_of(operation)}
 

@@ -1,15 +1,20 @@
 """What one point of an element-wise expression costs: its operations, and how far each operand is from the result."""
 
+from collections import Counter
+
 from attometer.errors import AttometerError
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref
 
+SCALARS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "maximum": "max", "minimum": "min"}
+"""What an operator or function counts as; any other function counts under its own name."""
 
-def operations(node: Expression) -> int:
-    """Return the number of scalar operations per point; constants are folded before anything runs.
 
-    >>> from attometer.program.expression import Binary, Name, Ref
-    >>> operations(Binary("/", Ref("S", ()), Name("d")))
-    1
+def scalars(node: Expression) -> Counter[str]:
+    """Return how many scalar operations of each kind one point takes; constants are folded before anything runs.
+
+    >>> from attometer.program.expression import Binary, Call, Name, Ref
+    >>> sorted(scalars(Call("exp", (Binary("/", Ref("S", ()), Name("d")),))).items())
+    [('div', 1), ('exp', 1)]
     """
     return _visit(node)[0]
 
@@ -29,42 +34,43 @@ def height(node: Expression) -> int:
     return max((h for _, h in _visit(node)[1]), default=0)
 
 
-_Visit = tuple[int, list[tuple[Ref | None, int]]]
+_Visit = tuple[Counter[str], list[tuple[Ref | None, int]]]
 
 
 def _visit(node: Expression) -> _Visit:
     match node:
         case Number() | Name():
-            return 0, []
+            return Counter(), []
         case Position():
-            return 0, [(None, 0)]
+            return Counter(), [(None, 0)]
         case Ref():
-            return 0, [(node, 0)]
+            return Counter(), [(node, 0)]
         case Negative(operand=operand):
-            return _apply([_visit(operand)])
-        case Call(arguments=arguments):
-            return _apply([_visit(a) for a in arguments])
-        case Binary(op="+" | "*"):
-            return _tree([_visit(t) for t in _terms(node, node.op)])
-        case Binary(left=left, right=right):
-            return _apply([_visit(left), _visit(right)])
+            return _apply("neg", [_visit(operand)])
+        case Call(function=function, arguments=arguments):
+            return _apply(function, [_visit(a) for a in arguments])
+        case Binary(op="+" | "*" as op):
+            return _tree(op, [_visit(t) for t in _terms(node, op)])
+        case Binary(op=op, left=left, right=right):
+            return _apply(op, [_visit(left), _visit(right)])
     raise AttometerError(f"{type(node).__name__.lower()} has no element-wise cost")
 
 
-def _apply(parts: list[_Visit]) -> _Visit:
-    work = sum(w for w, _ in parts)
+def _apply(function: str, parts: list[_Visit]) -> _Visit:
     leaves = [(ref, h + 1) for _, found in parts for ref, h in found]
-    return (work + 1, leaves) if leaves else (0, [])
+    # Without a leaf that varies it is a constant.
+    own = Counter([SCALARS.get(function, function)]) if leaves else Counter[str]()
+    return sum((tally for tally, _ in parts), own), leaves
 
 
-def _tree(parts: list[_Visit]) -> _Visit:
+def _tree(op: str, parts: list[_Visit]) -> _Visit:
     """A chain of one associative operation as a balanced tree; all its constants are one operand."""
     varying = [p for p in parts if p[1]]
-    level = varying + ([(0, [])] if varying and len(varying) < len(parts) else [])
+    level: list[_Visit] = varying + ([(Counter(), [])] if varying and len(varying) < len(parts) else [])
     while len(level) > 1:
-        joined = [_apply([a, b]) for a, b in zip(level[::2], level[1::2], strict=False)]
+        joined = [_apply(op, [a, b]) for a, b in zip(level[::2], level[1::2], strict=False)]
         level = joined + ([level[-1]] if len(level) % 2 else [])
-    return level[0] if level else (0, [])
+    return level[0] if level else (Counter(), [])
 
 
 def _terms(node: Expression, op: str) -> list[Expression]:

@@ -1,13 +1,14 @@
 """Work and depth of each primitive operation: what it costs, and when its result is ready."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Add, Integer, Mul
 
 from attometer.count.work.dominance import largest
-from attometer.count.work.elementwise import height, heights, operations
+from attometer.count.work.elementwise import height, heights
+from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
@@ -55,26 +56,54 @@ def points_of(operation: Einsum | Map | Reduce) -> Points:
     )
 
 
-def work(operation: Operation) -> sympy.Expr:
-    """Return the number of scalar operations, every one counted as 1."""
+Histogram = dict[str, sympy.Expr]
+"""How many scalar operations of each kind; the kind is preceded by where it comes from: `product.mul`, `softmax.exp`."""
+
+
+def scalars(operation: Operation) -> Histogram:
+    """Return how many scalar operations of each kind an operation takes in all; they add up to its work."""
     match operation:
         case Einsum():
             p = points_of(operation)
-            return 2 * p.points - p.results
+            return {"product.mul": p.points, "product.add": p.points - p.results}
         case Map(expression=expression):
-            return operations(expression) * points_of(operation).points
-        case Reduce():
+            points = points_of(operation).points
+            return _from(operation, {kind: number * points for kind, number in per_point(expression).items()})
+        case Reduce(kind=kind):
             p = points_of(operation)
-            return p.points - p.results
+            return _from(operation, {_FOLDS[kind]: p.points - p.results})
         case Sort():
             levels = clog2(dict(operation.extents)[operation.along])
             rest = Mul(*(e for i, e in operation.extents if i != operation.along))
-            return rest * 2**levels * levels * (levels + 1) / 4
-        case Scan(axis=axis, decay=decay):
+            return {"compare": rest * 2**levels * levels * (levels + 1) / 4}
+        case Scan(axis=axis, kind=kind, decay=decay):
             rest = Mul(*(e for i, e in operation.extents if i != axis))
-            return (1 if decay is None else 3) * scan_work(dict(operation.extents)[axis]) * rest
+            joins = scan_work(dict(operation.extents)[axis]) * rest
+            # Joining (a, x) and (b, y) gives (a b, b x + y).
+            return {_FOLDS[kind]: joins} if decay is None else {"mul": 2 * joins, "add": joins}
         case Recurrence(steps=steps):
-            return Add(*map(work, steps))
+            return together(map(scalars, steps))
+
+
+_FOLDS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
+
+
+def _from(operation: Map | Reduce, found: Histogram) -> Histogram:
+    origin = operation.origin
+    return found if origin is None else {f"{origin.composite}.{kind}": number for kind, number in found.items()}
+
+
+def together(histograms: Iterable[Mapping[str, sympy.Expr]]) -> Histogram:
+    """Return the histogram of operations taken together.
+
+    >>> together([{"add": Integer(1)}, {"add": Integer(2), "exp": Integer(1)}])
+    {'add': 3, 'exp': 1}
+    """
+    terms: dict[str, list[sympy.Expr]] = {}
+    for histogram in histograms:
+        for kind, number in histogram.items():
+            terms.setdefault(kind, []).append(number)
+    return {kind: Add(*numbers) for kind, numbers in terms.items()}
 
 
 def copies(operation: Operation, axis: str | None = None) -> sympy.Expr:

@@ -1,0 +1,144 @@
+"""GGUF's mixes of types: which tensor `q4_k_m` and its like store in which block format, by layer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from attometer.errors import AttometerError
+from attometer.formats.modules import is_linear, module_path
+from attometer.formats.storage import FORMATS, Storage
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands: its module, layer `index` of `layers`, query heads per key/value head, routed experts."""
+
+    path: str
+    index: int
+    layers: int
+    group: int = 1
+    experts: int = 0
+
+    @property
+    def more_bits(self) -> bool:
+        """The first and last eighth of the layers and every third between get more bits (llama.cpp `use_more_bits`)."""
+        eighth = self.layers // 8
+        return self.index < eighth or self.index >= 7 * self.layers // 8 or (self.index - eighth) % 3 == 2
+
+    @property
+    def early(self) -> bool:
+        """The first eighth of the layers."""
+        return self.index < self.layers // 8
+
+
+Choice = Callable[[Place], str]
+
+
+def _always(name: str) -> Choice:
+    return lambda place: name
+
+
+def _by(base: str, v: Choice | None = None, down: Choice | None = None, out: Choice | None = None) -> Choice:
+    """`base` everywhere but in attention's values and output and the feed-forward's second matrix."""
+    own = {"v_proj": v, "down_proj": down, "o_proj": out}
+
+    def choose(place: Place) -> str:
+        special = own.get(place.path.rpartition(".")[2])
+        # A mixture of eight experts shares its small value projection: llama.cpp keeps it at 8 bits.
+        if place.path.endswith("v_proj") and place.experts >= 8 and base.endswith("_k"):
+            return "q8_0"
+        return base if special is None else special(place)
+
+    return choose
+
+
+def _more(high: str, low: str) -> Choice:
+    return lambda place: high if place.more_bits else low
+
+
+def _first(high: str, low: str, count: int | None = None) -> Choice:
+    return lambda place: high if (place.early if count is None else place.index < count) else low
+
+
+def _wide(high: str, low: str) -> Choice:
+    return lambda place: high if place.group >= 4 else low
+
+
+MIXES: dict[str, tuple[Choice, str]] = {
+    "f16": (_by("fp16"), "fp16"),
+    "q2_k": (_by("q2_k", _wide("q4_k", "q3_k"), _always("q3_k"), _always("q3_k")), "q6_k"),
+    "q3_k_s": (_by("q3_k"), "q6_k"),
+    "q3_k_m": (_by("q3_k", _first("q5_k", "q4_k", 2), _more("q4_k", "q3_k"), _always("q4_k")), "q6_k"),
+    "q3_k_l": (_by("q3_k", _always("q5_k"), _always("q5_k"), _always("q5_k")), "q6_k"),
+    "q4_0": (_by("q4_0"), "q6_k"),
+    "q4_1": (_by("q4_1"), "q6_k"),
+    "q4_k_s": (_by("q4_k", _first("q5_k", "q4_k", 4), _first("q5_k", "q4_k")), "q6_k"),
+    "q4_k_m": (_by("q4_k", _more("q6_k", "q4_k"), _more("q6_k", "q4_k")), "q6_k"),
+    "q5_0": (_by("q5_0"), "q6_k"),
+    "q5_1": (_by("q5_1"), "q6_k"),
+    "q5_k_s": (_by("q5_k"), "q6_k"),
+    "q5_k_m": (_by("q5_k", _more("q6_k", "q5_k"), _more("q6_k", "q5_k")), "q6_k"),
+    "q6_k": (_by("q6_k"), "q6_k"),
+    "q8_0": (_by("q8_0"), "q8_0"),
+    "iq2_xxs": (_by("iq2_xxs", _wide("q4_k", "q2_k"), _first("q3_k", "q2_k"), _always("iq2_xxs")), "q5_k"),
+    "iq2_xs": (_by("iq2_xs", _wide("q4_k", "q2_k"), _first("q3_k", "q2_k"), _always("iq2_xs")), "q5_k"),
+    "iq2_s": (_by("iq2_xs", _wide("q4_k", "iq3_s"), _first("iq3_s", "iq2_xs")), "q5_k"),
+    "iq2_m": (_by("iq2_s", _wide("q4_k", "iq3_s"), _first("iq3_s", "iq2_s"), _always("iq3_s")), "q5_k"),
+    "iq3_xxs": (_by("iq3_xxs", _wide("q4_k", "iq3_s"), _first("q4_k", "q3_k"), _always("iq3_s")), "q5_k"),
+    "iq3_s": (_by("iq3_s", _wide("q4_k", "iq3_s")), "q6_k"),
+    "iq3_m": (_by("iq3_s", _always("q4_k"), _first("q4_k", "iq3_s"), _always("q4_k")), "q6_k"),
+    "iq4_nl": (_by("iq4_nl", _wide("q5_k", "iq4_nl"), _first("q5_k", "iq4_nl")), "q6_k"),
+    "iq4_xs": (_by("iq4_xs", _wide("q5_k", "iq4_xs"), _first("q5_k", "iq4_xs")), "q6_k"),
+}
+"""File types of llama.cpp: the choice for each tensor of a layer, and the type of the output matrix."""
+
+
+def mix(name: str, layers: int, group: int = 1, experts: int = 0, tied: bool = False) -> "Mix":
+    """Return the formats of a GGUF file type for a model of `layers` layers.
+
+    Args:
+        name: `q4_k_m`, `q6_k`, `q8_0`, `iq4_xs`, …
+        layers: number of layers.
+        group: query heads per key/value head.
+        experts: routed experts, 0 for a dense model.
+        tied: whether the output matrix is the embedding.
+
+    Raises AttometerError for a file type that is not known.
+
+    Source: `llama_tensor_get_type` of llama.cpp (src/llama-quant.cpp).
+
+    >>> chosen = mix("q4_k_m", layers=32)
+    >>> [chosen.of(i, "full", "down").name for i in (0, 4, 5)], chosen.of(None, "head", "head").name
+    (['q6_k', 'q4_k', 'q4_k'], 'q6_k')
+    """
+    short = name.strip().lower().replace("-", "_")
+    if short not in MIXES:
+        raise AttometerError(f'unknown GGUF type "{name}"; known: {", ".join(MIXES)}')
+    return Mix(short, layers, group, experts, tied)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The formats of one GGUF file type, asked for as `WeightFormats` is."""
+
+    name: str
+    layers: int
+    group: int
+    experts: int
+    tied: bool
+
+    @property
+    def default(self) -> Storage:
+        """Norms, biases and routers are stored as fp32."""
+        return FORMATS["fp32"]
+
+    def of(self, layer: int | None, kind: str, part: str) -> Storage:
+        """Return the format of the matrices of `part` in layer number `layer` (None: outside the layers) of `kind`."""
+        choose, output = MIXES[self.name]
+        path = module_path(kind, part)
+        if path == "lm_head" or (path == "embed_tokens" and self.tied):
+            return FORMATS[output]
+        if path == "embed_tokens":
+            return FORMATS[choose(Place(path, self.layers // 2, self.layers))]
+        if layer is None or not is_linear(path):
+            return self.default
+        return FORMATS[choose(Place(path, layer, self.layers, self.group, self.experts))]

@@ -14,11 +14,13 @@ from attometer.count.model_cost import (
     distinct_experts,
     flops,
     parameters,
+    part_weights_read,
     weights_read,
 )
 from attometer.errors import AttometerError
 from attometer.models import Routed, from_values, model
-from attometer.program import size
+from attometer.models.part import Part
+from attometer.program import parse, size
 
 # Name, parameters, source. Exact totals: safetensors metadata of the released checkpoints, or the papers' tables.
 PUBLISHED = [
@@ -189,6 +191,13 @@ def test_weights_read_grow_from_the_active_to_all() -> None:
     table = 32_000 * 4096
     assert weights_read(read, 1) == active_parameters(read) - table + 4096
     assert weights_read(read, 100_000) == pytest.approx(parameters(read), rel=1e-9)
+
+
+def test_a_table_is_what_is_only_looked_up_whatever_it_is_called() -> None:
+    sizes = "axis i: n, v: 100, c: 8\ninput ids[b,i]\nweight E[v,c]\n"
+    table = Part("table", parse(sizes + "Y[b,i,c] = E[ids[b,i],c] * 3"))
+    product = Part("product", parse(sizes + "Y[b,i] = E[ids[b,i],c] * X[b,i,c]"))
+    assert (part_weights_read(table, 5), part_weights_read(product, 5)) == (40, 800)
 
 
 def test_state_of_recurrent_layers_does_not_grow() -> None:

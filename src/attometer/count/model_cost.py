@@ -17,6 +17,9 @@ from attometer.errors import unknown
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part, Routed
 from attometer.program import Program, size
+from attometer.program.expression import Ref
+from attometer.program.operations import Map
+from attometer.program.recurrences import refs_of
 from attometer.sizes import Size, as_size
 
 # Up to so many tokens the expectation is taken in fractions; beyond, the power is close to 0 and a float is exact enough.
@@ -210,13 +213,13 @@ def part_weights_read(part: Part, tokens: int) -> float:
 @lru_cache(maxsize=8192)
 def _table_rows(program: Program) -> int | None:
     """Return the rows of a table that is only looked up, None for any other part."""
-    if (
-        len(program.operations) != 1
-        or len(program.weights) != 1
-        or "[T[b,i], " not in str(program).replace("T[b,i],", "T[b,i], ")
-    ):
+    operation, *more = program.operations
+    if more or len(program.weights) != 1 or not isinstance(operation, Map):
         return None
-    return int(program.weights[0].extents[0])
+    (table,) = program.weights
+    reads = [ref.indices for ref in refs_of(operation) if ref.tensor == table.name]
+    looked_up = {k for indices in reads for k, part in enumerate(indices) if isinstance(part, Ref)}
+    return int(table.extents[looked_up.pop()]) if len(looked_up) == 1 else None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Opening a configuration file: bounded in size and depth, and an object, or refused in words."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attometer.errors import AttometerError
+from attometer.view.files import read_json
 
 # The largest real configurations are a few hundred kilobytes; a file beyond this is something else.
 LARGEST_FILE = 8 * 2**20
@@ -25,38 +25,11 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path)
     file = file / "config.json" if file.is_dir() else file
-    text = _text(file)
-    try:
-        values = json.loads(text)
-    except RecursionError:
-        raise AttometerError(f"{file}: is nested too deeply to be a configuration") from None
-    except json.JSONDecodeError as error:
-        raise AttometerError(f"{file}: is not JSON, or is cut off: {error}") from None
-    except ValueError as error:
-        raise AttometerError(f"{file}: holds a number that no configuration has: {error}") from None
+    values = read_json(file, LARGEST_FILE)
     if not isinstance(values, dict):
         raise AttometerError(f"{file}: must hold a JSON object, got {_kind(values)}")
     check_nesting(values, str(file))
     return values
-
-
-def _text(file: Path) -> str:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise AttometerError(f"{file}: no such file") from None
-    except OSError as error:
-        raise AttometerError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise AttometerError(f"{str(file)!r} is not a path: {error}") from None
-    if len(data) > LARGEST_FILE:
-        raise AttometerError(f"{file}: is {max(size, len(data)):,} bytes; a configuration has at most {LARGEST_FILE:,}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise AttometerError(f"{file}: is not text in UTF-8") from None
 
 
 def check_nesting(values: Any, path: str) -> None:

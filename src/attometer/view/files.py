@@ -1,8 +1,12 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and JSON files are read with their fault named."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from attometer.errors import AttometerError
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> Path:
@@ -34,3 +38,30 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_json(path: str | Path, largest: int = 64 * 2**20) -> Any:
+    """Read a JSON file of at most `largest` bytes.
+
+    Raises AttometerError naming the file: missing, too large, not text, not JSON, or nested too deeply.
+
+    >>> read_json("no/such.json")
+    Traceback (most recent call last):
+    attometer.errors.AttometerError: no/such.json: no such file
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if size > largest:
+            raise AttometerError(f"{file}: is {size:,} bytes; at most {largest:,} are read")
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise AttometerError(f"{file}: no such file") from None
+    except OSError as error:
+        raise AttometerError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise AttometerError(f"{file}: is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise AttometerError(f"{file}: is not text in UTF-8") from None
+    except ValueError as error:
+        raise AttometerError(f"{file}: is not JSON, or is cut off: {error}") from None

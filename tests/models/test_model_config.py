@@ -115,7 +115,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a":' * 60 + "1" + "}" * 60, "is nested deeper than 40 levels"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", "holds a number that no configuration has"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "holds a number that no such file has"),
     ],
 )
 def test_files_that_are_no_configuration(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -130,7 +130,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     with file.open("wb") as stream:
         stream.truncate(50 * 2**20)
-    with pytest.raises(AttometerError, match=f"is {50 * 2**20:,} bytes; a configuration has at most {LARGEST_FILE:,}"):
+    with pytest.raises(AttometerError, match=f"is {50 * 2**20:,} bytes; at most {LARGEST_FILE:,} are read"):
         model(file)
 
 

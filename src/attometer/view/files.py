@@ -50,18 +50,31 @@ def read_json(path: str | Path, largest: int = 64 * 2**20) -> Any:
     attometer.errors.AttometerError: no/such.json: no such file
     """
     file = Path(path)
+    text = _text(file, largest)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise AttometerError(f"{file}: is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise AttometerError(f"{file}: is not JSON, or is cut off: {error}") from None
+    except ValueError as error:
+        raise AttometerError(f"{file}: holds a number that no such file has: {error}") from None
+
+
+def _text(file: Path, largest: int) -> str:
     try:
         size = file.stat().st_size
-        if size > largest:
-            raise AttometerError(f"{file}: is {size:,} bytes; at most {largest:,} are read")
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        with file.open("rb") as stream:
+            data = stream.read(largest + 1)
     except FileNotFoundError:
         raise AttometerError(f"{file}: no such file") from None
     except OSError as error:
         raise AttometerError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except RecursionError:
-        raise AttometerError(f"{file}: is nested too deeply") from None
+    except ValueError as error:
+        raise AttometerError(f"{str(file)!r} is not a path: {error}") from None
+    if len(data) > largest:
+        raise AttometerError(f"{file}: is {max(size, len(data)):,} bytes; at most {largest:,} are read")
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise AttometerError(f"{file}: is not text in UTF-8") from None
-    except ValueError as error:
-        raise AttometerError(f"{file}: is not JSON, or is cut off: {error}") from None

@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from attometer.errors import AttometerError, positive_int, printable
-from attometer.view.terminal import patient_streams
+from attometer.view.terminal import line_width, patient_streams
 
 
 class _Panels(typer.core.TyperGroup):
@@ -81,12 +81,10 @@ def _fail(message: str) -> NoReturn:
 def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
-    elif hasattr(result, "__rich__") and sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(result)
     else:
-        print(printable(str(result)))
+        from attometer.view.report import Report
+
+        print(result.text(line_width()) if isinstance(result, Report) else printable(str(result)))
 
 
 def _parameters(pairs: list[str] | None) -> dict[str, Any]:
@@ -262,9 +260,7 @@ def io(
     )
     _show(report, json)
     if plot is not None:
-        from attometer.report.io.plot import plot_io
-
-        print(f"wrote {plot_io(report, plot)}", file=sys.stderr if json else sys.stdout)
+        print(f"wrote {report.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 def _io_instead(
@@ -277,12 +273,12 @@ def _io_instead(
             raise AttometerError("--others compares self-attention at -n, -d and -M; it takes no --plot, -m or -e")
         _show(io_approximate(n=n, d=d, M=memory), json)
         return
-    from attometer.report.io.splits import draw_split_tradeoff, split_report
+    from attometer.report.io.splits import split_report
 
     made = split_report(n=n, d=d, M=memory, m=m, e=e)
     _show(made, json)
     if plot is not None:
-        print(f"wrote {draw_split_tradeoff(made.front, plot, made.title)}", file=sys.stderr if json else sys.stdout)
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 @app.command(rich_help_panel=PROVE)
@@ -307,9 +303,7 @@ def pebble(
         animate(made)
     _show(made, json)
     if plot is not None:
-        from attometer.report.pebble.figure import figure
-
-        print(f"wrote {figure(made, plot)}", file=sys.stderr if json else sys.stdout)
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 @app.command(rich_help_panel=PROVE)
@@ -349,12 +343,11 @@ def measure(
 ) -> None:
     """Time mechanisms on this machine: medians, peak memory, growth with n, speed-ups against the counted ones."""
     from attometer.report.measure.options import Options
-    from attometer.report.measure.plot import check_path
-    from attometer.report.measure.plot import plot as draw
     from attometer.report.measure.report import measure as report
+    from attometer.view.style import figure_path
 
     if plot is not None:
-        check_path(plot)
+        figure_path(plot)
     asked = Options.of(
         names or (),
         lengths,
@@ -371,7 +364,7 @@ def measure(
     made = report(asked, out=out, said=_progress())
     _show(made, json)
     if plot is not None:
-        print(f"wrote {draw(made, plot)}", file=sys.stderr if json else sys.stdout)
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 def _progress() -> Callable[[str], None] | None:

@@ -1,10 +1,8 @@
 """`compare`: the article's variants, by its own convention and by others."""
 
 import json
-from io import StringIO
 
 import pytest
-from rich.console import Console
 
 from attometer.errors import AttometerError
 from attometer.report.compare import compare
@@ -75,15 +73,12 @@ def test_another_convention() -> None:
     assert rows(comparison)["softmax"][4] == 2 * 2048**2 * 768
 
 
-def test_json_and_rich(variants: object) -> None:
+def test_json_html_and_a_narrow_page(variants: object) -> None:
     held = json.loads(json.dumps(variants.to_dict()))  # type: ignore[attr-defined]
     assert held["counts"]["rows"][0]["one product"] == 206_158_430_208
     assert held["crossovers"][0]["below"] == 768
-    console = Console(file=StringIO(), width=140, no_color=True)
-    console.print(variants)
-    file = console.file
-    assert isinstance(file, StringIO)
-    assert "206,158,430,208" in file.getvalue()
+    assert "206,158,430,208" in variants._repr_html_()  # type: ignore[attr-defined]
+    assert max(map(len, variants.text(100).splitlines())) <= 100  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -120,5 +120,5 @@ def test_the_figure_is_written_whole(report: PebbleReport, tmp_path: Path, name:
 
 
 def test_a_figure_of_no_known_format_is_refused(report: PebbleReport, tmp_path: Path) -> None:
-    with pytest.raises(AttometerError, match=r"must end in \.png, \.svg, \.pdf"):
+    with pytest.raises(AttometerError, match=r"must end in \.png, \.svg or \.pdf"):
         figure(report, tmp_path / "p.gif")

@@ -1,26 +1,23 @@
 """The ledger of claims: every table row and checkable statement of the documents, recomputed now."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any, get_args
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from attometer.errors import unknown
 from attometer.ledger import answer_003, article_001, essay_000, io_literature, notes_004, slides_002
 from attometer.ledger.claim import Claim, Finding, Source, Verdict, judge
+from attometer.view.report import Block, Report
+from attometer.view.table import Table
 
 DOCUMENTS = (essay_000, article_001, slides_002, answer_003, notes_004, io_literature)
 SOURCES: dict[str, Source] = {document.SOURCE.id: document.SOURCE for document in DOCUMENTS}
 VERDICTS: tuple[str, ...] = get_args(Verdict)
-_STYLES = {"agrees": "green", "wrong": "bold red", "convention": "yellow"}
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Ledger(Report):
     """The findings, in the order of the documents. Printing it gives the table with totals by verdict."""
 
     findings: tuple[Finding, ...]
@@ -45,30 +42,35 @@ class Ledger:
             "claims": [finding.to_dict() for finding in self.findings],
         }
 
-    def __rich__(self) -> Table:
-        table = Table(title="claims recomputed", caption=self.summary, show_lines=True, pad_edge=False)
-        for name, ratio in (("claim", 5), ("statement", 7), ("printed", 5), ("computed", 8), ("verdict", 2)):
-            table.add_column(name, ratio=ratio, overflow="fold")
-        for finding in self.findings:
-            verdict = f"[{_STYLES[finding.verdict]}]{finding.verdict}[/]"
-            where = f"{finding.id}\n[dim]{escape(finding.place)}[/]"
-            table.add_row(where, escape(finding.statement), escape(finding.printed), _computed(finding), verdict)
-        return table
+    def page(self) -> list[Block]:
+        """Return the table of findings, and each document with its totals."""
+        columns = ("claim", "statement", "printed", "computed", "verdict")
+        table = Table("claims recomputed", columns, tuple(map(_row, self.findings)), (self.summary,))
+        return [table, "\n".join(self._documents())]
+
+    def text(self, width: int | None = None) -> str:
+        """Return the page as text; statements are folded even where the lines may be of any length."""
+        return super().text(width or 140)
+
+    def explain(self, name: str) -> str:
+        """Return one claim in full: place, statement, what is printed, what is computed, the verdict and why.
+
+        Raises AttometerError for a claim that the ledger does not have.
+        """
+        found = next((finding for finding in self.findings if finding.id == name), None)
+        if found is None:
+            raise unknown("claim", name, [finding.id for finding in self.findings])
+        return "\n".join(f"{key}: {value}" for key, value in found.to_dict().items() if value)
+
+    def _documents(self) -> Iterator[str]:
+        for source in self.to_dict()["sources"]:
+            yield f"{source['id']}: {source['author']}, {source['title']}, {source['where']}"
+            yield f"     {_counted(self.totals_of(source['id']))}"
 
     @property
     def summary(self) -> str:
         """One line of totals."""
         return f"{len(self.findings)} claims: {_counted(self.totals)}"
-
-    def __str__(self) -> str:
-        console = Console(file=StringIO(), width=140, no_color=True)
-        console.print(self)
-        for source in self.to_dict()["sources"]:
-            console.print(f"{source['id']}: {source['author']}, {source['title']}, {source['where']}", markup=False)
-            console.print(f"     {_counted(self.totals_of(source['id']))}", markup=False)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return file.getvalue()
 
 
 def ledger(source: str | None = None, verdict: str | None = None) -> Ledger:
@@ -96,6 +98,7 @@ def _counted(totals: dict[str, int]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in totals.items())
 
 
-def _computed(finding: Finding) -> str:
+def _row(finding: Finding) -> tuple[str, ...]:
     parts = [finding.ours, finding.otherwise and f"else {finding.otherwise}", finding.why]
-    return "\n".join(escape(part) for part in parts if part)
+    computed = "\n".join(part for part in parts if part)
+    return f"{finding.id}\n{finding.place}", finding.statement, finding.printed, computed, finding.verdict

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy
 
@@ -17,10 +17,8 @@ from attometer.mechanisms.mechanism import Mechanism
 from attometer.program import size
 from attometer.report.crossover import Crossover, crossovers, searched_to
 from attometer.view.numbers import Cell, exact, ratio
+from attometer.view.report import Block, Report
 from attometer.view.table import Table
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 # A recurrent network, a feed-forward layer and the essay's single head are as wide as the model, not as one head.
 _WIDTH = sympy.Mul(size("h"), size("d"))
@@ -80,7 +78,7 @@ _SHARED = ("b", "h", "n", "m", "d", "e", "D")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Report):
     """Mechanisms side by side; printing it gives the table and the crossovers.
 
     Attributes:
@@ -158,20 +156,19 @@ class Comparison:
         """What the crossovers count."""
         return f"crossovers by {self.convention}, other sizes as above"
 
-    def __str__(self) -> str:
-        return "\n\n".join([str(self.table), str(self.growth), "\n".join([self.heading, *self.lines])])
+    def page(self) -> list[Block]:
+        """Return the counts, the growth, and the crossovers in words."""
+        return [self.table, self.growth, "\n".join([self.heading, *self.lines])]
 
-    def __rich__(self) -> "Group":
-        from rich.console import Group
-        from rich.text import Text
+    def explain(self, name: str) -> str:
+        """Return where one mechanism's count comes from: formula, numbers, convention and source.
 
-        return Group(self.table, self.growth, Text(self.heading, style="bold"), Text("\n".join(self.lines)))
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        lines = "".join(f"<p>{escape(line)}</p>" for line in self.lines)
-        return self.table._repr_html_() + self.growth._repr_html_() + lines
+        Raises AttometerError for a name that is not compared.
+        """
+        one = next((one for one in self.compared if one.name == name), None)
+        if one is None:
+            raise unknown("compared mechanism", name, [one.name for one in self.compared])
+        return one.cost.explain(self.convention, **one.sizes)
 
 
 def compare(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sympy
 
@@ -15,10 +15,8 @@ from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
 from attometer.report.pairs import legend, pair_names, shortened
 from attometer.view.numbers import amount, flop, formula, size_in_bytes
+from attometer.view.report import Block, Report
 from attometer.view.table import Table
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 _HELD = {
     "inputs": "words of data read",
@@ -38,7 +36,7 @@ _LENGTHS = ("w", "t", "l", "c", "B")
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(Report):
     """A mechanism with what it costs. Printing it gives the page; `tables` are its parts.
 
     Attributes:
@@ -150,24 +148,13 @@ class Shown:
             "citation": made.citation,
         }
 
-    def __str__(self) -> str:
-        parts = [self.heading, str(self.mechanism.program), *map(str, self.tables), "\n".join(self.ending)]
-        return "\n\n".join(parts)
+    def page(self) -> list[Block]:
+        """Return heading, notation, the tables and the ending."""
+        return [self.heading, str(self.mechanism.program), *self.tables, "\n".join(self.ending)]
 
-    def __rich__(self) -> "Group":
-        from rich.console import Group
-        from rich.text import Text
-
-        heading = Text(self.heading, style="bold")
-        notation = Text(f"\n{self.mechanism.program}\n", style="cyan")
-        return Group(heading, notation, *self.tables, Text("\n".join(self.ending)))
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        tables = "".join(t._repr_html_() for t in self.tables)
-        ending = "".join(f"<p>{escape(line)}</p>" for line in self.ending)
-        return f"<h3>{escape(self.heading)}</h3><pre>{escape(str(self.mechanism.program))}</pre>{tables}{ending}"
+    def explain(self, name: str) -> str:
+        """Return where a quantity comes from: formula, numbers at the sizes given, convention and source."""
+        return self.cost.explain(name, **self.sizes)
 
 
 def show(name: str, /, *, at: Mapping[str, int] | None = None, **parameters: object) -> Shown:

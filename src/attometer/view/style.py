@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attometer.errors import AttometerError
+from attometer.view.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +59,40 @@ def sheet(title: str, width: float = 8, height: float = 5, **pads: Any) -> "Figu
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
     return figure
+
+
+FORMATS = ("png", "svg", "pdf")
+"""What a figure can be saved as."""
+
+
+def figure_path(path: str | Path) -> Path:
+    """Return the path of a figure that can be written.
+
+    Raises AttometerError for an ending other than .png, .svg or .pdf and for a folder that does not exist: asked before
+    an hour of work, not after.
+
+    >>> figure_path("a.svg").name
+    'a.svg'
+    """
+    target = Path(path)
+    if target.suffix.removeprefix(".").lower() not in FORMATS:
+        raise AttometerError(f'figure "{target}" must end in .png, .svg or .pdf')
+    if not target.parent.is_dir():
+        raise AttometerError(f'folder "{target.parent}" of figure "{target.name}" does not exist')
+    return target
+
+
+def save(figure: "Figure", path: str | Path) -> Path:
+    """Write a figure, whole or not at all, in the format that its ending names; the same counts give the same file.
+
+    Returns the path written. Raises AttometerError as `figure_path` does.
+    """
+    target = figure_path(path)
+    kind, buffer = target.suffix.removeprefix(".").lower(), BytesIO()
+    # No date in the file.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+    return write_atomically(target, buffer.getvalue())
 
 
 def source(figure: "Figure", text: str) -> "Figure":

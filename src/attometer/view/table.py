@@ -1,15 +1,19 @@
-"""A table: title, columns, rows and notes, as plain text, as a Rich renderable, and as a dictionary."""
+"""A table: title, columns, rows and notes, as plain text of a given width, as HTML, and as a dictionary."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from html import escape
+from itertools import zip_longest
+from textwrap import wrap
+from typing import Any
 
 import sympy
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, printable
 from attometer.view.numbers import Cell, exact
+from attometer.view.text import folded
 
-if TYPE_CHECKING:
-    from rich.console import Group
+_NARROWEST = 12
 
 
 @dataclass(frozen=True)
@@ -47,40 +51,61 @@ class Table:
         rows = [{name: plain(cell) for name, cell in zip(self.columns, row, strict=True)} for row in self.rows]
         return {"title": self.title, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
 
-    def __str__(self) -> str:
-        grid = [list(self.columns), ["-" * len(c) for c in self.columns], *self.cells]
-        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-        grid[1] = ["-" * w for w in widths]
+    def text(self, width: int | None = None) -> str:
+        """Return title, aligned columns and notes; columns that make a line longer than `width` are folded."""
+        grid = [list(self.columns), *self.cells]
+        natural = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*grid, strict=True)]
+        widths = _fitted(natural, width)
         sides = [str.rjust if right else str.ljust for right in self._right()]
-        lines = ["  ".join(side(c, w) for side, c, w in zip(sides, row, widths, strict=True)).rstrip() for row in grid]
-        return "\n".join([*([self.title] if self.title else []), *lines, *self.notes])
+        rows = [[_folded(cell, w) for cell, w in zip(row, widths, strict=True)] for row in grid]
+        # Rows of several lines are told apart by an empty line.
+        gap = "\n\n" if any(len(cell) > 1 for row in rows[1:] for cell in row) else "\n"
+        head, *body = ("\n".join(_lines(row, widths, sides)) for row in rows)
+        rule = "  ".join("-" * w for w in widths)
+        title, *notes = ("\n".join(folded(printable(part), width)) for part in (self.title, *self.notes))
+        return "\n".join(filter(None, [title, head, rule, gap.join(body), *notes]))
 
-    def __rich__(self) -> "Group":
-        from rich import box
-        from rich.console import Group
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        # Text and not markup: formulas and notation hold square brackets.
-        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name, right in zip(self.columns, self._right(), strict=True):
-            drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-        for row in self.cells:
-            drawn.add_row(*map(Text, row))
-        return Group(Text(self.title, style="bold"), drawn, *(Text(note, style="dim") for note in self.notes), Text())
+    def __str__(self) -> str:
+        return self.text()
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self.cells)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<table><caption>{escape(self.title)}</caption><tr>{head}</tr>{body}</table>{notes}"
+        sides = [' style="text-align: right"' if right else ' style="text-align: left"' for right in self._right()]
+        head = "".join(f"<th{side}>{escape(c)}</th>" for c, side in zip(self.columns, sides, strict=True))
+        body = "".join(f"<tr>{_html_row(row, sides)}</tr>" for row in self.cells)
+        notes = "".join(f"<p>{escape(printable(note))}</p>" for note in self.notes)
+        return f"<table><caption>{escape(printable(self.title))}</caption><tr>{head}</tr>{body}</table>{notes}"
 
     def _right(self) -> list[bool]:
         """Numbers stand to the right, words and formulas to the left."""
         columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(self.columns)
-        return [bool(c) and all(_is_number(cell) or cell in ("", "-") for cell in c) for c in columns]
+        return [bool(c) and all(map(_is_number, filter(_is_there, c))) and any(map(_is_there, c)) for c in columns]
+
+
+def _html_row(row: list[str], sides: list[str]) -> str:
+    return "".join(
+        f"<td{side}>{'<br>'.join(map(escape, c.split(chr(10))))}</td>" for c, side in zip(row, sides, strict=True)
+    )
+
+
+def _fitted(natural: list[int], width: int | None) -> list[int]:
+    """Return the widths of columns: the widest ones shrink to one width so that a line fits, but none below twelve."""
+    if width is None:
+        return natural
+    room, cap = width - 2 * (len(natural) - 1), max(natural, default=0)
+    while cap > _NARROWEST and sum(min(w, cap) for w in natural) > room:
+        cap -= 1
+    return [min(w, cap) for w in natural]
+
+
+def _folded(cell: str, width: int) -> list[str]:
+    lines = (wrap(x, width, break_on_hyphens=False) if len(x) > width else [x] for x in cell.split("\n"))
+    return [part for line in lines for part in line]
+
+
+def _lines(row: list[list[str]], widths: list[int], sides: Sequence[Callable[[str, int], str]]) -> list[str]:
+    """Return the lines of a row whose cells are lines."""
+    lines = zip_longest(*row, fillvalue="")
+    return ["  ".join(side(c, w) for side, c, w in zip(sides, line, widths, strict=True)).rstrip() for line in lines]
 
 
 def text(cell: Any) -> str:
@@ -89,7 +114,7 @@ def text(cell: Any) -> str:
     >>> text(4096), text(None), text(Cell(1024, "1 KiB"))
     ('4,096', '-', '1 KiB')
     """
-    return "-" if cell is None else exact(cell)
+    return printable("-" if cell is None else exact(cell))
 
 
 def plain(cell: Any) -> Any:
@@ -102,6 +127,10 @@ def plain(cell: Any) -> Any:
     if isinstance(value, sympy.Expr):
         return int(value) if value.is_Integer else str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _is_there(cell: Any) -> bool:
+    return (cell.value if isinstance(cell, Cell) else cell) not in (None, "", "-")
 
 
 def _is_number(cell: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,7 @@ from attometer.report.figures.memory import memory
 from attometer.report.figures.shares import shares
 from attometer.report.figures.time import time
 from attometer.report.figures.variants import variants
-from attometer.view.files import write_atomically
-from attometer.view.style import look
+from attometer.view.style import FORMATS, look, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +37,6 @@ FIGURES: dict[str, Drawing] = {
 }
 """Every figure by name."""
 
-FORMATS = ("png", "svg", "pdf")
 HARDWARE = ("rtx-3090", "a100-40gb-sxm", "h100-sxm")
 _MOST_MACHINES = 6
 
@@ -132,12 +129,4 @@ def _folder(path: Path) -> Path:
 
 
 def _save(figure: "Figure", stem: Path, formats: Sequence[str]) -> list[Path]:
-    return [write_atomically(stem.with_suffix(f".{kind}"), _rendered(figure, kind)) for kind in formats]
-
-
-def _rendered(figure: "Figure", kind: str) -> bytes:
-    buffer = BytesIO()
-    # No date: the same counts give the same file.
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
-    return buffer.getvalue()
+    return [save(figure, stem.with_suffix(f".{kind}")) for kind in formats]

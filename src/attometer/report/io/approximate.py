@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from attometer.count.bounds.attention import attention_sizes, best_bound
 from attometer.count.traffic.tile_search import BestTiles, best_tiles
 from attometer.errors import AttometerError
 from attometer.masks.catalogue import Mask, band, causal, chunked, global_, prefix, strided, window
+from attometer.report.io.report import times
 from attometer.schedule.catalogue import SCHEDULES, schedule
+from attometer.view.numbers import Cell
+from attometer.view.report import Report
+from attometer.view.table import Table
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ApproximateRow:
 
 
 @dataclass(frozen=True)
-class ApproximateReport:
+class ApproximateReport(Report):
     """Mechanisms from the fewest words up, beside the lower bound of exact attention; printing it gives the table."""
 
     n: int
@@ -47,27 +47,23 @@ class ApproximateReport:
         """Return plain values."""
         return {**{k: v for k, v in vars(self).items() if k != "rows"}, "rows": [row.to_dict() for row in self.rows]}
 
-    def __rich__(self) -> Table:
-        title = f"words moved at M = {self.M:,}: n = {self.n:,}, d = {self.d}"
-        table = Table(title=title, pad_edge=False)
-        for name in ("mechanism", "schedule", "words", "of exact", "own bound", "× own bound"):
-            table.add_column(name, justify="left" if name in ("mechanism", "schedule") else "right", overflow="fold")
-        for row in self.rows:
-            over = f"{row.best.words / row.bound:.2f}"
-            table.add_row(
-                row.mechanism, row.best.schedule, f"{row.best.words:,}", f"{row.share:.3f}", f"{row.bound:,}", over
+    def page(self) -> list[Table]:
+        """Return the table."""
+        rows = tuple(
+            (
+                r.mechanism,
+                r.best.schedule,
+                r.best.words,
+                Cell(r.share, f"{r.share:.3f}"),
+                r.bound,
+                times(r.best.words, r.bound),
             )
-        notes = [f"{row.mechanism}: {row.note}" for row in self.rows if row.note]
+            for r in self.rows
+        )
         exact = f"of exact: share of the best schedule without a mask; any algorithm for that moves {self.exact_bound:,} words"
-        table.caption = "; ".join([exact, *notes])
-        return table
-
-    def __str__(self) -> str:
-        console = Console(file=StringIO(), width=130, no_color=True)
-        console.print(self)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return file.getvalue()
+        notes = (exact, *(f"{row.mechanism}: {row.note}" for row in self.rows if row.note))
+        columns = ("mechanism", "schedule", "words", "of exact", "own bound", "× own bound")
+        return [Table(f"words moved at M = {self.M:,}: n = {self.n:,}, d = {self.d}", columns, rows, notes)]
 
 
 def masks_of(n: int, w: int, block: int, samples: int) -> dict[str, tuple[Mask, str]]:

@@ -1,7 +1,6 @@
 """The figure of words moved against fast memory: schedules, simulated caches, lower bounds, and real cache sizes."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from attometer.count.traffic.io_curve import IoCurve
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.errors import AttometerError
 from attometer.machine import machine
-from attometer.view.files import write_atomically
+from attometer.view.style import figure_path, save
 
 # Okabe and Ito's palette, told apart by every common form of colour blindness; line styles say the same again.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -79,9 +78,7 @@ def draw_io_curve(
 
     Returns the path written. Raises AttometerError for another suffix.
     """
-    target = Path(path)
-    if target.suffix not in (".png", ".svg", ".pdf"):
-        raise AttometerError(f'figure "{target}" must end in .png, .svg or .pdf')
+    target = figure_path(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6.2), layout="constrained")
@@ -94,9 +91,7 @@ def draw_io_curve(
         )
     _marks(axes, curve, cache_sizes() if marks is None else marks)
     _frame(axes, curve)
-    stored = BytesIO()
-    figure.savefig(stored, format=target.suffix[1:], dpi=150)
-    return write_atomically(target, stored.getvalue())
+    return save(figure, target)
 
 
 def _schedules(axes: Any, curve: IoCurve, chosen: Sequence[str] | None) -> None:

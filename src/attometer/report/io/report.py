@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import sympy
-from rich.console import Console, Group
-from rich.table import Table
 
 from attometer.count.bounds.attention import ATTENTION_BOUNDS, Bound, BoundSizes, attention_sizes, best_bound
 from attometer.count.bounds.backward import BACKWARD_BOUNDS
@@ -15,13 +13,16 @@ from attometer.count.evaluate import bindings
 from attometer.count.traffic.attention_shape import AttentionShape, attention_shape
 from attometer.count.traffic.tile_search import best_tiles, smallest_memory
 from attometer.count.traffic.words import traffic
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, unknown
 from attometer.masks.catalogue import Mask
 from attometer.masks.counts import substitute, symbols
 from attometer.program.program import Program
 from attometer.report.io.verify import Verification, scaled, verify
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.sizes import size
+from attometer.view.numbers import Cell
+from attometer.view.report import Block, Report
+from attometer.view.table import Table
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class BoundRow:
 
 
 @dataclass(frozen=True)
-class IoReport:
+class IoReport(Report):
     """Schedules from the fewest words up, and the bounds; printing it gives the tables."""
 
     name: str
@@ -138,20 +139,33 @@ class IoReport:
             "verified": checked,
         }
 
-    def __rich__(self) -> Group:
-        parts: list[Any] = [_schedule_table(self)]
-        if self.show_bounds:
-            parts.append(_bound_table(self))
-        parts += [f"[yellow]{note}[/]" for row in self.rows for note in (*row.notes, row.refusal) if note]
-        parts += [str(line) for line in self.verifications]
-        return Group(*parts)
+    def page(self) -> list[Block]:
+        """Return the schedules, the bounds if asked for, what is noted, and what was verified."""
+        parts: list[Block] = [_schedule_table(self), *([_bound_table(self)] if self.show_bounds else [])]
+        said = [note for row in self.rows for note in (*row.notes, row.refusal) if note]
+        said += map(str, self.verifications)
+        return [*parts, "\n".join(said)] if said else parts
 
-    def __str__(self) -> str:
-        console = Console(file=StringIO(), width=130, no_color=True)
-        console.print(self)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return file.getvalue()
+    def explain(self, name: str) -> str:
+        """Return where a schedule's or a bound's words come from: formula, value and source.
+
+        Raises AttometerError for a name that the report does not have.
+        """
+        for row in self.rows:
+            if row.name == name:
+                tiles = tiles_text(row.tiles) or "all 1"
+                return f"{name} at {self.shape}, M = {self.M:,}, tiles {tiles}\n{row.words:,} words\n{schedule(name)}"
+        for one in self.bounds:
+            if one.bound.name == name:
+                b = one.bound
+                return f"{name}: {b.statement}; {b.order}\n{one.words:,} words\n{b.holds_for}\n{b.status}: {b.source}"
+        raise unknown("schedule or bound", name, [*(r.name for r in self.rows), *(r.bound.name for r in self.bounds)])
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw words against M into a .png, .svg or .pdf, and return its path."""
+        from attometer.report.io.plot import plot_io
+
+        return plot_io(self, path)
 
 
 def io_report(
@@ -260,45 +274,55 @@ def _row(name: str, shape: Shape, M: int, rules: tuple[Bound[BoundSizes], ...]) 
     )
 
 
+def tiles_text(tiles: Mapping[str, int]) -> str:
+    """Return the tiles larger than 1.
+
+    >>> tiles_text({"B_r": 64, "B_d": 1})
+    'B_r=64'
+    """
+    return " ".join(f"{name}={value}" for name, value in tiles.items() if value > 1)
+
+
+def times(words: int, bound: int) -> Cell:
+    """Return words over a bound; nothing where the bound is 0."""
+    return Cell(words / bound, f"{words / bound:.2f}") if bound else Cell(None, "")
+
+
 def _schedule_table(report: IoReport) -> Table:
-    table = Table(title=f"{report.name} at M = {report.M:,} words: {report.shape}", pad_edge=False)
-    for name in ("schedule", "words", "reads", "writes", "holds", "× bound", "tiles"):
-        table.add_column(name, justify="left" if name in ("schedule", "tiles") else "right", overflow="fold")
-    for row in report.rows:
-        if row.refusal:
-            table.add_row(row.name, "cannot run")
-            continue
-        tiles = " ".join(f"{k}={v}" for k, v in row.tiles.items() if v > 1) + ("" if row.exact else " (best found)")
-        numbers = [f"{x:,}" for x in (row.words, row.reads, row.writes, row.footprint)]
-        table.add_row(row.name, *numbers, f"{row.ratio:.2f}", tiles or "all 1")
     strongest = report.bounds[0]
-    table.caption = (
-        f"× bound: words over the strongest lower bound that covers the schedule; tiles of 1 are left out; "
+    note = (
+        "× bound: words over the strongest lower bound that covers the schedule; tiles of 1 are left out; "
         f"strongest: {strongest.bound.name}, {strongest.words:,} words"
     )
-    return table
+    columns = ("schedule", "words", "reads", "writes", "holds", "× bound", "tiles")
+    title = f"{report.name} at M = {report.M:,} words: {report.shape}"
+    return Table(title, columns, tuple(map(_schedule_row, report.rows)), (note,))
 
 
-_BOUND_COLUMNS = (
-    ("bound", 4),
-    ("words", 3),
-    ("best / bound", 2),
-    ("class", 2),
-    ("statement", 8),
-    ("status, source", 5),
-)
+def _schedule_row(row: ScheduleRow) -> tuple[Any, ...]:
+    if row.refusal:
+        return (f"{row.name} (cannot run)", *[None] * 6)
+    tiles = tiles_text(row.tiles) + ("" if row.exact else " (best found)")
+    return (
+        row.name,
+        row.words,
+        row.reads,
+        row.writes,
+        row.footprint,
+        Cell(row.ratio, f"{row.ratio:.2f}"),
+        tiles or "all 1",
+    )
 
 
 def _bound_table(report: IoReport) -> Table:
-    table = Table(title="lower bounds: no algorithm of the class moves fewer words", pad_edge=False, show_lines=True)
-    for column, share in _BOUND_COLUMNS:
-        side: Any = "right" if column in ("words", "best / bound") else "left"
-        table.add_column(column, ratio=share, overflow="fold", justify=side)
-    for row in report.bounds:
-        b = row.bound
-        covering = [r.words for r in report.rows if not r.refusal and b.covers(schedule(r.name).accumulators)]
-        ratio = f"{min(covering) / row.words:.2f}" if covering and row.words else ""
-        statement = f"{b.statement}; {b.order}"
-        recomputed = "" if b.recomputation else ", no recomputation"
-        table.add_row(b.name, f"{row.words:,}", ratio, b.holds_for + recomputed, statement, f"{b.status}: {b.source}")
-    return table
+    columns = ("bound", "words", "best / bound", "class", "statement", "status, source")
+    title = "lower bounds: no algorithm of the class moves fewer words"
+    return Table(title, columns, tuple(_bound_row(report, row) for row in report.bounds))
+
+
+def _bound_row(report: IoReport, row: BoundRow) -> tuple[Any, ...]:
+    b = row.bound
+    covering = [r.words for r in report.rows if not r.refusal and b.covers(schedule(r.name).accumulators)]
+    best = times(min(covering), row.words) if covering else ""
+    recomputed = "" if b.recomputation else ", no recomputation"
+    return b.name, row.words, best, b.holds_for + recomputed, f"{b.statement}; {b.order}", f"{b.status}: {b.source}"

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from attometer.count.work.split_tradeoff import TradeOff, split_tradeoff
 from attometer.errors import AttometerError
-from attometer.view.files import write_atomically
+from attometer.report.io.report import tiles_text
+from attometer.view.report import Report
+from attometer.view.style import figure_path, save
+from attometer.view.table import Table
 
 
 @dataclass(frozen=True)
-class SplitReport:
+class SplitReport(Report):
     """The choices of which no other is both shallower and cheaper; printing it gives the table."""
 
     title: str
@@ -26,22 +25,15 @@ class SplitReport:
         """Return plain values."""
         return {"title": self.title, "M": self.M, "choices": [point.to_dict() for point in self.front]}
 
-    def __rich__(self) -> Table:
-        table = Table(title=self.title, pad_edge=False)
-        for name in ("splits", "words", "depth", "tiles"):
-            table.add_column(name, justify="left" if name == "tiles" else "right")
-        for point in self.front:
-            tiles = " ".join(f"{name}={value}" for name, value in point.tiles.items() if value > 1)
-            table.add_row(str(point.splits), f"{point.words:,}", f"{point.depth:,}", tiles)
-        table.caption = "depth: longest chain of operations, every split on a processor with M words of its own"
-        return table
+    def page(self) -> list[Table]:
+        """Return the table."""
+        rows = tuple((p.splits, p.words, p.depth, tiles_text(p.tiles)) for p in self.front)
+        note = "depth: longest chain of operations, every split on a processor with M words of its own"
+        return [Table(self.title, ("splits", "words", "depth", "tiles"), rows, (note,))]
 
-    def __str__(self) -> str:
-        console = Console(file=StringIO(), width=110, no_color=True)
-        console.print(self)
-        file = console.file
-        assert isinstance(file, StringIO)
-        return file.getvalue()
+    def plot(self, path: str | Path) -> Path:
+        """Draw depth against words into a .png, .svg or .pdf, and return its path."""
+        return draw_split_tradeoff(self.front, path, self.title)
 
 
 def split_report(*, n: int, d: int, M: int, m: int | None = None, e: int | None = None) -> SplitReport:
@@ -60,9 +52,7 @@ def draw_split_tradeoff(front: Sequence[TradeOff], path: str | Path, title: str 
 
     Returns the path written. Raises AttometerError for an empty front or a suffix other than .png, .svg or .pdf.
     """
-    target = Path(path)
-    if target.suffix not in (".png", ".svg", ".pdf"):
-        raise AttometerError(f'figure "{target}" must end in .png, .svg or .pdf')
+    target = figure_path(path)
     if not front:
         raise AttometerError("there is no choice to draw")
     from matplotlib.figure import Figure
@@ -84,6 +74,4 @@ def draw_split_tradeoff(front: Sequence[TradeOff], path: str | Path, title: str 
     axes.set_ylabel("depth (longest chain of operations)")
     axes.set_title(title or "split-KV attention: depth against words moved", loc="left", fontsize=11)
     axes.grid(True, which="major", lw=0.3)
-    stored = BytesIO()
-    figure.savefig(stored, format=target.suffix[1:], dpi=150)
-    return write_atomically(target, stored.getvalue())
+    return save(figure, target)

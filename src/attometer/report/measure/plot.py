@@ -1,25 +1,12 @@
 """The figure of a measurement: median time against length, with the range of the samples and the fitted exponent."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attometer.errors import AttometerError
-from attometer.view.files import write_atomically
-from attometer.view.style import COLOURS, DASHES, GREY, look, powers, sheet
+from attometer.view.style import COLOURS, DASHES, GREY, figure_path, look, powers, save, sheet
 
 if TYPE_CHECKING:
     from attometer.report.measure.report import MeasureReport
-
-SUFFIXES = (".png", ".svg", ".pdf")
-
-
-def check_path(path: Path) -> None:
-    """Raise AttometerError unless a figure can be written to `path`; asked before an hour of measuring, not after."""
-    if path.suffix not in SUFFIXES:
-        raise AttometerError(f'figure "{path}" must end in .png, .svg or .pdf')
-    if not path.parent.is_dir():
-        raise AttometerError(f'folder "{path.parent}" of figure "{path.name}" does not exist')
 
 
 def plot(report: "MeasureReport", path: str | Path) -> Path:
@@ -35,8 +22,7 @@ def plot(report: "MeasureReport", path: str | Path) -> Path:
     Raises:
         AttometerError: another suffix, or a folder that does not exist.
     """
-    target, o = Path(path), report.options
-    check_path(target)
+    target, o = figure_path(path), report.options
     with look():
         figure = sheet(f"Time of attention on this machine, {o.dtype}, {o.heads} heads of {o.d}", 8.5, 5.4)
         axes = figure.subplots()
@@ -49,9 +35,7 @@ def plot(report: "MeasureReport", path: str | Path) -> Path:
             fontsize=8,
             color=GREY,
         )
-        stored = BytesIO()
-        figure.savefig(stored, format=target.suffix[1:], dpi=150)
-    return write_atomically(target, stored.getvalue())
+        return save(figure, target)
 
 
 def _line(axes: Any, report: "MeasureReport", name: str, number: int) -> None:

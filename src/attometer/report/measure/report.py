@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from attometer.report.measure.fit import Crossing, Growth, Range, crossings, growth
 from attometer.report.measure.options import Options
 from attometer.report.measure.prediction import PRINTED, flops
+from attometer.view.report import Report
 from attometer.view.table import Table
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from attometer.run import Sample, Setting
 
 BASELINE = "softmax"
@@ -48,7 +47,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class MeasureReport:
+class MeasureReport(Report):
     """What was measured; printing it gives the tables.
 
     Attributes:
@@ -148,13 +147,15 @@ class MeasureReport:
             "remarks": list(self.remarks),
         }
 
-    def __str__(self) -> str:
-        return "\n\n".join(map(str, self.tables))
+    def page(self) -> tuple[Table, ...]:
+        """Return the tables."""
+        return self.tables
 
-    def __rich__(self) -> "Group":
-        from rich.console import Group
+    def plot(self, path: str | Path) -> Path:
+        """Draw time against length into a .png, .svg or .pdf, and return its path."""
+        from attometer.report.measure.plot import plot
 
-        return Group(*self.tables)
+        return plot(self, path)
 
 
 def measure(

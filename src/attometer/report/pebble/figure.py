@@ -1,15 +1,12 @@
 """A pebbling as a figure: who is in fast memory when, and the words moved."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from attometer.errors import AttometerError
 from attometer.report.pebble.report import PebbleReport
 from attometer.simulate.pebble.referee import boards
-from attometer.view.files import write_atomically
+from attometer.view.style import figure_path, save
 
-FORMATS = ("png", "svg", "pdf")
 MARKS = {"load": ("^", "tab:blue"), "store": ("v", "tab:green"), "compute": ("o", "black"), "slide": ("D", "black")}
 
 
@@ -26,10 +23,7 @@ def figure(report: PebbleReport, path: str | Path) -> Path:
     Raises:
         AttometerError: the ending of the path is no format of figures.
     """
-    target = Path(path)
-    kind = target.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise AttometerError(f'figure "{target}" must end in {", ".join(f".{name}" for name in FORMATS)}')
+    target = figure_path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,9 +33,7 @@ def figure(report: PebbleReport, path: str | Path) -> Path:
     top, bottom = canvas.subplots(2, 1, sharex=True, height_ratios=[len(dag), 8])
     _draw_board(top, report)
     _draw_words(bottom, report)
-    content = BytesIO()
-    canvas.savefig(content, format=kind, dpi=150)
-    return write_atomically(target, content.getvalue())
+    return save(canvas, target)
 
 
 def _draw_board(axes: Any, report: PebbleReport) -> None:

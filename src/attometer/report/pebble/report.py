@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from attometer.errors import AttometerError, nearest, unknown
@@ -14,6 +15,7 @@ from attometer.simulate.pebble.moves import Replay
 from attometer.simulate.pebble.program import program_dag
 from attometer.simulate.pebble.referee import boards, referee
 from attometer.simulate.pebble.solver import Pebbling, solve
+from attometer.view.report import Block, Report
 from attometer.view.table import Table
 
 Order = tuple[str, tuple[int, ...]]
@@ -60,7 +62,7 @@ FORMS: dict[str, Form] = {
 
 
 @dataclass(frozen=True)
-class PebbleReport:
+class PebbleReport(Report):
     """The best pebbling of one calculation, beside what its usual orders cost with farthest-next-use eviction."""
 
     name: str
@@ -107,8 +109,15 @@ class PebbleReport:
             )
         return "\n".join(lines)
 
-    def __str__(self) -> str:
-        return f"{self.summary}\n\n{self.moves}"
+    def page(self) -> list[Block]:
+        """Return the answer in a few lines, and every move."""
+        return [self.summary, self.moves]
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw who is in fast memory when into a .png, .svg or .pdf, and return its path."""
+        from attometer.report.pebble.figure import figure
+
+        return figure(self, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return sizes, costs, orders and moves as plain values."""

@@ -1,0 +1,38 @@
+"""A result that prints as its page: paragraphs and tables, as text of a given width and as HTML."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from html import escape
+from typing import TypeAlias
+
+from attometer.errors import printable
+from attometer.view.table import Table
+from attometer.view.text import folded
+
+Block: TypeAlias = str | Table
+"""A paragraph, whose lines are kept, or a table."""
+
+
+class Report(ABC):
+    """A result object: printing it gives the report, and a notebook shows it as HTML."""
+
+    @abstractmethod
+    def page(self) -> Iterable[Block]:
+        """Return the paragraphs and tables, in order."""
+
+    def text(self, width: int | None = None) -> str:
+        """Return the page as text, in lines of at most `width` characters where that can be."""
+        return "\n\n".join(_text(block, width) for block in self.page())
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            block._repr_html_() if isinstance(block, Table) else f"<pre>{escape(printable(block))}</pre>"
+            for block in self.page()
+        )
+
+
+def _text(block: Block, width: int | None) -> str:
+    return block.text(width) if isinstance(block, Table) else "\n".join(folded(printable(block), width))

@@ -53,7 +53,12 @@ def executed(made: Mechanism) -> Any:
             at = [k for k, e in enumerate(tensor.extents) if e in POSITIONS][:1]
             if at and tensor.role != "weight":
                 moved[tensor.name] = arrays[tensor.name].copy()
-                moved[tensor.name][(slice(None),) * at[0] + (position,)] *= 1.25
+                place = (slice(None),) * at[0] + (position,)
+                # Positions in a table become their neighbours, numbers a quarter more.
+                whole = moved[tensor.name].dtype.kind == "i"
+                moved[tensor.name][place] = (
+                    1 - moved[tensor.name][place] % 2 if whole else 1.25 * moved[tensor.name][place]
+                )
         after = interpret(made.program, moved, sizes)[output.name]
         other = tuple(k for k in range(after.ndim) if k != axis)
         changes[:, position] = np.any(after != before, axis=other)

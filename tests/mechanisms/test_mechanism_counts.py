@@ -115,4 +115,5 @@ def test_every_mechanism_is_counted_in_its_own_symbols(name: str) -> None:
     assert cost.symbols <= set(made.program.symbols)
     at = cost.at(**{k: v for k, v in SMALL.items() if size(k) in cost.symbols})
     assert isinstance(at.work, int)
-    assert at.work >= at.depth >= 1
+    # A lookup computes nothing.
+    assert at.work >= at.depth >= (name != "embedding")

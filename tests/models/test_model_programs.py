@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from attometer.models.blocks import Heads, attention
-from attometer.models.part import program
 from attometer.models.readers.deepseek import Indexer
 from attometer.models.readers.deepseek_v4 import HCA, SLIDING, Compressed, _core
-from attometer.models.readers.mla import Latent, _absorbed
 from attometer.models.readers.ssm import convolution, delta_rule, mamba2_scan, mamba_scan
 from attometer.program import Program
 from attometer.simulate import interpret
@@ -38,20 +36,6 @@ def rng() -> np.random.Generator:
     return np.random.default_rng()
 
 
-def test_absorbed_latent_attention_equals_the_expanded(rng: np.random.Generator) -> None:
-    a, sizes = Latent(3, None, 5, 4, 2, 6), {"b": B, "n": N, "m": N + 2}
-    p = program(_absorbed(a, "causal(i, j)"))
-    x = draw(rng, p, sizes)
-    got = interpret(p, x, sizes)["O"]
-    keys = np.einsum("bjl,hdl->bhjd", x["C"], x["U"])
-    keys = np.concatenate([keys, np.broadcast_to(x["K"][:, None], (*keys.shape[:3], 2))], axis=-1)
-    queries = np.concatenate([x["Q"], x["R"]], axis=-1)
-    scores = np.einsum("bhid,bhjd->bhij", queries, keys)
-    scores = np.where(np.arange(N + 2)[None] <= np.arange(N)[:, None] + 2, scores, -np.inf)
-    values = np.einsum("bjl,hle->bhje", x["C"], x["V"])
-    np.testing.assert_allclose(got, np.einsum("bhij,bhje->bhie", softmax(scores), values), rtol=1e-10, atol=1e-12)
-
-
 def test_a_sink_is_one_more_logit(rng: np.random.Generator) -> None:
     sizes = {"b": B, "n": N, "m": N}
     p = attention(Heads(4, 2, 3, 3), sinks=True).program
@@ -70,12 +54,12 @@ def test_delta_rule_corrects_what_the_state_predicts(rng: np.random.Generator) -
     x = draw(rng, p, sizes)
     state, out = np.zeros((B, 3, 4, 5)), []
     for i in range(N):
-        k, v, g, beta = x["K"][:, i], x["V"][:, i], x["G"][:, i, :, None], x["B"][:, i, :, None]
+        k, v, g, beta = x["K"][:, :, i], x["V"][:, :, i], x["A"][:, :, i, None], x["B"][:, :, i, None]
         state = state * g[..., None]
         error = beta * (v - np.einsum("bhk,bhke->bhe", k, state))
         state = state + k[..., None] * error[..., None, :]
-        out.append(np.einsum("bhk,bhke->bhe", x["Q"][:, i], state))
-    np.testing.assert_allclose(interpret(p, x, sizes)["Y"], np.stack(out, 1), rtol=1e-9, atol=1e-12)
+        out.append(np.einsum("bhk,bhke->bhe", x["Q"][:, :, i], state))
+    np.testing.assert_allclose(interpret(p, x, sizes)["O"], np.stack(out, 2), rtol=1e-9, atol=1e-12)
 
 
 def test_delta_rule_with_a_decay_per_channel(rng: np.random.Generator) -> None:
@@ -84,24 +68,24 @@ def test_delta_rule_with_a_decay_per_channel(rng: np.random.Generator) -> None:
     x = draw(rng, p, sizes)
     state, out = np.zeros((B, 2, 3, 3)), []
     for i in range(N):
-        k = x["K"][:, i]
-        state = state * x["G"][:, i][..., None]
-        error = x["B"][:, i, :, None] * (x["V"][:, i] - np.einsum("bhk,bhke->bhe", k, state))
+        k = x["K"][:, :, i]
+        state = state * x["A"][:, :, i][..., None]
+        error = x["B"][:, :, i, None] * (x["V"][:, :, i] - np.einsum("bhk,bhke->bhe", k, state))
         state = state + k[..., None] * error[..., None, :]
-        out.append(np.einsum("bhk,bhke->bhe", x["Q"][:, i], state))
-    np.testing.assert_allclose(interpret(p, x, sizes)["Y"], np.stack(out, 1), rtol=1e-9, atol=1e-12)
+        out.append(np.einsum("bhk,bhke->bhe", x["Q"][:, :, i], state))
+    np.testing.assert_allclose(interpret(p, x, sizes)["O"], np.stack(out, 2), rtol=1e-9, atol=1e-12)
 
 
 def test_selective_scan(rng: np.random.Generator) -> None:
     sizes = {"b": B, "n": N}
     p = mamba_scan(4, 3).program
     # A state that decays, as trained ones do; a growing one would make the comparison depend on rounding.
-    x = draw(rng, p, sizes, A=-rng.random((4, 3)), T=rng.random((B, N, 4)))
+    x = draw(rng, p, sizes, a=-rng.random((4, 3)), T=rng.random((B, N, 4)))
     state, out = np.zeros((B, 4, 3)), []
     for i in range(N):
-        step, u = x["T"][:, i], x["U"][:, i]
-        state = np.exp(step[..., None] * x["A"]) * state + (step * u)[..., None] * x["B"][:, i, None]
-        out.append(np.einsum("bcs,bs->bc", state, x["C"][:, i]) + x["D"] * u)
+        step, u = x["T"][:, i], x["X"][:, i]
+        state = np.exp(step[..., None] * x["a"]) * state + (step * u)[..., None] * x["W"][:, i, None]
+        out.append(np.einsum("bcs,bs->bc", state, x["R"][:, i]) + x["z"] * u)
     np.testing.assert_allclose(interpret(p, x, sizes)["Y"], np.stack(out, 1), rtol=1e-9, atol=1e-12)
 
 
@@ -109,15 +93,15 @@ def test_selective_scan(rng: np.random.Generator) -> None:
 def test_state_space_dual(rng: np.random.Generator, groups: int) -> None:
     sizes = {"b": B, "n": N}
     p = mamba2_scan(4, 3, groups, 2, 4).program
-    x = draw(rng, p, sizes, A=-rng.random(4))
-    keys, queries = (np.repeat(x[name], 4 // groups, axis=2) for name in "BC")
+    x = draw(rng, p, sizes, a=-rng.random(4))
+    keys, queries = (np.repeat(x[name], 4 // groups, axis=1) for name in "WR")
     state, out = np.zeros((B, 4, 3, 2)), []
     for i in range(N):
-        step = np.log1p(np.exp(x["T"][:, i] + x["E"]))
-        moved = step[..., None, None] * x["X"][:, i][..., None] * keys[:, i][:, :, None]
-        state = np.exp(step * x["A"])[..., None, None] * state + moved
-        out.append(np.einsum("bhps,bhs->bhp", state, queries[:, i]) + x["D"][:, None] * x["X"][:, i])
-    np.testing.assert_allclose(interpret(p, x, sizes)["Y"], np.stack(out, 1), rtol=1e-9, atol=1e-12)
+        step = np.log1p(np.exp(x["T"][:, :, i] + x["f"]))
+        moved = step[..., None, None] * x["X"][:, :, i][..., None] * keys[:, :, i][:, :, None]
+        state = np.exp(step * x["a"])[..., None, None] * state + moved
+        out.append(np.einsum("bhps,bhs->bhp", state, queries[:, :, i]) + x["z"][:, None] * x["X"][:, :, i])
+    np.testing.assert_allclose(interpret(p, x, sizes)["Y"], np.stack(out, 2), rtol=1e-9, atol=1e-12)
 
 
 def test_short_convolution(rng: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ from attometer.count.model_cost import (
     weights_read,
 )
 from attometer.errors import AttometerError
-from attometer.models import Routed, from_values, model
+from attometer.models import MoE, from_values, model
 from attometer.models.part import Part
 from attometer.program import parse, size
 
@@ -183,7 +183,7 @@ def test_kinds_add_up_to_the_model() -> None:
 @pytest.mark.parametrize("tokens", [1, 2, 3, 8])
 def test_distinct_experts_by_hand(tokens: int) -> None:
     exact = 8 * (1 - Fraction(6, 8) ** tokens)
-    assert distinct_experts(Routed(8, 2), tokens) == pytest.approx(float(exact), rel=1e-12)
+    assert distinct_experts(MoE(8, 2), tokens) == pytest.approx(float(exact), rel=1e-12)
 
 
 def test_weights_read_grow_from_the_active_to_all() -> None:

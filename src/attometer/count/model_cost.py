@@ -15,7 +15,7 @@ from attometer.count.counting import count
 from attometer.count.evaluate import evaluate
 from attometer.errors import unknown
 from attometer.models.layer import Layer, Model
-from attometer.models.part import Part, Routed
+from attometer.models.part import MoE, Part
 from attometer.program import Program, size
 from attometer.program.expression import Ref
 from attometer.program.operations import Map
@@ -77,7 +77,7 @@ def active_parameters(model: Model) -> int:
 def _active(part: Part) -> int:
     if part.idle:
         return 0
-    return weights(part) if part.routed is None else weights(part) * part.routed.chosen // part.routed.experts
+    return weights(part) if part.routed is None else weights(part) * part.routed.top_k // part.routed.num_experts
 
 
 def flops(
@@ -179,15 +179,15 @@ def cache(model: Model) -> Kept:
     return Kept(Add(*(times * c.kv for times, c in kept)), sum(times * c.state for times, c in kept))
 
 
-def distinct_experts(routed: Routed, tokens: int) -> float:
+def distinct_experts(routed: MoE, tokens: int) -> float:
     """Return how many experts `tokens` tokens are expected to use when each chooses at random: E(1 − (1 − k/E)^t).
 
-    >>> distinct_experts(Routed(8, 2), 1), round(distinct_experts(Routed(8, 2), 8), 2)
+    >>> distinct_experts(MoE(8, 2), 1), round(distinct_experts(MoE(8, 2), 8), 2)
     (2.0, 7.2)
     """
-    if tokens <= EXACTLY or routed.chosen == routed.experts:
-        return float(routed.experts * (1 - (1 - Fraction(routed.chosen, routed.experts)) ** tokens))
-    return -routed.experts * expm1(tokens * log1p(-routed.chosen / routed.experts))
+    if tokens <= EXACTLY or routed.top_k == routed.num_experts:
+        return float(routed.num_experts * (1 - (1 - Fraction(routed.top_k, routed.num_experts)) ** tokens))
+    return -routed.num_experts * expm1(tokens * log1p(-routed.top_k / routed.num_experts))
 
 
 def weights_read(model: Model, tokens: int, phase: str = "prefill") -> float:
@@ -205,7 +205,7 @@ def part_weights_read(part: Part, tokens: int) -> float:
     if part.idle:
         return 0.0
     if part.routed is not None:
-        return read(part) * distinct_experts(part.routed, tokens) / part.routed.experts
+        return read(part) * distinct_experts(part.routed, tokens) / part.routed.num_experts
     rows = _table_rows(part.program)
     return float(read(part) if rows is None else read(part) * min(tokens, rows) / rows)
 

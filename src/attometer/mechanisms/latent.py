@@ -3,8 +3,10 @@
 from attometer.mechanisms.mechanism import Entry
 from attometer.mechanisms.parameters import size_parameter
 from attometer.mechanisms.softmax import CAUSAL, KEYS, VALUE_WIDTH, restriction
+from attometer.mechanisms.stages import joined
 
 DEEPSEEK_V2 = "DeepSeek-AI 2024, DeepSeek-V2, arXiv:2405.04434, section 2.1"
+AXES = "axis i: n, j: m"
 PARAMETERS = (
     size_parameter("c", 512, "width of the latent that is cached"),
     size_parameter("r", 64, "width of the shared rotary key that is cached"),
@@ -14,38 +16,36 @@ PARAMETERS = (
 )
 
 
-def _mla(causal: bool) -> str:
-    return f"""
-        axis i: n, j: m
-        input Q[b,h,i,d], R[b,h,i,r]
-        cache C[b,j,c], T[b,j,r]
-        weight U[c,h,d], W[c,h,e]
-        K[b,h,j,d] = C[b,j,c] * U[c,h,d]
-        V[b,h,j,e] = C[b,j,c] * W[c,h,e]
-        A[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] + R[b,h,i,r] * T[b,j,r] {restriction(causal)}
-        P[b,h,i,j] = softmax[j](A[b,h,i,j] / sqrt(d + r))
-        O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
-    """
+def _weights(scores: str, mask: str) -> str:
+    """Scores, scaled by the width of query and key with both their parts, and softmax."""
+    where = f"   where {mask}" if mask else ""
+    return f"A[b,h,i,j] = {scores} + R[b,h,i,r] * T[b,j,r]{where}\nP[b,h,i,j] = softmax[j](A[b,h,i,j] / sqrt(d + r))"
 
 
-def _mla_absorbed(causal: bool) -> str:
-    return f"""
-        axis i: n, j: m
-        input Q[b,h,i,d], R[b,h,i,r]
-        cache C[b,j,c], T[b,j,r]
-        weight U[c,h,d], W[c,h,e]
-        L[b,h,i,c] = Q[b,h,i,d] * U[c,h,d]
-        A[b,h,i,j] = L[b,h,i,c] * C[b,j,c] + R[b,h,i,r] * T[b,j,r] {restriction(causal)}
-        P[b,h,i,j] = softmax[j](A[b,h,i,j] / sqrt(d + r))
-        M[b,h,i,c] = P[b,h,i,j] * C[b,j,c]
-        O[b,h,i,e] = M[b,h,i,c] * W[c,h,e]
-    """
+def expanded(mask: str) -> dict[str, str]:
+    """Return latent attention as it is trained and prefilled, in stages: the latent is expanded into keys and values."""
+    return {
+        "kv expand": "cache C[b,j,c]\nweight U[c,h,d], W[c,h,e]\n"
+        "K[b,h,j,d] = C[b,j,c] * U[c,h,d]\nV[b,h,j,e] = C[b,j,c] * W[c,h,e]",
+        "attention": f"input Q[b,h,i,d], R[b,h,i,r]\ncache T[b,j,r]\n{_weights('Q[b,h,i,d] * K[b,h,j,d]', mask)}\n"
+        "O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    }
+
+
+def absorbed(mask: str) -> dict[str, str]:
+    """Return latent attention as engines decode: the expansion is absorbed into queries and outputs."""
+    return {
+        "q absorb": "input Q[b,h,i,d]\nweight U[c,h,d]\nL[b,h,i,c] = Q[b,h,i,d] * U[c,h,d]",
+        "attention": f"input R[b,h,i,r]\ncache C[b,j,c], T[b,j,r]\n{_weights('L[b,h,i,c] * C[b,j,c]', mask)}\n"
+        "M[b,h,i,c] = P[b,h,i,j] * C[b,j,c]",
+        "o absorb": "weight W[c,h,e]\nO[b,h,i,e] = M[b,h,i,c] * W[c,h,e]",
+    }
 
 
 MLA = Entry(
     "mla",
     "multi-head latent attention, keys and values expanded from the latent",
-    _mla,
+    lambda causal: joined(AXES, expanded(restriction(causal))),
     DEEPSEEK_V2,
     parameters=PARAMETERS,
     notes="Starts at the queries (their rotary part R already rotated) and the cached latent C and rotary key T.",
@@ -54,7 +54,7 @@ MLA = Entry(
 MLA_ABSORBED = Entry(
     "mla_absorbed",
     "multi-head latent attention, up-projections absorbed into query and output",
-    _mla_absorbed,
+    lambda causal: joined(AXES, absorbed(restriction(causal))),
     DEEPSEEK_V2,
     parameters=PARAMETERS,
     notes="The same function as mla; every head attends to the latent itself, as in multi-query attention.",

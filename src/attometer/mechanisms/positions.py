@@ -1,33 +1,44 @@
 """Positions: where a token stands enters by rotation, by a bias on the scores, or by addition."""
 
 from attometer.mechanisms.mechanism import Entry
-from attometer.mechanisms.softmax import CAUSAL, VALUE_WIDTH, VASWANI, restriction
+from attometer.mechanisms.parameters import size_parameter
+from attometer.mechanisms.random_inputs import positions
+from attometer.mechanisms.softmax import CAUSAL, KEYS, VALUE_WIDTH, VASWANI, attention, restriction
+
+SLOPES = "M[h] = pow(2, -8 * (pos(h) + 1) / h)"
+# T5: one learned number per head and bucket of distances, looked up in the first layer and handed to the others.
+BUCKETS, BUCKET_TABLE = " + R[T[i,j], h]", "axis p: p\ninput T[i,j]\nweight R[p,h]"
+GIVEN, GIVEN_TABLE = " + A[h,i,j]", "input A[h,i,j]"
+
+
+def rotation(read: str, result: str, i: str = "i") -> str:
+    """Return the rotation of each pair of neighbours by the angle whose cosine is in C and whose signed sine is in D."""
+    return f"{result}[b,h,{i},k,s] = {read}[b,h,{i},k*2+s] * C[{i},k] + {read}[b,h,{i},k*2+1-s] * D[{i},k,s]"
+
+
+ROTATION = f"axis i: n, k: d/2, s: 2\ninput X[b,h,i,d], C[i,k], D[i,k,s]\n{rotation('X', 'Y')}"
 
 
 def _rope(causal: bool) -> str:
+    mask = restriction(causal)
     return f"""
         axis i: n, j: n, k: d/2, s: 2
         input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
         A[i,k] = pos(i) * pow(10000, -2 * pos(k) / d)
         C[i,k] = cos(A)
-        D[i,k] = sin(A)
-        X[b,h,i,k,s] = Q[b,h,i,k*2+s] * C[i,k] + (2 * pos(s) - 1) * Q[b,h,i,k*2+1-s] * D[i,k]
-        Y[b,h,j,k,s] = K[b,h,j,k*2+s] * C[j,k] + (2 * pos(s) - 1) * K[b,h,j,k*2+1-s] * D[j,k]
-        S[b,h,i,j] = X[b,h,i,d // 2,d % 2] * Y[b,h,j,d // 2,d % 2] / sqrt(d) {restriction(causal)}
+        D[i,k,s] = sin(A[i,k]) * (2 * pos(s) - 1)
+        {rotation("Q", "X")}
+        {rotation("K", "Y", "j")}
+        S[b,h,i,j] = X[b,h,i,d // 2,d % 2] * Y[b,h,j,d // 2,d % 2] / sqrt(d) {f"where {mask}" if mask else ""}
         P[b,h,i,j] = softmax[j](S)
         O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
     """
 
 
-def _alibi(causal: bool) -> str:
-    return f"""
-        axis i: n, j: n
-        input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
-        M[h] = pow(2, -8 * (pos(h) + 1) / h)
-        S[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d) - M[h] * abs(pos(i) - pos(j)) {restriction(causal)}
-        P[b,h,i,j] = softmax[j](S)
-        O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
-    """
+def alibi(mask: str, kv: str = "h", role: str = "input") -> str:
+    """Return attention with the bias of ALiBi; where a mask leaves only earlier keys, distances need no absolute value."""
+    distance = "(pos(i) - pos(j))" if mask else "abs(pos(i) - pos(j))"
+    return attention(mask, kv, role=role, bias=f" - M[h] * {distance}", declare=SLOPES)
 
 
 ROPE = Entry(
@@ -43,10 +54,20 @@ ROPE = Entry(
 ALIBI = Entry(
     "alibi",
     "softmax attention with a linear bias by distance",
-    _alibi,
+    lambda causal: alibi(restriction(causal)),
     "Press et al. 2021, Train Short, Test Long, arXiv:2108.12409",
-    parameters=(CAUSAL, VALUE_WIDTH),
+    parameters=(CAUSAL, KEYS, VALUE_WIDTH),
     notes="Slopes 2^(-8(k+1)/h), the paper's for h a power of two.",
+)
+
+RELATIVE_BIAS = Entry(
+    "relative_bias",
+    "softmax attention with a learned bias by bucket of distances, scores not scaled",
+    lambda causal: attention(restriction(causal), scale=False, bias=BUCKETS, declare=BUCKET_TABLE),
+    "Raffel et al. 2019, Exploring the Limits of Transfer Learning (T5), arXiv:1910.10683, section 2.1",
+    parameters=(size_parameter("p", 32, "buckets"), CAUSAL, KEYS, VALUE_WIDTH),
+    draws={"T": positions("p")},
+    notes="T holds the bucket of each pair of positions, R a number for each bucket and head.",
 )
 
 SINUSOIDAL = Entry(

@@ -1,22 +1,61 @@
-"""The projections around attention, and the essay's attention layer that contains them."""
+"""Matrix products over the width: the projections around attention, embeddings, and the essay's attention layer."""
 
 from attometer.mechanisms.mechanism import Entry
 from attometer.mechanisms.parameters import size_parameter
+from attometer.mechanisms.random_inputs import positions
 from attometer.mechanisms.softmax import VALUE_WIDTH, VASWANI
+from attometer.mechanisms.stages import joined
 from attometer.program import size
+
+AXES = "axis i: n, c: D"
+
+
+def affine(result: str, read: str, matrix: str, bias: str = "") -> str:
+    """Return the statement of a matrix product and, where `bias` names one, a bias.
+
+    >>> affine("Y[b,i,o]", "X[b,i,c]", "W[c,o]", "B[o]")
+    'weight W[c,o], B[o]\\nY[b,i,o] = X[b,i,c] * W[c,o] + B[o]'
+    """
+    return (
+        f"weight {', '.join(filter(None, (matrix, bias)))}\n{result} = {read} * {matrix}{f' + {bias}' if bias else ''}"
+    )
+
+
+def projection(bias: bool = False) -> str:
+    """Return one projection of D channels onto F."""
+    return f"axis i: n, c: D, o: F\n{affine('Y[b,i,o]', 'X[b,i,c]', 'W[c,o]', 'B[o]' * bias)}"
+
+
+def projections(bias: bool = False, out_bias: bool = False) -> dict[str, str]:
+    """Return the projections around attention, in stages: `q`, `k`, `v` and `out`."""
+    return {
+        "q": affine("Q[b,h,i,d]", "X[b,i,c]", "Wq[c,h,d]", "Bq[h,d]" * bias),
+        "k": affine("K[b,g,i,d]", "X[b,i,c]", "Wk[c,g,d]", "Bk[g,d]" * bias),
+        "v": affine("V[b,g,i,e]", "X[b,i,c]", "Wv[c,g,e]", "Bv[g,e]" * bias),
+        "out": affine("Y[b,i,c]", "A[b,h,i,e]", "Wo[h,e,c]", "Bo[c]" * out_bias),
+    }
+
+
+# A block-diagonal matrix, one block for each of G groups of heads.
+GROUPED_PROJECTION = f"axis i: n, g: G, c: h * d / G, o: F\n{affine('Y[b,i,g,o]', 'X[b,i,g,c]', 'W[g,o,c]')}"
+# The first token alone, as BERT's pooler reads it.
+POOLER = f"axis c: D, o: F\n{affine('Y[b,o]', 'X[b,c]', 'W[c,o]', 'B[o]')}"
+LOOKUP = "axis i: n, v: V, c: D\ninput T[b,i]\nweight W[v,c]\nY[b,i,c] = W[T[b,i], c]"
+BIAS = f"{AXES}\nweight B[c]\nY[b,i,c] = X[b,i,c] + B[c]"
+RESIDUAL = f"{AXES}\nY[b,i,c] = X[b,i,c] + R[b,i,c]"
+
+PROJECTION = Entry(
+    "projection",
+    "projection of D channels onto F",
+    projection(),
+    VASWANI,
+    parameters=(size_parameter("F", size("D"), "channels of the result"),),
+)
 
 PROJECTIONS = Entry(
     "projections",
     "query, key, value and output projections",
-    """
-        axis i: n, c: D
-        input X[b,i,c], A[b,h,i,e]
-        weight Wq[c,h,d], Wk[c,g,d], Wv[c,g,e], Wo[h,e,c]
-        Q[b,h,i,d] = X[b,i,c] * Wq[c,h,d]
-        K[b,g,i,d] = X[b,i,c] * Wk[c,g,d]
-        V[b,g,i,e] = X[b,i,c] * Wv[c,g,e]
-        Y[b,i,c] = A[b,h,i,e] * Wo[h,e,c]
-    """,
+    joined(f"{AXES}\ninput X[b,i,c], A[b,h,i,e]", projections()),
     VASWANI,
     parameters=(
         size_parameter("D", size("h") * size("d"), "model width"),
@@ -24,6 +63,15 @@ PROJECTIONS = Entry(
         VALUE_WIDTH,
     ),
     notes="A is the result of attention, which stands between V and Y.",
+)
+
+EMBEDDING = Entry(
+    "embedding",
+    "embedding: one row of a table for each token",
+    LOOKUP,
+    f"{VASWANI}, section 3.4",
+    parameters=(size_parameter("V", 32000, "rows of the table: the vocabulary"),),
+    draws={"T": positions("V")},
 )
 
 ATTENTION_LAYER = Entry(

@@ -54,3 +54,8 @@ def unit_vectors(shape: Shape, sizes: Mapping[str, int], rng: np.random.Generato
     """Return directions uniform on the sphere along the last axis."""
     drawn = rng.standard_normal(shape)
     return np.asarray(drawn / np.linalg.norm(drawn, axis=-1, keepdims=True))
+
+
+def minus_unit_interval(shape: Shape, sizes: Mapping[str, int], rng: np.random.Generator) -> NDArray[Any]:
+    """Return numbers uniform in (-1, 0): rates of decay."""
+    return -rng.uniform(0.0, 1.0, shape)

@@ -2,22 +2,41 @@
 
 from attometer.mechanisms.mechanism import Entry
 from attometer.mechanisms.parameters import size_parameter
-from attometer.mechanisms.softmax import VALUE_WIDTH
+from attometer.mechanisms.softmax import KEYS, VALUE_WIDTH
+
+
+def indexer(axes: str = "j: m", mask: str = "causal(i, j)", key: str = "j", product: bool = True) -> str:
+    """Return the lightning indexer: a score of every key for every query, and the choice of the best k.
+
+    Args:
+        axes: the axis of the keys.
+        mask: the pairs that are scored; all when empty.
+        key: the index of the keys.
+        product: sum the heads as a matrix product; else weigh them first, which is no matrix product.
+    """
+    weighed = f"L[b,i,{key}] = R[b,x,i,{key}] * W[b,i,x]"
+    summed = f"N[b,x,i,{key}] = R[b,x,i,{key}] * W[b,i,x]\n        L[b,i,{key}] = sum[x](N)"
+    return f"""
+        axis i: n, {axes}
+        input X[b,x,i,y], W[b,i,x]
+        cache Y[b,{key},y]
+        D[b,x,i,{key}] = X[b,x,i,y] * Y[b,{key},y] {f"where {mask}" if mask else ""}
+        R[b,x,i,{key}] = relu(D)
+        {weighed if product else summed}
+        T[b,i,k] = topk[{key}, k](L)
+    """
+
 
 TOPK = Entry(
     "topk",
     "top-k sparse attention with a lightning indexer, causal",
-    """
-        axis i: n, j: n
-        input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
-        input X[b,x,i,y], Y[b,j,y], W[b,i,x]
-        D[b,x,i,j] = X[b,x,i,y] * Y[b,j,y]
-        R[b,x,i,j] = relu(D[b,x,i,j])
-        L[b,i,j] = R[b,x,i,j] * W[b,i,x]
-        I[b,i,j] = L[b,i,j] - 1e30 * less(pos(i), pos(j))
-        T[b,i,k] = topk[j, k](I)
+    f"""
+        {indexer()}
+        input Q[b,h,i,d]
+        cache K[b,h,j,d], V[b,h,j,e]
         S[b,h,i,k] = Q[b,h,i,d] * K[b,h,T[b,i,k],d] / sqrt(d)
-        M[b,h,i,k] = S[b,h,i,k] - 1e30 * less(pos(i), T[b,i,k])
+        p[i] = pos(i) + (m - n)
+        M[b,h,i,k] = S[b,h,i,k] - 1e30 * less(p[i], T[b,i,k])
         P[b,h,i,k] = softmax[k](M)
         O[b,h,i,e] = P[b,h,i,k] * V[b,h,T[b,i,k],e]
     """,
@@ -28,7 +47,8 @@ TOPK = Entry(
         size_parameter("k", 2048, "keys that attention reads; at most n"),
         size_parameter("x", 64, "indexer heads"),
         size_parameter("y", 128, "width of an indexer head"),
+        KEYS,
         VALUE_WIDTH,
     ),
-    notes="The indexer scores all pairs, later keys included, and pushes those below any other; it is quadratic but narrow.",
+    notes="The indexer scores every pair that causality allows; it is quadratic but narrow.",
 )

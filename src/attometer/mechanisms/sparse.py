@@ -9,7 +9,7 @@ CHILD = "Child et al. 2019, Generating Long Sequences with Sparse Transformers, 
 SLIDING_WINDOW = Entry(
     "sliding_window",
     "causal sliding-window attention",
-    attention("where window(i, j, w)"),
+    attention("window(i, j, w)"),
     "Jiang et al. 2023, Mistral 7B, arXiv:2310.06825, section 2",
     parameters=(size_parameter("w", 256, "newest keys a query sees, itself included"), KEYS, VALUE_WIDTH),
     notes="Mistral 7B itself has w = 4096.",
@@ -18,7 +18,7 @@ SLIDING_WINDOW = Entry(
 LONGFORMER = Entry(
     "longformer",
     "symmetric window and global tokens",
-    attention("where band(i, j, w/2, w/2) | global(i, j, t)"),
+    attention("band(i, j, w/2, w/2) | global(i, j, t)"),
     "Beltagy et al. 2020, Longformer: The Long-Document Transformer, arXiv:2004.05150",
     parameters=(
         size_parameter("w", 512, "window: w/2 keys on each side of the query, besides itself; even"),
@@ -32,7 +32,7 @@ LONGFORMER = Entry(
 
 
 def _bigbird(r: int, seed: int) -> str:
-    return attention(f"where band(i, j, w/2, w/2) | global(i, j, t) | random(i, j, {r}, {seed})")
+    return attention(f"band(i, j, w/2, w/2) | global(i, j, t) | random(i, j, {r}, {seed})")
 
 
 BIGBIRD = Entry(
@@ -55,7 +55,7 @@ BIGBIRD = Entry(
 SPARSE_TRANSFORMER_STRIDED = Entry(
     "sparse_transformer_strided",
     "causal window and every l-th key before it",
-    attention("where causal(i, j) & (window(i, j, l) | strided(i, j, l))"),
+    attention("causal(i, j) & (window(i, j, l) | strided(i, j, l))"),
     CHILD,
     parameters=(size_parameter("l", 128, "stride, and window"), KEYS, VALUE_WIDTH),
     notes="Both patterns in one head (the paper's merged head); the paper also splits them over heads or layers.",
@@ -64,7 +64,7 @@ SPARSE_TRANSFORMER_STRIDED = Entry(
 SPARSE_TRANSFORMER_FIXED = Entry(
     "sparse_transformer_fixed",
     "causal block and the last c keys of every block before it",
-    attention("where causal(i, j) & fixed(i, j, l, c)"),
+    attention("causal(i, j) & fixed(i, j, l, c)"),
     CHILD,
     parameters=(
         size_parameter("l", 128, "block length"),

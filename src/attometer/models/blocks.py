@@ -1,12 +1,17 @@
-"""The pieces that most models share, as Programs: projections, norms, embeddings, heads, attention, feed-forward."""
+"""The pieces that most models share, as parts: each is a mechanism of `mechanisms/` at the model's numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import sympy
 
-from attometer.models.layer import Cache
-from attometer.models.part import Part, program
-from attometer.program import Program, size
+from attometer.mechanisms import feed_forward, norms, softmax
+from attometer.mechanisms import positions as places
+from attometer.mechanisms import projections as products
+from attometer.models.layer import CacheSize
+from attometer.models.part import Part, over, part, parts
+from attometer.program import size
+from attometer.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -18,31 +23,32 @@ class Heads:
     d: int
     e: int
 
-    def cache(self, window: int | None = None) -> Cache:
+    def cache(self, window: int | None = None) -> CacheSize:
         """Return the K and V elements kept per sequence, at most `window` tokens of them."""
         kept = size("m") if window is None else sympy.Min(size("m"), window)
-        return Cache(self.kv * (self.d + self.e) * kept)
+        return CacheSize(self.kv * (self.d + self.e) * kept)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes by their symbols."""
+        return {"h": self.query, "g": self.kv, "d": self.d, "e": self.e}
+
+    @property
+    def sharing(self) -> str:
+        """Whose keys and values a query head reads: its own, or its group's."""
+        return "h" if self.query == self.kv else "g"
 
 
 def linear(name: str, inputs: int, outputs: int, bias: bool = False, rows: str = "n") -> Part:
     """Return `Y = X W (+ B)` for `rows` tokens."""
-    return Part(name, _linear(inputs, outputs, bias, rows))
-
-
-def _linear(inputs: int, outputs: int, bias: bool, rows: str) -> Program:
-    weight, plus = ("weight W[o,c], B[o]", " + B[o]") if bias else ("weight W[o,c]", "")
-    return program(f"axis i: {rows}, c: {inputs}, o: {outputs}\n{weight}\nY[b,i,o] = X[b,i,c] * W[o,c]{plus}")
+    return part(name, products.projection(bias), D=inputs, F=outputs, n=rows)
 
 
 def norm(
     width: int, kind: str = "rmsnorm", scale: bool = True, bias: bool = False, name: str = "norm", rows: str = "n"
 ) -> Part:
     """Return a norm over the width, `kind` one of rmsnorm and layernorm, with its learned scale and bias."""
-    weights = ", ".join(["W[c]"] * scale + ["B[c]"] * bias)
-    declared = f"\nweight {weights}" if weights else ""
-    value = "N[b,i,c]" + " * W[c]" * scale + " + B[c]" * bias
-    apply = f"\nY[b,i,c] = {value}" if weights else ""
-    return Part(name, program(f"axis i: {rows}, c: {width}\ninput X[b,i,c]{declared}\nN[b,i,c] = {kind}[c](X){apply}"))
+    return part(name, norms.norm(kind, scale, bias), D=width, n=rows)
 
 
 def layernorm(width: int, bias: bool = True, name: str = "norm") -> Part:
@@ -50,142 +56,80 @@ def layernorm(width: int, bias: bool = True, name: str = "norm") -> Part:
     return norm(width, "layernorm", bias=bias, name=name)
 
 
-def head_norm(name: str, heads: int, d: int, kind: str = "rmsnorm", scale: str = "W[d]", bias: bool = False) -> Part:
-    """Return a norm of each head over its dimension; `scale` is `W[d]` (shared by the heads), `W[h,d]` or nothing."""
-    weights = ", ".join([scale] * bool(scale) + ["B[d]"] * bias)
-    declared = f"\nweight {weights}" if weights else ""
-    value = "N[b,h,i,d]" + f" * {scale}" * bool(scale) + " + B[d]" * bias
-    apply = f"\nY[b,h,i,d] = {value}" if weights else ""
-    text = f"axis h: {heads}, i: n, d: {d}\ninput X[b,h,i,d]{declared}\nN[b,h,i,d] = {kind}[d](X){apply}"
-    return Part(name, program(text))
+def head_norm(name: str, heads: int, d: int, kind: str = "rmsnorm", scale: str = "G[d]", bias: bool = False) -> Part:
+    """Return a norm of each head over its dimension; `scale` is `G[d]` (shared by the heads), `G[h,d]` or nothing."""
+    return part(name, norms.head_norm(kind, scale, bias), h=heads, d=d)
 
 
 def residual(width: int, count: int = 2, rows: str = "n") -> Part:
     """Return the additions to the residual stream."""
-    return Part("residual", program(f"axis i: {rows}, c: {width}\nY[b,i,c] = X[b,i,c] + R[b,i,c]"), count)
+    return part("residual", products.RESIDUAL, D=width, n=rows).times(count)
 
 
 def embedding(vocabulary: int, width: int, name: str = "embedding", rows: str = "n") -> Part:
     """Return the lookup of one row of a table per token."""
-    text = f"axis i: {rows}, v: {vocabulary}, c: {width}\ninput T[b,i]\nweight W[v,c]\nY[b,i,c] = W[T[b,i], c]"
-    return Part(name, program(text))
+    return part(name, products.LOOKUP, V=vocabulary, D=width, n=rows)
 
 
 def head(width: int, vocabulary: int, bias: bool = False, tied: bool = False) -> tuple[Part, ...]:
     """Return the projection onto the vocabulary; a tied one reads the embedding's weights, its bias is its own."""
     if not (tied and bias):
-        return (Part("head", _linear(width, vocabulary, bias, "n"), tied=tied),)
-    plus = program(f"axis i: n, o: {vocabulary}\nweight B[o]\nY[b,i,o] = X[b,i,o] + B[o]")
-    return Part("head", _linear(width, vocabulary, False, "n"), tied=True), Part("head bias", plus)
+        return (replace(linear("head", width, vocabulary, bias), tied=tied),)
+    own = part("head bias", products.BIAS, D=vocabulary)
+    return replace(linear("head", width, vocabulary), tied=True), own
 
 
 def projections(
     width: int, heads: Heads, bias: bool = False, out_bias: bool | None = None
 ) -> tuple[Part, Part, Part, Part]:
     """Return the projections q, k, v and out."""
-    return (
-        linear("q", width, heads.query * heads.d, bias),
-        linear("k", width, heads.kv * heads.d, bias),
-        linear("v", width, heads.kv * heads.e, bias),
-        linear("out", heads.query * heads.e, width, bias if out_bias is None else out_bias),
-    )
+    stages = products.projections(bias, bias if out_bias is None else out_bias)
+    q, k, v, out = parts(products.AXES, stages, D=width, **heads.sizes)
+    return q, k, v, out
 
 
 def rotary(heads: Heads, rotated: int | None = None) -> tuple[Part, Part]:
     """Return the rotation of the first `rotated` dimensions of queries and keys (Su et al. 2021, arXiv:2104.09864)."""
     d = heads.d if rotated is None else rotated
-    return _rotation("rotary q", heads.query, d), _rotation("rotary k", heads.kv, d)
-
-
-def _rotation(name: str, heads: int, d: int) -> Part:
-    text = f"axis h: {heads}, i: n, d: {d}\ninput C[b,i,d], Z[b,i,d]\n"
-    return Part(
-        name, program(text + f"Y[b,h,i,d] = X[b,h,i,d] * C[b,i,d] + X[b, h, i, (d + {d // 2}) % {d}] * Z[b,i,d]")
+    # Pairs are turned: an odd width has one more.
+    wide = d + d % 2
+    return part("rotary q", places.ROTATION, h=heads.query, d=wide), part(
+        "rotary k", places.ROTATION, h=heads.kv, d=wide
     )
 
 
-def attention(
-    heads: Heads,
-    where: str = "causal(i, j)",
-    sinks: bool = False,
-    add: str = "",
-    declare: str = "",
-    rows: str = "n",
-    keys: str = "m",
-) -> Part:
+def attention(heads: Heads, where: str = "causal(i, j)", rows: str = "n", keys: str = "m", **options: Any) -> Part:
     """Return scores, softmax and values of grouped-query attention over the pairs that `where` allows.
 
-    `add` is added to each score (a position bias, with `declare` for its tensors); `sinks` adds one learned logit per
-    head to each softmax.
+    `options` are those of `mechanisms.softmax.attention`: sinks, a bias, a soft cap, unscaled scores.
     """
-    group = heads.query // heads.kv
-    shared = "h" if group == 1 else f"h // {group}"
-    mask = f"   where {where}" if where else ""
-    lines = [
-        f"axis h: {heads.query}, g: {heads.kv}, i: {rows}, j: {keys}, d: {heads.d}, e: {heads.e}",
-        "input Q[b,h,i,d]\ncache K[b,g,j,d], V[b,g,j,e]"
-        if group > 1
-        else "input Q[b,h,i,d]\ncache K[b,h,j,d], V[b,h,j,e]",
-        declare,
-        f"S[b,h,i,j] = Q[b,h,i,d] * K[b, {shared}, j, d] / sqrt(d){add}{mask}",
-        *(_with_sink() if sinks else ["P[b,h,i,j] = softmax[j](S)"]),
-        f"O[b,h,i,e] = P[b,h,i,j] * V[b, {shared}, j, e]",
-    ]
-    return Part("attention", program("\n".join(line for line in lines if line)))
+    text = softmax.attention(where, heads.sharing, role="cache", **options)
+    return part("attention", text, n=rows, m=keys, **heads.sizes)
 
 
-def _with_sink() -> list[str]:
-    """Softmax over the scores and one learned logit z[h] per head, which then takes no value (gpt-oss)."""
-    return [
-        "weight z[h]",
-        "L[b,h,i] = logsumexp[j](S)",
-        "T[b,h,i] = L[b,h,i] + softplus(z[h] - L[b,h,i])",
-        "P[b,h,i,j] = exp(S[b,h,i,j] - T[b,h,i])",
-    ]
+def alibi(heads: Heads) -> Part:
+    """Return causal attention with the bias of ALiBi."""
+    return part("attention", places.alibi("causal(i, j)", heads.sharing, "cache"), **heads.sizes)
 
 
-def activation(name: str, width: int, function: str, gated: bool, extra: str = "") -> Part:
+def activation(name: str, width: int, function: str, gated: bool) -> Part:
     """Return the activation of a feed-forward layer, times the other half where it is gated."""
-    value = f"{ACTIVATIONS[function]}" + " * U[{i}]" * gated
-    at = f"b,i,{extra}f"
-    body = value.replace("{x}", f"G[{at}]").replace("{i}", at)
-    chosen = f", {extra.strip(',')}: " if extra else ""
-    return Part(name, program(f"axis i: n, f: {width}{chosen}\nY[{at}] = {body}"))
+    return part(name, f"axis i: n, f: F\n{feed_forward.activation(function, gated)}", F=width)
 
 
-ACTIVATIONS = {
-    "silu": "silu({x})",
-    "swish": "silu({x})",
-    "swiglu": "silu({x})",
-    "gelu": "gelu({x})",
-    "gelu_accurate": "gelu({x})",
-    "gelu_new": "gelu({x})",
-    "gelu_tanh": "gelu({x})",
-    "quick_gelu": "gelu({x})",
-    "gelu_fast": "gelu({x})",
-    "gelu_pytorch_tanh": "gelu({x})",
-    "gelu_python": "gelu({x})",
-    "relu": "relu({x})",
-    "relu2": "square(relu({x}))",
-    "tanh": "tanh({x})",
-}
-"""Activation functions by their name in a configuration, as notation."""
+ACTIVATIONS = feed_forward.ACTIVATIONS
 
 
-def plain(width: int, hidden: int, function: str, bias: bool = True) -> tuple[Part, Part, Part]:
+def plain(width: int, hidden: int, function: str, bias: bool = True, prefix: str = "") -> tuple[Part, ...]:
     """Return a feed-forward layer of two matrices."""
-    return (
-        linear("up", width, hidden, bias),
-        activation("act", hidden, function, False),
-        linear("down", hidden, width, bias),
-    )
+    return parts(feed_forward.AXES, feed_forward.plain(function, bias), prefix, D=width, F=hidden)
 
 
 def gated(width: int, hidden: int, function: str = "silu", bias: bool = False, prefix: str = "") -> tuple[Part, ...]:
     """Return a gated feed-forward layer of three matrices (Shazeer 2020, arXiv:2002.05202)."""
-    return (
-        linear(f"{prefix}gate", width, hidden, bias),
-        linear(f"{prefix}up", width, hidden, bias),
-        activation(f"{prefix}act", hidden, function, True),
-        linear(f"{prefix}down", hidden, width, bias),
-    )
+    return parts(feed_forward.AXES, feed_forward.gated(function, bias), prefix, D=width, F=hidden)
+
+
+def of_tokens(one: Part, **sizes: Size | str) -> Part:
+    """Return the same part over other tokens, as `n` the source's."""
+    return replace(one, program=over(one.program, **sizes))

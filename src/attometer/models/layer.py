@@ -14,7 +14,7 @@ ZERO = sympy.Integer(0)
 
 
 @dataclass(frozen=True)
-class Cache:
+class CacheSize:
     """What a layer keeps per sequence between tokens, in elements: `kv` grows with the keys `m`, `state` does not."""
 
     kv: sympy.Expr = ZERO
@@ -33,7 +33,7 @@ class Layer:
 
     kind: str
     parts: tuple[Part, ...]
-    cache: Cache = Cache()
+    cache: CacheSize = CacheSize()
     decode: tuple[Part, ...] = ()
 
 

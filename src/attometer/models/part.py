@@ -1,17 +1,20 @@
-"""A part is a named piece of a layer: what it computes is a Program, and what it costs is counted from that Program."""
+"""A part is a named piece of a layer: a mechanism at the model's numbers, and what it costs is counted from its Program."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
-from attometer.program import Program, parse
+from attometer.program import Program, parse, size
+from attometer.sizes import Size
 
 
 @dataclass(frozen=True)
-class Routed:
-    """A token uses `chosen` of `experts` sets of weights."""
+class MoE:
+    """A token uses `top_k` of `num_experts` sets of weights."""
 
-    experts: int
-    chosen: int
+    num_experts: int
+    top_k: int
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Part:
     name: str
     program: Program
     copies: int = 1
-    routed: Routed | None = None
+    routed: MoE | None = None
     tied: bool = False
     reference: Program | None = None
     idle: bool = False
@@ -43,7 +46,38 @@ class Part:
         return replace(self, name=name)
 
 
+def part(name: str, text: str, reference: str | None = None, /, **sizes: Size | str) -> Part:
+    """Return a mechanism's text as a part: each of its sizes that is in `sizes` becomes that number or symbol.
+
+    >>> print(part("q", "axis i: n, c: D\\nweight W[c,o]\\nY[b,i,o] = X[b,i,c] * W[c,o]", D=4, o=8).program)
+    axis i: n, c: 4, o: 8
+    weight W[c,o]
+    Y[b,i,o] = X[b,i,c] * W[c,o]
+    """
+    return Part(name, at(text, **sizes), reference=None if reference is None else at(reference, **sizes))
+
+
+def parts(axes: str, stages: Mapping[str, str], prefix: str = "", /, **sizes: Size | str) -> tuple[Part, ...]:
+    """Return a mechanism in stages as one part for each."""
+    return tuple(part(f"{prefix}{name}", f"{axes}\n{text}", **sizes) for name, text in stages.items())
+
+
+def at(text: str, **sizes: Size | str) -> Program:
+    """Return the program of a text with sizes put in; those it does not have change nothing."""
+    return _at(text, tuple(sizes.items()))
+
+
+# Layers repeat, and so do models.
 @lru_cache(maxsize=4096)
-def program(text: str) -> Program:
-    """Parse notation once per text: layers repeat."""
+def _at(text: str, sizes: tuple[tuple[str, Any], ...]) -> Program:
+    return over(_parsed(text), **dict(sizes))
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Program:
     return parse(text)
+
+
+def over(program: Program, **sizes: Size | str) -> Program:
+    """Return a program with sizes replaced, as its tokens `n` by the source tokens `s`."""
+    return program.substitute({k: size(v) if isinstance(v, str) else v for k, v in sizes.items()})

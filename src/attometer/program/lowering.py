@@ -247,7 +247,7 @@ class _Statement:
         output = self.tensor(self.statement.tensor, indices, None)
         label = f"{node.function}[{node.index}]({expression_text(ref)})"
         extents = tuple(self.extents((*kept, node.index)).items())
-        self.operations.append(Sort(output, ref, node.index, keep, extents, label))
+        self.operations.append(Sort(output, ref, node.index, keep, extents, label, self.operand_where(ref)))
 
     def scan(self, node: Expression) -> None:
         """`z[t] = decay * z[t-1] + term`, or `maximum(z[t-1], term)`."""

@@ -84,7 +84,7 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Sort:
-    """Positions that sort `operand` along an index: ascending, or the `keep` largest first."""
+    """Positions that sort `operand` along an index: ascending, or the `keep` largest first; forbidden pairs come last."""
 
     output: Tensor
     operand: Ref
@@ -92,6 +92,7 @@ class Sort:
     keep: sympy.Expr | None
     extents: tuple[tuple[str, sympy.Expr], ...]
     label: str
+    where: Where | None = None
 
 
 @dataclass(frozen=True)

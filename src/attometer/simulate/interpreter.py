@@ -131,8 +131,11 @@ class _Run:
         return np.array(np.transpose(value, kept), order="C")  # ascontiguousarray would turn a scalar into [1]
 
     def sort(self, operation: Sort) -> NDArray[np.int64]:
-        grid = _Grid(self, dict(operation.extents), None, {})
+        grid = _Grid(self, dict(operation.extents), operation.where, {})
         value = np.broadcast_to(grid.evaluate(operation.operand), grid.shape)
+        if (seen := grid.allowed()) is not None:
+            # What a mask forbids is never among the largest, and last among the smallest.
+            value = np.where(seen, value, np.inf if operation.keep is None else -np.inf)
         new = next(i for i in operation.output.indices if i not in grid.axes or i == operation.along)
         order = np.argsort(value if operation.keep is None else -value, axis=-1, kind="stable")
         if operation.keep is not None:

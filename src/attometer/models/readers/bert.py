@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+import sympy
+
+from attometer.mechanisms import blocks_of_keys
+from attometer.mechanisms import projections as products
 from attometer.models.blocks import (
     Heads,
     activation,
@@ -15,10 +19,11 @@ from attometer.models.blocks import (
     residual,
 )
 from attometer.models.layer import Layer, Model
-from attometer.models.part import Part, program
+from attometer.models.part import Part, at, over, part
 from attometer.models.readers.decoder import architecture, depth, divides, finish
 from attometer.models.readers.llama import act
 from attometer.models.reading import Reading
+from attometer.program import size
 
 
 def bert(c: Reading) -> Model:
@@ -117,8 +122,7 @@ def _heads_of_file(c: Reading, width: int, words: Part, family: str) -> tuple[Pa
 
 
 def _pooler(width: int, name: str = "pooler", outputs: int | None = None) -> Part:
-    text = f"axis c: {width}, o: {outputs or width}\nweight W[o,c], B[o]\nY[b,o] = X[b,c] * W[o,c] + B[o]"
-    return Part(name, program(text))
+    return part(name, products.POOLER, D=width, F=outputs or width)
 
 
 def _masked_head(width: int, vocabulary: int, tied: bool, function: str) -> tuple[Part, ...]:
@@ -136,7 +140,7 @@ def longformer(c: Reading) -> Model:
     heads = _heads(c, width)
     _absolute(c)
     sizes = _windows(c, layers)
-    pad = f"(n + {max(sizes) - 1}) // {max(sizes)} * {max(sizes)}"
+    pad = padded(max(sizes))
     c.ignore(
         "attention_mode", "autoregressive", "ignore_attention_mask", "onnx_export", "attention_dilation", "sep_token_id"
     )
@@ -162,32 +166,30 @@ def _windows(c: Reading, layers: int) -> list[int]:
     return [size] * layers
 
 
-def _local_layer(c: Reading, width: int, heads: Heads, window: int, pad: str, multiple: int) -> Layer:
+def _local_layer(c: Reading, width: int, heads: Heads, window: int, pad: sympy.Expr, multiple: int) -> Layer:
     half = window // 2
     core = attention(heads, f"band(i, j, {half}, {half})", keys="n")
-    core = replace(core, reference=program(_chunked(heads, half, pad)))
+    core = replace(core, reference=at(blocks_of_keys.OVERLAPPING_CHUNKS, **heads.sizes, w=half, n=pad))
     projected = projections(width, heads, True)
     q, k, v, out = projected
     unused = tuple(Part(f"global {p.name}", p.program, idle=True) for p in (q, k, v))
     return _padded(_layer(c, width, "sliding", (q, k, v, *unused, core, out)), pad)
 
 
-def _padded(layer: Layer, pad: str) -> Layer:
+def _padded(layer: Layer, pad: sympy.Expr) -> Layer:
     """The same layer, with projections whose reference runs over padded tokens."""
     return replace(
         layer, parts=tuple(_over(p, pad) if p.name in ("q", "k", "v", "out", "up", "down") else p for p in layer.parts)
     )
 
 
-def _over(part: Part, pad: str) -> Part:
-    return replace(part, reference=program(str(part.program).replace("axis i: n,", f"axis i: {pad},")))
+def _over(part: Part, pad: sympy.Expr) -> Part:
+    return replace(part, reference=over(part.program, n=pad))
 
 
-def _chunked(heads: Heads, half: int, pad: str) -> str:
-    """Overlapping chunks of 2w rows and keys for the scores; rows of w against 3w keys for the values."""
-    chunks = f"t: {pad} // {half} - 1, u: {pad} // {half}, l: {2 * half}, x: {2 * half}, k: {half}, y: {3 * half}"
-    axes = f"axis h: {heads.query}, d: {heads.d}, {chunks}"
-    return f"{axes}\nS[b,h,t,l,x] = Q[b,h,t,l,d] * K[b,h,t,x,d]\nO[b,h,u,k,d] = P[b,h,u,k,y] * V[b,h,u,y,d]"
+def padded(multiple: int) -> sympy.Expr:
+    """Return the number of tokens, rounded up to a multiple."""
+    return sympy.floor((size("n") + multiple - 1) / multiple) * multiple
 
 
 def big_bird(c: Reading) -> Model:
@@ -213,7 +215,7 @@ def big_bird(c: Reading) -> Model:
     layer = _layer(c, width, "block-sparse" if sparse else "encoder", (q, k, v, core, out))
     if core.short is not None:
         block = c.integer("block_size", default=64)
-        layer = _short(_padded(layer, f"(n + {block - 1}) // {block} * {block}"), core.short[0])
+        layer = _short(_padded(layer, padded(block)), core.short[0])
     before = _embeddings(c, width, 50358, 2, 4096)
     return finish(c, "big_bird", width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], "big_bird"))
 
@@ -229,30 +231,6 @@ def _short(layer: Layer, limit: int) -> Layer:
 def _blocks(c: Reading, heads: Heads, full: Part) -> Part:
     """Blocks of queries: the first and last see all keys, the second ones 4 + r blocks, the others 5 + r blocks."""
     block, chosen = c.integer("block_size", default=64), c.integer("num_random_blocks", default=3)
-    shape = f"h: {heads.query}, x: {block}, d: {heads.d}"
-    text, run = (
-        _block_text(shape, tokens, block, chosen) for tokens in ("n", f"(n + {block - 1}) // {block} * {block}")
-    )
-    limit = (5 + 2 * chosen) * block
-    return replace(full, program=program(text), reference=program(run), short=(limit, full.program))
-
-
-def _block_text(shape: str, tokens: str, block: int, chosen: int) -> str:
-    return "\n".join(
-        (
-            f"axis {shape}, j: {tokens}, a: 2, r: 2, t: {tokens} // {block} - 4, k: {(4 + chosen) * block}, l: {(5 + chosen) * block}",
-            "input Q[b,h,a,x,d], R[b,h,r,x,d], T[b,h,t,x,d], K[b,h,j,d], V[b,h,j,d]",
-            "input A[b,h,r,k,d], B[b,h,r,k,d], C[b,h,t,l,d], D[b,h,t,l,d]",
-            *_softmax_rows("S", "Q[b,h,a,x,d] * K[b,h,j,d]", "a", "j", "V[b,h,j,d]"),
-            *_softmax_rows("U", "R[b,h,r,x,d] * A[b,h,r,k,d]", "r", "k", "B[b,h,r,k,d]"),
-            *_softmax_rows("W", "T[b,h,t,x,d] * C[b,h,t,l,d]", "t", "l", "D[b,h,t,l,d]"),
-        )
-    )
-
-
-def _softmax_rows(name: str, product: str, rows: str, keys: str, values: str) -> tuple[str, str, str]:
-    return (
-        f"{name}[b,h,{rows},x,{keys}] = {product}",
-        f"P{name}[b,h,{rows},x,{keys}] = softmax[{keys}]({name})",
-        f"O{name}[b,h,{rows},x,d] = P{name}[b,h,{rows},x,{keys}] * {values}",
-    )
+    sizes = {"h": heads.query, "d": heads.d, "x": block, "r": chosen}
+    program, run = (at(blocks_of_keys.block_sparse(), n=n, **sizes) for n in (size("n"), padded(block)))
+    return replace(full, program=program, reference=run, short=((5 + 2 * chosen) * block, full.program))

@@ -18,7 +18,7 @@ def stablelm(c: Reading) -> Model:
     """StableLM 2: LayerNorm and a gated feed-forward layer, part of each head rotated."""
     width = c.integer("hidden_size")
     heads, bias = heads_of(c, width, kv=32), c.flag("use_qkv_bias", default=False)
-    norms = head_norms(heads, "layernorm", "W[h,d]") if c.flag("qk_layernorm", default=False) else ()
+    norms = head_norms(heads, "layernorm", "G[h,d]") if c.flag("qk_layernorm", default=False) else ()
     feed = gated(width, c.integer("intermediate_size"), act(c))
     mix = mixing(width, heads, bias, False, True, norms=norms)
     build = parallel if c.flag("use_parallel_residual", default=False) else serial
@@ -64,7 +64,7 @@ def cohere(c: Reading) -> Model:
     """Command R and Aya: one LayerNorm without bias, attention and feed-forward in parallel."""
     width = c.integer("hidden_size")
     heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    norms = head_norms(heads, "layernorm", "W[h,d]") if c.flag("use_qk_norm", default=False) else ()
+    norms = head_norms(heads, "layernorm", "G[h,d]") if c.flag("use_qk_norm", default=False) else ()
     mix = mixing(width, heads, bias, bias, True, norms=norms)
     layer = parallel(width, heads, mix, gated(width, c.integer("intermediate_size"), act(c)), bias=False)
     return decoder(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from attometer.models.blocks import Heads, embedding, head, norm, residual
-from attometer.models.layer import Cache, Layer, Model, stacks
+from attometer.models.layer import CacheSize, Layer, Model, stacks
 from attometer.models.part import Part
 from attometer.models.reading import REQUIRED, Reading
 
@@ -71,14 +71,14 @@ def windows(
     return [window if is_local else None for is_local in local]
 
 
-def attend(heads: Heads, window: int | None) -> tuple[str, str, Cache]:
+def attend(heads: Heads, window: int | None) -> tuple[str, str, CacheSize]:
     """Return the kind, the mask and the cache of a causal layer with or without a window."""
     if window is None:
         return "full", "causal(i, j)", heads.cache()
     return "sliding", f"window(i, j, {window})", heads.cache(window)
 
 
-def pre_norm(width: int, mixing: Sequence[Part], feed: Sequence[Part], kind: str, cache: Cache) -> Layer:
+def pre_norm(width: int, mixing: Sequence[Part], feed: Sequence[Part], kind: str, cache: CacheSize) -> Layer:
     """Return a layer of two RMSNorms: one before what mixes the tokens, one before the feed-forward."""
     return Layer(kind, (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width)), cache)
 

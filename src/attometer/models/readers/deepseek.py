@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from attometer.mechanisms import selection
 from attometer.models.blocks import gated, layernorm, linear, norm, residual
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part, part
 from attometer.models.readers.decoder import decoder, depth
 from attometer.models.readers.llama import act, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
@@ -80,6 +81,11 @@ class Indexer:
     d: int
     keep: int
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes by the symbols of `mechanisms.selection`."""
+        return {"x": self.heads, "y": self.d, "k": self.keep}
+
 
 def deepseek_v32(c: Reading) -> Model:
     """DeepSeek-V3.2: MLA over the keys that a small indexer chooses (arXiv:2512.02556)."""
@@ -140,25 +146,15 @@ def _sparse_layer(width: int, a: Latent, bias: bool, index: Indexer, mode: str, 
 
     kept = a.cache.kv + (index.d * size("m") if between else 0)
     parts, decode = expanded(width, a, bias, where, between), absorbed(width, a, bias, where, between)
-    return Layer("sparse", around(parts), Cache(kept), around(decode))
+    return Layer("sparse", around(parts), CacheSize(kept), around(decode))
 
 
 def indexer(width: int, rank: int, index: Indexer) -> tuple[Part, ...]:
     """Return the lightning indexer: a score of every key for every query, and the choice of the best."""
-    axes = f"axis x: {index.heads}, i: n, j: m, d: {index.d}, r: {index.keep}"
-    scores = "\n".join(
-        (
-            f"{axes}\ninput Q[b,i,x,d], G[b,i,x]\ncache K[b,j,d]",
-            "S[b,i,x,j] = Q[b,i,x,d] * K[b,j,d]   where causal(i, j)",
-            "R[b,i,x,j] = relu(S[b,i,x,j])",
-            "I[b,i,j] = G[b,i,x] * R[b,i,x,j]",
-            f"Z[b,i,r] = topk[j, {index.keep}](I)",
-        )
-    )
     return (
         linear("index q", rank, index.heads * index.d),
         linear("index k", width, index.d),
         layernorm(index.d, name="index norm"),
         linear("index weights", width, index.heads),
-        Part("index scores", program(scores)),
+        part("index scores", selection.indexer(), **index.sizes),
     )

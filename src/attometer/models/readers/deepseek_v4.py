@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from attometer.models.blocks import gated, head_norm, linear, norm
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.mechanisms import compressed, projections, selection
+from attometer.models.blocks import gated, head_norm, linear, norm, of_tokens
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part, part
 from attometer.models.readers.decoder import decoder, depth, divides
 from attometer.models.readers.deepseek import Indexer
 from attometer.models.readers.llama import act, without_prediction
@@ -16,6 +17,8 @@ from attometer.program import size
 
 CSA, HCA, SLIDING = "compressed_sparse_attention", "heavily_compressed_attention", "sliding_attention"
 NAMES = {CSA: "sparse", HCA: "compressed", SLIDING: "sliding"}
+# Which compressed keys the attention of a layer reads.
+COMPRESSED_KEYS = {CSA: "k", HCA: "t", SLIDING: ""}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def deepseek_v4(c: Reading) -> Model:
     feed = mixture(c, width, hidden, routed(c, 256, 6)) + beside
     c.note("compressed keys are counted for every query: their causal half is not subtracted")
     built = {kind: _layer(a, kind, rates.get(kind, 1), streams, feed) for kind in dict.fromkeys(kinds)}
-    collapse = _head_streams(width, streams)
+    collapse = part("collapse streams", compressed.COLLAPSE, D=width, r=streams)
     return decoder(
         c,
         "deepseek_v4",
@@ -122,7 +125,7 @@ def _layer(a: Compressed, kind: str, rate: int, streams: int, feed: tuple[Part, 
     kept = sympy.Min(m, a.window) * a.d
     if kind != SLIDING:
         kept += sympy.floor(m / rate) * (a.d + (a.index.d if kind == CSA else 0))
-    return Layer(NAMES[kind], parts, Cache(kept))
+    return Layer(NAMES[kind], parts, CacheSize(kept))
 
 
 def _queries(a: Compressed) -> tuple[Part, ...]:
@@ -153,108 +156,34 @@ def _compressor(a: Compressed, rate: int, indexed: bool) -> tuple[Part, ...]:
 
 
 def _pool(prefix: str, width: int, d: int, rate: int, series: int) -> tuple[Part, ...]:
-    axes = f"axis t: n // {rate}, r: {rate}, d: {series * d}\ninput K[b,t,r,d], G[b,t,r,d]\nweight B[r,d]\n"
-    text = "A[b,t,r,d] = G[b,t,r,d] + B[r,d]\nP[b,t,r,d] = softmax[r](A)\nM[b,t,r,d] = P[b,t,r,d] * K[b,t,r,d]\nY[b,t,d] = sum[r](M)"
     return (
         linear(f"{prefix}compress kv", width, series * d),
         linear(f"{prefix}compress gate", width, series * d),
-        Part(f"{prefix}pool", program(axes + text)),
-        norm(d, name=f"{prefix}compress norm", rows=f"n // {rate}"),
+        part(f"{prefix}pool", compressed.pool(), c=rate, d=series * d),
+        of_tokens(norm(d, name=f"{prefix}compress norm"), n=sympy.floor(size("n") / rate)),
     )
 
 
 def _index_scores(x: Indexer, rate: int) -> Part:
     # The sum over heads is element-wise in transformers: a reduction and no matrix product.
-    text = "\n".join(
-        (
-            f"axis x: {x.heads}, i: n, t: m // {rate}, d: {x.d}",
-            "input Q[b,i,x,d], G[b,i,x]\ncache K[b,t,d]",
-            "S[b,i,x,t] = Q[b,i,x,d] * K[b,t,d]",
-            "R[b,i,x,t] = relu(S[b,i,x,t]) * G[b,i,x]",
-            "I[b,i,t] = sum[x](R)",
-            f"Z[b,i,r] = topk[t, {x.keep}](I)",
-        )
-    )
-    return Part("index scores", program(text.replace("axis ", f"axis r: {x.keep}, ")))
+    return part("index scores", selection.indexer("t: m // c", "", "t", product=False), c=rate, **x.sizes)
 
 
 def _core(a: Compressed, kind: str, rate: int) -> Part:
     """Attention over the window and the compressed keys, in one softmax with a sink; the reference is over all of them."""
-    window = f"window(i, j, {a.window})"
-    lines = [
-        f"axis h: {a.heads}, i: n, j: m, d: {a.d}",
-        "input Q[b,h,i,d]\ncache K[b,j,d]\nweight z[h]",
-        f"S[b,h,i,j] = Q[b,h,i,d] * K[b,j,d] / sqrt(d)   where {window}",
-    ]
-    over = ""
-    if kind == HCA:
-        lines[0] += f", t: m // {rate}"
-        lines += ["cache C[b,t,d]", "T[b,h,i,t] = Q[b,h,i,d] * C[b,t,d] / sqrt(d)"]
-        over = "t"
-    if kind == CSA:
-        lines[0] += f", t: m // {rate}, r: {a.index.keep}"
-        lines += ["cache C[b,t,d]", "input Z[b,i,r]", "T[b,h,i,r] = Q[b,h,i,d] * C[b, Z[b,i,r], d] / sqrt(d)"]
-        over = "r"
-    lines += _joint(over)
-    full = [f"axis h: {a.heads}, i: n, j: m{f' + m // {rate}' if over else ''}, d: {a.d}"]
-    full += ["S[b,h,i,j] = Q[b,h,i,d] * K[b,j,d]", "O[b,h,i,d] = S[b,h,i,j] * K[b,j,d]"]
-    part = Part("attention", program("\n".join(lines)), reference=program("\n".join(full)))
+    text, whole = compressed.compressed(COMPRESSED_KEYS[kind]), compressed.whole(kind != SLIDING)
+    core = part("attention", text, whole, h=a.heads, d=a.d, w=a.window, c=rate, k=a.index.keep)
     # While fewer keys are compressed than the indexer may choose, it chooses all of them.
-    return replace(part, short=(a.index.keep * rate, _core(a, HCA, rate).program)) if kind == CSA else part
-
-
-def _joint(over: str) -> list[str]:
-    """One softmax over the window, the compressed keys and the sink: log-sum-exps are joined by log-add-exp."""
-    head = ["L[b,h,i] = logsumexp[j](S)", "E[b,h,i] = L[b,h,i] + softplus(z[h] - L[b,h,i])"]
-    if not over:
-        return [*head, "P[b,h,i,j] = exp(S[b,h,i,j] - E[b,h,i])", "O[b,h,i,d] = P[b,h,i,j] * K[b,j,d]"]
-    value = "C[b,t,d]" if over == "t" else "C[b, Z[b,i,r], d]"
-    return [
-        *head,
-        f"F[b,h,i] = logsumexp[{over}](T)",
-        "N[b,h,i] = E[b,h,i] + softplus(F[b,h,i] - E[b,h,i])",
-        "P[b,h,i,j] = exp(S[b,h,i,j] - N[b,h,i])",
-        f"W[b,h,i,{over}] = exp(T[b,h,i,{over}] - N[b,h,i])",
-        f"O[b,h,i,d] = P[b,h,i,j] * K[b,j,d] + W[b,h,i,{over}] * {value}",
-    ]
+    return replace(core, short=(a.index.keep * rate, _core(a, HCA, rate).program)) if kind == CSA else core
 
 
 def _out(a: Compressed) -> tuple[Part, ...]:
     """The grouped low-rank output projection: a block-diagonal matrix, then a dense one."""
-    inside = a.heads * a.d // a.groups
-    text = (
-        f"axis i: n, g: {a.groups}, c: {inside}, o: {a.out_rank}\nweight W[g,o,c]\nY[b,i,g,o] = X[b,i,g,c] * W[g,o,c]"
-    )
-    return Part("out down", program(text)), linear("out up", a.groups * a.out_rank, a.width)
+    down = part("out down", projections.GROUPED_PROJECTION, G=a.groups, h=a.heads, d=a.d, F=a.out_rank)
+    return down, linear("out up", a.groups * a.out_rank, a.width)
 
 
 def _streams(width: int, streams: int) -> tuple[Part, ...]:
     """Manifold-constrained hyper-connections (arXiv:2512.24880): weights to collapse, expand and mix the streams."""
-    total = (2 + streams) * streams
-    weights = "\n".join(
-        (
-            f"axis i: n, r: {streams}, c: {width}, o: {total}, x: 3\ninput X[b,i,r,c]\nweight W[o,r,c], B[o], s[x]",
-            "F[b,i,o] = X[b,i,r,c] * W[o,r,c]",
-            f"Y[b,i,o] = F[b,i,o] * s[o // {-(-total // 3)}] + B[o]",
-        )
-    )
-    mix = "\n".join(
-        (
-            f"axis i: n, r: {streams}, k: {streams}, c: {width}\ninput X[b,i,r,c], P[b,i,r], Q[b,i,k], A[b,i,r,k], Z[b,i,c]",
-            "M[b,i,r,c] = X[b,i,r,c] * P[b,i,r]\nY[b,i,c] = sum[r](M)",
-            "R[b,i,k,c] = A[b,i,r,k] * X[b,i,r,c]\nO[b,i,k,c] = R[b,i,k,c] + Q[b,i,k] * Z[b,i,c]",
-        )
-    )
-    return Part("stream weights", program(weights)), Part("streams", program(mix))
-
-
-def _head_streams(width: int, streams: int) -> Part:
-    text = "\n".join(
-        (
-            f"axis i: n, r: {streams}, c: {width}, o: {streams}\ninput X[b,i,r,c]\nweight W[o,r,c], B[o], s",
-            "F[b,i,o] = X[b,i,r,c] * W[o,r,c]",
-            "G[b,i,o] = sigmoid(F[b,i,o] * s + B[o])",
-            "M[b,i,o,c] = G[b,i,o] * X[b,i,o,c]\nY[b,i,c] = sum[o](M)",
-        )
-    )
-    return Part("collapse streams", program(text))
+    texts = {"stream weights": compressed.STREAM_WEIGHTS, "streams": compressed.STREAMS}
+    return tuple(part(name, text, D=width, r=streams) for name, text in texts.items())

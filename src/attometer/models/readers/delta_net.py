@@ -10,12 +10,12 @@ from attometer.models.blocks import (
     projections,
     rotary,
 )
-from attometer.models.layer import Cache, Model
-from attometer.models.part import Part, program
+from attometer.models.layer import CacheSize, Model
+from attometer.models.part import Part
 from attometer.models.readers.decoder import FULL, decoder, depth, divides, heads_of, pre_norm
 from attometer.models.readers.llama import feed_forward, head_norms
 from attometer.models.readers.mixtral import mixture, routed, shared, sparse_layers
-from attometer.models.readers.ssm import convolution, delta_rule, gated_norm
+from attometer.models.readers.ssm import convolution, decay, delta_rule, gated_norm
 from attometer.models.reading import Reading
 
 LINEAR = "linear_attention"
@@ -42,9 +42,9 @@ class Delta:
         return self.value_heads * self.e
 
     @property
-    def cache(self) -> Cache:
+    def cache(self) -> CacheSize:
         """A d × e state per value head and the last inputs of the convolution."""
-        return Cache(state=self.value_heads * self.d * self.e + (2 * self.keys + self.values) * (self.kernel - 1))
+        return CacheSize(state=self.value_heads * self.d * self.e + (2 * self.keys + self.values) * (self.kernel - 1))
 
 
 def _delta_of(c: Reading, key_heads: int, value_heads: int) -> Delta:
@@ -66,23 +66,18 @@ def delta_net(width: int, a: Delta) -> tuple[Part, ...]:
         linear("z", width, a.values),
         linear("beta and decay", width, 2 * a.value_heads),
         convolution(2 * a.keys + a.values, a.kernel, False),
-        _decay(a.value_heads),
+        decay(a.value_heads),
         delta_rule(a.value_heads, a.d, a.e),
         gated_norm(a.value_heads, a.e),
         linear("out", a.values, width),
     )
 
 
-def _decay(heads: int) -> Part:
-    text = f"axis i: n, h: {heads}\ninput X[b,i,h]\nweight A[h], D[h]\nG[b,i,h] = exp(-exp(A[h]) * softplus(X[b,i,h] + D[h]))"
-    return Part("decay", program(text))
-
-
 def gated_attention(width: int, heads: Heads, bias: bool) -> tuple[Part, ...]:
     """Return full attention whose output is gated by a second half of the queries (Qwen3-Next)."""
     _, k, v, out = projections(width, heads, bias)
     q = linear("q and gate", width, 2 * heads.query * heads.d, bias)
-    gate = activation("gate", heads.query * heads.e, "silu", True)
+    gate = activation("gate", heads.query * heads.e, "sigmoid", True)
     return q, k, v, *head_norms(heads), *rotary(heads), attention(heads), gate, out
 
 
@@ -116,7 +111,7 @@ def _qwen_hybrid(c: Reading, family: str, a: Delta, feeds: list[tuple[Part, ...]
 def _qwen_mixture(c: Reading) -> list[tuple[Part, ...]]:
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     feed = mixture(c, width, c.integer("moe_intermediate_size"), chosen) + shared(c, width)
-    sparse = sparse_layers(c, layers, chosen.experts)
+    sparse = sparse_layers(c, layers, chosen.num_experts)
     plain_feed = () if all(sparse) else feed_forward(c, width)
     if all(sparse):
         c.ignore("intermediate_size")

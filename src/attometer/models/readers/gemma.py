@@ -1,5 +1,6 @@
 """Gemma 1 to 4: wide heads, norms before and after, sliding layers between full ones."""
 
+from attometer.mechanisms.feed_forward import ROUTER_SCALE
 from attometer.models.blocks import (
     Heads,
     attention,
@@ -12,8 +13,8 @@ from attometer.models.blocks import (
     residual,
     rotary,
 )
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part, part
 from attometer.models.readers.decoder import FULL, SLIDING, attend, decoder, depth, divides, heads_of, windows
 from attometer.models.readers.llama import act, block, grouped, head_norms
 from attometer.models.readers.mixtral import routed
@@ -42,7 +43,12 @@ def _act(c: Reading) -> str:
 
 
 def _sandwich(
-    width: int, mixing: tuple[Part, ...], feed: tuple[Part, ...], kind: str, cache: Cache, after: tuple[Part, ...] = ()
+    width: int,
+    mixing: tuple[Part, ...],
+    feed: tuple[Part, ...],
+    kind: str,
+    cache: CacheSize,
+    after: tuple[Part, ...] = (),
 ) -> Layer:
     """A layer with a norm before and after both attention and feed-forward."""
     first, second = (norm(width), *mixing, norm(width, name="post norm")), (norm(width, name="norm 2"), *feed)
@@ -123,7 +129,7 @@ def gemma4(c: Reading) -> Model:
         shared = index >= reused
         mixing = _mixing(width, heads, w, bias, same and kind == FULL, shared)
         name, _, cache = attend(heads, w)
-        made.append(_sandwich(width, mixing, feeds[shared], name, Cache() if shared else cache, each))
+        made.append(_sandwich(width, mixing, feeds[shared], name, CacheSize() if shared else cache, each))
     return decoder(c, "gemma4", width, made, tied=True, before=tables)
 
 
@@ -161,11 +167,7 @@ def _feeds(c: Reading, width: int) -> dict[bool, tuple[Part, ...]]:
 
 def _mixture(c: Reading, width: int, function: str) -> tuple[Part, ...]:
     chosen, hidden = routed(c), c.integer("moe_intermediate_size", "expert_intermediate_size")
-    scales = f"axis i: n, c: {width}, x: {chosen.experts}\nweight s[c], t[x]\ninput X[b,i,c], G[b,i,x]\n"
-    scaled = Part(
-        "router scale",
-        program(scales + "N[b,i,c] = rmsnorm[c](X)\nY[b,i,c] = N[b,i,c] * s[c]\nZ[b,i,x] = G[b,i,x] * t[x]"),
-    )
+    scaled = part("router scale", f"axis i: n, c: D, x: E\n{ROUTER_SCALE}", D=width, E=chosen.num_experts)
     ends = norm(width, name="expert norm"), norm(width, name="expert post norm"), norm(width, name="dense post norm")
     return scaled, router(width, chosen), *experts(width, hidden, chosen, function), *ends
 

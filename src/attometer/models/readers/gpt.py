@@ -12,16 +12,12 @@ from attometer.models.blocks import (
     residual,
     rotary,
 )
+from attometer.models.blocks import alibi as alibi_attention
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
 from attometer.models.readers.decoder import attend, decoder, depth, divides
 from attometer.models.readers.llama import act, head_norms
 from attometer.models.reading import Reading
-
-ALIBI = " + A[h] * pos(j)"
-
-
-ALIBI_SLOPES = "input A[h]"
 
 
 def mixing(
@@ -33,10 +29,11 @@ def mixing(
     window: int | None = None,
     norms: tuple[Part, ...] = (),
     alibi: bool = False,
+    scale: bool = True,
 ) -> tuple[Part, ...]:
-    """Return attention with its projections, with rotary positions where `turned`, with ALiBi where `alibi`."""
+    """Return attention with its projections, with rotary positions where `turned`, with ALiBi where `alibi`; GPT-Neo does not `scale`."""
     q, k, v, out = projections(width, heads, bias, out_bias)
-    core = attention(heads, attend(heads, window)[1], add=ALIBI if alibi else "", declare=ALIBI_SLOPES if alibi else "")
+    core = alibi_attention(heads) if alibi else attention(heads, attend(heads, window)[1], scale=scale)
     return q, k, v, *norms, *(rotary(heads) if turned else ()), core, out
 
 
@@ -113,7 +110,7 @@ def gpt_neo(c: Reading) -> Model:
     feed = plain(width, hidden, act(c, "gelu_new"))
     found = [window if t == "local" else None for t in _neo_kinds(c, layers)]
     c.ignore("resid_dropout", "embed_dropout", "attention_layers")
-    made = [serial(width, heads, mixing(width, heads, False, True, window=w), feed, w) for w in found]
+    made = [serial(width, heads, mixing(width, heads, False, True, window=w, scale=False), feed, w) for w in found]
     before = _positions(c, width, "max_position_embeddings", default=2048)
     return decoder(c, "gpt_neo", width, made, True, (layernorm(width, name="final norm"),), (before,))
 

@@ -4,14 +4,14 @@ from attometer.models.blocks import (
     gated,
     linear,
 )
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part
 from attometer.models.readers.decoder import FULL, decoder, depth, pre_norm
 from attometer.models.readers.delta_net import LINEAR
 from attometer.models.readers.llama import act, feed_forward, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
 from attometer.models.readers.mla import absorbed, expanded, latent_of
-from attometer.models.readers.ssm import convolution, delta_rule, gated_norm
+from attometer.models.readers.ssm import convolution, decay, delta_rule, gated_norm
 from attometer.models.reading import Reading
 
 
@@ -38,7 +38,7 @@ def kimi_linear(c: Reading) -> Model:
     )
     c.must("moe_layer_freq", 1, 1)
     without_prediction(c)
-    line, state = _kimi_delta(width, heads, d, kernel), Cache(state=heads * d * d + 3 * heads * d * (kernel - 1))
+    line, state = _kimi_delta(width, heads, d, kernel), CacheSize(state=heads * d * d + 3 * heads * d * (kernel - 1))
     types = c.each("mlp_layer_types", layers, ("dense", "sparse"))
     if types is not None:
         c.ignore("first_k_dense_replace")
@@ -105,7 +105,7 @@ def _kimi_delta(width: int, heads: int, d: int, kernel: int) -> tuple[Part, ...]
         convolution(3 * inner, kernel, False),
         linear("forget down", width, d),
         linear("forget up", d, inner),
-        _channel_decay(heads, d),
+        decay(heads, d),
         linear("beta", width, heads),
         delta_rule(heads, d, d, per_channel=True),
         linear("gate down", width, d),
@@ -113,8 +113,3 @@ def _kimi_delta(width: int, heads: int, d: int, kernel: int) -> tuple[Part, ...]
         gated_norm(heads, d),
         linear("out", inner, width),
     )
-
-
-def _channel_decay(heads: int, d: int) -> Part:
-    axes = f"axis i: n, h: {heads}, d: {d}\ninput X[b,i,h,d]\nweight A[h], D[h,d]\n"
-    return Part("decay", program(axes + "G[b,i,h,d] = -exp(A[h]) * softplus(X[b,i,h,d] + D[h,d])"))

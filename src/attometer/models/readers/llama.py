@@ -18,7 +18,7 @@ def grouped(
 ) -> tuple[Part, ...]:
     """Return rotary grouped-query attention with its projections; `norms` act on queries and keys."""
     q, k, v, out = projections(width, heads, bias, out_bias)
-    return q, k, v, *norms, *rotary(heads), attention(heads, attend(heads, window)[1], sinks), out
+    return q, k, v, *norms, *rotary(heads), attention(heads, attend(heads, window)[1], sinks=sinks), out
 
 
 def block(width: int, heads: Heads, window: int | None, mixing: tuple[Part, ...], feed: tuple[Part, ...]) -> Layer:
@@ -27,7 +27,7 @@ def block(width: int, heads: Heads, window: int | None, mixing: tuple[Part, ...]
     return pre_norm(width, mixing, feed, kind, cache)
 
 
-def head_norms(heads: Heads, kind: str = "rmsnorm", scale: str = "W[d]") -> tuple[Part, Part]:
+def head_norms(heads: Heads, kind: str = "rmsnorm", scale: str = "G[d]") -> tuple[Part, Part]:
     """Return the norms of each query head and each key head (Qwen3)."""
     return head_norm("norm q", heads.query, heads.d, kind, scale), head_norm("norm k", heads.kv, heads.d, kind, scale)
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from attometer.mechanisms import state_space
 from attometer.models.blocks import activation, layernorm, linear, norm, residual
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part, part
 from attometer.models.readers.decoder import decoder, depth, divides
 from attometer.models.readers.ssm import convolution, gated_norm, mamba2_scan, mamba_scan
 from attometer.models.reading import Reading
@@ -23,9 +24,9 @@ class Selective:
     conv_bias: bool
 
     @property
-    def cache(self) -> Cache:
+    def cache(self) -> CacheSize:
         """The state of the scan and the last inputs of the convolution."""
-        return Cache(state=self.inner * (self.states + self.kernel - 1))
+        return CacheSize(state=self.inner * (self.states + self.kernel - 1))
 
 
 def selective(a: Selective, norms: bool = False) -> tuple[Part, ...]:
@@ -106,9 +107,9 @@ class Dual:
         return self.heads * self.d + 2 * self.groups * self.states
 
     @property
-    def cache(self) -> Cache:
+    def cache(self) -> CacheSize:
         """The state of each head and the last inputs of the convolution."""
-        return Cache(state=self.heads * self.d * self.states + self.channels * (self.kernel - 1))
+        return CacheSize(state=self.heads * self.d * self.states + self.channels * (self.kernel - 1))
 
 
 def dual(a: Dual) -> tuple[Part, ...]:
@@ -151,7 +152,7 @@ def rwkv(c: Reading) -> Model:
     if inner != width:
         raise c.error("attention_hidden_size", f"is {inner}; only hidden_size = {width} can run")
     c.ignore("context_length", "rescale_every", "layer_norm_epsilon")
-    state = Cache(state=3 * inner + 2 * width)
+    state = CacheSize(state=3 * inner + 2 * width)
     parts = (*_time_mix(width, inner), *_channel_mix(width, hidden), residual(width))
     first = Layer("rwkv", (layernorm(width, name="pre norm"), *parts), state)
     made = [first, *[Layer("rwkv", parts, state)] * (depth(c) - 1)]
@@ -160,34 +161,22 @@ def rwkv(c: Reading) -> Model:
 
 def _shift(name: str, width: int, streams: int) -> Part:
     """Mix each token with the one before it, once per stream."""
-    axes = f"axis i: n, c: {width}, r: {streams}\ninput X[b,i,c], P[b,i,c]\nweight W[r,c]\n"
-    return Part(name, program(axes + "D[b,i,c] = X[b,i,c] - P[b,i,c]\nY[b,i,r,c] = D[b,i,c] * W[r,c] + P[b,i,c]"))
+    return part(name, state_space.TOKEN_SHIFT, D=width, r=streams)
 
 
 def _time_mix(width: int, inner: int) -> tuple[Part, ...]:
-    text = "\n".join(
-        (
-            f"axis i: n, c: {inner}\ninput K[b,i,c], V[b,i,c], R[b,i,c]\nweight w[c], u[c]",
-            "E[b,i,c] = exp(K[b,i,c])",
-            "N[b,i,c] = exp(-exp(w[c])) * N[b,i-1,c] + E[b,i,c] * V[b,i,c]",
-            "D[b,i,c] = exp(-exp(w[c])) * D[b,i-1,c] + E[b,i,c]",
-            "F[b,i,c] = exp(u[c]) * E[b,i,c]",
-            "Y[b,i,c] = sigmoid(R[b,i,c]) * (N[b,i,c] + F[b,i,c] * V[b,i,c]) / (D[b,i,c] + F[b,i,c])",
-        )
-    )
     return (
         layernorm(width),
         _shift("time shift", width, 3),
         linear("key", width, inner),
         linear("value", width, inner),
         linear("receptance", width, inner),
-        Part("wkv", program(text)),
+        part("wkv", state_space.WKV, D=inner),
         linear("out", inner, width),
     )
 
 
 def _channel_mix(width: int, hidden: int) -> tuple[Part, ...]:
-    gate = f"axis i: n, c: {width}\nY[b,i,c] = sigmoid(R[b,i,c]) * V[b,i,c]"
     return (
         layernorm(width, name="norm 2"),
         _shift("channel shift", width, 2),
@@ -195,5 +184,5 @@ def _channel_mix(width: int, hidden: int) -> tuple[Part, ...]:
         activation("act", hidden, "relu2", False),
         linear("gate", width, width),
         linear("down", hidden, width),
-        Part("gated", program(gate)),
+        activation("gated", width, "sigmoid", True),
     )

@@ -123,5 +123,5 @@ def _step_sparse(c: Reading, layers: int) -> list[bool]:
 
 def _gated_heads(width: int, heads: Heads, window: int | None, bias: bool) -> tuple[Part, ...]:
     gate = linear("head gate", width, heads.query)
-    scale = activation("gate", heads.query * heads.e, "silu", True)
+    scale = activation("gate", heads.query * heads.e, "sigmoid", True)
     return *grouped(width, heads, window, bias, norms=head_norms(heads)), gate, scale

@@ -2,7 +2,7 @@
 
 from attometer.models.blocks import gated, layernorm, residual
 from attometer.models.layer import Layer, Model
-from attometer.models.part import Part, Routed
+from attometer.models.part import MoE, Part
 from attometer.models.readers.decoder import attend, decoder, depth, heads_of, windows
 from attometer.models.readers.llama import (
     act,
@@ -17,7 +17,7 @@ from attometer.models.readers.moe import experts, router, shared_gate
 from attometer.models.reading import Reading
 
 
-def routed(c: Reading, experts_default: int | None = None, chosen_default: int | None = None) -> Routed:
+def routed(c: Reading, experts_default: int | None = None, chosen_default: int | None = None) -> MoE:
     """Read the number of experts and how many of them each token uses."""
     keys = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = c.integer(*keys) if experts_default is None else c.integer(*keys, default=experts_default)
@@ -27,11 +27,11 @@ def routed(c: Reading, experts_default: int | None = None, chosen_default: int |
         raise c.error(
             next((k for k in names if k in c.values), names[0]), f"is {chosen}, more than the {count} experts"
         )
-    return Routed(count, chosen)
+    return MoE(count, chosen)
 
 
 def mixture(
-    c: Reading, width: int, hidden: int, chosen: Routed, gate_bias: bool = False, bias: bool = False
+    c: Reading, width: int, hidden: int, chosen: MoE, gate_bias: bool = False, bias: bool = False
 ) -> tuple[Part, ...]:
     """Return a router and its gated experts."""
     return router(width, chosen, gate_bias), *experts(width, hidden, chosen, act(c), bias=bias)
@@ -96,7 +96,7 @@ def qwen2_moe(c: Reading) -> Model:
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     heads, bias = heads_of(c, width, kv=16), c.flag("qkv_bias", default=True)
     feed = mixture(c, width, c.integer("moe_intermediate_size"), chosen) + shared(c, width)
-    sparse, found = sparse_layers(c, layers, chosen.experts), qwen_windows(c, layers)
+    sparse, found = sparse_layers(c, layers, chosen.num_experts), qwen_windows(c, layers)
     if not all(sparse):
         plain = feed_forward(c, width)
     else:
@@ -118,7 +118,7 @@ def qwen3_moe(c: Reading) -> Model:
     mix = grouped(width, heads, window, bias, norms=head_norms(heads))
     feed, sparse = (
         mixture(c, width, c.integer("moe_intermediate_size"), chosen),
-        sparse_layers(c, layers, chosen.experts),
+        sparse_layers(c, layers, chosen.num_experts),
     )
     plain = () if all(sparse) else feed_forward(c, width)
     if all(sparse):

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from attometer.models.blocks import Heads, attention, linear, norm, rotary
-from attometer.models.layer import Cache
-from attometer.models.part import Part, program
+from attometer.mechanisms import latent
+from attometer.models.blocks import Heads, linear, norm, rotary
+from attometer.models.layer import CacheSize
+from attometer.models.part import Part, parts
 from attometer.models.reading import Reading
 from attometer.program import size
 
@@ -21,14 +22,14 @@ class Latent:
     values: int
 
     @property
-    def expanded(self) -> Heads:
-        """The heads after the latent is expanded."""
-        return Heads(self.heads, self.heads, self.plain + self.rotated, self.values)
+    def sizes(self) -> dict[str, int]:
+        """The sizes by the symbols of `mechanisms.latent`."""
+        return {"h": self.heads, "c": self.rank, "d": self.plain, "r": self.rotated, "e": self.values}
 
     @property
-    def cache(self) -> Cache:
+    def cache(self) -> CacheSize:
         """One latent and one rotated key per token, shared by all heads."""
-        return Cache((self.rank + self.rotated) * size("m"))
+        return CacheSize((self.rank + self.rotated) * size("m"))
 
 
 def latent_of(c: Reading, query_rank: int | None = 1536) -> Latent:
@@ -47,19 +48,21 @@ def expanded(
     width: int, a: Latent, bias: bool, where: str = "causal(i, j)", between: tuple[Part, ...] = (), turned: bool = True
 ) -> tuple[Part, ...]:
     """Return MLA as it is trained and prefilled: every cached latent is expanded into keys and values."""
-    turn = rotary(a.expanded, a.rotated) if turned else ()
-    expand = linear("kv expand", a.rank, a.heads * (a.plain + a.values), rows="m")
-    core = attention(a.expanded, where)
-    return *_queries(width, a, bias), *_latent(width, a, bias), *turn, expand, *between, core, _out(width, a, bias)
+    expand, core = parts(latent.AXES, latent.expanded(where), **a.sizes)
+    return *_before(width, a, bias, turned), expand, *between, core, _out(width, a, bias)
 
 
 def absorbed(
     width: int, a: Latent, bias: bool, where: str = "causal(i, j)", between: tuple[Part, ...] = (), turned: bool = True
 ) -> tuple[Part, ...]:
     """Return MLA as engines decode: the expansion is absorbed into queries and outputs, and heads share the latent."""
-    turn = rotary(a.expanded, a.rotated) if turned else ()
-    core = Part("attention", program(_absorbed(a, where)))
-    return *_queries(width, a, bias), *_latent(width, a, bias), *turn, *between, core, _out(width, a, bias)
+    absorb, core, out = parts(latent.AXES, latent.absorbed(where), **a.sizes)
+    return *_before(width, a, bias, turned), absorb, *between, core, out, _out(width, a, bias)
+
+
+def _before(width: int, a: Latent, bias: bool, turned: bool) -> tuple[Part, ...]:
+    turn = rotary(Heads(a.heads, 1, a.rotated, a.values)) if turned else ()
+    return *_queries(width, a, bias), *_latent(width, a, bias), *turn
 
 
 def _queries(width: int, a: Latent, bias: bool) -> tuple[Part, ...]:
@@ -79,17 +82,3 @@ def _latent(width: int, a: Latent, bias: bool) -> tuple[Part, Part]:
 
 def _out(width: int, a: Latent, bias: bool) -> Part:
     return linear("out", a.heads * a.values, width, bias)
-
-
-def _absorbed(a: Latent, where: str) -> str:
-    return "\n".join(
-        (
-            f"axis h: {a.heads}, i: n, j: m, d: {a.plain}, r: {a.rotated}, l: {a.rank}, e: {a.values}",
-            "input Q[b,h,i,d], R[b,h,i,r]\ncache C[b,j,l], K[b,j,r]\nweight U[h,d,l], V[h,l,e]",
-            "A[b,h,i,l] = Q[b,h,i,d] * U[h,d,l]",
-            f"S[b,h,i,j] = A[b,h,i,l] * C[b,j,l] + R[b,h,i,r] * K[b,j,r]   where {where}",
-            "P[b,h,i,j] = softmax[j](S)",
-            "Z[b,h,i,l] = P[b,h,i,j] * C[b,j,l]",
-            "O[b,h,i,e] = Z[b,h,i,l] * V[h,l,e]",
-        )
-    )

@@ -1,8 +1,9 @@
 """Decoders with grouped queries, dense first layers and shared experts: DeepSeek MoE, GLM-4.5 and their like."""
 
+from attometer.mechanisms.projections import BIAS
 from attometer.models.blocks import gated
 from attometer.models.layer import Model
-from attometer.models.part import Part, Routed, program
+from attometer.models.part import MoE, part
 from attometer.models.readers.decoder import decoder, depth, heads_of, windows
 from attometer.models.readers.llama import act, block, feed_forward, grouped, head_norms, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
@@ -71,7 +72,7 @@ def dots1(c: Reading) -> Model:
 def ernie4_5_moe(c: Reading) -> Model:
     """ERNIE 4.5 MoE: experts in a range of layers, beside shared ones; the routing bias is a parameter."""
     width, layers = c.integer("hidden_size"), depth(c)
-    chosen = Routed(
+    chosen = MoE(
         c.integer("moe_num_experts", "num_experts", default=64), c.integer("moe_k", "num_experts_per_tok", default=6)
     )
     heads, bias, hidden = (
@@ -82,8 +83,7 @@ def ernie4_5_moe(c: Reading) -> Model:
     extra = c.integer("moe_num_shared_experts", default=2, least=0)
     beside = gated(width, hidden * extra, act(c), bias=bias, prefix="shared ") if extra else ()
     c.ignore("moe_norm_min", "moe_capacity", "moe_gate", "moe_use_aux_free", "moe_statics")
-    text = f"axis i: n, x: {chosen.experts}\nweight B[x]\nY[b,i,x] = X[b,i,x] + B[x]"
-    sparse = (*mixture(c, width, hidden, chosen, bias=bias), Part("router bias", program(text)), *beside)
+    sparse = (*mixture(c, width, hidden, chosen, bias=bias), part("router bias", BIAS, D=chosen.num_experts), *beside)
     start, every = c.integer("moe_layer_start_index", default=1, least=0), c.integer("moe_layer_interval", default=1)
     end = c.integer("moe_layer_end_index", default=-1, least=-1)
     last = layers - 1 if end == -1 else end

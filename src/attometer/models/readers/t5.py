@@ -1,14 +1,12 @@
 """T5: an encoder over `s` source tokens, and a decoder that attends to it (Raffel et al. 2019, arXiv:1910.10683)."""
 
-from attometer.models.blocks import Heads, attention, embedding, gated, head, linear, norm, plain, residual
-from attometer.models.layer import Cache, Layer, Model
-from attometer.models.part import Part, program
+from attometer.mechanisms import positions as places
+from attometer.models.blocks import Heads, attention, embedding, gated, head, linear, norm, of_tokens, plain, residual
+from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.part import Part
 from attometer.models.readers.decoder import MOST_LAYERS, architecture, finish
 from attometer.models.reading import Reading
 from attometer.program import size
-
-BUCKETS = " + R[T[i,j], h]"
-GIVEN = " + A[h,i,j]"
 
 
 def t5(c: Reading) -> Model:
@@ -60,18 +58,14 @@ def _feed(c: Reading, width: int, rows: str, family: str) -> tuple[Part, ...]:
     )
     hidden, function = c.integer("d_ff", default=2048), name.removeprefix("gated-")
     parts = gated(width, hidden, function) if name.startswith("gated-") else plain(width, hidden, function, False)
-    return tuple(_over(p, rows) for p in parts)
-
-
-def _over(part: Part, rows: str) -> Part:
-    """The same part over `rows` tokens."""
-    return part if rows == "n" else Part(part.name, program(str(part.program).replace("axis i: n", f"axis i: {rows}")))
+    return tuple(of_tokens(p, n=rows) for p in parts)
 
 
 def _mix(width: int, heads: Heads, buckets: int, first: bool, rows: str, keys: str, where: str) -> tuple[Part, ...]:
     inner = heads.query * heads.d
-    declare = f"axis p: {buckets}\ninput T[i,j]\nweight R[p,h]" if first else "input A[h,i,j]"
-    core = attention(heads, where, add=BUCKETS if first else GIVEN, declare=declare, rows=rows, keys=keys)
+    bias, declare = (places.BUCKETS, places.BUCKET_TABLE) if first else (places.GIVEN, places.GIVEN_TABLE)
+    core = attention(heads, where, rows, keys, scale=False, bias=bias, declare=declare)
+    core = of_tokens(core, p=buckets)
     projected = tuple(linear(name, width, inner, rows=rows) for name in ("q", "k", "v"))
     return *projected, core, linear("out", inner, width, rows=rows)
 
@@ -88,13 +82,13 @@ def _decoder(width: int, heads: Heads, buckets: int, first: bool, feed: tuple[Pa
     source = linear("cross k", width, inner, rows="s"), linear("cross v", width, inner, rows="s")
     cross = (
         linear("cross q", width, inner),
-        attention(heads, "", keys="s").named("cross attention"),
+        attention(heads, "", keys="s", scale=False).named("cross attention"),
         linear("cross out", inner, width),
     )
     start, end = (
         (norm(width), *mixing, norm(width, name="cross norm")),
         (*cross, norm(width, name="norm 2"), *feed, residual(width, 3)),
     )
-    kept = Cache(heads.cache().kv + 2 * inner * size("s"))
+    kept = CacheSize(heads.cache().kv + 2 * inner * size("s"))
     # One step of decoding finds the keys and values of the source in the cache.
     return Layer("cross", (*start, *source, *end), kept, (*start, *end))

@@ -126,3 +126,53 @@ def as_size(value: Size, what: str = "size") -> sympy.Expr:
     if expression.is_Integer and expression > LARGEST:
         raise AttometerError(f"{what} must be at most 10^18, got a number of {len(str(int(expression)))} digits")
     return expression
+
+
+def size_text(value: sympy.Expr) -> str:
+    """Return a size in the notation.
+
+    >>> size_text(sympy.floor(sympy.Symbol("n") / 2))
+    'n // 2'
+    """
+    return _size_text(value, 0)
+
+
+def _size_text(value: sympy.Expr, level: int) -> str:
+    if isinstance(value, sympy.floor):
+        return _bracketed_above(2, level, _floor_text(value.args[0]))
+    if value.is_Add:
+        text = " + ".join(_size_text(a, 1) for a in value.as_ordered_terms()).replace("+ -", "- ")
+        return _bracketed_above(1, level, text)
+    if value.is_Pow and value.exp.is_Rational and value.exp > 0:
+        if not value.exp.is_Integer:
+            return f"sqrt({_size_text(value.base ** (2 * value.exp), 0)})"
+        return _bracketed_above(2, level, " * ".join([_size_text(value.base, 3)] * int(value.exp)))
+    if value.is_Mul or value.is_Pow or value.is_Rational:
+        first, rest = _steps(value)
+        return _bracketed_above(2 if rest else 3, level, first + "".join(f" {op} {x}" for op, x in rest))
+    return str(value)
+
+
+def _bracketed_above(own: int, level: int, text: str) -> str:
+    return f"({text})" if level > own else text
+
+
+def _floor_text(argument: sympy.Expr) -> str:
+    first, rest = _steps(argument)
+    if not rest or rest[-1][0] == "*":
+        rest = [*rest, ("/", "1")]
+    return first + "".join(f" {op} {x}" for op, x in rest[:-1]) + f" // {rest[-1][1]}"
+
+
+def _steps(value: sympy.Expr) -> tuple[str, list[tuple[str, str]]]:
+    """Return the text of the first factor, sign included, then each further one with * or / before it, to apply in order."""
+    number, rest = value.as_coeff_Mul()
+    factors = [] if rest == 1 else rest.as_ordered_factors()
+    below = [f for f in factors if f.is_Pow and f.exp.is_Rational and f.exp < 0]
+    above = [f for f in factors if f not in below]
+    steps = [("*", _size_text(f, 3)) for f in above] + [("/", _size_text(1 / f, 3)) for f in below]
+    size = [("*", str(abs(number.p)))] if abs(number.p) != 1 or not above else []
+    # SymPy multiplies a number into a sum that it meets first; met last, it stays outside.
+    steps = [*steps, *size] if any(f.is_Add for f in above) else [*size, *steps]
+    steps += [("/", str(number.q))] if number.q != 1 else []
+    return "-" * (number.p < 0) + steps[0][1], steps[1:]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attometer import masks
 from attometer.count.bounds.attention import (
     ATTENTION_BOUNDS,
     CLASSES,
@@ -30,7 +31,6 @@ from attometer.count.bounds.segments import (
 )
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.errors import AttometerError
-from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import SCHEDULES, schedule
 
 BOUND = {bound.name: bound for bound in ATTENTION_BOUNDS}

@@ -9,9 +9,9 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attometer import masks
 from attometer.count.traffic.tile_search import best_tiles, paper_blocks
 from attometer.count.traffic.words import footprint, traffic
-from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import schedule
 from attometer.sizes import size
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import attometer as am
+from attometer import masks
 from attometer.count.traffic.attention_shape import attention_shape
 from attometer.count.traffic.io_curve import io_curve, memory_grid
 from attometer.count.traffic.tile_search import best_tiles, check_tiles
 from attometer.errors import AttometerError
-from attometer.masks import catalogue as masks
 from attometer.report.io.curve import cache_sizes, draw_io_curve
 from attometer.report.io.report import io_report, shape_at
 from attometer.report.io.verify import Verification, scaled, verify

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from attometer import masks
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError
-from attometer.masks import catalogue as masks
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.simulate.scratchpad.two_level import TwoLevel, stack_heads
 from attometer.sizes import size

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from attometer import masks
 from attometer.cli import app
 from attometer.count.traffic.visits import visits
 from attometer.count.work.schedule_work import depth
 from attometer.count.work.split_tradeoff import split_tradeoff
 from attometer.errors import AttometerError
-from attometer.masks import catalogue as masks
 from attometer.report.io.approximate import io_approximate
 from attometer.report.io.splits import draw_split_tradeoff
 from attometer.schedule.catalogue import schedule

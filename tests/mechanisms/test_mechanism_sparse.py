@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from plain import drawn, head, heads, pattern, softmax_rows, worst
 
+from attometer.masks import random
+
 N = 12
 PATTERNS: list[tuple[str, dict[str, Any], Any]] = [
     ("sliding_window", {"w": 4}, lambda i, j: 0 <= i - j < 4),
@@ -27,8 +29,8 @@ def test_pattern(name: str, parameters: dict[str, Any], sees: Any) -> None:
 
 def test_bigbird_sees_window_globals_and_its_random_keys() -> None:
     _, x, out = drawn("bigbird", w=2, t=1, r=2, seed=5)
-    chosen = [np.random.default_rng((5, i)).choice(N, size=2, replace=False).tolist() for i in range(N)]
-    seen = pattern(N, lambda i, j: abs(i - j) <= 1 or i < 1 or j < 1 or j in chosen[i])
+    chosen = random(2, 5).matrix(N)
+    seen = pattern(N, lambda i, j: abs(i - j) <= 1 or i < 1 or j < 1 or chosen[i, j])
     assert worst(out["O"], heads(x["Q"], x["K"], x["V"], seen)) < 1e-12
 
 

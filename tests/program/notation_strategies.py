@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 import attometer.program as ap
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.program import Declaration, Program, size
 from attometer.program.expression import (
     FUNCTIONS,

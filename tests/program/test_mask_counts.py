@@ -7,8 +7,7 @@ import pytest
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.masks.counts import mask_order, substitute, symbols
-from attometer.masks.intervals import row_lengths
+from attometer.masks.counts import substitute, symbols
 from attometer.program import (
     Mask,
     band,
@@ -126,7 +125,7 @@ def test_pairs_rows_and_longest_row_for_any_two_lengths(name: str) -> None:
     for n, m in [(1, 1), (1, 9), (9, 1), (4, 4), (13, 13), (5, 14), (14, 5), (16, 17)]:
         seen = mask.matrix(n, m)
         lengths = seen.sum(axis=1)
-        assert row_lengths(mask, n, m).tolist() == lengths.tolist(), (n, m)
+        assert mask.row_lengths(n, m).tolist() == lengths.tolist(), (n, m)
         assert mask.pairs(n, m) == lengths.sum(), (n, m)
         assert mask.rows(n, m) == np.count_nonzero(lengths), (n, m)
         assert mask.longest_row(n, m) == lengths.max(), (n, m)
@@ -271,7 +270,7 @@ def test_symbols_and_substitution_reach_inside_combinations() -> None:
 def test_order_bounds_the_pairs(name: str) -> None:
     # A bound up to a constant: the ratio must not grow when n doubles at a fixed parameter.
     mask = SQUARE[name](3)
-    bound = mask_order(mask, N, N)
+    bound = mask.order(N, N)
     ratios = [mask.pairs(n) / bound.xreplace({N: sympy.Integer(n)}) for n in (1024, 2048, 4096)]
     assert ratios[2] <= ratios[0] * sympy.Rational(101, 100)
 
@@ -279,13 +278,13 @@ def test_order_bounds_the_pairs(name: str) -> None:
 @pytest.mark.parametrize(
     ("mask", "number", "words"),
     [
-        (strided(A / 2), 3, 'mask parameter stride = "a/2" is 3/2 at these sizes; it must be an integer of at least 1'),
+        (strided(A / 2), 3, "mask strided(a / 2): stride is 3/2 at these sizes; it must be an integer of at least 1"),
         (
             chunked(A // 4),
             3,
-            'mask parameter chunk = "floor(a/4)" is 0 at these sizes; it must be an integer of at least 1',
+            "mask chunked(a // 4): chunk is 0 at these sizes; it must be an integer of at least 1",
         ),
-        (band(A - 3, 0), 2, 'mask parameter left = "a - 3" is -1 at these sizes; it must be an integer of at least 0'),
+        (band(A - 3, 0), 2, "mask window(a - 2): window is 0 at these sizes; it must be an integer of at least 1"),
     ],
 )
 def test_a_parameter_that_is_not_whole_at_the_sizes_is_refused(mask: Mask, number: int, words: str) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from notation_strategies import mask_expressions
 
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 
 lengths = st.integers(1, 24)
 

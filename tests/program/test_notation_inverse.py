@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from notation_strategies import mask_expressions, programs, size_expressions, syntax_trees
 
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.program import Program, parse, size
 from attometer.program.expression import MAX_HEIGHT, Expression, Where, height
 from attometer.program.expression_reader import read_expression

@@ -68,11 +68,9 @@ def test_flex_agrees_where_it_runs():
 def test_flex_predicates_are_the_masks():
     from test_tile_plan import ATOMS
 
-    from attometer.run.flex import predicate
-
     for mask in (*ATOMS, causal() & ~ATOMS[3], ATOMS[4] | ATOMS[6]):
         i, j = torch.arange(50)[:, None], torch.arange(70)[None]
-        found = predicate(mask, 50, 70, torch.device("cpu"))(i, j)
+        found = mask.predicate(50, 70, torch.tensor)(i, j)
         assert torch.equal(found.expand(50, 70), torch.tensor(mask.matrix(50, 70))), str(mask)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from attometer.masks.catalogue import band, block, causal, chunked, document, global_, prefix, random, strided, window
+from attometer.masks import band, block, causal, chunked, document, global_, prefix, random, strided, window
 from attometer.program import Mask
 
 

@@ -14,7 +14,7 @@ from attometer.count.traffic.communication import (
 )
 from attometer.count.traffic.sequence_split import LAYOUTS, pairs_by_rank, sequence_split
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import window
+from attometer.masks import window
 from attometer.program import causal, size
 
 FREE = sequence_split(m=size("m"), e=size("e"))

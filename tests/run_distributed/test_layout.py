@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import (
+from attometer.masks import (
     Mask,
     band,
     block,

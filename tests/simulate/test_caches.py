@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import causal
+from attometer.masks import causal
 from attometer.schedule.flash import flash1, flash2, split_kv
 from attometer.simulate import (
     Trace,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sympy import Integer, floor
 
 from attometer.errors import AttometerError
+from attometer.masks.counts import SizeGuard
 from attometer.sizes import clog2, scan_depth, scan_work
 
 _LARGEST = 2**62
@@ -102,6 +103,7 @@ def _most(node: sympy.Expr, least: Bound, most: Bound) -> Fraction:
 def _compiled(expression: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> Callable[..., Any]:
     names: dict[str, Any] = {"clog2": _clog2, "scan_work": _each(scan_work), "scan_depth": _each(scan_depth)}
     names |= {a.func.__name__: _each(a.func) for a in expression.atoms(sympy.Function) if hasattr(a.func, "mask")}
+    names |= {a.func.__name__: a.func.on_arrays for a in expression.atoms(SizeGuard)}
     return sympy.lambdify(symbols, expression, modules=[names, "numpy"], cse=True)  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,7 @@ import sympy
 from sympy import Add, Max, Min, Mul, ceiling, floor, log
 
 from attometer.errors import unknown
-from attometer.masks.counts import mask_order
+from attometer.masks.counts import SizeGuard
 from attometer.sizes import clog2, scan_depth, scan_work, size
 
 
@@ -62,14 +62,12 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
         return node
     if hasattr(node.func, "mask"):
         return _smooth(
-            mask_order(node.func.mask, *node.args[:2])
-            if node.func.what == "pairs"
-            else node.args[_ARGUMENT[node.func.what]],
+            node.func.mask.order(*node.args[:2]) if node.func.what == "pairs" else node.args[_ARGUMENT[node.func.what]],
             chosen,
         )
     arguments = [_smooth(a, chosen) for a in node.args]
     match node:
-        case floor() | ceiling() | scan_work():
+        case floor() | ceiling() | scan_work() | SizeGuard():
             return arguments[0]
         case clog2() | scan_depth():
             grown = Add(*(t for t in Add.make_args(arguments[0]) if not t.is_number)) or arguments[0]

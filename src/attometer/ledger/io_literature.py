@@ -31,7 +31,7 @@ from attometer.ledger.io_values import (
     words,
     writes,
 )
-from attometer.masks.catalogue import causal
+from attometer.masks import causal
 from attometer.schedule.catalogue import schedule
 
 SOURCE = Source(

@@ -8,7 +8,6 @@ from sympy import Add, Min
 
 from attometer.count import count, memory
 from attometer.count.memory.footprint import saved_for_backward
-from attometer.masks.catalogue import And, Band, Chunked
 from attometer.models import Part
 from attometer.program import Program, size
 from attometer.program.expression import Ref, walk
@@ -114,15 +113,7 @@ def _keys_seen(program: Program) -> sympy.Expr:
     """Return how many keys n queries see together: n and a window's reach, or all m."""
     n, m = size("n"), size("m")
     masks = {s.where.mask for s in program.statements if s.where is not None}
-    for mask in masks:
-        match mask:
-            case Band(left=left, right=0) if left is not None:
-                return Min(m, n + left)
-            case Chunked(chunk=chunk):
-                return Min(m, n + chunk - 1)
-            case And(parts=(Band(left=None, right=0), Chunked(chunk=chunk))):
-                return Min(m, n + chunk - 1)
-    return m
+    return Min(m, *(mask.keys_seen(n, m) for mask in masks))
 
 
 def _gathers(program: Program) -> list[tuple[Ref, sympy.Expr]]:

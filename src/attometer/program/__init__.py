@@ -1,6 +1,6 @@
 """What is computed: axes, operations, masks, the notation, and the Program they make."""
 
-from attometer.masks.catalogue import (
+from attometer.masks import (
     Mask,
     band,
     block,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from attometer.masks.relations import Mask
+from attometer.masks import Mask
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from attometer.program.expression import (
 from attometer.program.expression_reader import read_expression
 from attometer.program.indices import indices_of, is_shift
 from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Sort, Tensor
-from attometer.program.printer import expression_text, size_text
+from attometer.program.printer import expression_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
 from attometer.program.resolution import declared_tensors, resolve
 from attometer.program.size_expressions import to_size
-from attometer.sizes import as_size
+from attometer.sizes import as_size, size_text
 
 
 def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:

@@ -3,7 +3,7 @@
 import inspect
 
 from attometer.errors import AttometerError, nearest
-from attometer.masks.catalogue import MASKS, Mask
+from attometer.masks import MASKS, Mask
 from attometer.program.expression import Where
 from attometer.program.expression_reader import ExpressionReader
 from attometer.program.size_expressions import to_size

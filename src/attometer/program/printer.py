@@ -2,23 +2,6 @@
 
 from itertools import groupby
 
-import sympy
-
-from attometer.masks.relations import (
-    And,
-    Band,
-    Block,
-    Chunked,
-    Document,
-    Fixed,
-    Global,
-    Mask,
-    Not,
-    Or,
-    Prefix,
-    Random,
-    Strided,
-)
 from attometer.program.expression import (
     Along,
     Binary,
@@ -33,6 +16,7 @@ from attometer.program.expression import (
     Where,
 )
 from attometer.program.program import Program
+from attometer.sizes import size_text
 
 _LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
 
@@ -95,110 +79,14 @@ def _index_list(indices: tuple[Expression, ...]) -> str:
     return (",".join if all(isinstance(i, Name) for i in indices) else ", ".join)(texts)
 
 
-def size_text(value: sympy.Expr) -> str:
-    """Return a size in the notation.
-
-    >>> size_text(sympy.floor(sympy.Symbol("n") / 2))
-    'n // 2'
-    """
-    return _size_text(value, 0)
-
-
-def _size_text(value: sympy.Expr, level: int) -> str:
-    if isinstance(value, sympy.floor):
-        return _bracketed_above(2, level, _floor_text(value.args[0]))
-    if value.is_Add:
-        text = " + ".join(_size_text(a, 1) for a in value.as_ordered_terms()).replace("+ -", "- ")
-        return _bracketed_above(1, level, text)
-    if value.is_Pow and value.exp.is_Rational and value.exp > 0:
-        if not value.exp.is_Integer:
-            return f"sqrt({_size_text(value.base ** (2 * value.exp), 0)})"
-        return _bracketed_above(2, level, " * ".join([_size_text(value.base, 3)] * int(value.exp)))
-    if value.is_Mul or value.is_Pow or value.is_Rational:
-        first, rest = _steps(value)
-        return _bracketed_above(2 if rest else 3, level, first + "".join(f" {op} {x}" for op, x in rest))
-    return str(value)
-
-
-def _bracketed_above(own: int, level: int, text: str) -> str:
-    return f"({text})" if level > own else text
-
-
-def _floor_text(argument: sympy.Expr) -> str:
-    first, rest = _steps(argument)
-    if not rest or rest[-1][0] == "*":
-        rest = [*rest, ("/", "1")]
-    return first + "".join(f" {op} {x}" for op, x in rest[:-1]) + f" // {rest[-1][1]}"
-
-
-def _steps(value: sympy.Expr) -> tuple[str, list[tuple[str, str]]]:
-    """Return the text of the first factor, sign included, then each further one with * or / before it, to apply in order."""
-    number, rest = value.as_coeff_Mul()
-    factors = [] if rest == 1 else rest.as_ordered_factors()
-    below = [f for f in factors if f.is_Pow and f.exp.is_Rational and f.exp < 0]
-    above = [f for f in factors if f not in below]
-    steps = [("*", _size_text(f, 3)) for f in above] + [("/", _size_text(1 / f, 3)) for f in below]
-    size = [("*", str(abs(number.p)))] if abs(number.p) != 1 or not above else []
-    # SymPy multiplies a number into a sum that it meets first; met last, it stays outside.
-    steps = [*steps, *size] if any(f.is_Add for f in above) else [*size, *steps]
-    steps += [("/", str(number.q))] if number.q != 1 else []
-    return "-" * (number.p < 0) + steps[0][1], steps[1:]
-
-
 def where_text(where: Where) -> str:
     """Return a mask over its indices in the notation.
 
-    >>> from attometer.masks.catalogue import causal, window
+    >>> from attometer.masks import causal, window
     >>> where_text(Where(causal() & window(4), "i", "j"))
     'causal(i, j) & window(i, j, 4)'
     """
-    return _mask_text(where.mask, f"{where.query}, {where.key}", 0)
-
-
-def _mask_text(mask: Mask, over: str, level: int) -> str:
-    match mask:
-        case Or(parts=parts):
-            text = " | ".join(_mask_text(p, over, 1) for p in parts)
-            return f"({text})" if level > 0 else text
-        case And(parts=parts):
-            text = " & ".join(_mask_text(p, over, 2) for p in parts)
-            return f"({text})" if level > 1 else text
-        case Not(part=part):
-            return f"~{_mask_text(part, over, 2)}"
-    name, parameters = _atom(mask)
-    return f"{name}({', '.join((over, *parameters))})"
-
-
-def _atom(mask: Mask) -> tuple[str, tuple[str, ...]]:
-    match mask:
-        case Band(left=None, right=0):
-            return "causal", ()
-        case Band(left=left, right=0) if left is not None:
-            return "window", (_parameter(left + 1),)
-        case Band(left=left, right=right):
-            return "band", tuple("*" if x is None else _parameter(x) for x in (left, right))
-        case Global(count=x):
-            return "global", (_parameter(x),)
-        case Prefix(count=x):
-            return "prefix", (_parameter(x),)
-        case Strided(stride=x):
-            return "strided", (_parameter(x),)
-        case Chunked(chunk=x):
-            return "chunked", (_parameter(x),)
-        case Fixed(stride=x, summary=c):
-            return "fixed", (_parameter(x), _parameter(c))
-        case Random(count=count, seed=seed):
-            return "random", (str(count), str(seed))
-        case Document(lengths=lengths):
-            return "document", (f"[{', '.join(map(str, lengths))}]",)
-        case Block(block=block, layout=layout):
-            rows = ", ".join(f"[{', '.join(map(str, row))}]" for row in layout)
-            return "block", (str(block), f"[{rows}]")
-    raise TypeError(f"no notation for {type(mask).__name__}")
-
-
-def _parameter(value: int | sympy.Expr) -> str:
-    return size_text(sympy.sympify(value))
+    return where.mask.text((where.query, where.key))
 
 
 def program_text(program: Program) -> str:

@@ -16,8 +16,8 @@ from attometer.program.expression import (
     Statement,
 )
 from attometer.program.expression_reader import read_expression
-from attometer.program.printer import size_text
 from attometer.program.program import Program
+from attometer.sizes import size_text
 
 Sizes = dict[sympy.Expr, sympy.Expr]
 

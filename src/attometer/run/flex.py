@@ -1,18 +1,15 @@
 """torch's FlexAttention, compiled: the mask as a predicate over block lists, biases as a score function."""
 
-from collections.abc import Callable
-from functools import lru_cache, reduce
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 from attometer.errors import AttometerError
-from attometer.masks import relations as masks
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 
-Predicate: TypeAlias = Callable[[Any, Any], Any]
 BLOCK = 128
 
 
@@ -26,51 +23,6 @@ def unsupported(q: torch.Tensor, needs_gradient: bool, bias: Terms, return_lse: 
     return "float64" if q.dtype == torch.float64 else None
 
 
-def predicate(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
-    """Return the mask as a function of index tensors (query i, key j).
-
-    >>> from attometer.program import window
-    >>> seen = predicate(window(2), 3, 3, torch.device("cpu"))
-    >>> seen(torch.tensor(2), torch.tensor([0, 1, 2])).tolist()
-    [False, True, True]
-    """
-    shift, number = m - n, int  # a mask that runs has no symbols
-    match mask:
-        case masks.And(parts=parts) | masks.Or(parts=parts):
-            held = [predicate(part, n, m, device) for part in parts]
-            both = isinstance(mask, masks.And)
-            return lambda i, j: reduce(lambda a, b: a & b if both else a | b, [part(i, j) for part in held])
-        case masks.Not(part=part):
-            inner = predicate(part, n, m, device)
-            return lambda i, j: ~inner(i, j)
-        case masks.Band(left=left, right=right):
-            low = m + n if right is None else number(right)
-            high = m + n if left is None else number(left)
-            return lambda i, j: (i + shift - j <= high) & (i + shift - j >= -low)
-        case masks.Global(count=count):
-            g = number(count)
-            return lambda i, j: (i + shift < g) | (j < g)
-        case masks.Prefix(count=count):
-            p = number(count)
-            return lambda i, j: (j < p) | (i < 0)
-        case masks.Strided(stride=stride):
-            s = number(stride)
-            return lambda i, j: (i + shift - j) % s == 0
-        case masks.Fixed(stride=stride, summary=summary):
-            s, c = number(stride), number(summary)
-            return lambda i, j: ((i + shift) // s == j // s) | (j % s >= s - c)
-        case masks.Chunked(chunk=chunk):
-            c = number(chunk)
-            return lambda i, j: (i + shift) // c == j // c
-    return _looked_up(mask, n, m, device)
-
-
-def _looked_up(mask: masks.Mask, n: int, m: int, device: torch.device) -> Predicate:
-    """Documents, random keys and block layouts are data: a dense table, n × m booleans."""
-    table = torch.tensor(mask.matrix(n, m), device=device)
-    return lambda i, j: table[i, j]
-
-
 @lru_cache(maxsize=16)
 def _block_mask(mask: str, n: int, m: int, device: torch.device) -> Any:
     """Build block lists from the exact tile classes, so that full blocks skip the predicate and empty ones are skipped."""
@@ -79,7 +31,7 @@ def _block_mask(mask: str, n: int, m: int, device: torch.device) -> Any:
     held = from_text(mask)
     if held is None:
         return None
-    seen = predicate(held, n, m, device)
+    seen = held.predicate(n, m, lambda table: torch.tensor(table, device=device))
     classes = torch.from_numpy(held.tiles(n, m, BLOCK, BLOCK).astype(np.int64)).to(device)
     mixed, full = (_lists(classes == kind) for kind in (1, 2))
     return BlockMask.from_kv_blocks(

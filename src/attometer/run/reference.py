@@ -24,9 +24,9 @@ def _forward_text(mask: str, bias: Terms) -> str:
     return f"""
         axis i: n, j: m
         R[b,g,r,i,j] = {score}
-        A[b,g,r,i,j] = {capped}{added}{alibi} {f"where {mask}" if mask else ""}
+        A[b,g,r,i,j] = {capped}{added}{alibi} {_where(mask)}
         M[b,g,r,i] = {highest}
-        E[b,g,r,i,j] = exp(A[b,g,r,i,j] - M[b,g,r,i]) {f"where {mask}" if mask else ""}
+        E[b,g,r,i,j] = exp(A[b,g,r,i,j] - M[b,g,r,i]) {_where(mask)}
         N[b,g,r,i] = sum[j](E)
         Z[b,g,r,i] = N[b,g,r,i]{sink}
         Y[b,g,r,i,e] = E[b,g,r,i,j] * V[b,g,j,e]
@@ -34,7 +34,7 @@ def _forward_text(mask: str, bias: Terms) -> str:
 
 
 def _backward_text(mask: str, bias: Terms) -> str:
-    where = f"where {mask}" if mask else ""
+    where = _where(mask)
     bend = " * (1 - square(tanh(R[b,g,r,i,j] / cap[g,r])))" if bias.cap is not None else ""
     return f"""
         axis i: n, j: m
@@ -46,6 +46,11 @@ def _backward_text(mask: str, bias: Terms) -> str:
         dK[b,g,j,d] = S[b,g,r,i,j] * Q[b,g,r,i,d]
         dV[b,g,j,e] = W[b,g,r,i,j] * G[b,g,r,i,e]
     """
+
+
+def _where(mask: str) -> str:
+    held = from_text(mask)
+    return "" if held is None else f"where {held.text(('i', 'j'))}"
 
 
 def _run(text: str, arrays: Arrays) -> Arrays:

@@ -28,7 +28,7 @@ from attometer.count.bounds.segments import (
 )
 from attometer.count.traffic.visits import visits
 from attometer.errors import AttometerError, positive_int
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 
 AlgorithmClass = Literal["accumulator", "tree", "explicit", "any"]
 Status = Literal["published", "derived", "remembered"]

@@ -9,7 +9,7 @@ from sympy import Integer, Rational, ceiling
 
 from attometer.count.paths.dependence import POSITIONS
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import And, Band, Fixed, Global, Mask, Or, Strided
+from attometer.masks import And, Band, Fixed, Global, Mask, Or, Strided
 from attometer.program.operations import Einsum, Recurrence, Reduce, Sort
 from attometer.program.program import Program
 from attometer.sizes import size

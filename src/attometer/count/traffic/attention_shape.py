@@ -6,7 +6,7 @@ import sympy
 
 from attometer.count.traffic.words import Traffic, footprint, traffic
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.mechanisms import mechanism
 from attometer.program.expression import Binary, Call, Expression, Name, Ref, walk
 from attometer.program.indices import index_names

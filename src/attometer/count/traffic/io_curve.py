@@ -12,7 +12,7 @@ from attometer.count.bounds.backward import BACKWARD_BOUNDS
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.count.traffic.words import traffic
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.catalogue import SCHEDULES, schedule
 
 Floats = NDArray[np.float64]

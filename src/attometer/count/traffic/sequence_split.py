@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from sympy import floor
 
 from attometer.errors import AttometerError, unknown
-from attometer.masks.catalogue import Mask
-from attometer.masks.intervals import row_intervals
+from attometer.masks import Mask
 from attometer.sizes import Size, as_size, size
 
 LAYOUTS = ("zigzag", "contiguous")
@@ -158,7 +157,7 @@ def _pairs_of_rows(
     mask: Mask | None, rows: NDArray[np.int64], n: int, m: int, ranks: int, layout: str
 ) -> NDArray[np.int64]:
     everything = (np.zeros((1, len(rows)), np.int64), np.full((1, len(rows)), m))
-    start, stop = everything if mask is None else row_intervals(mask, rows, n, m)
+    start, stop = everything if mask is None else mask.intervals(rows, n, m)
 
     def within(low: int, high: int) -> int:
         return int(np.maximum(np.minimum(stop, high) - np.maximum(start, low), 0).sum())

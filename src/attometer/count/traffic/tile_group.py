@@ -11,7 +11,7 @@ from attometer.count.traffic.visits import PairFloor, intervals
 from attometer.count.traffic.walk import Problem, problem
 from attometer.count.traffic.words import held, moved
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.catalogue import SCHEDULES
 from attometer.schedule.nest import Loop, Node, Schedule
 

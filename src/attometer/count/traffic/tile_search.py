@@ -15,7 +15,7 @@ from attometer.count.traffic.tile_group import TileGroup, groups
 from attometer.count.traffic.walk import problem
 from attometer.count.traffic.words import footprint, held, traffic
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.catalogue import schedule
 from attometer.schedule.nest import Schedule
 

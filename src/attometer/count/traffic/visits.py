@@ -8,8 +8,8 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from attometer.masks.catalogue import Band, Mask
-from attometer.masks.intervals import row_intervals
+from attometer.masks import Mask
+from attometer.masks.counts import chunks_of_rows
 
 Ints = NDArray[np.int64]
 
@@ -32,13 +32,13 @@ class Visits:
 def visits(mask: Mask, n: int, m: int, height: int, width: int, stack: int = 1) -> Visits:
     """Count the non-empty tiles of `height` stacked rows × `width` keys; query i is `stack` consecutive rows.
 
-    >>> from attometer.masks.catalogue import causal
+    >>> from attometer.masks import causal
     >>> visits(causal(), 4, 4, 2, 2)
     Visits(tiles=3, rows=6, columns=6, scores=12)
     """
     first, last = _queries(n * stack, height, stack)
     heights = np.diff(np.append(np.arange(0, n * stack, height), n * stack))
-    if isinstance(mask, Band):
+    if mask.reach is not None:
         counts, columns = _band(mask, first, last, n, m, width)
     else:
         counts, columns = _any(mask, n, m, height, width, stack)
@@ -50,10 +50,10 @@ def _queries(rows: int, height: int, stack: int) -> tuple[Ints, Ints]:
     return start // stack, (np.minimum(start + height, rows) - 1) // stack
 
 
-def _band(mask: Band, first: Ints, last: Ints, n: int, m: int, width: int) -> tuple[Ints, Ints]:
+def _band(mask: Mask, first: Ints, last: Ints, n: int, m: int, width: int) -> tuple[Ints, Ints]:
     # Both ends of a band move with the query, so a run of queries sees one interval of keys.
-    low, _ = row_intervals(mask, first, n, m)
-    _, high = row_intervals(mask, last, n, m)
+    low, _ = mask.intervals(first, n, m)
+    _, high = mask.intervals(last, n, m)
     shift = np.maximum(high[0] - low[0], 0) > 0
     start, end = low[0] // width, -(-high[0] // width)
     return np.where(shift, end - start, 0), np.where(shift, np.minimum(end * width, m) - start * width, 0)
@@ -85,10 +85,10 @@ def _any(mask: Mask, n: int, m: int, height: int, width: int, stack: int) -> tup
 def _intervals(mask: Mask, n: int, m: int) -> tuple[Ints, Ints, Ints]:
     """Every non-empty interval of keys: its query, start and end."""
     parts = []
-    step = max(1, (1 << 22) // max(1, row_intervals(mask, np.arange(1), n, m)[0].shape[0]))
-    for low in range(0, n, step):
-        rows = np.arange(low, min(n, low + step))
-        start, end = row_intervals(mask, rows, n, m)
+    done = 0
+    for start, end in chunks_of_rows(mask, n, m):
+        rows = np.arange(done, done + start.shape[1])
+        done += start.shape[1]
         held = end > start
         parts.append((np.broadcast_to(rows, start.shape)[held], start[held], end[held]))
     query, start, end = (np.concatenate([part[k] for part in parts]) for k in range(3))
@@ -98,11 +98,11 @@ def _intervals(mask: Mask, n: int, m: int) -> tuple[Ints, Ints, Ints]:
 def intervals(mask: Mask, n: int, m: int) -> int:
     """Return how many intervals of keys the rows of a mask have: the effort of counting tiles once.
 
-    >>> from attometer.masks.catalogue import strided
+    >>> from attometer.masks import strided
     >>> intervals(strided(2), 4, 4)
     8
     """
-    return 2 * n if isinstance(mask, Band) else len(_intervals(mask, n, m)[0])
+    return 2 * n if mask.reach is not None else len(_intervals(mask, n, m)[0])
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def visited(
 ) -> Any:
     """Return a sum over the non-empty tiles, as an int for integers and as an exact counting function otherwise.
 
-    >>> from attometer.masks.catalogue import causal
+    >>> from attometer.masks import causal
     >>> from attometer.sizes import size
     >>> visited(causal(), size("n"), size("n"), size("B_r"), size("B_c"), 1, False, True)
     tile_columns[causal](n, n, B_r, B_c)

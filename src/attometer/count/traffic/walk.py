@@ -15,7 +15,7 @@ import sympy
 
 from attometer.count.traffic.visits import PairFloor, visited
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Loop, Node, Schedule, Tile
 from attometer.sizes import size
 

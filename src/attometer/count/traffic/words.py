@@ -8,7 +8,7 @@ import sympy
 
 from attometer.count.traffic.walk import Number, Place, Problem, greatest, problem, total, walk
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store
 from attometer.sizes import size
 

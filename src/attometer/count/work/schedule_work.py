@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import sympy
 
 from attometer.count.traffic.walk import Number, Place, Problem, ceil_div, least, problem, total, walk
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Compute, Loop, Node, Schedule
 from attometer.sizes import clog2
 

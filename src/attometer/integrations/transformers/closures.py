@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import And, Band, Chunked, Document, Or
+from attometer.masks import And, Band, Chunked, Document, Or
 from attometer.program import Mask, causal, chunked, document
 
 Rows = tuple[Mask | None, ...]

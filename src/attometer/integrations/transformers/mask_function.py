@@ -10,7 +10,7 @@ from attometer.errors import AttometerError
 from attometer.integrations.transformers.closures import Place, read
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure, Spans
 from attometer.integrations.transformers.refusals import refuse_config
-from attometer.masks.catalogue import And, Band, Chunked, Document, Or
+from attometer.masks import And, Band, Chunked, Document, Or
 from attometer.program import Mask
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from attometer.errors import AttometerError, unknown
 from attometer.integrations.transformers.closures import both
-from attometer.masks.catalogue import And, Band, Not, Or, Random
+from attometer.masks import And, Band, Not, Or, Random
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import Mask, size
 

@@ -11,7 +11,7 @@ from attometer.integrations.transformers.closures import Function, Place, read
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure
 from attometer.integrations.transformers.narrowing import Narrowing
 from attometer.integrations.transformers.refusals import refuse_arguments
-from attometer.masks.catalogue import Band
+from attometer.masks import Band
 from attometer.program import Mask, causal
 from attometer.run.biases import SoftCap
 from attometer.run.distributed import distributed_attention

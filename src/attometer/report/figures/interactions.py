@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.mechanisms import mechanism
 from attometer.view.style import COLOURS, sheet, source
 

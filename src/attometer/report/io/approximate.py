@@ -7,7 +7,7 @@ from typing import Any
 from attometer.count.bounds.attention import attention_sizes, best_bound
 from attometer.count.traffic.tile_search import BestTiles, best_tiles
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask, band, causal, chunked, global_, prefix, strided, window
+from attometer.masks import Mask, band, causal, chunked, global_, prefix, strided, window
 from attometer.report.io.report import times
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.view.numbers import Cell

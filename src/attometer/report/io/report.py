@@ -14,7 +14,7 @@ from attometer.count.traffic.attention_shape import AttentionShape, attention_sh
 from attometer.count.traffic.tile_search import best_tiles, smallest_memory
 from attometer.count.traffic.words import traffic
 from attometer.errors import AttometerError, unknown
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.masks.counts import substitute, symbols
 from attometer.program.program import Program
 from attometer.report.io.verify import Verification, scaled, verify

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from attometer.errors import AttometerError
-from attometer.masks.intervals import row_intervals
 from attometer.program import Mask, causal
 from attometer.run.biases import Biases, Terms, terms
 from attometer.run.decoding.cache import ContiguousCache, PagedCache
@@ -147,7 +146,7 @@ def _reach(mask: Mask | None, t: int, lengths: list[int]) -> tuple[int, int]:
         if mask is None:
             found.append((0, m))
             continue
-        start, end = row_intervals(mask, np.arange(t), t, m)
+        start, end = mask.intervals(np.arange(t), t, m)
         held = end > start
         if held.any():
             found.append((int(start[held].min()), int(end[held].max())))
@@ -185,6 +184,10 @@ def _hidden(mask: Mask | None, t: int, lengths: list[int], first: int, width: in
     for m in lengths:
         outside = np.broadcast_to(key >= m, (t, width))
         free = mask is None or (t == 1 and mask == causal()) or m == 0
-        rows.append(outside if free or mask is None else outside | ~mask.allows(np.arange(t)[:, None], key[None], t, m))
+        rows.append(
+            outside
+            if free or mask is None
+            else outside | ~mask.allows(np.arange(t)[:, None], np.minimum(key, m - 1)[None], t, m)
+        )
     hidden = np.stack(rows)[:, None, None]
     return hidden if hidden.any() else None

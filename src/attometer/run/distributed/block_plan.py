@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from attometer.masks.intervals import Intervals, row_intervals
+from attometer.masks.intervals import Intervals
 from attometer.program import Mask
 from attometer.run.distributed.layout import Ints, Layout, Segments
 from attometer.run.tiled.plan import Dense, RowTile, Step, TilePlan
@@ -112,7 +112,7 @@ def _seen(block: Block, rows: Ints) -> Intervals:
     if block.mask is None or not len(rows) or not block.m:
         whole = sum(stop - start for start, stop in block.keys) if block.mask is None else 0
         return np.zeros((1, len(rows)), np.int64), np.full((1, len(rows)), whole)
-    start, stop = row_intervals(block.mask, rows, block.n, block.m)
+    start, stop = block.mask.intervals(rows, block.n, block.m)
     lows, highs, at = [], [], 0
     for first, last in block.keys:
         lows.append(np.clip(start, first, last) - first + at)

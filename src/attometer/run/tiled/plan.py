@@ -12,7 +12,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.masks.intervals import row_intervals
 from attometer.program import Mask
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -112,7 +111,7 @@ def _full_steps(start: int, stop: int, columns: int) -> list[Step]:
 
 
 def _row_tile(mask: Mask, n: int, m: int, start: int, stop: int, rows: int, columns: int) -> list[Step]:
-    seen = row_intervals(mask, np.arange(start, stop), n, m)
+    seen = mask.intervals(np.arange(start, stop), n, m)
     points, cover = _coverage(seen)
     if not len(points):
         return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Compute, Loop, Node, Schedule, Store, Tensor, Tile
 from attometer.simulate.cache.traces import Layout, Trace, Words, joined
 from attometer.simulate.scratchpad.nest_walk import Place, Walk, walk

@@ -8,7 +8,7 @@ import numpy as np
 import sympy
 
 from attometer.errors import AttometerError, positive_int
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Loop, Node, Schedule
 
 Span: TypeAlias = tuple[int, int]

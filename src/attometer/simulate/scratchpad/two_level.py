@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
-from attometer.masks.catalogue import Mask
+from attometer.masks import Mask
 from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store, Tile
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
 

@@ -1,57 +1,193 @@
-"""What a model costs: parameters, FLOPs, caches and weight traffic, added up over its layers by type."""
+"""What a model costs: one symbolic `ModelCost`, by layer and by part, from which everything else only evaluates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
-from math import expm1, log1p
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sympy
 from sympy import Add, Integer
 
 from attometer.count.conventions import convention as named
-from attometer.count.counting import count
 from attometer.count.evaluate import evaluate
+from attometer.count.part_cost import PartCost, part_cost
 from attometer.errors import unknown
 from attometer.models.layer import Layer, Model
-from attometer.models.part import MoE, Part
-from attometer.program import Program, size
-from attometer.program.expression import Ref
-from attometer.program.operations import Map
-from attometer.program.recurrences import refs_of
+from attometer.models.part import Part
+from attometer.program import size
 from attometer.sizes import Size, as_size
 
-# Up to so many tokens the expectation is taken in fractions; beyond, the power is close to 0 and a float is exact enough.
-EXACTLY = 256
 FORMS = ("program", "reference")
 PHASES = ("prefill", "decode")
 LOGITS = ("all", "last")
+CAUSAL = ("exact", "full")
 
 
-def pieces(model: Model, phase: str = "prefill") -> Iterator[tuple[int, Part]]:
-    """Yield every part with the number of layers that have it, from the embedding to the head."""
-    yield from ((1, part) for part in model.embedding)
-    for stack in model.layers:
-        yield from ((stack.count, part) for part in parts_in(stack.layer, phase))
-    yield from ((1, part) for part in model.head)
+@dataclass(frozen=True, eq=False)
+class LayerCost:
+    """`layers` identical layers (or the embedding, or the head); every figure is of one of them.
+
+    Attributes:
+        kind: the layer type.
+        layers: how many there are.
+        parts: its parts in order, each with its cost.
+        parameters: parameters of one layer; `active` those that one token uses.
+        kv: cache elements per sequence, in `m` (and `s`); `state` those that do not grow.
+    """
+
+    kind: str
+    layers: int
+    parts: tuple[PartCost, ...]
+    parameters: int
+    active: int
+    kv: sympy.Expr
+    state: int
+
+    @property
+    def running(self) -> tuple[PartCost, ...]:
+        """The parts that a pass runs."""
+        return tuple(p for p in self.parts if p.runs)
+
+    def total(self, quantity: str) -> sympy.Expr:
+        """Return the sum over the parts that run of `flops`, `work`, `depth`, `moved`, `cached` or `saved`.
+
+        The sum of depths is that of the parts one after the other.
+        """
+        return Add(*(getattr(p, quantity) for p in self.running))
+
+    def operations(self, convention: str = "flop") -> sympy.Expr:
+        """Return the operations of one layer by a named convention."""
+        return Add(*(p.operations(convention) for p in self.running))
 
 
-def parts_in(layer: Layer, phase: str) -> tuple[Part, ...]:
-    """Return the parts that a layer runs in `phase`: prefill, or decode of one token."""
-    if phase not in PHASES:
-        raise unknown("phase", str(phase), PHASES)
-    return layer.decode if phase == "decode" and layer.decode else layer.parts
+@dataclass(frozen=True, eq=False)
+class ModelCost:
+    """A model's cost in b, n, m, s: what comes before, layers by stack, what comes after.
+
+    >>> from attometer.models import model
+    >>> cost = model_cost(model("llama-3.1-8b"))
+    >>> [(layer.kind, layer.layers, layer.parameters) for layer in cost.rows]
+    [('embedding', 1, 525336576), ('full', 32, 218112000), ('head', 1, 525340672)]
+    >>> {part.kind for part in cost.layers[0].parts} >= {"projection", "attention", "norm", "feed-forward"}
+    True
+    """
+
+    model: Model
+    phase: str
+    embedding: LayerCost
+    layers: tuple[LayerCost, ...]
+    head: LayerCost
+
+    @property
+    def rows(self) -> tuple[LayerCost, ...]:
+        """Embedding, layers, head."""
+        return (self.embedding, *self.layers, self.head)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Every weight once."""
+        return sum(row.layers * row.parameters for row in self.rows)
+
+    @cached_property
+    def active(self) -> int:
+        """Parameters that one token uses."""
+        return sum(row.layers * row.active for row in self.rows)
+
+    @cached_property
+    def cache(self) -> "CacheElements":
+        """Elements kept per sequence between tokens."""
+        kv = Add(*(row.layers * row.kv for row in self.layers))
+        return CacheElements(kv, sum(row.layers * row.state for row in self.layers))
+
+    def parts(self) -> Iterator[tuple[int, PartCost]]:
+        """Yield every part with the number of layers that have it."""
+        return ((row.layers, part) for row in self.rows for part in row.parts)
+
+    def flops(self, convention: str = "flop", logits: str = "all", keys: int | None = None) -> sympy.Expr:
+        """Return the operations of one pass in b, n, m, s; `keys` picks the form of parts that are short up to some length."""
+        return _flops(self, convention, logits, None if keys is None else _short_below(self, keys))
+
+    def weights_read(self, tokens: int) -> float:
+        """Return the weights that a pass over `tokens` tokens reads: of a table the rows looked up, of experts the distinct ones."""
+        return sum(times * part.weights_read(tokens) for times, part in self.parts())
+
+    def by_kind(self) -> dict[str, tuple[LayerCost, ...]]:
+        """Return the layers grouped by type, with the embedding first and the head last."""
+        groups: dict[str, list[LayerCost]] = {}
+        for row in self.rows:
+            groups.setdefault(row.kind, []).append(row)
+        return {kind: tuple(rows) for kind, rows in groups.items()}
 
 
-def weights(part: Part) -> int:
-    """Return the number of weights of a part, all copies and all experts; 0 where they are another part's."""
-    return 0 if part.tied else read(part)
+@dataclass(frozen=True)
+class CacheElements:
+    """Elements kept between tokens for one sequence: `kv` grows with the keys `m` (and source tokens `s`), `state` does not."""
+
+    kv: sympy.Expr
+    state: int
+
+    def at(self, m: int, b: int = 1, s: int | None = None) -> int:
+        """Return the elements kept for `b` sequences of `m` keys."""
+        return b * (int(evaluate(self.kv, {"m": m, "s": m if s is None else s})) + self.state)
 
 
-def read(part: Part) -> int:
-    """Return the number of weights that a part reads when it uses them all."""
-    return part.copies * int(Add(*(tensor.size for tensor in part.program.weights)))
+@lru_cache(maxsize=512)
+def model_cost(
+    model: Model, schedule: str = "flash", phase: str = "prefill", causal: str = "exact", form: str = "program"
+) -> ModelCost:
+    """Return the cost of a model, symbolically; it is made once, and each figure counted when first asked for.
+
+    Args:
+        model: the model.
+        schedule: how attention runs.
+        phase: `prefill`, or `decode`, in which MLA is absorbed and an encoder is not run again.
+        causal: `exact` counts the pairs a mask allows, `full` the whole square as torch's counter does.
+        form: `program` counts the mathematics, `reference` what transformers executes for it in eager mode.
+
+    Raises AttometerError for an unknown phase, form or reading of `causal`.
+    """
+    for name, value, known in (("phase", phase, PHASES), ("form", form, FORMS), ("causal", causal, CAUSAL)):
+        if value not in known:
+            raise unknown(name, str(value), known)
+
+    def cost(part: Part) -> PartCost:
+        runs = not part.idle and not (phase == "decode" and _over_source(part))
+        return part_cost(part, schedule, causal, form, runs)
+
+    def row(layer: Layer, layers: int) -> LayerCost:
+        whole = [part_cost(p) for p in layer.parts]
+        parts = layer.decode if phase == "decode" and layer.decode else layer.parts
+        parameters, active = sum(p.parameters for p in whole), sum(p.active for p in whole)
+        kept = layer.cache
+        return LayerCost(layer.kind, layers, tuple(map(cost, parts)), parameters, active, kept.kv, kept.state)
+
+    embedding, head = (row(Layer(k, p), 1) for k, p in (("embedding", model.embedding), ("head", model.head)))
+    return ModelCost(model, phase, embedding, tuple(row(s.layer, s.count) for s in model.layers), head)
+
+
+def _over_source(part: Part) -> bool:
+    """Return whether a part runs over the source tokens alone: once per prompt, not per decoded token."""
+    return any(axis == "i" and str(extent) == "s" for axis, extent in part.program.axes)
+
+
+def _short_below(cost: ModelCost, keys: int) -> int | None:
+    """Return the least length below which a part has another form, where `keys` are so few."""
+    return min((p.short[0] for _, p in cost.parts() if p.short is not None and keys <= p.short[0]), default=None)
+
+
+@lru_cache(maxsize=512)
+def _flops(cost: ModelCost, convention: str, logits: str, short: int | None) -> sympy.Expr:
+    if logits not in LOGITS:
+        raise unknown("logits", logits, LOGITS)
+    name = named(convention).name
+    last = {size("n"): Integer(1)}
+    terms = []
+    for row in cost.rows:
+        for part in row.running:
+            few = short is not None and part.short is not None and part.short[0] >= short
+            spent = (part.short[1] if few and part.short else part).operations(name)
+            terms.append(row.layers * (spent.xreplace(last) if row is cost.head and logits == "last" else spent))
+    return Add(*terms)
 
 
 def parameters(model: Model) -> int:
@@ -61,7 +197,7 @@ def parameters(model: Model) -> int:
     >>> parameters(model("llama-3.1-8b"))
     8030261248
     """
-    return sum(times * weights(part) for times, part in pieces(model))
+    return model_cost(model).parameters
 
 
 def active_parameters(model: Model) -> int:
@@ -71,13 +207,27 @@ def active_parameters(model: Model) -> int:
     >>> active_parameters(model("mixtral-8x7b"))
     12879925248
     """
-    return sum(times * _active(part) for times, part in pieces(model))
+    return model_cost(model).active
 
 
-def _active(part: Part) -> int:
-    if part.idle:
-        return 0
-    return weights(part) if part.routed is None else weights(part) * part.routed.top_k // part.routed.num_experts
+def cache(model: Model) -> CacheElements:
+    """Return what the model keeps per sequence: the KV cache, latents, and the states of recurrent layers.
+
+    >>> from attometer.models import model
+    >>> cache(model("llama-3.1-8b")).kv
+    65536*m
+    """
+    return model_cost(model).cache
+
+
+def weights_read(model: Model, tokens: int, phase: str = "prefill") -> float:
+    """Return the weights that a pass over `tokens` tokens reads: of a table the rows looked up, of experts the distinct ones.
+
+    >>> from attometer.models import model
+    >>> weights_read(model("llama-3.1-8b"), 1)
+    7504928768.0
+    """
+    return model_cost(model, phase=phase).weights_read(tokens)
 
 
 def flops(
@@ -114,112 +264,13 @@ def flops(
     >>> flops(model("llama-3.1-8b"), n=2048, causal="full")
     32938104193024
     """
-    for name, value, known in (("form", form, FORMS), ("logits", logits, LOGITS)):
-        if value not in known:
-            raise unknown(name, str(value), known)
     tokens = size("n") if n is None else as_size(n, "n")
-    sizes = {"n": tokens, "m": tokens if m is None else as_size(m, "m"), "b": as_size(b, "b")}
-    sizes["s"] = tokens if s is None else as_size(s, "s")
-    last = {id(part) for part in model.head} if logits == "last" else set()
-    terms = []
-    for times, part in pieces(model, phase):
-        if part.idle or (phase == "decode" and over_source(part)):
-            continue
-        bound = sizes | {"n": Integer(1)} if id(part) in last else sizes
-        terms.append(times * part.copies * _at(_cost(chosen(part, form, sizes["m"]), convention, causal), bound))
-    total = Add(*terms)
-    return int(total) if total.is_Integer else total
-
-
-def over_source(part: Part) -> bool:
-    """Return whether a part runs over the source tokens alone: once per prompt, not per decoded token."""
-    return any(axis == "i" and str(extent) == "s" for axis, extent in part.program.axes)
-
-
-def chosen(part: Part, form: str, keys: sympy.Expr) -> Program:
-    """Return the program of a part that runs for `keys` keys in a form."""
-    if part.short is not None and keys.is_Integer and keys <= part.short[0]:
-        return part.short[1]
-    return part.reference if form == "reference" and part.reference is not None else part.program
-
-
-@lru_cache(maxsize=8192)
-def _cost(program: Program, convention: str, causal: str) -> sympy.Expr:
-    return count(program, causal=causal).flops(named(convention).name)
-
-
-def _at(expression: sympy.Expr, sizes: dict[str, sympy.Expr]) -> sympy.Expr:
-    return (
-        expression.xreplace({size(name): value for name, value in sizes.items()})
-        if expression.free_symbols
-        else expression
-    )
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Elements kept between tokens for one sequence: `kv` grows with the keys `m` (and source tokens `s`), `state` does not."""
-
-    kv: sympy.Expr
-    state: int
-
-    def at(self, m: int, b: int = 1, s: int | None = None) -> int:
-        """Return the elements kept for `b` sequences of `m` keys."""
-        return b * (int(evaluate(self.kv, {"m": m, "s": m if s is None else s})) + self.state)
-
-
-def cache(model: Model) -> Kept:
-    """Return what the model keeps per sequence: the KV cache, latents, and the states of recurrent layers.
-
-    >>> from attometer.models import model
-    >>> cache(model("llama-3.1-8b")).kv
-    65536*m
-    """
-    kept = [(stack.count, stack.layer.cache) for stack in model.layers]
-    return Kept(Add(*(times * c.kv for times, c in kept)), sum(times * c.state for times, c in kept))
-
-
-def distinct_experts(routed: MoE, tokens: int) -> float:
-    """Return how many experts `tokens` tokens are expected to use when each chooses at random: E(1 − (1 − k/E)^t).
-
-    >>> distinct_experts(MoE(8, 2), 1), round(distinct_experts(MoE(8, 2), 8), 2)
-    (2.0, 7.2)
-    """
-    if tokens <= EXACTLY or routed.top_k == routed.num_experts:
-        return float(routed.num_experts * (1 - (1 - Fraction(routed.top_k, routed.num_experts)) ** tokens))
-    return -routed.num_experts * expm1(tokens * log1p(-routed.top_k / routed.num_experts))
-
-
-def weights_read(model: Model, tokens: int, phase: str = "prefill") -> float:
-    """Return the weights that a pass over `tokens` tokens reads: of a table the rows looked up, of experts the distinct ones.
-
-    >>> from attometer.models import model
-    >>> weights_read(model("llama-3.1-8b"), 1)
-    7504928768.0
-    """
-    return sum(times * part_weights_read(part, tokens) for times, part in pieces(model, phase))
-
-
-def part_weights_read(part: Part, tokens: int) -> float:
-    """Return the weights that a part reads for `tokens` tokens: rows looked up, distinct experts, else all."""
-    if part.idle:
-        return 0.0
-    if part.routed is not None:
-        return read(part) * distinct_experts(part.routed, tokens) / part.routed.num_experts
-    rows = _table_rows(part.program)
-    return float(read(part) if rows is None else read(part) * min(tokens, rows) / rows)
-
-
-@lru_cache(maxsize=8192)
-def _table_rows(program: Program) -> int | None:
-    """Return the rows of a table that is only looked up, None for any other part."""
-    operation, *more = program.operations
-    if more or len(program.weights) != 1 or not isinstance(operation, Map):
-        return None
-    (table,) = program.weights
-    reads = [ref.indices for ref in refs_of(operation) if ref.tensor == table.name]
-    looked_up = {k for indices in reads for k, part in enumerate(indices) if isinstance(part, Ref)}
-    return int(table.extents[looked_up.pop()]) if len(looked_up) == 1 else None
+    keys = tokens if m is None else as_size(m, "m")
+    sizes = {"n": tokens, "m": keys, "b": as_size(b, "b"), "s": tokens if s is None else as_size(s, "s")}
+    known = int(keys) if keys.is_Integer else None
+    total = model_cost(model, "flash", phase, causal, form).flops(convention, logits, known)
+    found = total.xreplace({size(name): value for name, value in sizes.items()})
+    return int(found) if found.is_Integer else found
 
 
 @dataclass(frozen=True)
@@ -244,24 +295,17 @@ def by_kind(
     >>> [(row.kind, row.layers, row.kv) for row in by_kind(model("gemma-2-2b"))][1:3]
     [('sliding', 13, 26624*Min(4096, m)), ('full', 13, 26624*m)]
     """
-    groups: dict[str, list[tuple[int, Layer]]] = {}
-    for stack in model.layers:
-        groups.setdefault(stack.kind, []).append((stack.count, stack.layer))
-    ends = {"embedding": [(1, Layer("embedding", model.embedding))], "head": [(1, Layer("head", model.head))]}
-    ordered = {"embedding": ends["embedding"], **groups, "head": ends["head"]}
-    return [_row(kind, found, convention, causal, form, phase) for kind, found in ordered.items()]
+    groups = model_cost(model, "flash", phase, causal, form).by_kind()
+    return [_summed(kind, rows, convention) for kind, rows in groups.items()]
 
 
-def _row(kind: str, found: list[tuple[int, Layer]], convention: str, causal: str, form: str, phase: str) -> KindCost:
-    keys = size("m")
-    run = [(t, p) for t, layer in found for p in parts_in(layer, phase) if not (phase == "decode" and over_source(p))]
-    terms = [t * p.copies * _cost(chosen(p, form, keys), convention, causal) for t, p in run if not p.idle]
+def _summed(kind: str, rows: tuple[LayerCost, ...], convention: str) -> KindCost:
     return KindCost(
         kind,
-        sum(t for t, _ in found),
-        sum(t * weights(p) for t, layer in found for p in layer.parts),
-        sum(t * _active(p) for t, layer in found for p in layer.parts),
-        Add(*(t * layer.cache.kv for t, layer in found)),
-        sum(t * layer.cache.state for t, layer in found),
-        Add(*terms),
+        sum(r.layers for r in rows),
+        sum(r.layers * r.parameters for r in rows),
+        sum(r.layers * r.active for r in rows),
+        Add(*(r.layers * r.kv for r in rows)),
+        sum(r.layers * r.state for r in rows),
+        Add(*(r.layers * r.operations(convention) for r in rows)),
     )

@@ -1,0 +1,45 @@
+"""What kind of thing each part of a model is: a format of weights, a placement or a kernel class applies to a kind."""
+
+from attometer.errors import AttometerError
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "embedding": ("embedding", "source embedding", "positions", "segments"),
+    "head": ("head", "head bias", "head dense", "head act", "pooler"),
+    "attention": ("attention", "cross attention"),
+    "index": ("index scores", "index pool", "index weights", "index q", "index k", "index compress"),
+    "recurrence": ("scan", "delta rule"),
+    "projection": (
+        "q", "k", "v", "qkv", "kv", "out", "cross q", "cross k", "cross v", "cross out", "global q", "global k", "global v",
+        "in", "x", "z", "dt", "compress",
+    ),
+    "gate": ("decay", "beta and decay"),
+    "convolution": ("conv",),
+    "compressor": ("pool",),
+    "rotary": ("rotary q", "rotary k"),
+    "router": ("router",),
+    "experts": ("experts",),
+    "shared experts": ("shared",),
+    "feed-forward": ("up", "gate", "down", "act"),
+    "residual": ("residual", "streams", "stream weights", "collapse streams"),
+}  # fmt: skip
+"""Names of parts, or how they begin, by kind; a name with the word `norm` is of kind `norm`."""
+
+_BY_NAME = {name: kind for kind, names in KINDS.items() for name in names}
+
+
+def part_kind(name: str) -> str:
+    """Return the kind of a part by its name: its longest beginning that the table has.
+
+    Raises AttometerError for a name that begins like none.
+
+    >>> [part_kind(name) for name in ("q", "kv down", "experts up", "final norm", "index norm")]
+    ['projection', 'projection', 'experts', 'norm', 'norm']
+    """
+    words = name.split()
+    if "norm" in words:
+        return "norm"
+    for end in range(len(words), 0, -1):
+        kind = _BY_NAME.get(" ".join(words[:end]))
+        if kind is not None:
+            return kind
+    raise AttometerError(f'part "{name}" is of no known kind; the kinds are {", ".join(KINDS)} and norm')

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from attometer.machine import machine, machines
     from attometer.mechanisms import mechanism, mechanisms
     from attometer.models import model, models
-    from attometer.plan import plan
+    from attometer.plan import plan, planner
     from attometer.price import price
     from attometer.program import (
         Mask,
@@ -75,6 +75,7 @@ _ROOMS = {
     "parse": "program",
     "pebble": "report.pebble.report",
     "plan": "plan",
+    "planner": "plan",
     "prefix": "program",
     "price": "price",
     "random": "program",
@@ -117,6 +118,7 @@ __all__ = [
     "parse",
     "pebble",
     "plan",
+    "planner",
     "prefix",
     "price",
     "random",

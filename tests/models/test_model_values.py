@@ -7,18 +7,18 @@ from fractions import Fraction
 import pytest
 import sympy
 
+from attometer.count.formulas.functions import distinct_experts
 from attometer.count.model_cost import (
     active_parameters,
     by_kind,
     cache,
-    distinct_experts,
     flops,
     parameters,
-    part_weights_read,
     weights_read,
 )
+from attometer.count.part_cost import part_cost
 from attometer.errors import AttometerError
-from attometer.models import MoE, from_values, model
+from attometer.models import from_values, model
 from attometer.models.part import Part
 from attometer.program import parse, size
 
@@ -183,7 +183,7 @@ def test_kinds_add_up_to_the_model() -> None:
 @pytest.mark.parametrize("tokens", [1, 2, 3, 8])
 def test_distinct_experts_by_hand(tokens: int) -> None:
     exact = 8 * (1 - Fraction(6, 8) ** tokens)
-    assert distinct_experts(MoE(8, 2), tokens) == pytest.approx(float(exact), rel=1e-12)
+    assert distinct_experts(8, 2, tokens) == pytest.approx(float(exact), rel=1e-12)
 
 
 def test_weights_read_grow_from_the_active_to_all() -> None:
@@ -197,7 +197,7 @@ def test_a_table_is_what_is_only_looked_up_whatever_it_is_called() -> None:
     sizes = "axis i: n, v: 100, c: 8\ninput ids[b,i]\nweight E[v,c]\n"
     table = Part("table", parse(sizes + "Y[b,i,c] = E[ids[b,i],c] * 3"))
     product = Part("product", parse(sizes + "Y[b,i] = E[ids[b,i],c] * X[b,i,c]"))
-    assert (part_weights_read(table, 5), part_weights_read(product, 5)) == (40, 800)
+    assert (part_cost(table).weights_read(5), part_cost(product).weights_read(5)) == (40, 800)
 
 
 def test_state_of_recurrent_layers_does_not_grow() -> None:

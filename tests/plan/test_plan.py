@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,9 +11,8 @@ from hypothesis import strategies as st
 
 import attometer as am
 from attometer.count.model_cost import cache, flops
-from attometer.plan import Options, largest_context, plan
+from attometer.plan import plan, planner
 from attometer.plan.dtypes import BITS, stored
-from attometer.plan.usage import holds
 from attometer.plan.what_if import with_half_the_heads, with_window
 
 LLAMA = am.model("llama-3.1-8b")
@@ -24,12 +22,12 @@ H100 = am.machine("h100-sxm")
 def test_llama_at_131072_tokens_on_an_h100() -> None:
     made = plan("llama-3.1-8b", "h100-sxm", context=131072)
     assert made.parameters == 8_030_261_248
-    assert made.holds.weights == 2 * 8_030_261_248
-    assert made.holds.kv == 17_179_869_184
+    assert made.memory.weights == 2 * 8_030_261_248
+    assert made.memory.kv == 17_179_869_184
     assert made.fits
-    assert made.holds.total == made.holds.weights + made.holds.kv + made.holds.activations
-    assert sum(share.parameters for share in made.shares) == made.parameters
-    assert sum(share.kv_bytes for share in made.shares) == made.holds.kv
+    assert made.memory.total == made.memory.weights + made.memory.kv + made.memory.activations
+    assert sum(share.parameters for share in made.layers) == made.parameters
+    assert sum(share.kv_bytes for share in made.layers) == made.memory.kv
 
 
 def test_flops_of_the_shares_are_the_models() -> None:
@@ -47,18 +45,17 @@ def test_decode_flops_grow_with_the_context() -> None:
 @pytest.mark.parametrize("mode", ["prefill", "decode", "train"])
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-2-2b", "gpt2"])
 def test_the_largest_context_is_the_boundary(name: str, mode: str) -> None:
-    model, options = am.model(name), Options(context=1, mode=mode)
-    room = am.machine("rtx-4090").memory_bytes
-    most = largest_context(model, options, room)
+    asked = planner(name, "rtx-4090", mode=mode)
+    most = asked.largest_context()
     if most:
-        assert holds(model, replace(options, context=most)).total <= room
-    assert holds(model, replace(options, context=most + 1)).total > room
+        assert asked.total(most) <= asked.room
+    assert asked.total(most + 1) > asked.room
 
 
 @given(st.integers(1, 200_000), st.integers(1, 64), st.sampled_from(["bf16", "fp8", "int8"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cache_bytes_are_elements_times_bits(context: int, batch: int, kv: str) -> None:
-    made = holds(LLAMA, Options(context=context, batch=batch, kv=kv, mode="decode"))
+    made = planner(LLAMA, H100, kv_dtype=kv, mode="decode").memory(context, batch)
     assert made.kv == cache(LLAMA).at(context, batch) * BITS[kv] / 8
 
 
@@ -72,8 +69,8 @@ def test_naive_attention_holds_the_scores_and_flash_does_not() -> None:
     naive = plan(LLAMA, H100, context=8192, schedule="naive")
     flash = plan(LLAMA, H100, context=8192)
     scores = 2 * 32 * 8192 * 8192
-    assert naive.holds.activations >= scores
-    assert flash.holds.activations < scores
+    assert naive.memory.activations >= scores
+    assert flash.memory.activations < scores
     assert naive.time.bytes_moved - flash.time.bytes_moved > 32 * scores
     assert naive.levers[0].name == "flash attention" or naive.levers[0].seconds_saved > 0
     assert "flash attention" in [lever.name for lever in naive.levers]
@@ -83,7 +80,7 @@ def test_a_lever_saves_exactly_what_planning_again_saves() -> None:
     before = plan(LLAMA, H100, context=131072, mode="decode", batch=4)
     levers = {lever.name: lever for lever in before.levers}
     after = plan(LLAMA, H100, context=131072, mode="decode", batch=4, kv_dtype="fp8")
-    assert levers["KV cache in fp8"].bytes_saved == before.holds.total - after.holds.total
+    assert levers["KV cache in fp8"].bytes_saved == before.memory.total - after.memory.total
     assert levers["KV cache in fp8"].fits == after.fits
 
 
@@ -97,7 +94,7 @@ def test_levers_that_make_it_fit_come_first() -> None:
 def test_checkpointing_holds_less_and_computes_once_more() -> None:
     whole = plan(LLAMA, H100, context=4096, mode="train")
     again = plan(LLAMA, H100, context=4096, mode="train", checkpoint=True)
-    assert again.holds.activations < whole.holds.activations
+    assert again.memory.activations < whole.memory.activations
     assert again.time.flops * 3 == whole.time.flops * 4
 
 
@@ -105,7 +102,7 @@ def test_prefill_in_chunks_computes_the_same_and_holds_less() -> None:
     whole = plan(LLAMA, H100, context=65536)
     pieces = plan(LLAMA, H100, context=65536, chunk=8192)
     assert pieces.time.flops == whole.time.flops
-    assert pieces.holds.activations < whole.holds.activations
+    assert pieces.memory.activations < whole.memory.activations
     assert pieces.time.bytes_moved > whole.time.bytes_moved
 
 
@@ -124,13 +121,13 @@ def test_experts_are_read_once_each() -> None:
     one = plan(mixtral, "h200-sxm", context=1024, mode="decode")
     many = plan(mixtral, "h200-sxm", context=1024, mode="decode", batch=256)
     # One token reads two experts of eight, 256 tokens practically all: four times, not 256 times.
-    assert 1 < (many.time.bytes_moved - many.holds.kv) / (one.time.bytes_moved - one.holds.kv) < 4
+    assert 1 < (many.time.bytes_moved - many.memory.kv) / (one.time.bytes_moved - one.memory.kv) < 4
 
 
 def test_sliding_layers_keep_their_window_only() -> None:
     gemma = am.model("gemma-2-2b")
     near, far = (plan(gemma, H100, context=n, mode="decode") for n in (8192, 16384))
-    sliding = [next(s for s in p.shares if s.kind == "sliding") for p in (near, far)]
+    sliding = [next(s for s in p.layers if s.kind == "sliding") for p in (near, far)]
     assert sliding[0].kv_bytes == sliding[1].kv_bytes
     assert sliding[0].bytes_moved == sliding[1].bytes_moved
 

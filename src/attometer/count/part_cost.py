@@ -38,6 +38,10 @@ class PartCost:
     runs: bool = True
     short: "tuple[int, PartCost] | None" = None
 
+    def for_keys(self, keys: int) -> "PartCost":
+        """Return the cost that holds for so many keys."""
+        return self if self.short is None or keys > self.short[0] else self.short[1]
+
     @property
     def name(self) -> str:
         """The part's name in its layer."""

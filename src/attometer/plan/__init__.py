@@ -2,11 +2,12 @@
 
 from attometer.plan.levers import Lever
 from attometer.plan.options import Options
-from attometer.plan.planning import largest_context, plan
+from attometer.plan.planner import Estimate, Grid, Planner, planner
+from attometer.plan.planning import plan
 from attometer.plan.result import Plan
-from attometer.plan.usage import Holds, Share
+from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.rooms import make_callable
 
-__all__ = ["Holds", "Lever", "Options", "Plan", "Share", "largest_context", "plan"]
+__all__ = ["Estimate", "Grid", "LayerTime", "Lever", "MemoryFootprint", "Options", "Plan", "Planner", "plan", "planner"]
 
 make_callable(__name__)

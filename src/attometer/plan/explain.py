@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import sympy
 
+from attometer.count.evaluate import evaluate
+from attometer.count.model_cost import ModelCost, model_cost
 from attometer.plan.dtypes import BITS
 from attometer.plan.text import wrapped
-from attometer.plan.usage import at, cost_of, layer_parts
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
@@ -27,7 +28,7 @@ def _weights(plan: "Plan") -> list[str]:
     count = plan.parameters
     return [
         f"parameters = sum of the sizes of all weight tensors of the layers' programs = {count:,}",
-        f"weights = parameters × {float(bits):g} bits / 8 = {plan.holds.weights:,} bytes ({plan.options.weights})",
+        f"weights = parameters × {float(bits):g} bits / 8 = {plan.memory.weights:,} bytes ({plan.options.weights})",
     ]
 
 
@@ -38,32 +39,39 @@ def _cache(plan: "Plan") -> list[str]:
     terms = [f"{s.count} × ({s.layer.cache.kv}) [{s.kind}]" for s in plan.model.layers if s.layer.cache.kv != 0]
     lines = [
         f"KV cache = batch × ({' + '.join(terms) or '0'}) elements × {float(BITS[o.kv]):g} bits / 8, "
-        f"at batch = {o.batch}, m = {o.context:,}: {plan.holds.kv:,} bytes ({o.kv})"
+        f"at batch = {o.batch}, m = {o.context:,}: {plan.memory.kv:,} bytes ({o.kv})"
     ]
     states = [f"{s.count} × {s.layer.cache.state:,} [{s.kind}]" for s in plan.model.layers if s.layer.cache.state]
-    return lines + ([f"state = batch × ({' + '.join(states)}) elements = {plan.holds.state:,} bytes"] if states else [])
+    return lines + (
+        [f"state = batch × ({' + '.join(states)}) elements = {plan.memory.state:,} bytes"] if states else []
+    )
 
 
 def _activations(plan: "Plan") -> list[str]:
     o = plan.options
     if o.mode == "train":
         return [
-            f"activations = what the backward pass reads of every layer, and the logits in fp32: {plan.holds.activations:,} bytes"
+            f"activations = what the backward pass reads of every layer, and the logits in fp32: {plan.memory.activations:,} bytes"
         ]
-    parts = [(p, s.kind) for s in plan.model.layers for p in layer_parts(s.layer, o)]
-    part, kind = max(parts, key=lambda item: at(cost_of(item[0], o).live, o, o.at_once))
-    formula = cost_of(part, o).live
+    parts = [(p.for_keys(o.context), row.kind) for row in _cost(plan).layers for p in row.running]
+    sizes = {"b": o.batch, "n": o.at_once, "m": o.context, "s": o.context}
+    part, kind = max(parts, key=lambda item: evaluate(item[0].live, sizes))
+    formula = part.live
     return [
         f"activations = residual stream b n {plan.model.width} + the largest part ({part.name} of {kind}: {formula}), "
-        f"at b = {o.batch}, n = {o.at_once:,}, m = {o.context:,}, {o.activations}: {plan.holds.activations:,} bytes"
+        f"at b = {o.batch}, n = {o.at_once:,}, m = {o.context:,}, {o.activations}: {plan.memory.activations:,} bytes"
     ]
+
+
+def _cost(plan: "Plan") -> ModelCost:
+    return model_cost(plan.model, plan.options.schedule, "decode" if plan.options.mode == "decode" else "prefill")
 
 
 def _flops(plan: "Plan") -> list[str]:
     lines = []
-    for stack in plan.model.layers:
-        total = sympy.Add(*(cost_of(p, plan.options).flops for p in layer_parts(stack.layer, plan.options)))
-        lines.append(f"FLOPs of each {stack.kind} layer = {sympy.factor_terms(total)}")
+    for row in _cost(plan).layers:
+        total = sympy.Add(*(p.for_keys(plan.options.context).flops for p in row.running))
+        lines.append(f"FLOPs of each {row.kind} layer = {sympy.factor_terms(total)}")
     o = plan.options
     total = f"FLOPs = {plan.time.flops:,} (b = {o.batch}, n = {o.new_tokens:,}, m = {o.context:,})"
     return [*dict.fromkeys(lines), total]

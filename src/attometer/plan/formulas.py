@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import sympy
 
@@ -92,7 +91,9 @@ class _Builder:
                 times[index] += row.layers
                 indices.append(index)
             rows.append((row, tuple(indices)))
-        outputs = {f"{what} {k}": node for k, pair in enumerate(pairs) for what, node in zip(("flops", "bytes"), pair, strict=True)}  # fmt: skip
+        outputs: dict[str, Node] = {}
+        for k, (flops, moved) in enumerate(pairs):
+            outputs |= {f"flops {k}": flops, f"bytes {k}": moved}
         caches = {f"kv {k}": self.cache(row) for k, row in enumerate(self.cost.rows)}
         return PlanFormulas(
             self.cost,
@@ -148,7 +149,9 @@ class _Builder:
     def saved(self, stream: Node) -> Node:
         """Return the elements kept for backward: of every layer, or its input and those of the largest one."""
         g = self.g
-        layers = [(row.layers, g.add(*(self.of(p, "saved", self.new) for p in row.running))) for row in self.cost.layers]
+        layers = [
+            (row.layers, g.add(*(self.of(p, "saved", self.new) for p in row.running))) for row in self.cost.layers
+        ]
         if self.checkpoint:
             depth = sum(times for times, _ in layers)
             return g.add(g.mul(g.number(depth), stream), g.maximum(g.number(0), *(saved for _, saved in layers)))
@@ -184,7 +187,7 @@ class _Builder:
         tokens = g.mul(self.b, g.ceildiv(new, self.chunks))
         routed, rows = part.part.routed, part.table_rows
         if routed is not None:
-            sizes = (part.weights, routed.experts, routed.chosen)
+            sizes = (part.weights, routed.num_experts, routed.top_k)
             return g.call("experts_read", *map(g.number, sizes), tokens)
         if rows is None:
             return g.number(part.weights)

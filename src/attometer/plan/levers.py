@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.dtypes import BITS
 from attometer.plan.options import Options
-from attometer.plan.usage import holds, shares
+from attometer.plan.planner import Planner
 from attometer.plan.what_if import with_half_the_heads, with_window
 
 CHUNK = 8192
@@ -41,31 +40,26 @@ class Lever:
     note: str
 
 
-def levers(model: Model, options: Options, machine: Machine) -> tuple[Lever, ...]:
+def levers(here: Planner) -> tuple[Lever, ...]:
     """Return every change that saves memory or time here, most useful first.
 
     First what makes it fit; then changes to how this model runs before changes that need another model; then by the larger
     share of memory or time saved.
     """
-    before, seconds = holds(model, options).total, total_seconds(model, options, machine)
-    room = machine.memory_bytes
-    found = []
-    for name, changed_model, changed, exact, note in _candidates(model, options):
-        after = holds(changed_model, changed).total
-        saved = before - after, seconds - total_seconds(changed_model, changed, machine)
-        if saved[0] > 0 or saved[1] > 1e-3 * seconds:
-            found.append(Lever(name, saved[0], saved[1], after <= room, exact, note))
+    o, room = here.options, here.room
+    need, seconds = here.total(o.context, o.batch), here.seconds(o.context, o.batch)
+    helpful = []
+    for name, model, options, exact, note in _candidates(here.model, o):
+        there = Planner(model, here.machine, options)
+        after, then = there.total(options.context, options.batch), there.seconds(options.context, options.batch)
+        if after < need or seconds - then > 1e-3 * seconds:
+            helpful.append(Lever(name, need - after, seconds - then, after <= room, exact, note))
 
     def useful(lever: Lever) -> tuple[bool, bool, float]:
-        share = max(lever.bytes_saved / before, lever.seconds_saved / seconds)
-        return (lever.fits and before > room), lever.note != RETRAINED, share
+        share = max(lever.bytes_saved / need, lever.seconds_saved / seconds)
+        return (lever.fits and need > room), lever.note != RETRAINED, share
 
-    return tuple(sorted(found, key=useful, reverse=True))
-
-
-def total_seconds(model: Model, options: Options, machine: Machine) -> float:
-    """Return the datasheet time of one pass: the sum over the parts, each at the slower of its two rooflines."""
-    return sum(share.time.seconds for share in shares(model, options, machine))
+    return tuple(sorted(helpful, key=useful, reverse=True))
 
 
 def _candidates(model: Model, options: Options) -> Iterator[tuple[str, Model, Options, bool, str]]:

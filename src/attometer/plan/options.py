@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from attometer.errors import AttometerError, unknown
+from attometer.errors import positive_int, unknown
 from attometer.plan.dtypes import dtype
 
 MODES = ("prefill", "decode", "train")
@@ -36,14 +36,10 @@ class Options:
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("context", "batch", "chunk"):
+        for name, most in (("context", MOST_TOKENS), ("batch", None), ("chunk", None)):
             value = getattr(self, name)
-            if value is None and name == "chunk":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise AttometerError(f"{name} must be a positive integer, got {value!r}")
-        if self.context > MOST_TOKENS:
-            raise AttometerError(f"context must be at most {MOST_TOKENS:,} tokens, got {self.context:,}")
+            if name != "chunk" or value is not None:
+                object.__setattr__(self, name, positive_int(name, value, most))
         if self.mode not in MODES:
             raise unknown("mode", str(self.mode), MODES)
         if self.schedule not in SCHEDULES:

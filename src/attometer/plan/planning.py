@@ -1,19 +1,12 @@
 """`plan`: does it fit, how fast, what limits it, what would help."""
 
-from dataclasses import replace
 from pathlib import Path
 
-from attometer.count.model_cost import parameters
-from attometer.machine import Machine, machine
-from attometer.models import Model, model
-from attometer.plan.dtypes import BITS, dtype
+from attometer.machine import Machine
+from attometer.models import Model
 from attometer.plan.levers import levers
-from attometer.plan.options import MOST_TOKENS, Options
+from attometer.plan.planner import planner
 from attometer.plan.result import Plan
-from attometer.plan.usage import holds, shares
-
-DEFAULT_CONTEXT = 8192
-"""Tokens, where neither the caller nor the configuration says."""
 
 
 def plan(
@@ -46,66 +39,28 @@ def plan(
     Returns the Plan; printing it prints the report. Raises AttometerError for what is unknown, unreadable or not positive.
 
     >>> p = plan("llama-3.1-8b", "h100-sxm", context=131072)
-    >>> p.fits, p.parameters, p.holds.kv
+    >>> p.fits, p.parameters, p.memory.kv
     (True, 8030261248, 17179869184)
     """
-    chosen = subject if isinstance(subject, Model) else model(subject)
-    place = on if isinstance(on, Machine) else machine(on)
-    own = _activations(chosen)
-    options = Options(
-        context=context if context is not None else chosen.context or DEFAULT_CONTEXT,
-        batch=batch,
+    asked = planner(
+        subject,
+        on,
         mode=mode,
-        weights=weights_dtype or _weights(chosen, own),
-        kv=kv_dtype or own,
-        activations=own,
+        kv_dtype=kv_dtype,
+        weights_dtype=weights_dtype,
         schedule=schedule,
         checkpoint=checkpoint,
         chunk=chunk,
     )
+    tokens = asked.options.context if context is None else context
+    here = asked.with_options(context=tokens, batch=batch)
     return Plan(
-        model=chosen,
-        machine=place,
-        options=options,
-        parameters=parameters(chosen),
-        holds=holds(chosen, options),
-        shares=shares(chosen, options, place),
-        largest_context=largest_context(chosen, options, place.memory_bytes),
-        levers=levers(chosen, options, place),
+        model=here.model,
+        machine=here.machine,
+        options=here.options,
+        parameters=here.cost.parameters,
+        memory=here.memory(tokens, batch),
+        layers=here.layers(tokens, batch),
+        largest_context=here.largest_context(batch),
+        levers=levers(here),
     )
-
-
-def largest_context(subject: Model, options: Options, room: int) -> int:
-    """Return the most tokens per sequence with which everything fits in `room` bytes; 0 when not even one does.
-
-    Memory grows with the context, so the boundary is found by doubling and halving, and is exact.
-
-    >>> largest_context(model("llama-3.1-8b"), Options(context=1), 10**9)
-    0
-    """
-
-    def fits(context: int) -> bool:
-        return holds(subject, replace(options, context=context)).total <= room
-
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high <= MOST_TOKENS and fits(high):
-        low, high = high, 2 * high
-    if high > MOST_TOKENS:
-        return MOST_TOKENS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
-def _activations(subject: Model) -> str:
-    """Return the configuration's data type; one that is older than 16-bit training is served in bf16."""
-    named = dtype(subject.dtype) if subject.dtype else "bf16"
-    return named if named in ("bf16", "fp16") else "bf16"
-
-
-def _weights(subject: Model, activations: str) -> str:
-    found = (subject.quantization or "").lower()
-    return next((name for name in BITS if name == found), activations)

@@ -8,7 +8,7 @@ from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
-from attometer.plan.usage import Holds, Share, rate
+from attometer.plan.usage import LayerTime, MemoryFootprint, rate
 from attometer.price import Roofline, in_sequence
 
 
@@ -21,8 +21,8 @@ class Plan:
         machine: the machine.
         options: what was asked.
         parameters: exact number of parameters.
-        holds: bytes on the device, by kind.
-        shares: what each type of layer takes.
+        memory: bytes on the device, by kind.
+        layers: what each type of layer takes.
         largest_context: tokens per sequence that still fit; 0 when nothing does.
         levers: changes that would help, most useful first.
     """
@@ -31,25 +31,25 @@ class Plan:
     machine: Machine
     options: Options
     parameters: int
-    holds: Holds
-    shares: tuple[Share, ...]
+    memory: MemoryFootprint
+    layers: tuple[LayerTime, ...]
     largest_context: int
     levers: tuple[Lever, ...]
 
     @property
     def fits(self) -> bool:
         """Whether everything fits in the machine's memory."""
-        return self.holds.total <= self.machine.memory_bytes
+        return self.memory.total <= self.machine.memory_bytes
 
     @property
     def time(self) -> Roofline:
         """The whole pass: every part at the slower of its rooflines, one after the other."""
-        return in_sequence([share.time for share in self.shares])
+        return in_sequence([layer.time for layer in self.layers])
 
     @property
     def headline(self) -> str:
         """One sentence: fits or not, by how much, the largest context, what binds."""
-        room, need = self.machine.memory_bytes, self.holds.total
+        room, need = self.machine.memory_bytes, self.memory.total
         o = self.options
         verdict = "fits" if self.fits else "does not fit"
         spare = f"{gigabytes(abs(room - need))} {'to spare' if self.fits else 'too much'}"
@@ -58,12 +58,12 @@ class Plan:
         limit = f"largest context that fits: {most} tokens" if self.largest_context else self._nothing_fits()
         return (
             f"{self.model.name} {verdict} on {self.machine.name} at {asked}: needs {gigabytes(need)} of "
-            f"{gigabytes(room)}, {spare}; {limit}; memory is mostly {self.holds.largest}, time is bound by {self.time.binds}."
+            f"{gigabytes(room)}, {spare}; {limit}; memory is mostly {self.memory.largest}, time is bound by {self.time.binds}."
         )
 
     def _nothing_fits(self) -> str:
-        own = self.holds.weights + self.holds.gradients + self.holds.optimizer
-        what = "weights" if own == self.holds.weights else "weights, gradients and optimizer"
+        own = self.memory.weights + self.memory.gradients + self.memory.optimizer
+        what = "weights" if own == self.memory.weights else "weights, gradients and optimizer"
         return f"no context fits: {what} alone need {gigabytes(own)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,15 +76,15 @@ class Plan:
             "fits": self.fits,
             "headline": self.headline,
             "parameters": self.parameters,
-            "kv_bytes": self.holds.kv,
-            "bytes": dict(vars(self.holds)) | {"total": self.holds.total},
+            "kv_bytes": self.memory.kv,
+            "bytes": dict(vars(self.memory)) | {"total": self.memory.total},
             "memory_bytes": self.machine.memory_bytes,
             "largest_context": self.largest_context if self.largest_context < MOST_TOKENS else None,
             "trained_context": self.model.context,
             "flops": self.time.flops,
             "bytes_moved": self.time.bytes_moved,
             "time": self.time.to_dict() | {"tokens_per_second": self.tokens_per_second},
-            "layers": [_share_dict(share) for share in self.shares],
+            "layers": [_layer_dict(layer) for layer in self.layers],
             "levers": [dict(vars(lever)) for lever in self.levers],
             "notes": self.notes,
         }
@@ -132,14 +132,14 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 10**8 else f"{count / 1e6:,.2f} MB"
 
 
-def _share_dict(share: Share) -> dict[str, Any]:
+def _layer_dict(layer: LayerTime) -> dict[str, Any]:
     return {
-        "kind": share.kind,
-        "layers": share.layers,
-        "parameters": share.parameters,
-        "kv_bytes": share.kv_bytes,
-        "flops": share.flops,
-        "bytes_moved": share.bytes_moved,
-        "seconds": share.time.seconds,
-        "binds": share.time.binds,
+        "kind": layer.kind,
+        "layers": layer.layers,
+        "parameters": layer.parameters,
+        "kv_bytes": layer.kv_bytes,
+        "flops": layer.flops,
+        "bytes_moved": layer.bytes_moved,
+        "seconds": layer.time.seconds,
+        "binds": layer.time.binds,
     }

@@ -31,8 +31,8 @@ def memory_text(plan: "Plan") -> str:
     """Return the bytes on the device, by kind, with their share of the machine's memory."""
     room = plan.machine.memory_bytes
     rows: list[tuple[str, ...]] = [("memory", "GB (10^9)", "GiB (2^30)", "of device")]
-    rows += [_memory_row(kind, count, room) for kind, count in vars(plan.holds).items() if count]
-    rows += [_memory_row("total", plan.holds.total, room), _memory_row("device", room, room)]
+    rows += [_memory_row(kind, count, room) for kind, count in vars(plan.memory).items() if count]
+    rows += [_memory_row("total", plan.memory.total, room), _memory_row("device", room, room)]
     return table(rows)
 
 
@@ -43,16 +43,16 @@ def _memory_row(kind: str, count: int, room: int) -> tuple[str, ...]:
 def layers_text(plan: "Plan") -> str:
     """Return the table by type of layer: parameters, cache, FLOPs, bytes moved, time and what binds."""
     rows = [("layer type", "layers", "parameters", "KV GB", "TFLOP", "GB moved", "ms", "bound by")]
-    for share in plan.shares:
-        time = share.time
+    for layer in plan.layers:
+        time = layer.time
         rows.append(
             (
-                share.kind,
-                str(share.layers),
-                f"{share.parameters:,}",
-                f"{share.kv_bytes / 1e9:,.3f}",
-                f"{share.flops / 1e12:,.3f}",
-                f"{share.bytes_moved / 1e9:,.3f}",
+                layer.kind,
+                str(layer.layers),
+                f"{layer.parameters:,}",
+                f"{layer.kv_bytes / 1e9:,.3f}",
+                f"{layer.flops / 1e12:,.3f}",
+                f"{layer.bytes_moved / 1e9:,.3f}",
                 f"{time.seconds * 1e3:,.3f}",
                 time.binds if time.seconds else "",
             )
@@ -63,7 +63,7 @@ def layers_text(plan: "Plan") -> str:
             "total",
             str(plan.model.depth),
             f"{plan.parameters:,}",
-            f"{plan.holds.kv / 1e9:,.3f}",
+            f"{plan.memory.kv / 1e9:,.3f}",
             f"{total.flops / 1e12:,.3f}",
             f"{total.bytes_moved / 1e9:,.3f}",
             f"{total.seconds * 1e3:,.3f}",

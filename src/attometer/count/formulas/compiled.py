@@ -43,7 +43,9 @@ class Compiled:
     @cached_property
     def scalar(self) -> Any:
         """A function of Python integers in the order of `sizes`, exact at any size; returns a tuple of integers."""
-        return self._python(_SCALAR, {name: f.scalar for name, f in self._functions().items()} | {"max": max, "min": min})
+        return self._python(
+            _SCALAR, {name: f.scalar for name, f in self._functions().items()} | {"max": max, "min": min}
+        )
 
     @cached_property
     def arrays(self) -> Any:

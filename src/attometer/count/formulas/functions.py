@@ -106,14 +106,19 @@ _SCAN_DEPTH_JS = (
     "const scan_depth = (k) => k < 2 ? 0 : Math.max(1 + scan_depth(Math.floor(k / 2)), "
     "k < 3 ? 0 : 2 + scan_depth(Math.floor((k - 1) / 2)));"
 )
-_EXPERTS_JS = (
-    "const experts_read = (w, e, k, t) => Math.ceil(k === e ? w : -w * Math.expm1(t * Math.log1p(-k / e)) * (1 - 1e-14));"
-)
+_EXPERTS_JS = "const experts_read = (w, e, k, t) => Math.ceil(k === e ? w : -w * Math.expm1(t * Math.log1p(-k / e)) * (1 - 1e-14));"
 
 FUNCTIONS: dict[str, Function] = {
     "clog2": Function(ceil_log2, ceil_log2_of_array, _CLOG2_JS, lambda k: ceil_log2(k)),
-    "scan_work": Function(lambda k: int(scan_work(Integer(k))), _each(lambda k: scan_work(Integer(k))), _SCAN_WORK_JS, lambda k: 2 * k),
-    "scan_depth": Function(lambda k: int(scan_depth(Integer(k))), _each(lambda k: scan_depth(Integer(k))), _SCAN_DEPTH_JS, lambda k: 2 * ceil_log2(k) + 1),
+    "scan_work": Function(
+        lambda k: int(scan_work(Integer(k))), _each(lambda k: scan_work(Integer(k))), _SCAN_WORK_JS, lambda k: 2 * k
+    ),
+    "scan_depth": Function(
+        lambda k: int(scan_depth(Integer(k))),
+        _each(lambda k: scan_depth(Integer(k))),
+        _SCAN_DEPTH_JS,
+        lambda k: 2 * ceil_log2(k) + 1,
+    ),
     "experts_read": Function(_whole_experts_read, _experts_read_of_arrays, _EXPERTS_JS, lambda w, e, k, t: w),
 }
 """By name; SymPy's counting functions of masks are added where a formula has one."""

@@ -267,4 +267,4 @@ class Graph:
 
 
 def _unknown(expression: sympy.Expr) -> AttometerError:
-    return AttometerError(f'formulas cannot be compiled with "{type(expression).__name__}", as in {str(expression):.60}')
+    return AttometerError(f'formulas cannot be compiled with "{type(expression).__name__}", as in {expression!s:.60}')

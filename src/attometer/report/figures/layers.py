@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import sympy
 
-from attometer.count import count
-from attometer.count.model_cost import flops, pieces
+from attometer.count.model_cost import flops, model_cost
+from attometer.count.part_cost import PartCost
 from attometer.errors import AttometerError
 from attometer.models import Model
 from attometer.models.part import Part
 from attometer.program import size
 
-CORE = ("attention", "cross attention", "index scores", "scan", "delta rule")
-FEED_FORWARD = ("up", "gate", "down", "act", "experts", "shared", "router")
+CORE = ("attention", "recurrence")
+FEED_FORWARD = ("feed-forward", "experts", "shared experts", "router")
 COMPONENTS = ("attention core", "projections", "feed-forward")
 TOKENS = size("n")
 
@@ -33,11 +33,11 @@ def attention(model: Model) -> tuple[tuple[int, Part], ...]:
     >>> [layers for layers, part in attention(model("gpt2"))]
     [12]
     """
-    found: dict[Part, int] = {}
-    for layers, part in pieces(model):
-        if part.name == "attention":
-            found[part] = found.get(part, 0) + layers
-    return tuple((layers, part) for part, layers in found.items())
+    layers: dict[Part, int] = {}
+    for times, cost in model_cost(model).parts():
+        if cost.name == "attention":
+            layers[cost.part] = layers.get(cost.part, 0) + times
+    return tuple((times, part) for part, times in layers.items())
 
 
 def width(model: Model) -> Width:
@@ -62,22 +62,17 @@ def components(model: Model, causal: str = "full") -> dict[str, sympy.Expr]:
     36864*n**2
     """
     terms: dict[str, list[sympy.Expr]] = {name: [] for name in COMPONENTS}
-    for stack in model.layers:
-        for part in stack.layer.parts:
-            spent = stack.count * part.copies * count(part.program, causal=causal).flops("flop")
-            terms[component(part.name)].append(one_sequence(spent))
-    return {name: sympy.expand(sympy.Add(*found)) for name, found in terms.items()}
+    for row in model_cost(model, causal=causal).layers:
+        for part in row.parts:
+            terms[component(part)].append(one_sequence(row.layers * part.flops))
+    return {name: sympy.expand(sympy.Add(*parts)) for name, parts in terms.items()}
 
 
-def component(name: str) -> str:
-    """Return the component that a part of this name belongs to.
-
-    >>> component("experts up"), component("kv down"), component("attention")
-    ('feed-forward', 'projections', 'attention core')
-    """
-    if name in CORE:
+def component(part: PartCost) -> str:
+    """Return the component that a part of a layer belongs to, by its kind."""
+    if part.kind in CORE or part.name == "index scores":
         return COMPONENTS[0]
-    return COMPONENTS[2] if name.split()[0] in FEED_FORWARD else COMPONENTS[1]
+    return COMPONENTS[2] if part.kind in FEED_FORWARD else COMPONENTS[1]
 
 
 def one_sequence(expression: sympy.Expr) -> sympy.Expr:

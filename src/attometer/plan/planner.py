@@ -1,0 +1,301 @@
+"""`planner`: a model on a machine, compiled once and evaluated in microseconds or over whole grids."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.count.model_cost import ModelCost
+from attometer.errors import AttometerError, positive_int
+from attometer.machine import Machine, machine
+from attometer.models import Model, model
+from attometer.plan.dtypes import BITS, dtype
+from attometer.plan.formulas import QUARTERS, PlanFormulas, RowFormulas, plan_formulas
+from attometer.plan.options import MOST_TOKENS, Options
+from attometer.plan.usage import LayerTime, MemoryFootprint, rate
+from attometer.price import Roofline, in_sequence, roofline
+
+DEFAULT_CONTEXT = 8192
+"""Tokens, where neither the caller nor the configuration says."""
+BLOCK = 16384
+"""Grid points evaluated at a time: their intermediate arrays stay in the cache."""
+Integers = int | Iterable[int] | NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The numbers of one plan.
+
+    Attributes:
+        fits: whether everything fits in the machine's memory.
+        bytes: memory needed in all.
+        largest_context: tokens per sequence that still fit at this batch; 0 when nothing does.
+        seconds: the datasheet time of one pass; `compute_seconds` and `memory_seconds` what each alone would take.
+    """
+
+    fits: bool
+    bytes: int
+    largest_context: int
+    seconds: float
+    compute_seconds: float
+    memory_seconds: float
+
+    @property
+    def binds(self) -> str:
+        """`compute` or `memory`, whichever takes longer in all."""
+        return "compute" if self.compute_seconds >= self.memory_seconds else "memory"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Plans over contexts (rows) × batches (columns): arrays of that shape, `largest_context` by batch.
+
+    `bytes` are exact; seconds are float64.
+    """
+
+    contexts: NDArray[np.int64]
+    batches: NDArray[np.int64]
+    room: int
+    bytes: NDArray[np.int64]
+    largest_context: NDArray[np.int64]
+    compute_seconds: NDArray[np.float64]
+    memory_seconds: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether everything fits, by point."""
+        return self.bytes <= self.room
+
+
+class Planner:
+    """A model on a machine with everything fixed but context and batch.
+
+    Args:
+        subject: the model.
+        place: the machine.
+        options: mode, data types, schedule; its context and batch are where `plan` stands.
+
+    >>> p = planner("llama-3.1-8b", "h100-sxm", mode="decode")
+    >>> e = p(131072, batch=2)
+    >>> e.fits, e.bytes, e.binds
+    (True, 50420806656, 'memory')
+    """
+
+    def __init__(self, subject: Model, place: Machine, options: Options) -> None:
+        self.model, self.machine, self.options = subject, place, options
+        self.formulas: PlanFormulas = plan_formulas(subject, options)
+        self.room = place.memory_bytes
+        self.rate = rate(options, place)
+        self._flop_seconds = 1 / place.peak_rate(self.rate)
+        self._byte_seconds = 1 / place.bandwidth
+        bits = (int(QUARTERS * BITS[name]) for name in (options.weights, options.kv, options.activations))
+        self._fixed = (options.chunk or MOST_TOKENS, *bits)
+
+    @property
+    def cost(self) -> ModelCost:
+        """The symbolic cost that is evaluated."""
+        return self.formulas.cost
+
+    def __call__(self, context: int, batch: int = 1) -> Estimate:
+        """Return the plan at one point: verdict, bytes, largest context and time.
+
+        Raises AttometerError when context or batch is not a positive integer, or the context beyond 2^40.
+        """
+        context, batch = positive_int("context", context, MOST_TOKENS), positive_int("batch", batch)
+        need = self.total(context, batch)
+        return Estimate(need <= self.room, need, self.largest_context(batch), *self._times_at(context, batch))
+
+    def total(self, context: int, batch: int = 1) -> int:
+        """Return the bytes needed in all."""
+        return self._total(batch, context, *self._fixed)[0]
+
+    def seconds(self, context: int, batch: int = 1) -> float:
+        """Return the datasheet time of one pass: the sum over the parts, each at the slower of its two rooflines."""
+        return self._times_at(context, batch)[0]
+
+    def _times_at(self, context: int, batch: int) -> tuple[float, float, float]:
+        """Return the seconds of one pass, and what computing and moving alone would take."""
+        flop_seconds, byte_seconds = self._flop_seconds, self._byte_seconds
+        figures = self._parts(batch, context, *self._fixed)
+        seconds = compute = moving = 0.0
+        for k, times in enumerate(self.formulas.times):
+            a, b = times * flop_seconds * figures[2 * k], times * byte_seconds * figures[2 * k + 1]
+            compute += a
+            moving += b
+            seconds += a if a > b else b
+        return seconds, compute, moving
+
+    @cached_property
+    def _total(self) -> Callable[..., tuple[int]]:
+        return self.formulas.total.scalar  # type: ignore[no-any-return]
+
+    @cached_property
+    def _parts(self) -> Callable[..., tuple[int, ...]]:
+        return self.formulas.parts.scalar  # type: ignore[no-any-return]
+
+    def memory(self, context: int, batch: int = 1) -> MemoryFootprint:
+        """Return the bytes on the device, by kind."""
+        *kinds, _ = self.formulas.memory.scalar(batch, context, *self._fixed)
+        return MemoryFootprint(*kinds)
+
+    def layers(self, context: int, batch: int = 1) -> tuple[LayerTime, ...]:
+        """Return what each type of layer takes, in order of first appearance, embedding first and head last."""
+        figures = self._parts(batch, context, *self._fixed)
+        kinds: dict[str, list[LayerTime]] = {}
+        for row in self.formulas.rows:
+            kinds.setdefault(row.cost.kind, []).append(self._layer_time(row, figures))
+        return tuple(reduce(_together, rows) for rows in kinds.values())
+
+    def _layer_time(self, row: RowFormulas, figures: tuple[int, ...]) -> LayerTime:
+        times, nothing = row.cost.layers, roofline(0, 0, self.machine, self.rate)
+        parts = [roofline(figures[2 * k], figures[2 * k + 1], self.machine, self.rate) for k in row.parts]
+        time = _repeated(in_sequence(parts or [nothing]), times)
+        counts = times * row.cost.parameters, times * figures[row.kv], time.flops, time.bytes_moved
+        return LayerTime(row.cost.kind, times, *counts, time)
+
+    def largest_context(self, batch: int = 1) -> int:
+        """Return the most tokens per sequence with which everything fits; 0 when not even one does, at most 2^40.
+
+        Memory never falls as the context grows, so the boundary is exact; it is approached along the memory's own slope.
+        """
+        need, fixed, room = self._total, self._fixed, self.room
+        low, below = 0, 0
+        high, above = 1, need(batch, 1, *fixed)[0]
+        while above <= room:
+            low, below = high, above
+            if high >= MOST_TOKENS:
+                return MOST_TOKENS
+            # Along the line through the origin of what grows; a little further, so that a straight line is passed at once.
+            high = min(MOST_TOKENS, 1024 * high)
+            above = need(batch, high, *fixed)[0]
+        side = 0
+        while high - low > 1:
+            # Every third step halves: where memory bends, the line alone would creep.
+            side += 1
+            guess = (low + high) // 2 if side % 3 == 0 else low + (room - below) * (high - low) // (above - below)
+            middle = min(max(guess, low + 1), high - 1)
+            value = need(batch, middle, *fixed)[0]
+            if value <= room:
+                low, below = middle, value
+                if side % 3 and need(batch, middle + 1, *fixed)[0] > room:
+                    return middle
+            else:
+                high, above = middle, value
+        return low
+
+    def grid(self, contexts: Integers, batches: Integers = 1) -> Grid:
+        """Return the plans at every pair of a context and a batch.
+
+        Raises AttometerError when one is not a positive integer, or bytes would not fit in 63 bits.
+        """
+        rows, columns = (_axis(v, name) for v, name in ((contexts, "context"), (batches, "batch")))
+        if self.formulas.total.largest(int(columns.max()), int(rows.max()), *self._fixed) > 2**62:
+            raise AttometerError(
+                f"memory at a context of {rows.max():,} and batch {columns.max():,} exceeds 2^62 bytes"
+            )
+        shape = (len(rows), len(columns))
+        need = np.empty(shape, dtype=np.int64)
+        compute, moving, seconds = (np.empty(shape) for _ in range(3))
+        height = max(1, BLOCK // shape[1])
+        for first in range(0, len(rows), height):
+            part = slice(first, first + height)
+            m, b = rows[part, None], columns[None]
+            need[part] = self.formulas.total.arrays(b, m, *self._fixed)[0]
+            self._seconds(b.astype(np.float64), m.astype(np.float64), compute[part], moving[part], seconds[part])
+        most = np.array([self.largest_context(int(b)) for b in columns], dtype=np.int64)
+        return Grid(rows, columns, self.room, need, most, compute, moving, seconds)
+
+    def _seconds(self, b: Any, m: Any, compute: Any, moving: Any, seconds: Any) -> None:
+        """Write the seconds of one block of the grid into the three arrays."""
+        figures = self.formulas.parts.floats(b, m, *map(float, self._fixed))
+        for out in (compute, moving, seconds):
+            out[...] = 0
+        for k, times in enumerate(self.formulas.times):
+            a, c = times * self._flop_seconds * figures[2 * k], times * self._byte_seconds * figures[2 * k + 1]
+            compute += a
+            moving += c
+            seconds += np.maximum(a, c)
+
+    def with_options(self, **changes: Any) -> "Planner":
+        """Return a planner of the same model and machine under other options."""
+        return Planner(self.model, self.machine, replace(self.options, **changes))
+
+
+def planner(
+    subject: str | Path | Model,
+    on: str | Machine = "h100-sxm",
+    *,
+    mode: str = "prefill",
+    kv_dtype: str | None = None,
+    weights_dtype: str | None = None,
+    schedule: str = "flash",
+    checkpoint: bool = False,
+    chunk: int | None = None,
+) -> Planner:
+    """Compile a model on a machine, to be asked at many contexts and batches; the arguments are those of `plan`.
+
+    Returns the Planner: `p(context, batch)` is one plan's numbers, `p.grid(contexts, batches)` whole arrays of them.
+    Raises AttometerError for what is unknown or unreadable.
+
+    >>> planner("llama-3.1-8b").largest_context(batch=1)
+    283822
+    """
+    read = subject if isinstance(subject, Model) else model(subject)
+    place = on if isinstance(on, Machine) else machine(on)
+    own = _activations(read)
+    options = Options(
+        context=read.context or DEFAULT_CONTEXT,
+        mode=mode,
+        weights=weights_dtype or _weights(read, own),
+        kv=kv_dtype or own,
+        activations=own,
+        schedule=schedule,
+        checkpoint=checkpoint,
+        chunk=chunk,
+    )
+    return Planner(read, place, options)
+
+
+def _activations(subject: Model) -> str:
+    """Return the configuration's data type; one that is older than 16-bit training is served in bf16."""
+    named = dtype(subject.dtype) if subject.dtype else "bf16"
+    return named if named in ("bf16", "fp16") else "bf16"
+
+
+def _weights(subject: Model, activations: str) -> str:
+    named = (subject.quantization or "").lower()
+    return next((name for name in BITS if name == named), activations)
+
+
+def _axis(values: Integers, name: str) -> NDArray[np.int64]:
+    array = np.atleast_1d(np.asarray(values if isinstance(values, int | np.ndarray) else list(values)))
+    if array.ndim != 1 or not array.size or not np.issubdtype(array.dtype, np.integer) or array.min() < 1:
+        raise AttometerError(f"{name} must be positive integers, got {values!r:.60}")
+    if array.max() > MOST_TOKENS:
+        raise AttometerError(f"{name} must be at most {MOST_TOKENS:,}, got {array.max():,}")
+    return array.astype(np.int64)
+
+
+def _repeated(once: Roofline, times: int) -> Roofline:
+    return Roofline(
+        machine=once.machine,
+        basis=once.basis,
+        flops=times * once.flops,
+        bytes_moved=times * once.bytes_moved,
+        link_bytes=0,
+        compute_seconds=times * once.compute_seconds,
+        memory_seconds=times * once.memory_seconds,
+        link_seconds=0.0,
+        seconds=times * once.seconds,
+    )
+
+
+def _together(one: LayerTime, other: LayerTime) -> LayerTime:
+    time = one.time.then(other.time)
+    counts = one.parameters + other.parameters, one.kv_bytes + other.kv_bytes, time.flops, time.bytes_moved
+    return LayerTime(one.kind, one.layers + other.layers, *counts, time)

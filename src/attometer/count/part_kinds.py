@@ -9,7 +9,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "index": ("index scores", "index pool", "index weights", "index q", "index k", "index compress"),
     "recurrence": ("scan", "delta rule"),
     "projection": (
-        "q", "k", "v", "qkv", "kv", "out", "cross q", "cross k", "cross v", "cross out", "global q", "global k", "global v",
+        "q", "k", "v", "o", "qkv", "kv", "out", "cross q", "cross k", "cross v", "cross out", "global q", "global k", "global v",
         "in", "x", "z", "dt", "compress",
     ),
     "gate": ("decay", "beta and decay"),

@@ -18,7 +18,7 @@ def rows() -> Iterator[str]:
     for name in MECHANISMS:
         made = mechanism(name)
         cost = count(made)
-        cells = [f"`{name}`", made.title, "exact" if made.exact else "approximate", str(cost.order())]
+        cells = [f"`{name}`", made.title, made.result, str(cost.order())]
         yield f"| {' | '.join([*cells, str(cost.order(of='depth')), longest(made), made.citation])} |"
 
 

@@ -14,7 +14,7 @@ from attometer.simulate.interpreter import interpret
 N = 12
 SIZES = {
     "b": 1, "h": 2, "n": N, "m": N, "d": 4, "w": 4, "g": 2, "l": 3, "c": 2, "r": 2, "k": 3, "f": 5, "B": 4,
-    "p": 2, "x": 2, "y": 3, "s": 3, "D": 6, "F": 5, "E": 3, "t": 1,
+    "p": 2, "x": 2, "y": 3, "s": 3, "D": 6, "F": 5, "E": 3, "t": 1, "u": 3, "V": 4,
 }  # fmt: skip
 DATA_CHOOSES = {"topk", "hyperattention"}
 BETWEEN_POSITIONS = [

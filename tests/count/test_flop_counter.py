@@ -16,7 +16,7 @@ from torch_executor import execute  # noqa: E402
 
 SIZES = {
     "b": 2, "h": 4, "n": 12, "m": 12, "d": 6, "w": 4, "g": 2, "l": 3, "c": 2, "r": 2, "k": 3, "f": 8, "B": 4, "p": 3, "x": 2,
-    "y": 3, "s": 3, "t": 2, "D": 10, "F": 7, "E": 5,
+    "y": 3, "s": 3, "t": 2, "D": 10, "F": 7, "E": 5, "u": 3, "V": 9,
 }  # fmt: skip
 
 

@@ -91,10 +91,11 @@ class Executor:
                     found.append(state)
                 self.tensors[output.name] = torch.stack(found).movedim(0, at)
             case Sort(output=output, operand=operand, along=along, keep=keep):
-                grid = Grid(self, operation.extents, None, {})
-                order = torch.argsort(
-                    grid.read(operand).expand(grid.shape), dim=-1, descending=keep is not None, stable=True
-                )
+                grid = Grid(self, operation.extents, operation.where, {})
+                value = grid.read(operand).expand(grid.shape)
+                if (held := grid.allowed()) is not None:
+                    value = torch.where(held, value, torch.inf if keep is None else -torch.inf)
+                order = torch.argsort(value, dim=-1, descending=keep is not None, stable=True)
                 order = order if keep is None else order[..., : self.number(keep)]
                 new = next(i for i in output.indices if i not in grid.full or i == along)
                 names = [*list(grid.full)[:-1], new]

@@ -36,8 +36,8 @@ def test_the_article_convention_and_flop(variants: object) -> None:
 
 def test_growth_and_paths(variants: object) -> None:
     found = {row[0]: row for row in variants.growth.rows}  # type: ignore[attr-defined]
-    assert found["softmax"][1:] == ("exact", "O(b d h n^2)", "O(log(d) + log(n))", "1")
-    assert found["linear"][1] == "approximate"
+    assert found["softmax"][1:] == ("itself", "O(b d h n^2)", "O(log(d) + log(n))", "1")
+    assert found["linear"][1] == "approximates softmax"
     assert found["sliding_window"][2:] == ("O(b d h n w)", "O(log(d) + log(w))", "65")  # ceil(16383 / 255)
 
 

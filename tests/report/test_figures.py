@@ -36,9 +36,9 @@ LABELS = {
         "share of the FLOPs of the layers (%)",
     ],
     "variants": [
-        "softmax (exact)",
-        "sliding window (w = 256, exact)",
-        "linear (approximate)",
+        "softmax (itself)",
+        "sliding window (w = 256, itself)",
+        "linear (approximates softmax)",
         "FLOP of one attention layer",
     ],
 }

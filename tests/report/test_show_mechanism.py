@@ -35,8 +35,8 @@ def test_every_mechanism_has_a_whole_page(name: str) -> None:
 
 
 def test_exact_and_approximate_are_told_apart() -> None:
-    assert show("sliding_window").heading.endswith("(exact)")
-    assert show("performer").heading.endswith("(approximates softmax attention)")
+    assert show("sliding_window").heading.endswith("(itself)")
+    assert show("performer").heading.endswith("(approximates softmax)")
 
 
 def test_pairs_stand_for_the_formula_of_the_mask() -> None:

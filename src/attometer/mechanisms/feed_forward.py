@@ -46,13 +46,15 @@ def gated(function: str = "silu", bias: bool = False) -> dict[str, str]:
     }
 
 
+NORMED = "T[b,i,k] = topk[x, k](S)\nZ[b,i] = sum[k](S[b,i,T[b,i,k]])\nP[b,i,k] = S[b,i,T[b,i,k]] / Z[b,i]"
 ROUTINGS = {
     "chosen": "T[b,i,k] = topk[x, k](N)\nP[b,i,k] = softmax[k](N[b,i,T[b,i,k]])",
     "all": "S[b,i,x] = softmax[x](N)\nT[b,i,k] = topk[x, k](S)\nP[b,i,k] = S[b,i,T[b,i,k]]",
-    "sigmoid": "S[b,i,x] = sigmoid(N)\nT[b,i,k] = topk[x, k](S)\nZ[b,i] = sum[k](S[b,i,T[b,i,k]])\n"
-    "P[b,i,k] = S[b,i,T[b,i,k]] / Z[b,i]",
+    "sigmoid": f"S[b,i,x] = sigmoid(N)\n{NORMED}",
+    "softplus": f"S[b,i,x] = sqrt(softplus(N))\n{NORMED}",
 }
-"""Weights of the chosen experts: softmax over their logits (Mixtral), over all of them, or sigmoids (DeepSeek-V3)."""
+"""Weights of the chosen experts: softmax over their logits (Mixtral), over all of them, or their
+sigmoids (DeepSeek-V3) or √softplus (DeepSeek-V4), normalised."""
 
 
 def router(routing: str = "chosen", bias: bool = False) -> str:

@@ -44,7 +44,7 @@ HYPERATTENTION = Entry(
         O[b,h,i,e] = Y[b,h,U[b,h,i] // B,U[b,h,i] % B,e] / N[b,h,U[b,h,i] // B,U[b,h,i] % B]
     """,
     "Han et al. 2023, HyperAttention: Long-context Attention in Near-Linear Time, arXiv:2310.05869",
-    exact=False,
+    approximates="softmax",
     parameters=(
         size_parameter("B", 256, "block length; n is a multiple of it"),
         size_parameter("l", 256, "sampled keys"),

@@ -26,7 +26,7 @@ LINEAR = Entry(
         O[b,h,i,e] = F[b,h,i,d] * C[b,h,d,e] / N[b,h,i]
     """,
     KATHAROPOULOS,
-    exact=False,
+    approximates="softmax",
     parameters=(VALUE_WIDTH,),
 )
 
@@ -48,7 +48,7 @@ LINEAR_CAUSAL = Entry(
     "causal linear attention as a recurrence over a d by e state",
     _linear_causal,
     KATHAROPOULOS,
-    exact=False,
+    approximates="softmax",
     parameters=(flag("associative", "run the sums as a parallel prefix, of logarithmic depth"), VALUE_WIDTH),
 )
 
@@ -70,7 +70,7 @@ LINEAR_CHUNKED = Entry(
         O[b,h,i,e] = R[b,h,i // B,i % B,e] / N[b,h,i // B,i % B]
     """,
     "Hua et al. 2022, Transformer Quality in Linear Time, arXiv:2202.10447, section 3.2",
-    exact=False,
+    approximates="softmax",
     parameters=(size_parameter("B", 64, "chunk length; n is a multiple of it"), VALUE_WIDTH),
     divides=(("n", "B"),),
     notes="The same function as linear_causal.",
@@ -97,7 +97,7 @@ PERFORMER = Entry(
         O[b,h,i,e] = F[b,h,i,f] * C[b,h,f,e] / N[b,h,i]
     """,
     "Choromanski et al. 2020, Rethinking Attention with Performers, arXiv:2009.14794, Lemma 1",
-    exact=False,
+    approximates="softmax",
     parameters=(size_parameter("f", 256, "random features"), VALUE_WIDTH),
     draws={"W": orthogonal_gaussian},
     notes="The kernel's estimate is unbiased; implementations also subtract a maximum before exp, which cancels out.",

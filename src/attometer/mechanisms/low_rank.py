@@ -19,7 +19,7 @@ LINFORMER = Entry(
         O[b,h,i,e] = P[b,h,i,k] * B[b,h,k,e]
     """,
     "Wang et al. 2020, Linformer: Self-Attention with Linear Complexity, arXiv:2006.04768",
-    exact=False,
+    approximates="softmax",
     parameters=(size_parameter("k", 256, "projected length"), VALUE_WIDTH),
     draws={"E": johnson_lindenstrauss, "F": johnson_lindenstrauss},
     notes="Projections shared by the heads; not causal. E and F are learned for one length n.",

@@ -21,7 +21,7 @@ Sizes: TypeAlias = dict[str, int]
 class Entry:
     """One mechanism of the catalogue: `notation` is its Program's text, or a function of its choices that returns it.
 
-    `exact` is False when the mechanism stands in for softmax attention and its result differs from it; `divides` lists
+    `approximates` names the mechanism that it stands in for and whose result it does not give exactly; `divides` lists
     pairs (whole, part) of sizes that must divide, `at_most` pairs (smaller, larger) of which the first may not exceed the
     second; `draws` says how inputs that are not plain Gaussians are drawn.
     """
@@ -30,7 +30,7 @@ class Entry:
     title: str
     notation: str | Callable[..., str]
     citation: str
-    exact: bool = True
+    approximates: str | None = None
     parameters: tuple[Parameter, ...] = ()
     notes: str = ""
     divides: tuple[tuple[str, str], ...] = ()
@@ -42,15 +42,16 @@ class Entry:
 class Mechanism:
     """A named Program, with its parameters (name → default and meaning), citation, and default numbers.
 
-    `exact` is False when it stands in for softmax attention and its result differs from it (`docs/approximation.md`
-    measures by how much). `defaults` are numbers for the size symbols that were left symbolic.
+    `approximates` names the mechanism that it stands in for and whose result it does not give exactly
+    (`docs/approximation.md` measures by how much); None when it computes what it defines.
+    `defaults` are numbers for the size symbols that were left symbolic.
 
     >>> from attometer.mechanisms import mechanism
     >>> window = mechanism("sliding_window")
-    >>> window.exact, dict(window.defaults)
-    (True, {'w': 256})
+    >>> window.result, dict(window.defaults)
+    ('itself', {'w': 256})
     >>> print(mechanism("matmul"))
-    matmul: matrix product (exact)
+    matmul: matrix product (itself)
     axis i: n, k: n, j: n
     input A[i,k], B[k,j]
     Y[i,j] = A[i,k] * B[k,j]
@@ -60,7 +61,7 @@ class Mechanism:
     name: str
     title: str
     program: Program
-    exact: bool
+    approximates: str | None
     parameters: Mapping[str, Parameter] = field(hash=False)
     citation: str
     notes: str = ""
@@ -68,6 +69,11 @@ class Mechanism:
     divides: tuple[tuple[str, str], ...] = ()
     at_most: tuple[tuple[str, str], ...] = ()
     draws: Mapping[str, Draw] = field(default_factory=dict, hash=False, compare=False, repr=False)
+
+    @property
+    def result(self) -> str:
+        """What it computes: `itself`, or what it approximates."""
+        return "itself" if self.approximates is None else f"approximates {self.approximates}"
 
     def sizes(self, **given: int) -> Sizes:
         """Return a number for every size symbol of the program: those given, else the defaults.
@@ -146,8 +152,7 @@ class Mechanism:
                 )
 
     def __str__(self) -> str:
-        kind = "exact" if self.exact else "approximate"
-        return f"{self.name}: {self.title} ({kind})\n{self.program}\n{self.citation}"
+        return f"{self.name}: {self.title} ({self.result})\n{self.program}\n{self.citation}"
 
 
 def build(entry: Entry, given: Mapping[str, object]) -> Mechanism:
@@ -168,7 +173,7 @@ def build(entry: Entry, given: Mapping[str, object]) -> Mechanism:
         left |= {str(s) for s in sympy.sympify(value).free_symbols}
     defaults = {n: p.default for n, p in own.items() if n in left and isinstance(p.default, int)}
     made = Mechanism(
-        entry.name, entry.title, program, entry.exact, MappingProxyType(chosen), entry.citation, entry.notes,
+        entry.name, entry.title, program, entry.approximates, MappingProxyType(chosen), entry.citation, entry.notes,
         MappingProxyType(defaults), entry.divides, entry.at_most, MappingProxyType(dict(entry.draws)),
     )  # fmt: skip
     # Checked before substitution, whose refusal of half a window would not name the parameter.

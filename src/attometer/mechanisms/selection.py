@@ -41,7 +41,7 @@ TOPK = Entry(
         O[b,h,i,e] = P[b,h,i,k] * V[b,h,T[b,i,k],e]
     """,
     "DeepSeek-AI 2025, DeepSeek-V3.2, arXiv:2512.02556, section 2.1",
-    exact=False,
+    approximates="softmax",
     at_most=(("k", "n"),),
     parameters=(
         size_parameter("k", 2048, "keys that attention reads; at most n"),

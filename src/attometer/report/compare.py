@@ -66,7 +66,7 @@ class Compared:
     @property
     def result(self) -> str:
         """Whether it computes what it defines, or stands in for softmax attention."""
-        return "exact" if all(part.exact for part in self.parts) else "approximate"
+        return next((part.result for part in self.parts if part.approximates), self.parts[0].result)
 
     @property
     def own(self) -> str:
@@ -121,7 +121,7 @@ class Comparison(Report):
             for one in self.compared
         )
         notes = (
-            "result: exact, or standing in for softmax attention and different from it (approximate)",
+            "result: itself, or what it stands in for and differs from",
             "path: hops between the two farthest positions at this n (- where no form is known)",
         )
         return Table("growth", ("mechanism", "result", "work", "depth", "path"), rows, notes)

@@ -120,9 +120,8 @@ class Shown(Report):
 
     @property
     def heading(self) -> str:
-        """Name, title, and whether the result is exact."""
-        kind = "exact" if self.mechanism.exact else "approximates softmax attention"
-        return f"{self.mechanism.name}: {self.mechanism.title} ({kind})"
+        """Name, title, and what the result is."""
+        return f"{self.mechanism.name}: {self.mechanism.title} ({self.mechanism.result})"
 
     @property
     def ending(self) -> tuple[str, ...]:
@@ -138,7 +137,7 @@ class Shown(Report):
         return {
             "name": made.name,
             "title": made.title,
-            "exact": made.exact,
+            "approximates": made.approximates,
             "notation": str(made.program),
             "cost": self.cost.to_dict(),
             "at": None if self.numbers is None else self.cost.at(**self.sizes).to_dict(),
@@ -173,7 +172,7 @@ def show(name: str, /, *, at: Mapping[str, int] | None = None, **parameters: obj
 
     >>> page = show("softmax")
     >>> print(page.heading)
-    softmax: multi-head softmax attention (exact)
+    softmax: multi-head softmax attention (itself)
     >>> print(page.ending[0])
     path length: longest 1, mean 1 over pairs both ways
     """

@@ -68,7 +68,9 @@ def _feeds(c: Reading, width: int, layers: int, first: int, shared: int) -> list
     hidden = c.integer("moe_intermediate_size")
     extra = c.optional("n_shared_experts", "num_shared_experts", default=shared, least=0)
     beside = gated(width, hidden * extra, act(c), prefix="shared ") if extra else ()
-    sparse = mixture(c, width, hidden, routed(c)) + beside if "sparse" in types else ()
+    # DeepSeek-V2 weighs by a softmax over all experts, what came later by sigmoids.
+    routing = "all" if c.values.get("model_type") == "deepseek_v2" else "sigmoid"
+    sparse = mixture(c, width, hidden, routed(c), routing) + beside if "sparse" in types else ()
     plain = gated(width, c.integer("intermediate_size"), act(c)) if "dense" in types else ()
     return [plain if t == "dense" else sparse for t in types]
 

@@ -40,7 +40,7 @@ def jamba(c: Reading) -> Model:
         False: ("ssm", selective(a, norms=True), a.cache),
     }
     feeds = {
-        True: mixture(c, width, hidden, chosen) if chosen.num_experts > 1 else feed_forward(c, width),
+        True: mixture(c, width, hidden, chosen, "all") if chosen.num_experts > 1 else feed_forward(c, width),
         False: feed_forward(c, width),
     }
     made = []

@@ -48,7 +48,7 @@ def kimi_linear(c: Reading) -> Model:
     extra = gated(
         width, hidden * c.integer("num_shared_experts", "n_shared_experts", default=1), act(c), prefix="shared "
     )
-    feed, plain_feed = mixture(c, width, hidden, routed(c, 256, 8)) + extra, feed_forward(c, width)
+    feed, plain_feed = mixture(c, width, hidden, routed(c, 256, 8), "sigmoid") + extra, feed_forward(c, width)
 
     def layer(kind: str, own: tuple[Part, ...]) -> Layer:
         if kind == LINEAR:

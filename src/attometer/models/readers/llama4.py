@@ -27,7 +27,7 @@ def llama4(c: Reading) -> Model:
     if listed is not None and not (isinstance(listed, list) and all(isinstance(x, int) for x in listed)):
         raise c.error("moe_layers", "must be a list of layer indices")
     with_experts = set(range(step - 1, layers, step)) if listed is None else set(listed)
-    routed_parts = dense_reference(mixture(c, width, hidden, chosen), width, hidden, chosen)
+    routed_parts = dense_reference(mixture(c, width, hidden, chosen, "sigmoid"), width, hidden, chosen)
     sparse = routed_parts + gated(width, hidden, act(c), prefix="shared ")
     chunks = _chunks(c, layers)
     made = [

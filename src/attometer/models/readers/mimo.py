@@ -38,7 +38,7 @@ def mimo_v2_flash(c: Reading) -> Model:
         if pattern is not None
         else [w is not None for w in windows(c, layers, lambda i: i != 0 and (i + 1) % 6 != 0, window)]
     )
-    feed, plain = mixture(c, width, c.integer("moe_intermediate_size"), chosen), feed_forward(c, width)
+    feed, plain = mixture(c, width, c.integer("moe_intermediate_size"), chosen, "sigmoid"), feed_forward(c, width)
     sparse = _sparse(c, layers, 1)
     c.ignore("n_group", "topk_group")
     made = [
@@ -79,7 +79,7 @@ def step3p5(c: Reading) -> Model:
     local, bias = _step_local(c, full), c.flag("attention_bias", default=False)
     hidden = c.integer("moe_intermediate_size", default=1280)
     extra = gated(width, c.integer("share_expert_dim", "share_expert_dims", default=1280), act(c), prefix="shared ")
-    feed, plain = mixture(c, width, hidden, chosen) + extra, feed_forward(c, width)
+    feed, plain = mixture(c, width, hidden, chosen, "sigmoid") + extra, feed_forward(c, width)
     sparse = _step_sparse(c, layers)
     found = windows(c, layers, lambda _: False, c.optional("sliding_window"))
     c.ignore(

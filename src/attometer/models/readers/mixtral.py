@@ -31,10 +31,16 @@ def routed(c: Reading, experts_default: int | None = None, chosen_default: int |
 
 
 def mixture(
-    c: Reading, width: int, hidden: int, chosen: MoE, gate_bias: bool = False, bias: bool = False
+    c: Reading,
+    width: int,
+    hidden: int,
+    chosen: MoE,
+    routing: str = "chosen",
+    gate_bias: bool = False,
+    bias: bool = False,
 ) -> tuple[Part, ...]:
-    """Return a router and its gated experts."""
-    return router(width, chosen, gate_bias), *experts(width, hidden, chosen, act(c), bias=bias)
+    """Return a router and its gated experts; `routing` says how the chosen ones are weighted (`ROUTINGS`)."""
+    return router(width, chosen, gate_bias, routing), *experts(width, hidden, chosen, act(c), bias=bias)
 
 
 def mixtral(c: Reading) -> Model:
@@ -70,7 +76,7 @@ def olmoe(c: Reading) -> Model:
     """OLMoE: norms over all queries and keys (Muennighoff et al. 2024, arXiv:2409.02060)."""
     width = c.integer("hidden_size")
     heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 64, 8))
+    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 64, 8), "all")
     layer = block(width, heads, None, grouped(width, heads, bias=bias, norms=wide_norms(heads)), feed)
     return decoder(c, "olmoe", width, [layer] * depth(c), tied=False)
 
@@ -95,7 +101,7 @@ def qwen2_moe(c: Reading) -> Model:
     """Qwen 1.5 and 2 MoE: a shared expert with a gate beside the routed ones."""
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     heads, bias = heads_of(c, width, kv=16), c.flag("qkv_bias", default=True)
-    feed = mixture(c, width, c.integer("moe_intermediate_size"), chosen) + shared(c, width)
+    feed = mixture(c, width, c.integer("moe_intermediate_size"), chosen, "all") + shared(c, width)
     sparse, found = sparse_layers(c, layers, chosen.num_experts), qwen_windows(c, layers)
     if not all(sparse):
         plain = feed_forward(c, width)
@@ -155,7 +161,7 @@ def minimax_m2(c: Reading) -> Model:
     )
     if c.values.get("use_mtp"):
         c.note("the multi-token prediction modules are not modelled: transformers does not build them either")
-    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 256, 8))
+    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 256, 8), "sigmoid")
     layer = block(width, heads, None, grouped(width, heads, norms=wide_norms(heads)), feed)
     return decoder(c, "minimax_m2", width, [layer] * layers, tied=False)
 

@@ -113,4 +113,4 @@ def _nemotron_experts(c: Reading, width: int, function: str) -> tuple[Part, ...]
     extra = plain(width, c.integer("moe_shared_expert_intermediate_size", default=7688), function, bias)
     beside = tuple(p.named(f"shared {p.name}") for p in extra)
     inner = experts(inside, hidden, chosen, function, gate=False)
-    return router(width, chosen), *(down if latent else ()), *inner, *(up if latent else ()), *beside
+    return router(width, chosen, routing="sigmoid"), *(down if latent else ()), *inner, *(up if latent else ()), *beside

@@ -18,7 +18,7 @@ def glm4_moe(c: Reading) -> Model:
     mix, hidden = grouped(width, heads, None, bias, False, norms), c.integer("moe_intermediate_size")
     extra = gated(width, hidden * c.integer("n_shared_experts", default=1), act(c), prefix="shared ")
     first = c.integer("first_k_dense_replace", default=1, least=0)
-    sparse, plain = mixture(c, width, hidden, chosen) + extra, feed_forward(c, width)
+    sparse, plain = mixture(c, width, hidden, chosen, "sigmoid") + extra, feed_forward(c, width)
     c.ignore("n_group", "topk_group")
     without_prediction(c)
     return decoder(
@@ -41,7 +41,7 @@ def deepseek(c: Reading) -> Model:
     mix, plain, sparse = (
         grouped(width, heads, None, bias),
         feed_forward(c, width),
-        mixture(c, width, hidden, chosen) + beside,
+        mixture(c, width, hidden, chosen, "all") + beside,
     )
     made = [block(width, heads, None, mix, sparse if i >= first and i % step == 0 else plain) for i in range(layers)]
     return decoder(c, "deepseek", width, made, tied=False)
@@ -61,7 +61,7 @@ def dots1(c: Reading) -> Model:
     c.must("moe_layer_freq", 1, 1)
     window, start = c.optional("sliding_window", default=4096), c.integer("max_window_layers", default=62, least=0)
     found = windows(c, layers, lambda i: window is not None and i >= start, window)
-    plain, sparse = feed_forward(c, width), mixture(c, width, hidden, chosen) + beside
+    plain, sparse = feed_forward(c, width), mixture(c, width, hidden, chosen, "sigmoid") + beside
     made = [
         block(width, heads, w, grouped(width, heads, w, bias, norms=head_norms(heads)), plain if i < first else sparse)
         for i, w in enumerate(found)
@@ -83,7 +83,11 @@ def ernie4_5_moe(c: Reading) -> Model:
     extra = c.integer("moe_num_shared_experts", default=2, least=0)
     beside = gated(width, hidden * extra, act(c), bias=bias, prefix="shared ") if extra else ()
     c.ignore("moe_norm_min", "moe_capacity", "moe_gate", "moe_use_aux_free", "moe_statics")
-    sparse = (*mixture(c, width, hidden, chosen, bias=bias), part("router bias", BIAS, D=chosen.num_experts), *beside)
+    sparse = (
+        *mixture(c, width, hidden, chosen, "all", bias=bias),
+        part("router bias", BIAS, D=chosen.num_experts),
+        *beside,
+    )
     start, every = c.integer("moe_layer_start_index", default=1, least=0), c.integer("moe_layer_interval", default=1)
     end = c.integer("moe_layer_end_index", default=-1, least=-1)
     last = layers - 1 if end == -1 else end

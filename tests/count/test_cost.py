@@ -21,6 +21,7 @@ def test_printing_a_cost_prints_its_table() -> None:
     assert str(PRODUCT).splitlines() == [
         "program",
         "operation  work           depth          flop",
+        "---------  -------------  -------------  -------",
         "Y          2*i*j*k - i*k  ⌈log2(j)⌉ + 1  2*i*j*k",
         "total      2*i*j*k - i*k  ⌈log2(j)⌉ + 1  2*i*j*k",
     ]
@@ -30,7 +31,7 @@ def test_printing_a_cost_prints_its_table() -> None:
 def test_at_prints_numbers_with_their_units() -> None:
     lines = str(PRODUCT.at(i=1000, j=2, k=3)).splitlines()
     assert lines[0] == "program at i=1000, j=2, k=3"
-    assert lines[1].split() == ["work", "9,000", "operations"]
+    assert lines[3].split() == ["work", "9,000", "operations"]
     assert lines[2].split(maxsplit=2) == ["depth", "2", "operations on the longest path"]
     assert lines[3].split(maxsplit=2) == ["parallelism", "4,500", "operations at once, on average"]
 

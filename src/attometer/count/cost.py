@@ -1,14 +1,16 @@
 """Cost: what a Program costs, as exact expressions per operation and in total. Printing it prints the table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 import numpy as np
 import sympy
+from numpy.typing import NDArray
 from sympy import Add
 
+from attometer.algebra import Expr
 from attometer.count.conventions import CONVENTIONS, Convention, Row, Weight
 from attometer.count.conventions import convention as as_convention
 from attometer.count.evaluate import Sizes, bindings, check_sizes, evaluate
@@ -16,10 +18,13 @@ from attometer.count.memory.footprint import Memory
 from attometer.count.order import Order, order
 from attometer.count.work.work_depth import together
 from attometer.errors import AttometerError, unknown
+from attometer.view.numbers import Cell
+from attometer.view.report import Report
+from attometer.view.table import Table
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Report):
     """The exact cost of a program: work, depth, FLOPs by convention and memory, per operation and in total.
 
     Attributes:
@@ -34,24 +39,25 @@ class Cost:
 
     name: str
     rows: tuple[Row, ...]
-    depth: sympy.Expr
+    depth: Expr
     memory: Memory | None = None
     traffic: Any = None
     assumptions: tuple[str, ...] = ()
     sizes: frozenset[sympy.Symbol] = frozenset()
 
     @cached_property
-    def work(self) -> sympy.Expr:
+    def work(self) -> Expr:
         """Scalar operations, every one counted as 1."""
-        return Add(*(row.work for row in self.rows))
+        total: Expr = Add(*(row.work for row in self.rows))
+        return total
 
     @cached_property
-    def parallelism(self) -> sympy.Expr:
+    def parallelism(self) -> Expr:
         """Work over depth: how many processors can be kept busy on average, and the cut-off p* of Brent's bound."""
         return self.work / self.depth
 
     @cached_property
-    def scalars(self) -> dict[str, sympy.Expr]:
+    def scalars(self) -> dict[str, Expr]:
         """How many scalar operations of each kind: `add`, `exp`, `softmax.max` in a softmax, `product.mul` in a product.
 
         >>> from attometer.count import count
@@ -61,7 +67,7 @@ class Cost:
         """
         return together(row.scalars for row in self.rows)
 
-    def flops(self, convention: str | Convention | Mapping[str, Weight] = "flop") -> sympy.Expr:
+    def flops(self, convention: str | Convention | Mapping[str, Weight] = "flop") -> Expr:
         """Return operations by a convention: unit, flop, flop_all, mac, article, or one of your own.
 
         Raises AttometerError when the convention, or a kind of operation in its weights, is unknown.
@@ -74,7 +80,8 @@ class Cost:
         14*j
         """
         chosen = as_convention(convention)
-        return Add(*(chosen.of(row) for row in self.rows))
+        total: Expr = Add(*(chosen.of(row) for row in self.rows))
+        return total
 
     def order(self, *symbols: str, of: str = "work") -> Order:
         """Return O(...) of `work`, `depth` or a convention, in the named symbols alone or in all together.
@@ -86,14 +93,14 @@ class Cost:
         """
         return order(self.quantity(of), *symbols)
 
-    def quantity(self, name: str) -> sympy.Expr:
+    def quantity(self, name: str) -> Expr:
         """Return one quantity by name: work, depth, parallelism, a convention, or a field of `memory`."""
         if name in ("work", "depth", "parallelism"):
-            return getattr(self, name)
+            return cast(Expr, getattr(self, name))
         if name in CONVENTIONS:
             return self.flops(name)
         if self.memory is not None and name in self.memory.__dataclass_fields__:
-            return getattr(self.memory, name)
+            return cast(Expr, getattr(self.memory, name))
         memory_names = list(self.memory.__dataclass_fields__) if self.memory is not None else []
         raise unknown("quantity", name, ["work", "depth", "parallelism", *CONVENTIONS, *memory_names])
 
@@ -183,14 +190,12 @@ class Cost:
             "assumptions": list(self.assumptions),
         }
 
-    def __str__(self) -> str:
-        header = ("operation", "work", "depth", "flop")
-        body = [(row.name, str(row.work), str(row.levels), str(2 * row.macs)) for row in self.rows]
-        total = ("total", str(self.work), str(self.depth), str(self.flops("flop")))
-        return "\n".join([self.name, *_columns([header, *body, total])])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{self}</pre>"
+    def page(self) -> list[Table]:
+        """Return the table of operations."""
+        rows = [(row.name, row.work, row.levels, 2 * row.macs) for row in self.rows]
+        total = ("total", self.work, self.depth, self.flops("flop"))
+        texts = tuple((name, *map(str, counts)) for name, *counts in (*rows, total))
+        return [Table(self.name, ("operation", "work", "depth", "flop"), texts)]
 
 
 _ROW = ("name", "kind", "label", "work", "levels", "macs", "entries")
@@ -202,25 +207,76 @@ _REASONS = {
 _PER_ROW = {"work": lambda row: row.work, "depth": lambda row: row.levels}
 
 
+Number: TypeAlias = int | NDArray[np.int64]
+"""A count at sizes: an exact int, or an array when a size is one."""
+
+
+class _Quantity:
+    """One quantity of a cost at sizes, evaluated when it is asked for; `unit` says what is counted."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit, self.name = unit, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, at: None, owner: type) -> "_Quantity": ...
+    @overload
+    def __get__(self, at: "CostAt", owner: type) -> Number: ...
+    def __get__(self, at: "CostAt | None", owner: type) -> "Number | _Quantity":
+        return self if at is None else at.whole(self.name)
+
+
 @dataclass(frozen=True)
-class CostAt:
-    """A cost at given sizes: every quantity as an attribute, an int or an array."""
+class CostAt(Report):
+    """A cost at given sizes: every quantity as an attribute, an int or an array.
+
+    Raises AttometerError, when asked, for a quantity that is not a whole number there or that the cost does not have.
+    """
 
     cost: Cost
     sizes: Sizes
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        value = evaluate(self.cost.quantity(name), self.sizes)
-        if (
-            name != "parallelism"
-            and not np.issubdtype(np.asarray(value).dtype, np.integer)
-            and not isinstance(value, int)
-        ):
+    work = _Quantity("operations")
+    depth = _Quantity("operations on the longest path")
+    unit = _Quantity("operations")
+    flop = _Quantity("FLOP, matrix products only, 2 per multiply-accumulate")
+    flop_all = _Quantity("FLOP, all operations")
+    mac = _Quantity("multiply-accumulates")
+    article = _Quantity("multiplications + 3 per score")
+    inputs = _Quantity("words of data and caches read")
+    weights = _Quantity("words of learned parameters")
+    cache = _Quantity("words of keys and values of earlier tokens")
+    outputs = _Quantity("words of results")
+    matrices = _Quantity("words of the largest matrix over two positions")
+    peak = _Quantity("words alive at once")
+    saved = _Quantity("words kept for backward")
+    checkpointed = _Quantity("words kept when the backward pass computes again")
+
+    @property
+    def parallelism(self) -> Any:
+        """Work over depth: an exact fraction, or floats where a size is an array."""
+        return evaluate(self.cost.parallelism, self.sizes)
+
+    def whole(self, name: str) -> Number:
+        """Return a quantity by name; AttometerError when there is none, or when it is not a whole number here."""
+        value: Number = evaluate(self.cost.quantity(name), self.sizes)
+        if not isinstance(value, int) and not np.issubdtype(np.asarray(value).dtype, np.integer):
             told = ", ".join(f"{k} = {v!s:.40}" for k, v in self.sizes.items())
             raise AttometerError(f"{name} is not a whole number at {told}: some size does not divide another")
         return value
+
+    if not TYPE_CHECKING:  # a checker knows the names; at run time a wrong one is told the nearest
+
+        def __getattr__(self, name):
+            if name.startswith("_"):
+                raise AttributeError(name)
+            return self.whole(name)
+
+    def explain(self, name: str) -> str:
+        """Return where a quantity comes from at these sizes, as `Cost.explain` does."""
+        return self.cost.explain(name, **self.sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every quantity as a number, ready for JSON."""
@@ -228,43 +284,26 @@ class CostAt:
         return {
             "name": self.cost.name,
             "sizes": {k: np.asarray(v).tolist() for k, v in self.sizes.items()},
-            **{n: _plain(getattr(self, n)) for n in dict.fromkeys(names)},
+            **{n: np.asarray(self.whole(n)).tolist() for n in dict.fromkeys(names)},
         }
 
-    def __str__(self) -> str:
+    def page(self) -> list[Table]:
+        """Return the table of quantities."""
         sizes = ", ".join(f"{k}={v}" for k, v in self.sizes.items())
         memory = ["peak", "saved"] if self.cost.memory else []
-        names = ["work", "depth", "parallelism", "flop", "flop_all", "mac", "article", *memory]
-        rows = [(n, _number(getattr(self, n)), _UNITS.get(n, "operations")) for n in names]
-        return "\n".join([f"{self.cost.name} at {sizes}", *_columns(rows)])
+        names = ["work", "depth", "flop", "flop_all", "mac", "article", *memory]
+        rows = [(n, _cell(self.whole(n)), vars(CostAt)[n].unit) for n in names]
+        rows.insert(2, ("parallelism", _cell(self.parallelism), "operations at once, on average"))
+        return [Table(f"{self.cost.name} at {sizes}", ("quantity", "number", "of"), tuple(rows))]
 
-    __repr__ = __str__
-
-
-_UNITS = {
-    "depth": "operations on the longest path",
-    "parallelism": "operations at once, on average",
-    "flop": "FLOP, matrix products only, 2 per multiply-accumulate",
-    "flop_all": "FLOP, all operations",
-    "mac": "multiply-accumulates",
-    "article": "multiplications + 3 per score",
-    "peak": "words alive at once",
-    "saved": "words kept for backward",
-}
+    __repr__ = Report.__str__
 
 
-def _plain(value: Any) -> Any:
-    return (
-        value if isinstance(value, int | float) else float(value) if isinstance(value, sympy.Expr) else value.tolist()
-    )
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int) else Cell(value, _number(value))
 
 
 def _number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{float(value):,.1f}" if isinstance(value, float | sympy.Expr) else str(value)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

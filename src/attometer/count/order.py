@@ -7,6 +7,7 @@ from typing import Any
 import sympy
 from sympy import Add, Max, Min, Mul, ceiling, floor, log
 
+from attometer.algebra import Expr
 from attometer.errors import unknown
 from attometer.masks.counts import SizeGuard
 from attometer.sizes import clog2, scan_depth, scan_work, size
@@ -21,7 +22,7 @@ class Order:
     O(n^2)
     """
 
-    expression: sympy.Expr
+    expression: Expr
 
     def __str__(self) -> str:
         return f"O({str(self.expression).replace('**', '^').replace('*', ' ')})"

@@ -81,11 +81,11 @@ def bracket(algorithm: str) -> float:
 
 def crossing() -> float:
     """Return M / d² where FlashAttention 2 starts to move fewer words than the two passes, for N far above M."""
-    width = 1 << 12
+    width, length = 1 << 10, 1 << 24
     low, high = width**2 // 4, 2 * width**2
-    while high - low > 4096:
+    while high - low > 256:
         middle = (low + high) // 2
-        ahead = words("flash2", 1 << 28, width, middle) < words("two_pass_outer", 1 << 28, width, middle)
+        ahead = words("flash2", length, width, middle) < words("two_pass_outer", length, width, middle)
         low, high = (low, middle) if ahead else (middle, high)
     return high / width**2
 

@@ -11,10 +11,11 @@ value at sizes, rounded down. Classes of algorithms, each inside the next one:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, Literal, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 from attometer.count.bounds.segments import (
     accumulator_products,
@@ -114,7 +115,7 @@ class Bound(Generic[S]):
 
     def value(self, sizes: S) -> int:
         """Return the bound in words, an integer that no algorithm of the class goes below; never negative."""
-        return max(0, self.formula(sizes)) if sizes.pairs else 0
+        return max(0, _valued(self.formula, cast(Hashable, sizes))) if sizes.pairs else 0
 
     def covers(self, algorithm: AlgorithmClass) -> bool:
         """Return whether the bound holds for algorithms of the class `algorithm`."""
@@ -122,6 +123,12 @@ class Bound(Generic[S]):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.statement} [{self.holds_for}; {self.status}; {self.source}]"
+
+
+@lru_cache(maxsize=4096)
+def _valued(formula: Callable[[Any], int], sizes: Hashable) -> int:
+    """A formula's value, kept: a bound is asked for once for each class and schedule that it covers."""
+    return formula(sizes)
 
 
 def compulsory(s: BoundSizes) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sympy
 from sympy import Add
 
+from attometer.algebra import Expr
 from attometer.count.work.dominance import largest
 from attometer.program.expression import Binary, Call, Expression, Negative, Ref, walk
 from attometer.program.operations import Einsum, Map, Operation, Origin, Recurrence, Reduce, Tensor
@@ -27,14 +28,14 @@ class Memory:
         checkpointed: entries kept when only inputs are saved and the rest is computed again.
     """
 
-    inputs: sympy.Expr
-    weights: sympy.Expr
-    cache: sympy.Expr
-    outputs: sympy.Expr
-    matrices: sympy.Expr
-    peak: sympy.Expr
-    saved: sympy.Expr
-    checkpointed: sympy.Expr
+    inputs: Expr
+    weights: Expr
+    cache: Expr
+    outputs: Expr
+    matrices: Expr
+    peak: Expr
+    saved: Expr
+    checkpointed: Expr
 
 
 def memory(program: Program, storage: str = "pairs") -> Memory:

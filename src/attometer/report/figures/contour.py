@@ -21,7 +21,7 @@ def contour(model: Model) -> "Figure":
 
     columns, rows = lengths(128, 131072), lengths(64, 16384)
     n, d = np.meshgrid(np.array(smooth(columns[0], columns[-1])), np.array(smooth(rows[0], rows[-1])))
-    spent = count(mechanism("softmax")).at(n=n, d=d, h=1).flop.astype(float)
+    spent = np.asarray(count(mechanism("softmax")).at(n=n, d=d, h=1).flop, float)
     decades = 10.0 ** np.arange(np.floor(np.log10(spent.min())), np.ceil(np.log10(spent.max())) + 1)
     figure = sheet("Twice the length costs four times as much; twice the width, two times", 8.5, 5.8)
     axes = figure.subplots()

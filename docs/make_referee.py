@@ -15,9 +15,9 @@ from attometer.view.files import write_atomically
 
 TITLES = {
     "tiled": "attometer `tiled`",
-    "tiled_flash1": "attometer `tiled_flash1`",
-    "tiled_two_pass": "attometer `tiled_two_pass`",
-    "tiled_split_kv": "attometer `tiled_split_kv`",
+    "flash1": "attometer `flash1`",
+    "two_pass_recompute": "attometer `two_pass_recompute`",
+    "split_kv": "attometer `split_kv`",
     "reference": "attometer `reference`",
     "auto": "attometer `auto`",
     "sdpa": "attometer `sdpa` (torch's, chosen by torch)",

@@ -9,7 +9,7 @@ from attometer.run import Alibi, Sinks, SoftCap, alibi, attention, key_padding
 from attometer.run.biases import Terms
 
 EXACT = 1e-11  # float64 rounding over a few hundred terms; a wrong term is wrong by far more
-TILED = ("tiled", "tiled_flash1", "tiled_two_pass", "tiled_split_kv")
+TILED = ("tiled", "flash1", "two_pass_recompute", "split_kv")
 MASKS = {
     "none": None,
     "causal": causal(),

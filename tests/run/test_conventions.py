@@ -6,7 +6,7 @@ import torch
 from attometer.program import band, causal, window
 from attometer.run import attention
 
-IMPLS = ("reference", "sdpa", "tiled", "tiled_flash1", "tiled_two_pass", "tiled_split_kv")
+IMPLS = ("reference", "sdpa", "tiled", "flash1", "two_pass_recompute", "split_kv")
 
 
 def keys_seen(mask, n, m, query, impl):

@@ -14,7 +14,7 @@ def operands(grad=True):
     return [torch.randn(2, h, 20, 8, requires_grad=grad) for h in (4, 2, 2)]
 
 
-@pytest.mark.parametrize("schedule", ["flash2", "flash1", "two_pass", "split_kv"])
+@pytest.mark.parametrize("schedule", ["flash2", "flash1", "two_pass_recompute", "split_kv"])
 @pytest.mark.parametrize("biased", [False, True])
 def test_opcheck(schedule, biased):
     additive = torch.randn(1, 4, 20, 20, requires_grad=True) if biased else None
@@ -111,7 +111,7 @@ def test_a_mesh_of_one_rank_is_the_same_attention():
 def test_the_choice_says_why():
     x = torch.zeros(1, 8, 4096, 64)
     said = str(explain_choice(x, x, x, mask=window(256)))
-    assert said.startswith("auto takes tiled")
+    assert said.startswith("auto takes sdpa_chunked")
     assert "16,777,216" not in said.splitlines()[1]
     assert "134,217,728 scores (with a dense mask)" in said
     assert explain_choice(x, x, x, mask=causal()).impl == "sdpa"

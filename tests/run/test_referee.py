@@ -38,7 +38,7 @@ def test_tiled_passes_everything():
     assert report.count("unsupported") == 0
 
 
-@pytest.mark.parametrize("impl", ["tiled_flash1", "tiled_two_pass", "tiled_split_kv", "reference"])
+@pytest.mark.parametrize("impl", ["flash1", "two_pass_recompute", "split_kv", "reference"])
 def test_our_implementations_pass(impl):
     report = check_attention(peer(impl), checks=QUICK, gradients=impl != "reference")
     report.raise_if_failed()
@@ -46,7 +46,7 @@ def test_our_implementations_pass(impl):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("impl", ["tiled", "tiled_flash1", "tiled_two_pass", "tiled_split_kv", "reference"])
+@pytest.mark.parametrize("impl", ["tiled", "flash1", "two_pass_recompute", "split_kv", "reference"])
 def test_our_implementations_pass_all_and_keep_no_memory(impl):
     check_attention(peer(impl)).raise_if_failed()
 

@@ -7,15 +7,17 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.program import Mask
-from attometer.run import flex, kernels, sdpa
+from attometer.run import chunked, flex, kernels, sdpa, transforms
 from attometer.run.biases import Biases, Terms, terms
 from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
+from attometer.run.chunked import run_chunked
 from attometer.run.flex import run_flex
 from attometer.run.kernels import run_kernels
 from attometer.run.mask_text import to_text
 from attometer.run.reference import run_reference
 from attometer.run.sdpa import run_sdpa
 from attometer.run.tiled.attention import run_tiled
+from attometer.run.tiled.forward import NESTS
 from attometer.run.validation import Call, check, check_name
 
 
@@ -83,7 +85,7 @@ def attention(
     text = to_text(mask)
     factor = q.shape[3] ** -0.5 if scale is None else float(scale)
     if min(q.shape[0], q.shape[1], q.shape[2], k.shape[2], v.shape[3]) == 0:
-        output, lse = run_tiled(q, k, v, "", held, factor, "flash2")
+        output, lse = run_tiled(q, k, v, text, held, factor, "flash2")
         return (output, lse) if return_lse else output
     chosen = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
     _refuse(chosen, q, k, v, text, held, return_lse)
@@ -107,21 +109,29 @@ def _tiled_as(schedule: str) -> Run:
 _RUN: dict[str, Run] = {
     "reference": run_reference,
     "sdpa": lambda q, k, v, mask, bias, scale: (run_sdpa(q, k, v, mask, bias, scale), None),
+    "sdpa_chunked": lambda q, k, v, mask, bias, scale: (run_chunked(q, k, v, mask, bias, scale), None),
     "flex": run_flex,
     "tiled": _tiled_as("flash2"),
-    "tiled_flash1": _tiled_as("flash1"),
-    "tiled_two_pass": _tiled_as("two_pass"),
-    "tiled_split_kv": _tiled_as("split_kv"),
+    **{name: _tiled_as(name) for name in NESTS},
     "kernels": run_kernels,
 }
+
+
+_OF_TORCH = ("sdpa", "sdpa_chunked")
 
 
 def _refuse(
     impl: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool
 ) -> None:
-    lacks = None
-    if impl == "sdpa":
+    lacks = None if impl in _OF_TORCH else transforms.unsupported(impl)
+    if lacks is not None:
+        raise AttometerError(f'impl "{impl}" does not support {lacks}; use "sdpa", or torch.autograd on a batch')
+    if impl == "reference" and q.is_meta:
+        lacks = "meta tensors, which hold no values"
+    elif impl == "sdpa":
         lacks = sdpa.unsupported(q, bias, return_lse)
+    elif impl == "sdpa_chunked":
+        lacks = chunked.unsupported(q, k, mask, bias, return_lse)
     elif impl == "flex":
         wanted = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
         lacks = flex.unsupported(q, wanted, bias, return_lse)

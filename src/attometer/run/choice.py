@@ -1,15 +1,17 @@
 """Which implementation `auto` takes, and why: the scores that each computes, at its measured rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 
 from attometer.program import Mask
-from attometer.run import flex, kernels, sdpa
+from attometer.run import chunked, flex, kernels, sdpa, transforms
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
+from attometer.run.operands import all_finite
 from attometer.run.tiled.attention import plan_for
+from attometer.run.tiled.forward import NESTS
 
 # Seconds of CPU time for one score of width 64 (256 FLOPs forward): one core of an AMD EPYC (Zen 4), torch 2.13.0, float32,
 # b=1, h=8, n=2048, median of 3, 2026-11-22. Only their ratios matter to the choice.
@@ -20,10 +22,13 @@ SECONDS_PER_SCORE = {
     "tiled": 4.0e-9,
 }
 SECONDS_PER_STEP = 80e-6  # of the torch calls of one tile, whatever its size
-IMPLEMENTATIONS = (
-    "reference", "sdpa", "flex", "tiled", "tiled_flash1", "tiled_two_pass", "tiled_split_kv", "kernels",
-)  # fmt: skip
-"""The implementations by name; `auto` takes one of sdpa, flex, tiled, kernels."""
+SECONDS_PER_WORD = 0.2e-9  # of all keys and values, which the tiles first copy in their own type
+IMPLEMENTATIONS = ("reference", "sdpa", "sdpa_chunked", "flex", "kernels", "tiled", *NESTS)
+"""The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels.
+
+`flash1`, `flash2`, `two_pass_recompute` and `split_kv` execute the loop nest that `attometer.schedule` counts under that
+name; `tiled` is the nest `flash2`.
+"""
 
 
 @dataclass(frozen=True)
@@ -75,18 +80,45 @@ def shape_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias:
 def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> Choice:
     """Return the cheapest implementation that supports the call."""
     shape = shape_of(q, k, v, mask, bias)
-    lacks_sdpa = _lacks_sdpa(q, bias, return_lse) or _leaks_in_sdpa(k, v, mask, bias)
     needs_gradient = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
-    on_gpu = q.device.type != "cpu"
-    found = [_tiled(shape), _sdpa(shape, lacks_sdpa)]
+    on_gpu = q.device.type not in ("cpu", "meta")
+    candidates = [
+        _tiled(shape, transforms.unsupported("tiled")),
+        _sdpa(shape, _lacks_sdpa(q, bias, return_lse)),
+        _sdpa_chunked(shape, needs_gradient, chunked.unsupported(q, k, mask, bias, return_lse)),
+    ]
     if on_gpu:
-        found.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
+        candidates.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
     kernel = kernels.registered()
     if kernel is not None:
         lacks = kernels.unsupported(q, k, v, mask, bias)
         scores = _pairs(shape) * shape.b * shape.h
-        found.append(Candidate("kernels", None if lacks else scores / kernel.scores_per_second, lacks, kernel.name))
-    return Choice(min(found, key=_seconds).impl, tuple(found))
+        candidates.append(
+            Candidate("kernels", None if lacks else scores / kernel.scores_per_second, lacks, kernel.name)
+        )
+    best = min(candidates, key=_seconds)
+    # Looking at the values costs a pass over them: only where torch's function would be taken and could leak.
+    if best.impl in _LEAKING and _hides(shape, best.impl) and _not_finite(k, v):
+        candidates = [replace(c, lacks=_LEAK) if c.impl in _LEAKING and c.lacks is None else c for c in candidates]
+        best = min(candidates, key=_seconds)
+    return Choice(best.impl, tuple(candidates))
+
+
+_LEAKING = ("sdpa", "sdpa_chunked")
+_LEAK = "hidden keys or values that are not finite: a NaN leaks"
+
+
+def _hides(shape: Shape, impl: str) -> bool:
+    """Return whether torch's function is handed keys that it must hide."""
+    if impl == "sdpa_chunked":
+        return chunked.masks(shape.mask, shape.n, shape.m)
+    every_key, in_kernel = sdpa.native_mask(from_text(shape.mask), shape.n, shape.m)
+    return in_kernel or not every_key or shape.biased
+
+
+def _not_finite(k: torch.Tensor, v: torch.Tensor) -> bool:
+    # On an accelerator the question would stall the queue; under torch.func's transforms it cannot be asked.
+    return k.device.type == "cpu" and not transforms.active() and not (all_finite(k) and all_finite(v))
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -104,18 +136,11 @@ def chosen_in_graph(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str
 
 
 def _seconds(candidate: Candidate) -> float:
-    return float("inf") if candidate.seconds is None else candidate.seconds
+    return float("inf") if candidate.seconds is None or candidate.lacks else candidate.seconds
 
 
 def _lacks_sdpa(q: torch.Tensor, bias: Terms, return_lse: bool) -> str | None:
     return sdpa.unsupported(q, bias, return_lse) or _inexact_in_sdpa(q, bias)
-
-
-def _leaks_in_sdpa(k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms) -> str | None:
-    hides = bool(mask) or bias.additive is not None
-    if k.device.type != "cpu" or not hides or bool(torch.isfinite(k).all() and torch.isfinite(v).all()):
-        return None  # on an accelerator the question would stall the queue
-    return "hidden keys or values that are not finite: a NaN leaks"
 
 
 def _inexact_in_sdpa(q: torch.Tensor, bias: Terms) -> str | None:
@@ -127,14 +152,16 @@ def _inexact_in_sdpa(q: torch.Tensor, bias: Terms) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _tiled(shape: Shape) -> Candidate:
+def _tiled(shape: Shape, lacks: str | None = None) -> Candidate:
+    if lacks:
+        return Candidate("tiled", None, lacks, "")
     if not (shape.n and shape.m):
         return Candidate("tiled", 0.0, None, "nothing to attend to")
     plan = plan_for(shape.mask, shape.n, shape.m, shape.h // shape.g)
     scores = plan.scores() * shape.b * shape.h
     seconds = scores * SECONDS_PER_SCORE["tiled"] * _width(shape) + plan.steps() * SECONDS_PER_STEP
-    why = f"{scores:,} scores for {_pairs(shape) * shape.b * shape.h:,} pairs, in {plan.steps():,} steps"
-    return Candidate("tiled", seconds, None, why)
+    seconds += shape.b * shape.g * shape.m * (shape.d + shape.e) * SECONDS_PER_WORD
+    return Candidate("tiled", seconds, None, f"{scores:,} scores in {plan.steps():,} steps")
 
 
 def _pairs(shape: Shape) -> int:
@@ -156,6 +183,18 @@ def _sdpa(shape: Shape, lacks: str | None) -> Candidate:
     scores = shape.b * shape.h * (shape.n * (shape.n + 1) // 2 if native and shape.d == shape.e else shape.n * shape.m)
     why = f"{scores:,} scores" + ("" if kind == "sdpa" else f" ({kind.removeprefix('sdpa ')})")
     return Candidate("sdpa", scores * SECONDS_PER_SCORE[kind] * _width(shape), None, why)
+
+
+def _sdpa_chunked(shape: Shape, needs_gradient: bool, lacks: str | None) -> Candidate:
+    if lacks:
+        return Candidate("sdpa_chunked", None, lacks, "")
+    plan = chunked.chunk_plan(shape.mask, shape.n, shape.m, chunked.chunk_rows(shape.mask, shape.n, shape.m))
+    if needs_gradient and plan.steps() > 1:
+        return Candidate("sdpa_chunked", None, "gradients of many chunks without as many gradients of all keys", "")
+    scores = plan.scores() * shape.b * shape.h
+    kind = "sdpa with a dense mask" if shape.d == shape.e else "sdpa without its fused kernel"
+    seconds = scores * SECONDS_PER_SCORE[kind] * _width(shape) + plan.steps() * chunked.SECONDS_PER_CHUNK
+    return Candidate("sdpa_chunked", seconds, None, f"{scores:,} scores in {plan.steps():,} chunks")
 
 
 def _flex(shape: Shape, lacks: str | None) -> Candidate:

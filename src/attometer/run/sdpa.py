@@ -34,11 +34,37 @@ def run_sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias:
     plain = bias.additive is None and bias.slopes is None
     free, is_causal = _native(mask, n, m)
     added = None if free and plain else _dense(q, mask, n, m, bias)
+    if q.shape[1] != k.shape[1] and not is_causal and (added is None or n == 1):
+        return packed_sdpa(q, k, v, added, scale)
     grouped = q.shape[1] != k.shape[1]
     output: torch.Tensor = F.scaled_dot_product_attention(
         q, k, v, attn_mask=added, is_causal=is_causal and plain, scale=scale, enable_gqa=grouped
     )
     return output
+
+
+def packed_sdpa(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, added: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    """Run torch's function with the query heads of a key head as rows of one block: keys and values are read once.
+
+    `added` is a mask or bias [m], [1, m] or [b or 1, h or 1, n, m]; booleans say what is seen.
+    """
+    b, h, n, d = q.shape
+    g = k.shape[1]
+    rows = None if added is None else _packed_mask(added, h // g, n)
+    output: torch.Tensor = F.scaled_dot_product_attention(
+        q.reshape(b, g, h // g * n, d), k, v, attn_mask=rows, scale=scale
+    )
+    return output.reshape(b, h, n, v.shape[3])
+
+
+def _packed_mask(added: torch.Tensor, r: int, n: int) -> torch.Tensor:
+    m = added.shape[-1]
+    added = added[None] if added.dim() == 3 else added
+    if added.dim() == 2 or added.shape[1] == 1:
+        return added.unsqueeze(-3).expand(*added.shape[:-2], r, n, m).flatten(-3, -2)
+    return added.unflatten(1, (-1, r)).flatten(2, 3)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

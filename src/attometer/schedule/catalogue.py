@@ -5,7 +5,7 @@ from collections.abc import Callable
 from attometer.errors import unknown
 from attometer.schedule.approximate import linear, linformer, performer
 from attometer.schedule.backward import backward_passes, flash_backward_fused, flash_backward_two_kernels
-from attometer.schedule.flash import flash1, flash2, flash2_sliced, split_kv
+from attometer.schedule.flash import flash1, flash2, flash2_sliced, split_kv, two_pass_recompute
 from attometer.schedule.nest import Schedule
 from attometer.schedule.passes import naive, naive_rows, two_pass, two_pass_outer
 
@@ -19,6 +19,7 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {
     "flash1": flash1,
     "flash2": flash2,
     "flash2_sliced": flash2_sliced,
+    "two_pass_recompute": two_pass_recompute,
     "split_kv": split_kv,
     "flash_backward_fused": flash_backward_fused,
     "flash_backward_two_kernels": flash_backward_two_kernels,

@@ -9,6 +9,8 @@ from attometer.schedule.steps import (
     online,
     online_normalised,
     score,
+    shifted,
+    statistics,
 )
 from attometer.sizes import size
 
@@ -92,6 +94,24 @@ def flash2_sliced() -> Schedule:
         AXES,
         (*INPUTS, OUTPUT),
         (heads(Loop("i", B_r, (Load(Q), panel), parallel=True)),),
+        ((B_r, "i"), (B_c, "j"), (B_d, "c"), (B_e, "x")),
+    )
+
+
+def two_pass_recompute() -> Schedule:
+    """The normaliser in a first pass over the keys, the output in a second: nothing is rescaled, QKᵀ is formed twice."""
+    normaliser = Loop("j", B_c, (*_scores(), statistics(P, MAXIMUM, TOTAL)), partner="i")
+    values = Loop("x", B_e, (Load(V), contract(O, P, V)), parallel=True)
+    weighed = Loop("j", B_c, (*_scores(), shifted(P, MAXIMUM), values), partner="i")
+    done = (divide(O, TOTAL), Store(O), log_sum_exp(MAXIMUM, TOTAL), Store(MAXIMUM, "L"))
+    rows = (Load(Q), New(MAXIMUM, _MINUS_INFINITY), New(TOTAL), normaliser, New(O), weighed, *done)
+    return Schedule(
+        "two_pass_recompute",
+        "row maxima and sums first, scores recomputed to weigh the values",
+        "Milakov & Gimelshein 2018, arXiv 1805.02867, section 2, on FlashAttention 2's tiles",
+        AXES,
+        (*INPUTS, OUTPUT, ("L", Tensor(ROW_TENSOR, "output"))),
+        (heads(Loop("i", B_r, rows, parallel=True)),),
         ((B_r, "i"), (B_c, "j"), (B_d, "c"), (B_e, "x")),
     )
 

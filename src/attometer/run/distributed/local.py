@@ -9,7 +9,7 @@ from attometer.run.biases import Terms
 from attometer.run.distributed.block_plan import Block, block_plan
 from attometer.run.operands import accumulation, operands, parts
 from attometer.run.tiled.backward import backward
-from attometer.run.tiled.forward import SCHEDULES
+from attometer.run.tiled.forward import NESTS
 from attometer.run.tiled.plan import TilePlan, tile_plan
 from attometer.run.tiled.sizes import problems_at_once, tile_sizes
 
@@ -60,7 +60,7 @@ def block_forward(
         x = operands(q, k, v, Terms(cap=scores.cap), scores.scale, part)
         output = x.q.new_empty(*x.q.shape[:3], v.shape[-1])
         lse = x.q.new_empty(x.q.shape[:3])
-        SCHEDULES["flash2"](x, plan, output, lse)
+        NESTS["flash2"](x, plan, output, lse)
         heads = slice(part.heads.start * r, part.heads.stop * r)
         held.output[part.batch, heads] = output.view(x.batch, -1, *output.shape[2:])
         held.lse[part.batch, heads] = lse.view(x.batch, -1, lse.shape[-1])

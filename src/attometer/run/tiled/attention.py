@@ -9,7 +9,7 @@ from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text, to_text
 from attometer.run.operands import Operands, Part, accumulation, additive_part, operands, parts
 from attometer.run.tiled.backward import backward
-from attometer.run.tiled.forward import SCHEDULES
+from attometer.run.tiled.forward import NESTS
 from attometer.run.tiled.plan import TilePlan, tile_plan
 from attometer.run.tiled.sizes import problems_at_once, tile_sizes
 
@@ -55,10 +55,10 @@ def tiled_attention(
         # Poisoned with NaN: a row that no tile wrote would show.
         wide = x.q.new_full((*x.q.shape[:3], v.shape[-1]), torch.nan)
         statistics = x.q.new_full(x.q.shape[:3], torch.nan)
-        SCHEDULES[schedule](x, plan, wide, statistics)
+        NESTS[schedule](x, plan, wide, statistics)
         heads = slice(part.heads.start * r, part.heads.stop * r)
-        output[part.batch, heads] = wide.view(x.batch, -1, *wide.shape[2:]).to(q.dtype)
-        lse[part.batch, heads] = statistics.view(x.batch, -1, statistics.shape[-1])
+        output[part.batch, heads] = wide.unflatten(0, (x.batch, -1)).flatten(1, 2).to(q.dtype)
+        lse[part.batch, heads] = statistics.unflatten(0, (x.batch, -1)).flatten(1, 2)
     return output, lse
 
 
@@ -126,9 +126,10 @@ def tiled_attention_backward(
 
 def _put(found: list[torch.Tensor], part: Part, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, r: int) -> None:
     size = part.batch.stop - part.batch.start
-    found[0][part.batch, part.heads.start * r : part.heads.stop * r] = q.view(size, -1, *q.shape[2:]).to(found[0].dtype)
+    heads = slice(part.heads.start * r, part.heads.stop * r)
+    found[0][part.batch, heads] = q.unflatten(0, (size, -1)).flatten(1, 2).to(found[0].dtype)
     for into, part_slope in ((found[1], k), (found[2], v)):
-        into[part.batch, part.heads] = part_slope.view(size, -1, *part_slope.shape[1:]).to(into.dtype)
+        into[part.batch, part.heads] = part_slope.unflatten(0, (size, -1)).to(into.dtype)
 
 
 def _kept(full: Optional, additive: Optional, q: torch.Tensor) -> torch.Tensor:

@@ -91,7 +91,7 @@ def _add_to_keys(into: torch.Tensor, made: Tile, weights: torch.Tensor, rows: to
         part = torch.matmul(weights.permute(0, 2, 3, 1), rows.transpose(1, 2))
         into.index_add_(1, made.columns.flatten(), part.flatten(1, 2))
         return
-    left, right = weights.reshape(z, r * height, width).mT, rows.reshape(z, r * height, -1)
+    left, right = weights.reshape(z, r * height, width).mT, rows.flatten(1, 2)
     if made.columns is None:
         into[:, made.span].baddbmm_(left, right)
     else:

@@ -1,7 +1,7 @@
-"""The forward pass over tiles: online softmax in four orders of the same steps.
+"""The forward pass over tiles: four loop nests of `attometer.schedule` over the same steps, under the nests' names.
 
 `flash2` keeps a row tile until done (Dao 2023, arXiv:2307.08691, Algorithm 1); `flash1` walks keys outside and re-reads
-normalised rows (Dao et al. 2022, arXiv:2205.14135, Algorithm 1); `two_pass` finds the normaliser first and rescales
+normalised rows (Dao et al. 2022, arXiv:2205.14135, Algorithm 1); `two_pass_recompute` finds the normaliser first and rescales
 nothing (Milakov and Gimelshein 2018, arXiv:1805.02867, section 2); `split_kv` runs ranges of keys apart and merges them.
 """
 
@@ -82,7 +82,7 @@ def absorb(
 def _add_product(output: torch.Tensor, weights: torch.Tensor, values: torch.Tensor) -> None:
     if values.dim() == 3 and output.is_contiguous():
         z, r, rows, width = weights.shape
-        output.view(z, r * rows, -1).baddbmm_(weights.view(z, r * rows, width), values)
+        output.flatten(1, 2).baddbmm_(weights.view(z, r * rows, width), values)
     else:
         output.add_(weigh(weights, values))
 
@@ -112,7 +112,7 @@ def flash2(x: Operands, plan: TilePlan, output: torch.Tensor, lse: torch.Tensor)
         _store(state.finish(), tile, output, lse)
 
 
-def two_pass(x: Operands, plan: TilePlan, output: torch.Tensor, lse: torch.Tensor) -> None:
+def two_pass_recompute(x: Operands, plan: TilePlan, output: torch.Tensor, lse: torch.Tensor) -> None:
     """The normaliser in a first pass over the keys, the output in a second."""
     scratch = Scratch()
     for tile in plan.tiles:
@@ -202,9 +202,10 @@ def _store(done: Result, tile: RowTile, output: torch.Tensor, lse: torch.Tensor)
     lse[:, :, tile.start : tile.stop] = done[1][..., 0]
 
 
-SCHEDULES: dict[str, Callable[[Operands, TilePlan, torch.Tensor, torch.Tensor], None]] = {
+NESTS: dict[str, Callable[[Operands, TilePlan, torch.Tensor, torch.Tensor], None]] = {
     "flash2": flash2,
     "flash1": flash1,
-    "two_pass": two_pass,
+    "two_pass_recompute": two_pass_recompute,
     "split_kv": split_kv,
 }
+"""What executes each loop nest of `attometer.schedule`, by the nest's name."""

@@ -109,7 +109,7 @@ def weigh(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return weights [Z, r, T, C] times values, dense [Z, C, e] or ragged [Z, T, C, e], as [Z, r, T, e]."""
     if values.dim() == 3:
         z, r, rows, width = weights.shape
-        return torch.bmm(weights.reshape(z, r * rows, width), values).view(z, r, rows, -1)
+        return torch.bmm(weights.reshape(z, r * rows, width), values).unflatten(1, (r, rows))
     return torch.matmul(weights.transpose(1, 2), values).transpose(1, 2)
 
 

@@ -33,7 +33,7 @@ def tile_sizes(mask: Mask | None, n: int, m: int, r: int) -> tuple[int, int]:
     >>> tile_sizes(None, 4096, 4096, 1), tile_sizes(window(128), 4096, 4096, 1)
     ((256, 512), (64, 512))
     """
-    average = m if mask is None else int(mask.pairs(n, m)) // max(1, n)
+    average = m if mask is None or n <= FEWEST_ROWS else int(mask.pairs(n, m)) // n
     rows = ROWS
     while rows > FEWEST_ROWS and rows > average:
         rows //= 2

@@ -8,6 +8,7 @@ from attometer.mechanisms.stages import joined
 from attometer.program import size
 
 AXES = "axis i: n, c: D, f: F"
+ROUTER_AXES = "axis i: n, c: D, x: E"
 EXPERT_AXES = f"{AXES}, x: E"
 
 ACTIVATIONS = {

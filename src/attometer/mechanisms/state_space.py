@@ -174,9 +174,9 @@ MAMBA = Entry(
 CONVOLUTION = Entry(
     "short_convolution",
     "causal convolution of each channel over its newest tokens",
-    convolution(),
+    convolution,
     f"{MAMBA_1}, section 3.4",
-    parameters=(size_parameter("u", 4, "tokens the convolution sees"),),
+    parameters=(size_parameter("u", 4, "tokens the convolution sees"), flag("bias", "a learned bias for each channel")),
     notes="X holds the u - 1 tokens before the first one too.",
 )
 

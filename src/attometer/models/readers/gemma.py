@@ -1,6 +1,6 @@
 """Gemma 1 to 4: wide heads, norms before and after, sliding layers between full ones."""
 
-from attometer.mechanisms.feed_forward import ROUTER_SCALE
+from attometer.mechanisms.feed_forward import ROUTER_AXES, ROUTER_SCALE
 from attometer.models.blocks import (
     Heads,
     attention,
@@ -167,7 +167,7 @@ def _feeds(c: Reading, width: int) -> dict[bool, tuple[Part, ...]]:
 
 def _mixture(c: Reading, width: int, function: str) -> tuple[Part, ...]:
     chosen, hidden = routed(c), c.integer("moe_intermediate_size", "expert_intermediate_size")
-    scaled = part("router scale", f"axis i: n, c: D, x: E\n{ROUTER_SCALE}", D=width, E=chosen.num_experts)
+    scaled = part("router scale", f"{ROUTER_AXES}\n{ROUTER_SCALE}", D=width, E=chosen.num_experts)
     ends = norm(width, name="expert norm"), norm(width, name="expert post norm"), norm(width, name="dense post norm")
     return scaled, router(width, chosen), *experts(width, hidden, chosen, function), *ends
 

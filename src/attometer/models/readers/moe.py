@@ -9,9 +9,8 @@ from attometer.models.part import MoE, Part, at, part, parts
 
 def router(width: int, routed: MoE, bias: bool = False, routing: str = "chosen") -> Part:
     """Return the scores of the experts and the choice of the best for each token."""
-    return part(
-        "router", f"{feed_forward.EXPERT_AXES}\n{feed_forward.router(routing, bias)}", **_sizes(width, 1, routed)
-    )
+    text = f"{feed_forward.ROUTER_AXES}\n{feed_forward.router(routing, bias)}"
+    return part("router", text, D=width, E=routed.num_experts, k=routed.top_k)
 
 
 def experts(

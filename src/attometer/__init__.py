@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from attometer.machine import machine, machines
     from attometer.mechanisms import mechanism, mechanisms
     from attometer.models import model, models
-    from attometer.plan import plan, planner
+    from attometer.plan import plan, planner, sweep
     from attometer.price import price
     from attometer.program import (
         Mask,
@@ -84,6 +84,7 @@ _ROOMS = {
     "show": "report.show",
     "size": "program",
     "strided": "program",
+    "sweep": "plan",
     "window": "program",
 }
 
@@ -127,6 +128,7 @@ __all__ = [
     "show",
     "size",
     "strided",
+    "sweep",
     "window",
 ]
 

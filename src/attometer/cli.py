@@ -120,16 +120,16 @@ def plan(
     model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
     on: Annotated[str, typer.Option(help="a machine's name, or a TOML file")] = "h100-sxm",
     context: Annotated[
-        int | None, typer.Option(help="tokens per sequence; the configuration's own maximum if not given")
+        str | None, typer.Option(help="tokens per sequence, as in 128k; the configuration's own maximum if not given")
     ] = None,
-    batch: Annotated[int, typer.Option(help="sequences at once")] = 1,
+    batch: Annotated[str, typer.Option(help="sequences at once")] = "1",
     mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
     kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache, such as bf16 or fp8")] = None,
     weights_dtype: Annotated[
         str | None, typer.Option(help="data type of the weights, such as bf16, fp8 or int4")
     ] = None,
     schedule: Annotated[str, typer.Option(help="flash or naive attention")] = "flash",
-    chunk: Annotated[int | None, typer.Option(help="prefill this many tokens at a time")] = None,
+    chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="only say what of the configuration is modelled and what is not")
@@ -140,6 +140,7 @@ def plan(
     """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
     from attometer.models import model as read
     from attometer.plan import plan as make
+    from attometer.view.amounts import amount
 
     subject = read(model)
     if check:
@@ -148,13 +149,13 @@ def plan(
     made = make(
         subject,
         on,
-        context=context,
-        batch=batch,
+        context=None if context is None else amount(context, "context"),
+        batch=amount(batch, "batch"),
         mode=mode,
         kv_dtype=kv_dtype,
         weights_dtype=weights_dtype,
         schedule=schedule,
-        chunk=chunk,
+        chunk=None if chunk is None else amount(chunk, "chunk"),
         checkpoint=checkpoint,
     )
     _show(made, json)
@@ -176,6 +177,52 @@ class _Checked:
 
     def __str__(self) -> str:
         return f"{self.model}\n\n{self.model.check}"
+
+
+@app.command(rich_help_panel=ASK)
+def sweep(
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE ...]", help="further machines")] = None,
+    on: Annotated[list[str] | None, typer.Option(help="machines, as in --on h100-sxm h200-sxm")] = None,
+    context: Annotated[str, typer.Option(help="tokens per sequence: 1k..1M, or 8k,32k")] = "1k..128k",
+    batch: Annotated[str, typer.Option(help="sequences at once: 1..64, or 1,8")] = "1..64",
+    mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
+    kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache")] = None,
+    weights_dtype: Annotated[str | None, typer.Option(help="data type of the weights")] = None,
+    schedule: Annotated[str, typer.Option(help="flash or naive attention")] = "flash",
+    checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
+    csv: Annotated[Path | None, typer.Option(help="write every point to this file")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="draw what fits and what binds into this .png, .svg or .pdf")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Plan a model on machines over contexts and batches: what fits, how fast, what binds."""
+    from attometer.plan import sweep as make
+    from attometer.view.amounts import amounts
+    from attometer.view.style import figure_path
+
+    if plot is not None:
+        figure_path(plot)
+    made = make(
+        model,
+        [*(on or ()), *(more or ())] or "h100-sxm",
+        context=amounts(context, "context"),
+        batch=amounts(batch, "batch"),
+        mode=mode,
+        kv_dtype=kv_dtype,
+        weights_dtype=weights_dtype,
+        schedule=schedule,
+        checkpoint=checkpoint,
+    )
+    _show(made, json)
+    said = sys.stderr if json else sys.stdout
+    if csv is not None:
+        print(f"wrote {made.to_csv(csv)}", file=said)
+    if plot is not None:
+        from attometer.report.sweep_plot import plot_sweep
+
+        print(f"wrote {plot_sweep(made, plot)}", file=said)
 
 
 @app.command(rich_help_panel=ASK)

@@ -160,9 +160,7 @@ def plan(
     )
     _show(made, json)
     if explain and not json:
-        from attometer.plan.explain import explain_text
-
-        print("\n" + explain_text(made))
+        print("\n" + printable(made.explain()))
     raise typer.Exit(0 if made.fits else 1)
 
 

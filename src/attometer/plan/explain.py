@@ -7,15 +7,9 @@ import sympy
 from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.plan.dtypes import BITS
-from attometer.plan.text import wrapped
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
-
-
-def explain_text(plan: "Plan") -> str:
-    """Return, for each number of the headline, formula → substituted numbers → value → source, wrapped."""
-    return "\n".join(line for text in explanations(plan) for line in wrapped(text, indent="    "))
 
 
 def explanations(plan: "Plan") -> list[str]:

@@ -1,19 +1,21 @@
 """The plan as an object that prints the report."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from attometer.errors import printable
+from attometer.errors import unknown
 from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.usage import LayerTime, MemoryFootprint, rate
 from attometer.price import Roofline, in_sequence
+from attometer.view.report import Block, Report
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Report):
     """The answer to "does it fit, how fast, what limits it, what would help"; printing it prints the report.
 
     Attributes:
@@ -115,10 +117,29 @@ class Plan:
             said.append(f"the configuration allows {self.model.context:,} positions; {o.context:,} go beyond them")
         return [*said, *self.model.check.notes]
 
-    def __str__(self) -> str:
-        from attometer.plan.text import plan_text
+    def page(self) -> list[Block]:
+        """Return the sentence, memory by kind, the types of layers, what would help, and what was assumed."""
+        from attometer.plan.text import plan_page
 
-        return printable(plan_text(self))
+        return plan_page(self)
+
+    def explain(self, name: str | None = None) -> str:
+        """Return formula, numbers, value and source of every number, or of the one that `name` begins with.
+
+        Raises AttometerError for a name that the plan does not explain.
+
+        >>> from attometer.plan import plan
+        >>> print(plan("gpt2", "l4").explain("weights"))
+        weights = parameters × 16 bits / 8 = 248,879,616 bytes (bf16)
+        """
+        from attometer.plan.explain import explanations
+        from attometer.plan.text import wrapped
+
+        lines = explanations(self)
+        chosen = [line for line in lines if name is None or line.lower().startswith(name.lower())]
+        if not chosen:
+            raise unknown("number of a plan", str(name), [re.split(r" = |:", line)[0] for line in lines])
+        return wrapped(*chosen, indent="    ")
 
 
 def gigabytes(count: int) -> str:

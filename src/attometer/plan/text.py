@@ -1,139 +1,95 @@
-"""The plan as text: the sentence, memory by kind, a table by type of layer, the levers, what was assumed."""
+"""The plan as a page: the sentence, memory by kind, a table by type of layer, the levers, what was assumed."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 from attometer.plan.dtypes import BITS
+from attometer.view.numbers import Cell, seconds
+from attometer.view.report import Block
+from attometer.view.table import Table
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
 
+WIDTH = 110
+"""Sentences are no longer than this, however wide the terminal."""
 
-def plan_text(plan: "Plan") -> str:
+
+def plan_page(plan: "Plan") -> list[Block]:
     """Return the whole report."""
-    return "\n\n".join(
-        ["\n".join(wrapped(plan.headline)), memory_text(plan), layers_text(plan), levers_text(plan), notes_text(plan)]
-    )
+    return [wrapped(plan.headline), memory_table(plan), layers_table(plan), levers_table(plan), notes_text(plan)]
 
 
-def wrapped(text: str, width: int = 110, indent: str = "") -> list[str]:
-    """Break a sentence into lines of at most `width` characters.
+def wrapped(*sentences: str, indent: str = "") -> str:
+    """Return the sentences as one paragraph of lines that are easy to read.
 
-    >>> wrapped("a b c", width=3)
-    ['a b', 'c']
+    >>> wrapped("a b c")
+    'a b c'
     """
-    import textwrap
-
-    return textwrap.wrap(text, width, subsequent_indent=indent)
+    return "\n".join(line for text in sentences for line in wrap(text, WIDTH, subsequent_indent=indent))
 
 
-def memory_text(plan: "Plan") -> str:
+def memory_table(plan: "Plan") -> Table:
     """Return the bytes on the device, by kind, with their share of the machine's memory."""
     room = plan.machine.memory_bytes
-    rows: list[tuple[str, ...]] = [("memory", "GB (10^9)", "GiB (2^30)", "of device")]
-    rows += [_memory_row(kind, count, room) for kind, count in vars(plan.memory).items() if count]
-    rows += [_memory_row("total", plan.memory.total, room), _memory_row("device", room, room)]
-    return table(rows)
-
-
-def _memory_row(kind: str, count: int, room: int) -> tuple[str, ...]:
-    return kind, f"{count / 1e9:,.2f}", f"{count / 2**30:,.2f}", f"{100 * count / room:.1f} %"
-
-
-def layers_text(plan: "Plan") -> str:
-    """Return the table by type of layer: parameters, cache, FLOPs, bytes moved, time and what binds."""
-    rows = [("layer type", "layers", "parameters", "KV GB", "TFLOP", "GB moved", "ms", "bound by")]
-    for layer in plan.layers:
-        time = layer.time
-        rows.append(
-            (
-                layer.kind,
-                str(layer.layers),
-                f"{layer.parameters:,}",
-                f"{layer.kv_bytes / 1e9:,.3f}",
-                f"{layer.flops / 1e12:,.3f}",
-                f"{layer.bytes_moved / 1e9:,.3f}",
-                f"{time.seconds * 1e3:,.3f}",
-                time.binds if time.seconds else "",
-            )
-        )
-    total = plan.time
-    rows.append(
-        (
-            "total",
-            str(plan.model.depth),
-            f"{plan.parameters:,}",
-            f"{plan.memory.kv / 1e9:,.3f}",
-            f"{total.flops / 1e12:,.3f}",
-            f"{total.bytes_moved / 1e9:,.3f}",
-            f"{total.seconds * 1e3:,.3f}",
-            total.binds,
-        )
+    held = {kind: count for kind, count in vars(plan.memory).items() if count}
+    rows = tuple(
+        _memory_row(kind, count, room) for kind, count in {**held, "total": plan.memory.total, "device": room}.items()
     )
+    return Table("", ("memory", "GB (10^9)", "GiB (2^30)", "of device"), rows)
+
+
+def _memory_row(kind: str, count: int, room: int) -> tuple[Any, ...]:
+    share = Cell(count / room, f"{100 * count / room:.1f} %")
+    return kind, Cell(count, f"{count / 1e9:,.2f}"), Cell(count, f"{count / 2**30:,.2f}"), share
+
+
+def layers_table(plan: "Plan") -> Table:
+    """Return the table by type of layer: parameters, cache, FLOPs, bytes moved, time and what binds."""
+    columns = ("layer type", "layers", "parameters", "KV GB", "TFLOP", "GB moved", "ms", "bound by")
+    rows = [(x.kind, x.layers, x.parameters, x.kv_bytes, x.flops, x.bytes_moved, x.time) for x in plan.layers]
+    total = plan.time
+    rows.append(("total", plan.model.depth, plan.parameters, plan.memory.kv, total.flops, total.bytes_moved, total))
     speed = f"{plan.tokens_per_second:,.{1 if plan.options.mode == 'decode' else 0}f} tokens/s at most"
-    return f"{table(rows)}\n{total.basis}: {_seconds(total.seconds)} per {_pass(plan.options.mode)}, {speed}"
+    note = f"{total.basis}: {seconds(total.seconds)} per {_PASS[plan.options.mode]}, {speed}"
+    return Table("", columns, tuple(_layer_row(*row) for row in rows), (note,))
 
 
-def _pass(mode: str) -> str:
-    return {"prefill": "prefill", "decode": "decode step", "train": "training step"}[mode]
+def _layer_row(kind: str, layers: int, parameters: int, kv: int, flops: int, moved: int, time: Any) -> tuple[Any, ...]:
+    scaled = [(kv, 1e9), (flops, 1e12), (moved, 1e9), (time.seconds, 1e-3)]
+    cells = [Cell(value, f"{value / unit:,.3f}") for value, unit in scaled]
+    return kind, layers, parameters, *cells, time.binds if time.seconds else ""
 
 
-def levers_text(plan: "Plan") -> str:
+_PASS = {"prefill": "prefill", "decode": "decode step", "train": "training step"}
+
+
+def levers_table(plan: "Plan") -> Block:
     """Return what would help, most useful first."""
     if not plan.levers:
         return "levers: none of the known changes saves anything here"
-    rows = [("what would help", "saves", "time", "then", "same result", "note")]
-    for lever in plan.levers:
-        rows.append(
-            (
-                lever.name,
-                f"{lever.bytes_saved / 1e9:+,.2f} GB".replace("+", ""),
-                _change(lever.seconds_saved),
-                "fits" if lever.fits else "too large",
-                "yes" if lever.exact else "no",
-                lever.note,
-            )
+    rows = tuple(
+        (
+            lever.name,
+            Cell(lever.bytes_saved, f"{lever.bytes_saved / 1e9:,.2f} GB"),
+            _change(lever.seconds_saved),
+            "fits" if lever.fits else "too large",
+            "yes" if lever.exact else "no",
+            lever.note,
         )
-    return table(rows)
+        for lever in plan.levers
+    )
+    return Table("", ("what would help", "saves", "time", "then", "same result", "note"), rows)
 
 
 def _change(saved: float) -> str:
     if abs(saved) < 1e-9:
         return "no change"
-    return f"{_seconds(abs(saved))} {'less' if saved > 0 else 'more'}"
+    return f"{seconds(abs(saved))} {'less' if saved > 0 else 'more'}"
 
 
 def notes_text(plan: "Plan") -> str:
     """Return what the numbers assume, and where the machine's figures come from."""
     o = plan.options
     stored = f"weights {o.weights} ({float(BITS[o.weights]):g} bits), cache {o.kv}, activations {o.activations}, attention {o.schedule}"
-    return "\n".join(line for note in [stored, *plan.notes] for line in wrapped(f"- {note}", indent="  "))
-
-
-def _seconds(value: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:,.2f} {unit}"
-    return "0 s" if value <= 0 else f"{value * 1e9:,.2f} ns"
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return rows as aligned columns: the first to the left, numbers to the right; a rule under the header.
-
-    >>> print(table([("kind", "GB"), ("weights", "16.06")]))
-    kind        GB
-    -------  -----
-    weights  16.06
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numeric = [all(_is_number(row[k]) for row in rows[1:]) for k in range(len(widths))]
-    lines = [
-        "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
-
-
-def _is_number(cell: str) -> bool:
-    head = cell.split(" ")[0].replace(",", "").lstrip("+-")
-    return not cell or head.replace(".", "", 1).isdigit()
+    return wrapped(*(f"- {note}" for note in [stored, *plan.notes]), indent="  ")

@@ -6,12 +6,14 @@ from functools import reduce
 from math import inf
 from typing import Any
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, unknown
 from attometer.machine import Machine
+from attometer.view.numbers import seconds as spelled
+from attometer.view.report import Block, Report
 
 
 @dataclass(frozen=True)
-class Roofline:
+class Roofline(Report):
     """A lower bound on time: each resource at its peak, all three overlapped perfectly.
 
     Seconds are per resource; `seconds` is the largest of them for one operation, and the sum over the operations for
@@ -63,12 +65,25 @@ class Roofline:
         """Return every figure with what binds and the slack, as plain values (an infinite slack is None)."""
         return {**asdict(self), "binds": self.binds, "slack": self.slack if self.slack < inf else None}
 
-    def __str__(self) -> str:
+    def explain(self, name: str) -> str:
+        """Return where a resource's seconds come from.
+
+        Raises AttometerError for a resource other than compute, memory and link.
+        """
+        amounts = {"compute": self.flops, "memory": self.bytes_moved, "link": self.link_bytes}
+        if name not in amounts:
+            raise unknown("resource", name, amounts)
+        unit, taken = "operations" if name == "compute" else "bytes", self.resources[name]
+        rate = f"{amounts[name] / taken:.6g} per second" if taken else "a rate that nothing asked for"
+        return f"{name} = {amounts[name]:,} {unit} / {rate} = {taken:.6g} s ({self.basis} of {self.machine})"
+
+    def page(self) -> list[Block]:
+        """Return one sentence."""
         slack = f"{self.slack:.3g}x before the next limit" if self.slack < inf else "no other limit"
-        return (
-            f"{_spelled(self.seconds)} on {self.machine} ({self.basis}, a lower bound): {self.binds} binds, {slack}; "
-            + ", ".join(f"{name} {_spelled(value)}" for name, value in self.resources.items() if value)
-        )
+        return [
+            f"{spelled(self.seconds)} on {self.machine} ({self.basis}, a lower bound): {self.binds} binds, {slack}; "
+            + ", ".join(f"{name} {spelled(value)}" for name, value in self.resources.items() if value)
+        ]
 
 
 _NAMES = ("machine", "basis")
@@ -110,16 +125,6 @@ def in_sequence(parts: Iterable[Roofline]) -> Roofline:
 
 
 def _basis(machine: Machine) -> str:
-    statuses = sorted({figure.status for path, figure in machine.figures() if path.startswith(("peak", "memory"))})
+    rates = (figure for path, figure in machine.figures() if path.startswith("peak") or path.endswith("bandwidth"))
+    statuses = sorted({figure.status for figure in rates})
     return f"{'/'.join(statuses)} roofline"
-
-
-def _spelled(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{_three_digits(seconds / size)} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 import attometer.program as ap
-from attometer.masks import Mask
+from attometer.masks import Mask, block_causal, strict
 from attometer.program import Declaration, Program, size
 from attometer.program.expression import (
     FUNCTIONS,
@@ -48,7 +48,9 @@ def mask_atoms(symbolic: bool = False):
     return st.one_of(
         st.just(ap.causal()),
         p.map(ap.window),
-        st.builds(ap.band, st.none() | st.integers(0, 6), st.none() | st.integers(0, 6)),
+        st.builds(ap.band, st.none() | st.just(0) | p, st.none() | st.just(0) | p),
+        st.just(strict()),
+        p.map(block_causal),
         p.map(ap.global_),
         p.map(ap.prefix),
         p.map(ap.strided),

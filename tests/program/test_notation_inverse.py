@@ -8,7 +8,7 @@ from notation_strategies import mask_expressions, programs, size_expressions, sy
 
 from attometer.errors import AttometerError
 from attometer.masks import Mask
-from attometer.program import Program, parse, size
+from attometer.program import Program, parse, parse_mask, size
 from attometer.program.expression import MAX_HEIGHT, Expression, Where, height
 from attometer.program.expression_reader import read_expression
 from attometer.program.printer import expression_text, size_text, where_text
@@ -25,6 +25,7 @@ def test_every_syntax_tree_reads_back(tree: Expression) -> None:
 @settings(max_examples=150, deadline=None)
 @given(mask_expressions(symbolic=True))
 def test_every_mask_reads_back(mask: Mask) -> None:
+    assert parse_mask(str(mask)) == mask
     text = f"Y[i,j] = X[i,j] where {where_text(Where(mask, 'i', 'j'))}"
     assert parse(text).statements[0].where == Where(mask, "i", "j")
 

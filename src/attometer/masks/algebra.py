@@ -106,6 +106,11 @@ class And(_Parts):
         """Return 0 for a contradiction."""
         return sympy.Integer(0) if any(Not(part) in self.parts for part in self.parts) else None
 
+    def back_in_two(self, causal: bool = False) -> bool:
+        """Return whether it is one such part within causal attention."""
+        others = [part for part in self.parts if part.reach != (None, 0)]
+        return len(others) == 1 and others[0].back_in_two(causal or len(others) < len(self.parts))
+
     def order(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return the least of the parts'."""
         return min((part.order(n, m) for part in self.parts), key=lambda e: (e.as_powers_dict().get(n, 0), str(e)))
@@ -127,6 +132,11 @@ class Or(_Parts):
     def sees_itself(self) -> bool:  # type: ignore[override]
         """Whether some part does."""
         return any(part.sees_itself for part in self.parts)
+
+    @property
+    def hub(self) -> bool:  # type: ignore[override]
+        """Whether some part has one."""
+        return any(part.hub for part in self.parts)
 
     def predicate(self, n: int, m: int, array: Callable[[NDArray[Any]], Any] = np.asarray) -> Predicate:
         """Return the disjunction of the parts."""
@@ -158,6 +168,10 @@ class Or(_Parts):
         if reach != (None, 0):
             return None
         return _of_two(self.parts, lambda one, other: one.causal_pairs_with(other, n))
+
+    def back_in_two(self, causal: bool = False) -> bool:
+        """Return whether it is causal and made of two parts that complete one another."""
+        return causal and bool(_of_two(self.parts, lambda one, other: one.back_in_two_with(other) or None))
 
     def longest_row_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return m where a part sees all keys of some row."""

@@ -23,6 +23,7 @@ class Global(Mask):
 
     name: ClassVar[str] = "global"
     contiguous: ClassVar[bool] = True
+    hub: ClassVar[bool] = True
 
     def predicate(self, n: int, m: int, array: Callable[[NDArray[Any]], Any] = np.asarray) -> Predicate:
         """Return p < count or j < count."""

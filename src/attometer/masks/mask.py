@@ -44,6 +44,8 @@ class Mask:
     """The band that the mask is, if it is one."""
     sees_itself: ClassVar[bool] = False
     """Whether each query sees its own key when n = m."""
+    hub: ClassVar[bool] = False
+    """Whether the first token sees all and is seen by all when n = m."""
 
     def predicate(self, n: int, m: int, array: Callable[[NDArray[Any]], Any] = np.asarray) -> Predicate:
         """Return the relation as a function of index arrays; `array` turns a table into an array of their kind."""
@@ -89,6 +91,14 @@ class Mask:
     def order(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return an expression that the number of pairs grows no faster than."""
         return n * m
+
+    def back_in_two(self, causal: bool = False) -> bool:
+        """Return whether two hops surely reach every earlier position and none later, within causal attention or alone."""
+        return False
+
+    def back_in_two_with(self, other: "Mask") -> bool:
+        """Return whether the union with `other` does, within causal attention."""
+        return False
 
     def keys_seen(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return how many keys the n queries see together, or all m where that is not known."""

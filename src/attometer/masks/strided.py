@@ -64,10 +64,14 @@ class Strided(Mask):
 
     def causal_pairs_with(self, other: Mask, n: sympy.Expr) -> sympy.Expr | None:
         """Return that with a window as wide as the stride: the Sparse Transformer's strided head."""
-        left, right = other.reach or (None, None)
-        if left is None or right != 0 or sympy.expand(left + 1 - self.stride) != 0:
+        if not self.back_in_two_with(other):
             return None
-        return diagonals(n, left) + self.pairs_in_band((None, 0), n)
+        return diagonals(n, self.stride - 1) + self.pairs_in_band((None, 0), n)
+
+    def back_in_two_with(self, other: Mask) -> bool:
+        """Return whether it is a window as wide as the stride: strides lead near, the window all the way."""
+        left, right = other.reach or (None, None)
+        return left is not None and right == 0 and sympy.expand(left + 1 - self.stride) == 0
 
     def order(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return one key in every stride."""

@@ -4,6 +4,7 @@ from attometer.masks import (
     Mask,
     band,
     block,
+    block_causal,
     causal,
     chunked,
     document,
@@ -11,6 +12,7 @@ from attometer.masks import (
     global_,
     prefix,
     random,
+    strict,
     strided,
     window,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "Program",
     "band",
     "block",
+    "block_causal",
     "causal",
     "chunked",
     "document",
@@ -35,6 +38,7 @@ __all__ = [
     "prefix",
     "random",
     "size",
+    "strict",
     "strided",
     "window",
 ]

@@ -9,7 +9,7 @@ from sympy import Integer, Rational, ceiling
 
 from attometer.count.paths.dependence import POSITIONS
 from attometer.errors import AttometerError
-from attometer.masks import And, Band, Fixed, Global, Mask, Or, Strided
+from attometer.masks import Mask
 from attometer.program.operations import Einsum, Recurrence, Reduce, Sort
 from attometer.program.program import Program
 from attometer.sizes import size
@@ -119,29 +119,12 @@ _RECURRENCE = PathFormula(_N - 1, (_N + 1) * Rational(1, 3), _BACK, conventions=
 
 
 def _of_mask(mask: Mask) -> PathFormula | None:
-    match mask:
-        case Band(left=left, right=right):
-            return _band(left, right)
-        case Or(parts=parts) if any(isinstance(p, Global) for p in parts):
-            # Every token sees a global token, and is seen by it; a token that saw not itself would be counted wrongly.
-            return _two_hops(mask, _N * (_N - 1), _BOTH) if _sees_itself(mask) else None
-        case And(parts=parts) if Band(None, 0) in parts and len(parts) == 2:
-            other = parts[1] if parts[0] == Band(None, 0) else parts[0]
-            return _two_hops(mask, _N * (_N - 1) / 2, _BACK) if _is_sparse_transformer(other) else None
-    return None
-
-
-def _sees_itself(mask: Or) -> bool:
-    return any(isinstance(p, Band) for p in mask.parts)
-
-
-def _is_sparse_transformer(mask: Mask) -> bool:
-    """Return whether two hops reach every earlier key: by stride then window, or through a block's summary keys."""
-    if isinstance(mask, Or):
-        strides = [p.stride for p in mask.parts if isinstance(p, Strided)]
-        windows = [p.left + 1 for p in mask.parts if isinstance(p, Band) and p.right == 0 and p.left is not None]
-        return len(mask.parts) == 2 and len(strides) == 1 and strides == windows
-    return isinstance(mask, Fixed)
+    if mask.reach is not None:
+        return _band(*mask.reach)
+    if mask.hub:
+        # Every token sees a global token, and is seen by it; a token that saw not itself would be counted wrongly.
+        return _two_hops(mask, _N * (_N - 1), _BOTH) if mask.sees_itself else None
+    return _two_hops(mask, _N * (_N - 1) / 2, _BACK) if mask.back_in_two() else None
 
 
 def _two_hops(mask: Mask, pairs: sympy.Expr, directions: str) -> PathFormula:

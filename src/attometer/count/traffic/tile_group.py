@@ -166,7 +166,7 @@ class TileGroup:
     def _masked(self, mask: Mask) -> tuple[dict[str, int], bool]:
         chosen = self._dense()
         best = int(self.words(chosen, mask))
-        trials = min(_TRIALS_AT_MOST, max(4, _INTERVALS_AT_MOST // intervals(mask, self.sizes["n"], self.s.m)))
+        trials = min(_TRIALS_AT_MOST, max(4, _INTERVALS_AT_MOST // max(1, intervals(mask, self.sizes["n"], self.s.m))))
         # Tiles that divide evenly are usually best; then every other one that could still be better.
         chosen, best, _ = self._tried(mask, self._even(), chosen, best, trials)
         candidates, complete = self._candidates(best)

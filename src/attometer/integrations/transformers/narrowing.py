@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from attometer.errors import AttometerError, unknown
 from attometer.integrations.transformers.closures import both
-from attometer.masks import And, Band, Not, Or, Random
+from attometer.masks import Band
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.program import Mask, size
 
@@ -23,21 +23,12 @@ class Narrowing:
     def of(self, mask: Mask | None, n: int, m: int) -> Mask | None:
         """Return what becomes of a full layer's mask (None or `causal()`) for n queries and m keys."""
         own = self.full if mask is None else self.causal
-        if n != m and _draws(own):
+        if n != m and any(atom.draws for atom in own.atoms()):
             raise AttometerError(
                 f'mechanism "{self.name}" draws keys for a whole sequence, got {n} queries of {m} keys; '
                 "run without a cache (use_cache=False)"
             )
         return both(mask, own)
-
-
-def _draws(mask: Mask) -> bool:
-    match mask:
-        case And(parts=parts) | Or(parts=parts):
-            return any(_draws(part) for part in parts)
-        case Not(part=part):
-            return _draws(part)
-    return isinstance(mask, Random)
 
 
 def narrowing(name: str, **parameters: int) -> Narrowing:

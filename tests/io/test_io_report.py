@@ -197,3 +197,11 @@ def test_figure_is_written(tmp_path: Path, suffix: str) -> None:
 def test_real_cache_sizes_in_words() -> None:
     assert cache_sizes()["H100 shared"] == 228 * 1024 // 2
     assert cache_sizes(4)["H100 L2"] == 50 * 2**20 // 4
+
+
+@pytest.mark.parametrize("mask", [masks.causal() & ~masks.causal(), masks.window(2) & ~masks.causal()], ids=str)
+def test_a_mask_without_pairs_is_counted_as_it_runs(mask: masks.Mask) -> None:
+    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 12, "d": 4}, mask=mask, check=True)
+    checked = [v for v in report.checked if isinstance(v, Verification)]
+    assert len(checked) == len([row for row in report.rows if not row.refusal])
+    assert all(v.holds for v in checked)

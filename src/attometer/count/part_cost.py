@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import sympy
-from sympy import Add, Min
+from sympy import Add, Max, Min
 
 from attometer.count.cost import Cost
 from attometer.count.counting import count
@@ -229,7 +229,7 @@ def _keys_seen(program: Program) -> sympy.Expr:
     """Return how many keys n queries see together: n and a window's reach, or all m."""
     n, m = size("n"), size("m")
     masks = {s.where.mask for s in program.statements if s.where is not None}
-    return Min(m, *(mask.keys_seen(n, m) for mask in masks))
+    return Max(*(mask.keys_seen(n, m) for mask in masks)) if masks else m
 
 
 def _gathers(program: Program) -> list[tuple[Ref, sympy.Expr]]:

@@ -1,8 +1,10 @@
 """Exact counts of masks: closed forms where these exist, else a counting function that evaluates exactly on integers."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
+from zlib import crc32
 
 import numpy as np
 import sympy
@@ -72,10 +74,15 @@ def symbols(mask: Mask) -> tuple[sympy.Symbol, ...]:
 
 
 class SizeGuard(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
-    """A mask's parameter inside a formula: itself, refused where it evaluates to what is no size."""
+    """A mask's parameter inside a formula: itself, refused where it evaluates to what is no size.
+
+    `on_arrays(top, bottom)` is the same for a quotient of integers or integer arrays, `javascript` its source text.
+    """
 
     is_integer = True
     is_nonnegative = True
+    on_arrays: ClassVar[Callable[..., Any]]
+    javascript: ClassVar[str]
 
     @property
     def precedence(self) -> int:
@@ -115,19 +122,32 @@ def _guard(mask: str, name: str, least: int) -> Any:
             _whole(mask, name, least, sympy.Rational(int(above), int(below)))
         return top // bottom
 
+    called = f"guard_{crc32(f'{mask}, {name}'.encode()):x}"
+    words = json.dumps(_refusal(mask, name, least, "$")).replace("$", '" + a / b + "')
+    javascript = (
+        f"const {called} = (a, b) => {{ if (a % b !== 0 || a < {least} * b) throw new RangeError({words}); "
+        "return a / b; };"
+    )
     return type(
-        f"guard_{abs(hash((mask, name))):x}",
+        called,
         (SizeGuard,),
-        {"eval": classmethod(evaluate), "on_arrays": staticmethod(on_arrays), "is_positive": least > 0 or None},
+        {
+            "eval": classmethod(evaluate),
+            "on_arrays": staticmethod(on_arrays),
+            "javascript": javascript,
+            "is_positive": least > 0 or None,
+        },
     )
 
 
 def _whole(mask: str, name: str, least: int, value: sympy.Expr) -> sympy.Expr:
     if not (value.is_Integer and value >= least):
-        raise AttometerError(
-            f"mask {mask}: {name} is {value} at these sizes; it must be an integer of at least {least}"
-        )
+        raise AttometerError(_refusal(mask, name, least, value))
     return value
+
+
+def _refusal(mask: str, name: str, least: int, value: Any) -> str:
+    return f"mask {mask}: {name} is {value} at these sizes; it must be an integer of at least {least}"
 
 
 _SUMMARIES: dict[str, Callable[[Any], Any]] = {"pairs": np.sum, "rows": np.count_nonzero, "longest_row": np.max}

@@ -11,6 +11,7 @@ import sympy
 from attometer.count.formulas.functions import FUNCTIONS, Function
 from attometer.count.formulas.graph import Graph, Node
 from attometer.errors import AttometerError
+from attometer.masks.counts import SizeGuard
 
 _LARGEST = 2**62
 
@@ -79,10 +80,12 @@ class Compiled:
 
         Raises AttometerError where a formula counts the pairs of a mask that has no closed form.
         """
-        for called in self.graph.counting:
-            if any(self.graph.nodes[n][:2] == ("call", called) for n in self.used):
-                raise AttometerError(f"{self.graph.counting[called].mask} has no closed form that JavaScript could run")
-        helpers = [FUNCTIONS[c].javascript for c in self._called()]
+        for called, counting in self.graph.counting.items():
+            if not issubclass(counting, SizeGuard) and any(
+                self.graph.nodes[n][:2] == ("call", called) for n in self.used
+            ):
+                raise AttometerError(f"{counting.mask} has no closed form that JavaScript could run")
+        helpers = [f.javascript for f in self._functions().values()]
         steps, texts = self._steps(_JAVASCRIPT, [f"v{n}" for n in range(len(self.graph.nodes))])
         body = [f"  const {to} = {text};" for to, text in steps]
         result = ", ".join(f'"{key}": {_bare(texts[node])}' for key, node in self.outputs.items())
@@ -152,6 +155,8 @@ def _function(graph: Graph, name: str) -> Function:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
     counting = graph.counting[name]
+    if issubclass(counting, SizeGuard):
+        return Function(counting.on_arrays, counting.on_arrays, counting.javascript, lambda top, bottom: top)
 
     def scalar(*arguments: Any) -> int:
         return int(counting(*(sympy.Integer(int(a)) for a in arguments)))

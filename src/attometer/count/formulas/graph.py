@@ -14,6 +14,7 @@ import sympy
 
 from attometer.count.formulas.functions import SYMPY
 from attometer.errors import AttometerError
+from attometer.masks.counts import SizeGuard
 from attometer.sizes import clog2
 
 Node: TypeAlias = int
@@ -216,6 +217,9 @@ class Graph:
             return self.floordiv(*self.quotient(e.args[0], sizes)), one
         if isinstance(e, sympy.ceiling):
             return self.ceildiv(*self.quotient(e.args[0], sizes)), one
+        if isinstance(e, SizeGuard):
+            self.counting[e.func.__name__] = e.func
+            return self.call(e.func.__name__, *self.quotient(e.args[0], sizes)), one
         return self._function(e, sizes), one
 
     def _power(self, e: sympy.Expr, sizes: Mapping[str, Node]) -> Quotient:

@@ -202,6 +202,6 @@ def test_real_cache_sizes_in_words() -> None:
 @pytest.mark.parametrize("mask", [masks.causal() & ~masks.causal(), masks.window(2) & ~masks.causal()], ids=str)
 def test_a_mask_without_pairs_is_counted_as_it_runs(mask: masks.Mask) -> None:
     report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 12, "d": 4}, mask=mask, check=True)
-    checked = [v for v in report.checked if isinstance(v, Verification)]
+    checked = [v for v in report.verifications if isinstance(v, Verification)]
     assert len(checked) == len([row for row in report.rows if not row.refusal])
     assert all(v.holds for v in checked)

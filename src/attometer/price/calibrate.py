@@ -1,0 +1,365 @@
+"""Coefficients from measured rows: fit, hold out, leave each machine out, choose the residual, calibrate intervals.
+
+The figures that are printed come from fits that never saw the rows they are scored on; what is shipped is fitted on
+all rows with the same settings. Training trees needs CatBoost (the extra `calibrate`); using them needs NumPy alone.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.price.classes import class_of
+from attometer.price.fit import fit
+from attometer.price.intervals import coverage, width
+from attometer.price.kernels import Array
+from attometer.price.load import Loaded, Table
+from attometer.price.predict import PLAIN, predict
+from attometer.price.residual import Trees, columns, numbers, tokens
+from attometer.price.split import fraction
+from attometer.price.tables import SITUATIONS, Calibration, are_siblings, block_hash, save
+
+SEED = 20261126
+_TREES, _DEPTH, _RATE = 1200, 7, 0.12
+_FEW = 2000  # rows below which trees are fewer and flatter
+_LEAVE = 3000  # rows that a leave-out fit reads at most
+
+
+@dataclass(frozen=True)
+class Score:
+    """Absolute errors in per cent of measured time, one vote per split group: how many, median, mean, p90, bias."""
+
+    rows: int
+    groups: int
+    median: float
+    mean: float
+    p90: float
+    bias: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} / {self.mean:.1f}" if self.groups else "-"
+
+
+def score(predicted: Array, measured: Array, group: NDArray[np.str_]) -> Score:
+    """Return the score of predicted against measured times, shape (rows,), one vote per group."""
+    if not len(measured):
+        return Score(0, 0, *[float("nan")] * 4)
+    error = predicted / measured - 1
+    names, inverse, count = np.unique(group, return_inverse=True, return_counts=True)
+    each = 100 * np.bincount(inverse, np.abs(error)) / count
+    bias = 100 * float(np.median(error))
+    ninth = float(np.quantile(each, 0.9))
+    return Score(len(error), len(names), float(np.median(each)), float(each.mean()), ninth, bias)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The errors of one class: in sample, held out (physics, with residual), blocks, left-out machines, coverage."""
+
+    kind: str
+    calibration: Calibration
+    scores: dict[str, Score]
+    coverage: dict[str, float]
+
+
+def calibrate(loaded: Loaded, folder: Path, kinds: list[str] | None = None) -> Iterator[Report]:
+    """Fit every class of the tables (or those of `kinds`), write it to `folder`, and yield its report."""
+    for kind, table in loaded.tables.items():
+        if kinds is None or kind in kinds:
+            report = calibrate_class(table)
+            save(report.calibration, folder)
+            yield report
+
+
+def calibrate_class(table: Table, residual: bool = True) -> Report:
+    """Return the report of one class, its calibration fitted on all rows of the table."""
+    part, group = table.labels["part"], table.labels["group"]
+    fitted, held = part == "fit", part != "fit"
+    first = fit_physics(table.where(fitted))
+    scores = {"physics in sample": _scored(first, table.where(fitted))}
+    scores["physics held out"] = _scored(first, table.where(held))
+    apart = _left_out(table)
+    roles = _roles(apart, table)
+    first = _earned(first, table, fitted, held, apart) if residual else first
+    scores |= {
+        "in sample": _scored(first, table.where(fitted)),
+        "held out": _scored(first, table.where(held)),
+        "points": _scored(first, table.where(part == "point")),
+        "blocks": _scored(first, table.where(part == "block")),
+    }
+    widths, covered, spread = _intervals(first, table, held, apart, roles)
+    scores |= _apart_scores(table, apart, roles, first.trust)
+    whole = fit_physics(table)
+    if first.residual is not None:
+        whole = replace(whole, residual=train(whole, table), spread=spread, trust=first.trust)
+    blocks = np.array(sorted({block_hash(each) for each in set(table.labels["block"])}), dtype=np.uint32)
+    whole = replace(
+        whole,
+        width=widths,
+        blocks=blocks,
+        errors={
+            name: {"rows": s.rows, "median": _round(s.median), "mean": _round(s.mean)} for name, s in scores.items()
+        },
+        provenance=_provenance(table, len(set(group))),
+    )
+    return Report(table.kind, whole, scores, covered)
+
+
+def _round(value: float) -> float | None:
+    return round(value, 2) if np.isfinite(value) else None
+
+
+def _provenance(table: Table, groups: int) -> dict[str, Any]:
+    sources = Counter(map(str, table.labels["source"]))
+    return {
+        "script": "attometer calibrate --from DIR",
+        "date": date.today().isoformat(),
+        "rows": len(table),
+        "groups": groups,
+        "sources": dict(sorted(sources.items())),
+        "split": "attometer.price.split.held_out",
+    }
+
+
+def fit_physics(table: Table, rounds: int = 40) -> Calibration:
+    """Fit the coefficients: pooled per family, then per family and machine with the pooled values as prior."""
+    each = class_of(table.kind)
+    votes = _votes(table)
+    family, machine = table.labels["family"], table.labels["machine"]
+    families, of_family = np.unique(family, return_inverse=True)
+    cells, of_cell = np.unique(np.char.add(np.char.add(family, "@"), machine), return_inverse=True)
+    pooled = fit(each.model, each.coefficients, table.x, table.seconds, of_family, rounds=rounds, weight=votes)
+    parent = np.zeros(len(cells), dtype=np.int64)
+    parent[of_cell] = of_family
+    own = fit(
+        each.model, each.coefficients, table.x, table.seconds, of_cell,
+        start=pooled[parent], spread=1 / 3, rounds=max(2, rounds * 3 // 4), weight=votes,
+    )  # fmt: skip
+    return Calibration(
+        table.kind, dict(zip(map(str, families), pooled, strict=True)), dict(zip(map(str, cells), own, strict=True))
+    )
+
+
+def _votes(table: Table) -> Array:
+    _, inverse, count = np.unique(table.labels["group"], return_inverse=True, return_counts=True)
+    votes: Array = 1 / count[inverse]
+    return votes
+
+
+def _predicted(calibration: Calibration, table: Table) -> Array:
+    labels = table.labels
+    return predict(calibration, table.x, labels["family"], labels["machine"]).seconds
+
+
+def _scored(calibration: Calibration, table: Table) -> Score:
+    if not len(table):
+        return score(np.zeros(0), table.seconds, table.labels["group"])
+    return score(_predicted(calibration, table), table.seconds, table.labels["group"])
+
+
+def train(
+    physics: Calibration, table: Table, target: Array | None = None, trees: int | None = None, depth: int | None = None
+) -> Trees:
+    """Train trees on the logarithm of measured over predicted time (or on `target`) of a table's rows."""
+    from catboost import CatBoostRegressor
+
+    few = len(table) < _FEW
+    family, machine = table.labels["family"], table.labels["machine"]
+    plain = predict(physics, table.x, family, machine, residual=False)
+    found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
+    frequent = Counter(word for pair in zip(family, machine, strict=True) for word in tokens(*map(str, pair)))
+    least = max(10, len(table) // 400)
+    wanted = [word for word, count in sorted(frequent.items()) if least <= count < len(table)]
+    names = (*found, *wanted)
+    goal = np.clip(np.log(table.seconds / plain.seconds), -1.5, 1.5) if target is None else target
+    model = CatBoostRegressor(
+        iterations=trees or (400 if few else _TREES), depth=depth or (5 if few else _DEPTH), learning_rate=_RATE,
+        loss_function="RMSE", l2_leaf_reg=3, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
+        thread_count=2, allow_writing_files=False,
+    )  # fmt: skip
+    model.fit(columns(names, found, family, machine), goal, sample_weight=_votes(table))
+    return _exported(model, names)
+
+
+def _exported(model: Any, names: tuple[str, ...]) -> Trees:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        model.save_model(str(path), format="json")
+        plain = json.loads(path.read_text())
+    trees = plain["oblivious_trees"]
+    depth = max((len(tree["splits"] or ()) for tree in trees), default=1) or 1
+    feature, border = np.zeros((len(trees), depth), np.int16), np.full((len(trees), depth), np.inf, np.float32)
+    leaf = np.zeros((len(trees), 2**depth), np.float32)
+    for index, tree in enumerate(trees):
+        splits = tree["splits"] or ()
+        feature[index, : len(splits)] = [split["float_feature_index"] for split in splits]
+        border[index, : len(splits)] = [split["border"] for split in splits]
+        leaf[index, : 2 ** len(splits)] = tree["leaf_values"]
+    scale, bias = plain["scale_and_bias"]
+    leaf *= np.float32(scale)
+    used = sorted({int(column) for column in feature.ravel()})
+    place = np.zeros(len(names), np.int16)
+    place[used] = np.arange(len(used))
+    constant = np.zeros((1, 2**depth), np.float32)
+    constant[0, 0] = bias[0] if isinstance(bias, list) else bias
+    return Trees(
+        tuple(names[column] for column in used),
+        np.vstack([np.zeros((1, depth), np.int16), place[feature]]).astype(np.int16),
+        np.vstack([np.full((1, depth), np.inf, np.float32), border]),
+        np.vstack([constant, leaf]),
+    )
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Rows predicted by fits that never saw their machine or family: their indices, physics and residual."""
+
+    rows: NDArray[np.int64]
+    physics: Array
+    shift: Array
+
+
+def _left_out(table: Table) -> dict[str, Apart]:
+    """Leave out each machine, then each quarter of the families; return rows by what was left out."""
+    machines, family = table.labels["machine"], table.labels["family"]
+    few = np.array([fraction(f"few {group}") for group in table.labels["group"]]) < _LEAVE / max(len(table), 1)
+    quarter = np.array([int(4 * fraction(f"family {name}")) for name in family])
+    masks = {name: machines == name for name in sorted(set(map(str, machines)))}
+    masks |= {f"families {i}": quarter == i for i in range(4)}
+    apart = {}
+    for name, out in masks.items():
+        kept = few & ~out
+        if np.sum(out) < 10 or np.sum(kept) < 30:
+            continue
+        rest = table.where(kept)
+        physics = fit_physics(rest, rounds=15)
+        sample = np.flatnonzero(out & few) if np.sum(out & few) >= 10 else np.flatnonzero(out)
+        part = table.where(_mask(len(table), sample))
+        seconds = _predicted(physics, part)
+        trees = train(physics, rest, trees=200, depth=5)
+        shift = _shift(physics, trees, part)
+        apart[name] = Apart(sample, seconds, shift)
+    return apart
+
+
+def _mask(rows: int, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask = np.zeros(rows, dtype=np.bool_)
+    mask[chosen] = True
+    return mask
+
+
+def _shift(physics: Calibration, trees: Trees, table: Table) -> Array:
+    given = replace(physics, residual=trees, trust=dict.fromkeys(SITUATIONS, 1.0))
+    both = predict(given, table.x, table.labels["family"], table.labels["machine"])
+    return np.log(both.terms["residual"])
+
+
+def _earned(
+    physics: Calibration, table: Table, fitted: NDArray[np.bool_], held: NDArray[np.bool_], apart: dict[str, Apart]
+) -> Calibration:
+    """Return the calibration with a residual where it lowers the error of rows left out; without one where not."""
+    rest, out = table.where(fitted), table.where(held)
+    trees = train(physics, rest)
+    shift = _shift(physics, trees, out)
+    trust = {"seen": _weight(_predicted(physics, out), shift, out.seconds)}
+    trust["unseen shape"] = trust["seen"]
+    roles = _roles(apart, table)
+    for situation in ("unseen machine (sibling)", "unseen machine (lone)", "unseen engine"):
+        chosen = [apart[name] for name, role in roles.items() if role == situation]
+        if chosen:
+            seconds = np.concatenate([each.physics for each in chosen])
+            shifts = np.concatenate([each.shift for each in chosen])
+            measured = np.concatenate([table.seconds[each.rows] for each in chosen])
+            trust[situation] = _weight(seconds, shifts, measured)
+    return replace(physics, residual=trees, trust=trust) if trust["seen"] else physics
+
+
+def _roles(apart: dict[str, Apart], table: Table) -> dict[str, str]:
+    names = set(map(str, table.labels["machine"]))
+    return {
+        name: "unseen engine"
+        if name.startswith("families")
+        else f"unseen machine ({'sibling' if any(are_siblings(name, o) for o in names - {name}) else 'lone'})"
+        for name in apart
+    }
+
+
+def _weight(physics: Array, shift: Array, measured: Array) -> float:
+    """Return the share of the residual that gives the least error on rows left out: 0, 1/4, 1/2, 3/4 or 1."""
+    log = np.log(physics / measured)
+    errors = {w: float(np.mean(np.minimum(np.abs(log + w * shift), 1.0))) for w in (0.0, 0.25, 0.5, 0.75, 1.0)}
+    return min(errors, key=errors.__getitem__)
+
+
+def _intervals(
+    first: Calibration, table: Table, held: NDArray[np.bool_], apart: dict[str, Apart], roles: dict[str, str]
+) -> tuple[dict[str, float], dict[str, float], Trees | None]:
+    """Return quantiles and coverage by situation, and trees for the size of a residual.
+
+    Sizes come from two fifths of the held-out groups, quantiles from the next three tenths, coverage from the rest.
+    """
+    out = table.where(held)
+    draw = np.array([fraction(f"third {group}") for group in out.labels["group"]])
+    first_part, middle, last = draw < 0.4, (draw >= 0.4) & (draw < 0.7), draw >= 0.7
+    error = np.log(out.seconds / _predicted(first, out))
+    size, spread = np.full(len(out), PLAIN), None
+    if first.residual is not None and first_part.sum() > 50:
+        target = np.log(np.abs(error[first_part]) + 0.01)
+        spread = train(first, out.where(first_part), target=target, trees=120, depth=4)
+        size = _sizes(replace(first, spread=spread), out)
+    widths, covered = {}, {}
+    for name, part in (("seen", "point"), ("unseen shape", "block")):
+        rows = out.labels["part"] == part
+        rows = rows if (rows & middle).sum() > 20 else np.ones(len(out), dtype=np.bool_)
+        if (rows & middle).any():
+            widths[name] = width(error[rows & middle], size[rows & middle])
+            covered[name] = coverage(error[rows & last], size[rows & last], widths[name])
+    for situation in sorted(set(roles.values())):
+        pairs = [_apart_error(table, apart[name], first, roles[name]) for name in roles if roles[name] == situation]
+        errors = np.concatenate(pairs)
+        even = np.arange(len(errors)) % 2 == 0
+        widths[situation] = width(errors[even], np.full(even.sum(), PLAIN))
+        covered[situation] = coverage(errors[~even], np.full((~even).sum(), PLAIN), widths[situation])
+    return widths, covered, spread
+
+
+def _sizes(given: Calibration, table: Table) -> Array:
+    family, machine = table.labels["family"], table.labels["machine"]
+    if given.spread is None:
+        return np.full(len(table), PLAIN)
+    plain = predict(given, table.x, family, machine, residual=False)
+    found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
+    sizes: Array = np.exp(given.spread(columns(given.spread.names, found, family, machine)))
+    return sizes
+
+
+def _apart_error(table: Table, each: Apart, first: Calibration, role: str) -> Array:
+    error: Array = np.log(table.seconds[each.rows] / each.physics) - first.trust.get(role, 0.0) * each.shift
+    return error
+
+
+def _apart_scores(
+    table: Table, apart: dict[str, Apart], roles: dict[str, str], trust: dict[str, float]
+) -> dict[str, Score]:
+    """Return the score of each left-out machine and, pooled, of each situation."""
+    found: dict[str, Score] = {}
+    for situation in sorted(set(roles.values())):
+        names = [name for name, role in roles.items() if role == situation]
+        rows = np.concatenate([apart[name].rows for name in names])
+        seconds = np.concatenate(
+            [apart[name].physics * np.exp(trust.get(situation, 0.0) * apart[name].shift) for name in names]
+        )
+        found[situation] = score(seconds, table.seconds[rows], table.labels["group"][rows])
+    for name in apart:
+        if not name.startswith("families"):
+            each = apart[name]
+            seconds = each.physics * np.exp(trust.get(roles[name], 0.0) * each.shift)
+            found[f"without {name}"] = score(seconds, table.seconds[each.rows], table.labels["group"][each.rows])
+    return found

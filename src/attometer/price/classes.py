@@ -1,0 +1,159 @@
+"""The classes of timed work: which function prices each, and its coefficients before any measurement."""
+
+from dataclasses import dataclass
+
+from attometer.errors import unknown
+from attometer.price import kernels, whole
+from attometer.price.kernels import Coefficient, Model
+
+_PHYSICS = "expected from how such kernels run; spread covers what engines show"
+
+
+@dataclass(frozen=True)
+class Class:
+    """One class of work: its function, the coefficients it reads and the counts it needs."""
+
+    name: str
+    model: Model
+    coefficients: tuple[Coefficient, ...]
+    title: str
+
+
+def _named(*rows: tuple[str, str, float, float]) -> tuple[Coefficient, ...]:
+    return tuple(Coefficient(*row, _PHYSICS) for row in rows)
+
+
+_MEMORY = (
+    ("memory", "share of bandwidth", 0.8, 0.3),
+    ("cache_ratio", "cache over memory bandwidth", 3.0, 0.5),
+    ("resident", "share of the last-level cache", 0.5, 0.8),
+    ("blend", "power of the soft maximum", 3.0, 0.5),
+)
+
+_ATTENTION = _named(
+    ("floor", "s", 9e-6, 0.7),
+    ("compute", "share of peak", 0.65, 0.4),
+    ("exponentials", "of the products at width 128", 0.15, 0.8),
+    ("block", "s", 1.5e-6, 1.0),
+    ("tail", "share of the longest row", 0.3, 1.0),
+    ("last_wave", "share paid", 0.6, 0.7),
+    ("per_unit", "blocks per multiprocessor", 1.0, 0.3),
+    ("padding", "price of an unused tile", 0.5, 0.6),
+    ("width64", "factor on the rate", 0.8, 0.3),
+    ("width192", "factor on the rate", 0.9, 0.3),
+    ("width256", "factor on the rate", 0.85, 0.3),
+    ("width512", "factor on the rate", 0.5, 0.5),
+    ("windowed", "factor on the rate", 0.9, 0.3),
+    ("unskipped", "share of the tiles a window hides", 0.05, 1.5),
+    ("packed", "share of a group's heads packed", 0.4, 1.2),
+    ("append", "times its bytes", 1.2, 0.6),
+    ("spill", "bytes per pair of query and key", 1e-3, 2.5),
+    *_MEMORY,
+)
+
+_DECODE = _named(
+    ("floor", "s", 6e-6, 0.7),
+    ("block", "s", 2.5e-6, 0.8),
+    ("draw", "of an even share of bandwidth", 1.3, 0.5),
+    ("combine", "s", 2.5e-6, 0.8),
+    ("sequence", "s", 3e-9, 1.0),
+    ("per_unit", "blocks per multiprocessor", 1.3, 0.4),
+    ("tail", "share of the last wave paid", 0.7, 0.6),
+    ("compute", "share of peak", 0.35, 0.7),
+    *_MEMORY,
+)
+
+_CLASSES = (
+    Class(
+        "gemm",
+        kernels.gemm,
+        _named(
+            ("floor", "s", 4e-6, 0.8),
+            ("compute", "share of peak", 0.85, 0.25),
+            ("half_tile", "elements", 2000.0, 0.8),
+            ("tail", "share of the last wave paid", 0.8, 0.5),
+            ("prologue", "s", 1.2e-6, 0.8),
+            ("reduce", "s", 2e-6, 0.8),
+            ("quantise", "s", 2e-6, 1.0),
+            *_MEMORY,
+        ),
+        "GEMM",
+    ),
+    Class(
+        "moe",
+        kernels.moe,
+        _named(
+            ("floor", "s", 2e-5, 0.9),
+            ("compute", "share of peak", 0.6, 0.5),
+            ("half_tile", "rows", 32.0, 0.8),
+            ("tail", "share of the last wave paid", 0.7, 0.6),
+            ("gather", "share of bandwidth", 0.6, 0.8),
+            ("pair", "s", 2e-9, 1.5),
+            ("token", "s", 2e-9, 1.5),
+            ("skew", "on distinct experts", 0.3, 1.0),
+            ("hot", "on the busiest expert", 0.5, 1.0),
+            *_MEMORY,
+        ),
+        "MoE, grouped GEMM",
+    ),
+    Class("prefill", kernels.attention, _ATTENTION, "attention prefill"),
+    Class("encoder", kernels.attention, _ATTENTION, "encoder attention"),
+    Class("backward", kernels.attention, _ATTENTION, "attention backward"),
+    Class("decode", kernels.decode, _DECODE, "attention decode"),
+    Class("mla_prefill", kernels.attention, _ATTENTION, "MLA prefill"),
+    Class("mla_decode", kernels.decode, _DECODE, "MLA decode"),
+    Class(
+        "mixed",
+        kernels.mixed,
+        _named(
+            ("floor", "s", 1e-5, 0.7),
+            ("compute", "share of peak", 0.5, 0.5),
+            ("padded", "share of peak", 0.6, 1.0),
+            ("tail", "share of the last wave paid", 0.7, 0.6),
+            ("longest", "share of a row alone", 0.5, 1.0),
+            ("key", "s", 1e-9, 2.0),
+            ("sequence", "s", 1e-7, 1.5),
+            *_MEMORY,
+        ),
+        "mixed batch",
+    ),
+    Class(
+        "operation",
+        kernels.operation,
+        _named(
+            ("floor", "s", 4e-6, 1.2),
+            ("compute", "share of peak", 0.5, 0.8),
+            ("row", "s", 1e-7, 2.0),
+            ("tail", "share of the last wave paid", 0.5, 0.6),
+            *_MEMORY,
+        ),
+        "norms and other operations",
+    ),
+    Class(
+        "collective",
+        kernels.collective,
+        _named(
+            ("floor", "s", 6e-6, 0.9),
+            ("hop", "s", 1.2e-6, 0.9),
+            ("link", "share of the link", 0.7, 0.8),
+            ("shot", "s", 2e-6, 0.9),
+            ("shot_link", "share of the ring's", 0.6, 0.8),
+            ("ramp", "factor", 0.6, 1.0),
+        ),
+        "collectives",
+    ),
+    *(Class(name, model, _named(*rows), title) for name, model, rows, title in whole.CLASSES),
+)
+
+CLASSES = {each.name: each for each in _CLASSES}
+
+
+def class_of(kind: str) -> Class:
+    """Return the class of a name, as in `gemm`; raises AttometerError for an unknown one.
+
+    >>> class_of("gemm").coefficients[0].unit
+    's'
+    """
+    if kind not in CLASSES:
+        raise unknown("class of work", kind, CLASSES)
+    return CLASSES[kind]

@@ -1,0 +1,246 @@
+"""How a measured row becomes counts: one short function per class, from the row's columns to named numbers.
+
+Widths, heads and shapes are the row's; heads of profiled layers and MLA are per rank as stored. `Counted` names the
+class, the counts (base units), the time the value stands for and the kernel family.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from attometer.machine import Machine
+from attometer.price.figures import figures, precision
+from attometer.price.rows import Row, Unpriced
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A row as counts: its class, counts by name, seconds measured, family, and its geometry (for blocks)."""
+
+    kind: str
+    x: dict[str, float]
+    seconds: float
+    family: str
+    geometry: str
+
+
+def _engine(row: Row) -> str:
+    """Return the engine without its patch version, as in `vllm 0.24 triton`."""
+    return re.sub(r"(\d+\.\d+)[\w.+]*", r"\1", row.text("engine").lower()).strip()
+
+
+def _family(row: Row, *more: str) -> str:
+    return "|".join([_engine(row), *more])
+
+
+def _tensor(row: Row) -> float:
+    return max(1.0, row.number("tp_shard", row.number("tp", 1.0)))
+
+
+def _seconds(row: Row, flops: float = 0.0, moved: float = 0.0) -> float:
+    metric, value = row.text("metric"), row.value
+    if metric == "achieved_tflops":
+        return flops / value
+    return moved / value if metric == "achieved_bandwidth" else value
+
+
+def gemm(row: Row, where: Machine) -> Counted:
+    """A matrix product m×k by k×n; of groups, when the row states some (they become MoE)."""
+    extra = row.extra
+    m, n, k = (row.number(name) for name in "mnk") if "n" in extra else _layer_product(row)
+    left, right, rate = precision(row.text("dtype"))
+    dtype = row.text("dtype")
+    machine = figures(where, rate)
+    flops, moved = 2 * m * n * k, (m * k * left + k * n * right) / 8 + 2 * m * n
+    x = {"m": m, "n": n, "k": k, "left_bytes": left / 8, "right_bytes": right / 8, "out_bytes": 2.0, **machine}
+    seconds = _seconds(row, flops, moved)
+    variant = re.sub(r"_(tuned|untuned).*|^.*configs/", "", row.text("path").split("/")[-1])
+    variant = "-".join(re.findall(r"blockscale|bpreshuffle|batched", variant))
+    op = extra.get("op", "")
+    family = _family(row, dtype, variant or ("layer" if op else ""))
+    if row.number("groups", 1) > 1:
+        groups = row.number("groups")
+        each = {"tokens": m, "chosen": 1.0, "experts": groups, "local": groups, "hidden": n, "width": k}
+        x = {**each, "matrices": 1.0, "weight_bytes": right / 8, "skew": 0.0, "left_bytes": left / 8, **machine}
+        return Counted("moe", x, seconds, family, f"{n:g}x{k:g}")
+    return Counted("gemm", x, seconds, family, f"{n:g}x{k:g}")
+
+
+def _layer_product(row: Row) -> tuple[float, float, float]:
+    op, shards = row.extra["op"], _tensor(row)
+    tokens = row.number("tokens", row.number("sequences", 1.0))
+    width = row.number("hidden_size")
+    d = row.number("head_dim", 128.0)
+    heads, groups = row.number("n_heads", 0.0), row.number("n_kv_heads", 0.0)
+    kv = max(1.0, groups / shards) * d
+    hidden = row.number("ffn_hidden", 0.0) / shards
+    gated = 2.0 if row.extra.get("gated_mlp", "True") == "True" else 1.0
+    shapes = {
+        "attn_pre_proj": (heads * d / shards + 2 * kv, width),
+        "qkv_proj": (heads * d / shards + 2 * kv, width),
+        "q_proj": (heads * d / shards, width),
+        "k_proj": (kv, width),
+        "v_proj": (kv, width),
+        "attn_post_proj": (width, heads * d / shards),
+        "o_proj": (width, heads * d / shards),
+        "mlp_up_proj": (hidden * gated, width),
+        "gate_up_proj": (hidden * 2, width),
+        "gate_proj": (hidden, width),
+        "up_proj": (hidden, width),
+        "expert.w1": (hidden, width),
+        "expert.w3": (hidden, width),
+        "mlp_down_proj": (width, hidden),
+        "down_proj": (width, hidden),
+        "expert.w2": (width, hidden),
+        "gate": (row.number("n_experts", 8.0), width),
+        "lm_head": (row.number("vocab", 0.0) / shards, width),
+    }
+    n, k = shapes[op]
+    if not n or not k:
+        raise Unpriced(f"incomplete: {op} without its widths")
+    return tokens, n, k
+
+
+#: operations of a layer that are matrix products
+PRODUCTS = (
+    *("attn_pre_proj", "qkv_proj", "q_proj", "k_proj", "v_proj", "attn_post_proj", "o_proj", "mlp_up_proj", "gate"),
+    *("gate_up_proj", "gate_proj", "up_proj", "expert.w1", "expert.w3", "mlp_down_proj", "down_proj", "expert.w2"),
+    "lm_head",
+)
+
+
+def attention(row: Row, where: Machine) -> Counted:
+    """Attention over many queries: prefill, encoder, backward, or MLA prefill."""
+    activations, _, rate = precision(row.text("dtype") or "bf16")
+    cache_bits = precision(row.text("dtype_kv"))[0] if row.text("dtype_kv") else activations
+    source, mode = row.text("source_id"), row.text("mode")
+    s, keys = row.number("seq_len"), row.number("kv_len", row.number("seq_len"))
+    if "prefill_chunk" in row.extra:
+        keys = row.number("kv_prefill") + s
+    elif source.startswith("llmservingsim") or keys < s:
+        keys += s
+    b, h, g = row.number("batch"), row.number("n_heads"), row.number("n_kv_heads", row.number("n_heads"))
+    d = row.number("head_dim")
+    e = row.number("head_dim_v", d)
+    ranks = max(1.0, row.number("cp", 1.0))
+    causal, window = row.number("causal", 0.0), row.number("window", 0.0)
+    pairs = s * keys if not causal else s * (keys - s) + s * (s + 1) / 2
+    nominal = 2 * b * h * (d + e) * (s * keys * (0.5 if causal else 1.0))
+    if window and causal:
+        nominal = 2 * b * h * (d + e) * (min(window, s) * s - min(window, s) ** 2 / 2)
+    passes = {"kernel_bwd": 2.5, "kernel_fwd_bwd": 3.5}.get(mode, 1.0)
+    kind = "backward" if passes > 1 else "encoder" if source.startswith("aic_encoder") else "prefill"
+    if row.text("arch_kind") == "mla-kernel":
+        kind = "mla_prefill"
+    bias = 2.0 * ("bias=" in row.text("extra")) + 1.0 * ("mask." in row.text("extra"))
+    x = {
+        "queries": s, "keys": keys, "batch": b / ranks, "heads": h, "groups": g, "width": d, "value_width": e,
+        "causal": causal, "window": window if window < keys else 0.0, "passes": passes, "bytes": activations / 8,
+        "cache_bytes": cache_bits / 8, "append": float(source.startswith(("aic_attention", "aic_mla"))),
+        "pair_bytes": bias, "ideal_pairs": pairs, **figures(where, rate),
+    }  # fmt: skip
+    family = _family(row, row.text("dtype"), row.text("dtype_kv"), mode if kind == "backward" else "")
+    return Counted(kind, x, _seconds(row, nominal * passes), family, f"{h:g}:{g:g}:{d:g}")
+
+
+def decode(row: Row, where: Machine) -> Counted:
+    """One query per sequence against a cache; MLA reads one packed stream of 576 for 64 heads."""
+    _, _, rate = precision(row.text("dtype") or "bf16")
+    cache_bits = precision(row.text("dtype_kv") or row.text("dtype") or "bf16")[0]
+    h, g, d = row.number("n_heads"), row.number("n_kv_heads", row.number("n_heads")), row.number("head_dim")
+    e = row.number("head_dim_v", d)
+    mla = row.text("arch_kind") == "mla-kernel"
+    packed = ceil(h / g / 64)
+    key_bytes = (d if mla else d + e) * cache_bits / 8
+    x = {
+        "batch": row.number("batch"), "keys": row.number("kv_len"), "window": row.number("window", 0.0),
+        "streams": g * packed, "key_bytes": key_bytes, "key_flops": 2 * (d + e) * max(h / g / packed, 16.0),
+        "out_bytes": 8 * e * h / g / packed, "heads": h, "group": h / g, "width": d, **figures(where, rate),
+    }  # fmt: skip
+    kind = "mla_decode" if mla else "decode"
+    return Counted(kind, x, _seconds(row), _family(row, row.text("dtype"), row.text("dtype_kv")), f"{h:g}:{g:g}:{d:g}")
+
+
+def mixed(row: Row, where: Machine) -> Counted:
+    """A chunk of prefill and several decoding sequences in one call."""
+    activations, _, rate = precision(row.text("dtype"))
+    x = {
+        "queries": row.number("prefill_chunk"), "before": row.number("kv_prefill"),
+        "sequences": row.number("n_decode"), "keys": row.number("kv_decode"), "heads": row.number("n_heads"),
+        "groups": row.number("n_kv_heads"), "width": row.number("head_dim"), "bytes": activations / 8,
+        **figures(where, rate),
+    }  # fmt: skip
+    return Counted("mixed", x, _seconds(row), _family(row, row.text("dtype")), row.text("model") + row.text("n_heads"))
+
+
+def moe(row: Row, where: Machine) -> Counted:
+    """The experts of one rank's shard for a batch of tokens."""
+    activations, weights, rate = precision(row.text("dtype"))
+    experts = row.number("n_experts")
+    shards, spread = row.number("moe_tp", _tensor(row)), row.number("moe_ep", 1.0)
+    law = re.search(r"power_law_([\d.]+)", row.text("extra"))
+    plain = "nongated" in row.text("engine")
+    x = {
+        "tokens": row.number("tokens", row.number("batch")), "chosen": row.number("top_k"), "experts": experts,
+        "local": max(1.0, experts / spread), "hidden": row.number("ffn_hidden") / shards,
+        "width": row.number("hidden_size"), "matrices": 2.0 if plain else 3.0, "weight_bytes": weights / 8,
+        "skew": float(law[1]) if law else 0.0, "left_bytes": activations / 8, **figures(where, rate),
+    }  # fmt: skip
+    if "activated_experts" in row.extra:
+        x["experts"] = x["local"] = row.number("activated_experts")
+        x["chosen"] = min(x["chosen"], x["experts"])
+    geometry = f"{row.text('hidden_size')}:{row.text('ffn_hidden')}:{experts:g}:{row.text('top_k')}"
+    return Counted("moe", x, _seconds(row), _family(row, row.text("dtype")), geometry)
+
+
+def collective(row: Row, where: Machine) -> Counted:
+    """A collective over devices; sizes are elements of two bytes, or bytes for int8."""
+    op, n = row.extra["op"], row.number("n_devices")
+    size = row.number("message_elems_or_bytes", row.number("size", 0.0))
+    size *= 1.0 if "int8" in row.text("dtype") or row.text("source_id").startswith("vidur") else 2.0
+    rounds = 2.0 if op in ("all_reduce", "send_recv") else 1.0
+    x = {"bytes": size, "devices": n, "rounds": rounds, "per_node": row.number("devices_per_node", n)}
+    family = _family(row, op, row.text("dtype"))
+    spread = f"{row.text('hardware')}:{x['per_node']:g}" if row.text("source_id").startswith("vidur") else ""
+    return Counted("collective", {**x, **figures(where, "bf16")}, _seconds(row), f"{family}|{spread}", f"{op}:{n:g}")
+
+
+#: operation → (bytes per token and element read and written, the width it runs over)
+_OPERATIONS: dict[str, tuple[float, str]] = {
+    "input_layernorm": (8, "hidden"), "post_layernorm": (8, "hidden"), "post_attention_layernorm": (8, "hidden"),
+    "final_layernorm": (8, "hidden"), "layernorm": (8, "hidden"), "norm": (8, "hidden"), "embedding": (4, "hidden"),
+    "attn_rope": (4, "heads"), "rotary_emb": (4, "heads"), "qk_norm": (4, "heads"), "mlp_act": (6, "ffn"),
+    "act_fn": (6, "ffn"), "sampler": (6, "vocab"),
+}  # fmt: skip
+
+
+def operation(row: Row, where: Machine) -> Counted:
+    """A norm, rotation, activation, look-up, sampling step or fused loss."""
+    source, mode = row.text("source_id"), row.text("mode")
+    _, _, rate = precision(row.text("dtype"))
+    op = row.extra.get("op", row.extra.get("norm", row.text("arch_kind")))
+    width, flops, nominal = row.number("hidden_size", 0.0), 0.0, 0.0
+    if source.startswith("cudnn_norms"):
+        rows = row.number("batch")
+        moved = nominal = rows * width * (6 if mode == "kernel_bwd" else 4)
+    elif source.startswith("tokamax"):
+        rows, vocabulary = row.number("batch"), row.number("vocab")
+        flops = 2 * rows * width * vocabulary * (2 if mode == "kernel_bwd" else 1)
+        moved = 2 * (rows * width + width * vocabulary) + rows * vocabulary * 4
+    else:
+        shards, rows = _tensor(row), row.number("tokens", row.number("sequences", 0.0) or None)
+        each, over = _OPERATIONS[op]
+        heads = (row.number("n_heads", 1) + row.number("n_kv_heads", 1)) * row.number("head_dim", 128)
+        widths = {"hidden": row.number("hidden_size", 0.0), "heads": heads / shards}
+        widths |= {"ffn": row.number("ffn_hidden", 0.0) / shards, "vocab": row.number("vocab", 0.0)}
+        width = widths[over]
+        moved = rows * each * width
+    if not width:
+        raise Unpriced(f"incomplete: {op} without its width")
+    x = {"bytes": moved, "flops": flops, "rows": rows, "width": width, **figures(where, rate)}
+    family = _family(row, op, row.text("dtype"), mode if mode == "kernel_bwd" else "")
+    return Counted("operation", x, _seconds(row, flops, nominal), family, f"{row.text('model')}:{width:g}")
+
+
+Reader = Callable[[Row, Machine], Counted]

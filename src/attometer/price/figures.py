@@ -1,0 +1,98 @@
+"""The figures of a machine that prices read, and the precisions that rows and engines name."""
+
+import re
+from functools import lru_cache
+
+from attometer.errors import AttometerError
+from attometer.machine import Machine, machine
+
+#: pattern of a precision's name → bits of activations, bits of weights, the peak rate that binds; first match holds
+_PRECISIONS = (
+    (r"w4a8", 8, 4, "fp8"),
+    (r"w4a16|int4|awq|gptq|q4|4-?bit|nf4", 16, 4, "bf16"),
+    (r"nvfp4|mxfp4|fp4", 4, 4, "fp4"),
+    (r"int8_wo|int8 weight|q8|w8a16", 16, 8, "bf16"),
+    (r"mxfp8|fp8|float8|f8", 8, 8, "fp8"),
+    (r"int8|w8a8|^sq", 8, 8, "int8"),
+    (r"tf32", 32, 32, "tf32"),
+    (r"float32|fp32|^f32", 32, 32, "fp32"),
+    (r"", 16, 16, "bf16"),
+)
+
+#: when a machine states no rate for a type, the work runs at the first of these that it states
+_INSTEAD = {
+    "fp4": ("fp8", "bf16", "fp16", "fp32"),
+    "fp8": ("bf16", "fp16", "fp32"),
+    "int8": ("fp8", "bf16", "fp16", "fp32"),
+    "bf16": ("fp16", "tf32", "fp32"),
+    "tf32": ("fp32", "bf16", "fp16"),
+    "fp32": ("tf32", "bf16", "fp16"),
+}
+
+#: row spellings of machines → catalogue
+_NAMES = ((r"-(\d+)g\b", r"-\1gb"), (r"-330w$", ""), (r"^arc-pro", "arc-pro"))
+
+_PCIE = 32e9  # bytes/s per direction, PCIe 4.0 x16
+
+
+@lru_cache(maxsize=512)
+def precision(text: str) -> tuple[int, int, str]:
+    """Return bits of activations, bits of weights and the rate's name for a precision as engines write it.
+
+    >>> precision("fp8_block"), precision("w4a16_mxfp4"), precision("bfloat16")
+    ((8, 8, 'fp8'), (16, 4, 'bf16'), (16, 16, 'bf16'))
+    """
+    return next((a, w, rate) for pattern, a, w, rate in _PRECISIONS if re.search(pattern, text.lower()))
+
+
+def rate(where: Machine, name: str) -> float:
+    """Return the peak rate in FLOP/s for a type, or for the type that runs in its place.
+
+    >>> rate(machine("a100-80gb-sxm"), "fp8") == machine("a100-80gb-sxm").peak_rate("bf16")
+    True
+    """
+    stated = next((each for each in (name, *_INSTEAD[name]) if getattr(where.peak, each) is not None), None)
+    if stated is None:
+        raise AttometerError(f'"{where.id}" states no peak rate that could price this work')
+    return float(where.peak_rate(stated))
+
+
+@lru_cache(maxsize=256)
+def known(name: str) -> Machine | None:
+    """Return the machine of a row's name for it, or None when the catalogue lacks it."""
+    text = name.strip().lower()
+    for pattern, spelled in _NAMES:
+        text = re.sub(pattern, spelled, text)
+    try:
+        return machine(text)
+    except AttometerError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def cell_name(name: str) -> str:
+    """Return the catalogue's id for a row's machine, with its power cap where it states one.
+
+    >>> cell_name("A100-80G-SXM"), cell_name("A100-80G-SXM-330W")
+    ('a100-80gb-sxm', 'a100-80gb-sxm-330w')
+    """
+    found = known(name)
+    identity = found.id if found else name.lower()
+    return identity + ("-330w" if name.lower().endswith("-330w") else "")
+
+
+def figures(where: Machine, rate_name: str) -> dict[str, float]:
+    """Return peak (FLOP/s), bandwidth, link (bytes/s), cache (bytes) and units (multiprocessors) of a machine.
+
+    A missing cache is none, a missing count of multiprocessors is one: no waves are priced on it. A machine without a
+    link of its own talks over PCIe. Raises AttometerError without bandwidth or a peak rate.
+    """
+    stated = dict(where.figures())
+    cache = max((float(stated[key].amount) for key in ("memory.l2", "memory.llc") if key in stated), default=0.0)
+    return {
+        "peak": rate(where, rate_name),
+        "bandwidth": float(where.bandwidth),
+        "link": float(where.link_bandwidth) if "chip.link" in stated else _PCIE,
+        "cache": cache,
+        "units": float(where.multiprocessors) if "chip.multiprocessors" in stated else 1.0,
+    }

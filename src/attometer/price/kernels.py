@@ -1,0 +1,215 @@
+"""From counts to seconds: one function per class of kernel, on arrays, with named coefficients.
+
+Every function takes `x`, counts and machine figures (arrays of shape (rows,), base units: bytes, FLOP/s, bytes/s), and
+`c`, coefficients by name (arrays of the same shape or numbers), and returns the seconds by term; `total` is their time.
+A kernel family, such as one engine's FP8 GEMM, is a row in a data file, never a class here.
+Sources of the forms: Williams, Waterman, Patterson, Roofline (CACM 2009); Osama et al., Stream-K (PPoPP 2023) for waves
+and tails; Dao et al., Flash-Decoding (2023) for split keys; Thakur, Rabenseifner, Gropp (2005) for collectives.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Counts = dict[str, Array]
+Terms = dict[str, Array]
+
+#: tile heights, tile widths and splits of the inner dimension that GEMM libraries choose among
+TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (16, 64), (16, 128), (64, 32))
+SPLITS = (1, 2, 4, 8, 16)
+QUERIES, KEYS = 128, 128  # the largest attention tile
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A fitted number: its unit, the value expected before any measurement, its spread (of the logarithm), why."""
+
+    name: str
+    unit: str
+    prior: float
+    spread: float
+    source: str
+
+
+def blend(power: Array, *times: Array) -> Array:
+    """Return a soft maximum of times: their sum at power 1, their maximum as the power grows."""
+    top = np.maximum(np.max(np.stack(np.broadcast_arrays(*times)), axis=0), 1e-12)
+    total: Array = top * sum((t / top) ** power for t in times) ** (1 / power)
+    return total
+
+
+def waves(units: Array, slots: Array, paid: Array) -> Array:
+    """Return rounds of `units` equal pieces on `slots` workers; of the last round's idle part, the share `paid`."""
+    exact = units / slots
+    rounds: Array = np.maximum(1.0, (1 - paid) * exact + paid * np.ceil(exact))
+    return rounds
+
+
+def memory_time(moved: Array, x: Counts, c: Counts) -> Array:
+    """Return seconds to move bytes: from main memory, or faster where repeated launches leave them in the cache."""
+    resident = 1 / (1 + (moved / (x["cache"] * c["resident"] + 1)) ** 2)
+    time: Array = moved / (x["bandwidth"] * c["memory"]) * (1 - resident * (1 - 1 / np.maximum(c["cache_ratio"], 1.0)))
+    return time
+
+
+def tiles_seen(rows: Array, before: Array, keys: Array, most: Array, causal: Array) -> Array:
+    """Return key tiles that `rows` tiles of queries visit: all, or causally with `before` tiles of keys before them.
+
+    `most` caps the tiles of a row (a window).
+    """
+    growing = np.clip(most - before, 0, rows)
+    seen: Array = np.where(
+        causal > 0, growing * before + growing * (growing + 1) / 2 + (rows - growing) * most, rows * keys
+    )
+    return seen
+
+
+def gemm(x: Counts, c: Counts) -> Terms:
+    """m×k by k×n: the best of 50 tilings, each a soft maximum of compute over waves, cache traffic and memory."""
+    choices = np.array([(tm, tn, s) for tm, tn in TILES for s in SPLITS], dtype=np.float64)
+    tm, tn, split = (choices[:, i, None] for i in range(3))
+    m, n, k = x["m"], x["n"], x["k"]
+    depth = np.ceil(k / split / 64) * 64
+    blocks = np.ceil(m / tm) * np.ceil(n / tn) * split
+    full = tm * tn / (tm * tn + c["half_tile"])
+    one = 2 * tm * tn * depth * x["units"] / (x["peak"] * c["compute"] * full) + c["prologue"]
+    compute = waves(blocks, x["units"], c["tail"]) * one
+    near = blocks * (tm * x["left_bytes"] + tn * x["right_bytes"]) * depth / (x["bandwidth"] * c["cache_ratio"])
+    moved = m * k * x["left_bytes"] + k * n * x["right_bytes"] + m * n * x["out_bytes"]
+    far = memory_time(moved, x, c)
+    partial = np.where(split > 1, 8 * m * n * split / (x["bandwidth"] * c["cache_ratio"]) + c["reduce"], 0.0)
+    time = blend(c["blend"], compute, near, far + 0 * near) + partial
+    best = np.argmin(time, axis=0)[None]
+    quantise = np.where(x["left_bytes"] < 2, c["quantise"] + 3 * m * k / (x["bandwidth"] * c["memory"]), 0.0)
+    terms = {"compute": compute, "cache": near, "split": partial, "work": time}
+    chosen = {name: np.take_along_axis(value + 0 * time, best, 0)[0] for name, value in terms.items()}
+    chosen |= {"memory": far, "launch": c["floor"] + 0 * m, "quantise": quantise}
+    return chosen | {"total": chosen["launch"] + chosen["work"] + quantise, "waves": m * n / (128 * 128 * x["units"])}
+
+
+def attention(x: Counts, c: Counts) -> Terms:
+    """Tiled attention over many queries, forward or backward: makespan of the tiles against the bytes that move."""
+    s, keys = x["queries"], x["keys"]
+    few = np.array([[0.0], [1.0]])  # each head alone, or the query heads of a key head packed into one tile
+    pack = np.where(few > 0, np.maximum(x["heads"] / x["groups"], 1), 1.0)
+    rows, columns = np.ceil(s * pack / QUERIES), np.ceil(keys / KEYS)
+    causal, window = x["causal"] > 0, np.where(x["window"] > 0, x["window"], keys)
+    before = np.where(causal, (keys - s) / KEYS, 0.0) * pack
+    longest = np.minimum(columns, np.ceil(window / KEYS) + 1)
+    full = tiles_seen(rows, before, columns * pack, columns * pack, x["causal"]) / pack
+    near = tiles_seen(rows, before, columns * pack, longest * pack, x["causal"]) / pack
+    tiles = np.maximum(near + c["unskipped"] * (full - near), rows * np.minimum(1.0, 0.5 + before))
+    width = x["width"] + x["value_width"]
+    factor = np.select(
+        [width <= 160, width <= 288, width <= 416, width <= 640],
+        [c["width64"], 1.0 + 0 * width, c["width192"], c["width256"]],
+        c["width512"],
+    )
+    rate = x["peak"] / x["units"] * c["compute"] * factor * np.where(x["window"] > 0, c["windowed"], 1.0)
+    filled = np.minimum(s * pack, QUERIES) / QUERIES * np.minimum(keys, KEYS) / KEYS
+    tile = 2 * QUERIES * KEYS * width * x["passes"] / rate * (1 + c["exponentials"] * 256 / width)
+    tile = tile * (c["padding"] + (1 - c["padding"]) * filled)
+    blocks = x["batch"] * x["heads"] / pack * rows
+    even = blocks / rows * tiles * tile / x["units"]
+    stepped = waves(blocks, x["units"] * c["per_unit"], c["last_wave"]) * longest * tile * c["per_unit"]
+    spans = np.where(causal, np.maximum(even, longest * tile) + c["tail"] * longest * tile, stepped)
+    spans = spans + blocks / x["units"] * c["block"]
+    # how far a kernel packs heads for few queries lies between never and always
+    packed = np.minimum(c["packed"], 1.0) * (s <= QUERIES / 2)
+    span, chosen = (value[0] ** (1 - packed) * value[1] ** packed for value in (spans, blocks))
+    heads = x["batch"] * x["heads"]
+    io = x["batch"] * (x["heads"] * s + x["groups"] * keys) * width * x["bytes"] * np.maximum(x["passes"], 1.0)
+    memory = memory_time(io + heads * s * keys * (x["pair_bytes"] + c["spill"]), x, c)
+    append = x["append"] * x["batch"] * x["groups"] * s * width * (x["bytes"] + x["cache_bytes"])
+    appended = c["append"] * append / x["bandwidth"]
+    total = c["floor"] + blend(c["blend"], span, memory) + appended
+    return {"total": total, "launch": c["floor"] + 0 * s, "compute": span, "memory": memory, "append": appended,
+            "waves": chosen / x["units"]}  # fmt: skip
+
+
+def decode(x: Counts, c: Counts) -> Terms:
+    """One query per sequence: keys are split over blocks until the machine is full; bytes bind, or the waves do."""
+    split = np.array((1, 2, 4, 8, 16, 32, 64, 128), dtype=np.float64)[:, None]
+    keys = np.where(x["window"] > 0, np.minimum(x["window"], x["keys"]), x["keys"])
+    streams = x["batch"] * x["streams"]
+    share = np.ceil(keys / split / 64) * 64
+    draw = x["bandwidth"] / x["units"] * c["draw"]
+    slots = x["units"] * c["per_unit"]
+    one = c["block"] + share * x["key_bytes"] / draw
+    merged = np.where(split > 1, c["combine"] + streams * x["out_bytes"] * split / (x["bandwidth"] * 2), 0.0)
+    spans = waves(streams * split, slots, c["tail"]) * one + merged
+    best = np.argmin(spans, axis=0)[None]
+    span = np.take_along_axis(spans, best, 0)[0]
+    memory = memory_time(streams * keys * x["key_bytes"], x, c)
+    compute = streams * keys * x["key_flops"] / (x["peak"] * c["compute"])
+    sequences = c["sequence"] * x["batch"]
+    total = c["floor"] + blend(c["blend"], span, memory, compute) + sequences
+    return {"total": total, "launch": c["floor"] + 0 * keys, "span": span, "memory": memory, "compute": compute,
+            "sequences": sequences, "waves": streams / x["units"], "splits": split[best[0], 0]}  # fmt: skip
+
+
+def moe(x: Counts, c: Counts) -> Terms:
+    """The experts of one rank: weights of those touched, rows padded to tiles, gathered and scattered tokens."""
+    pairs = x["tokens"] * x["chosen"] * x["local"] / x["experts"]
+    even = 1 - (1 - np.minimum(x["chosen"] / x["experts"], 1.0)) ** x["tokens"]
+    touched = np.maximum(1.0, x["local"] * even ** (1 + c["skew"] * x["skew"]))
+    each = pairs / touched * (1 + c["hot"] * x["skew"])
+    weights = x["matrices"] * x["width"] * x["hidden"]
+    memory = memory_time(touched * weights * x["weight_bytes"], x, c)
+    tile = np.array((16, 32, 64, 128), dtype=np.float64)[:, None]
+    padded = touched * np.ceil(each / tile) * tile
+    blocks = touched * np.ceil(each / tile) * np.ceil(x["hidden"] * 2 / 128)
+    rate = x["peak"] * c["compute"] * tile / (tile + c["half_tile"])
+    computes = 2 * padded * weights / rate * waves(blocks, x["units"], c["tail"]) / (blocks / x["units"])
+    compute = np.min(computes, axis=0)
+    rows = x["tokens"] * x["width"] * 2 + pairs * (4 * x["width"] + 6 * x["hidden"])
+    gather = rows / (x["bandwidth"] * c["gather"])
+    routed = pairs * c["pair"] + x["tokens"] * c["token"]
+    total = c["floor"] + blend(c["blend"], compute, memory) + gather + routed
+    return {"total": total, "launch": c["floor"] + 0 * pairs, "compute": compute, "memory": memory, "gather": gather,
+            "route": routed, "each": each, "touched": touched}  # fmt: skip
+
+
+def collective(x: Counts, c: Counts) -> Terms:
+    """A collective of n devices: the faster of a ring and one shot, each latency plus bytes over the link."""
+    n = x["devices"]
+    hops = c["hop"] * (n - 1)
+    rate = x["link"] * c["link"]
+    ring = hops * x["rounds"] + x["rounds"] * (n - 1) / n * x["bytes"] / rate
+    shot = c["shot"] + (n - 1) * x["bytes"] / (rate * c["shot_link"])
+    # protocols for small messages reach part of the bandwidth
+    ramp = c["ramp"] * np.sqrt(x["bytes"] / rate * 1e-5)
+    best = np.minimum(ring, shot)
+    return {"total": c["floor"] + best + ramp, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot, "ramp": ramp}
+
+
+def operation(x: Counts, c: Counts) -> Terms:
+    """A norm, rotation, activation, look-up, scan, loss or other step: bytes against products, and a cost per row."""
+    memory = memory_time(x["bytes"], x, c)
+    compute = x["flops"] / (x["peak"] * c["compute"])
+    rows = waves(x["rows"], x["units"], c["tail"]) * c["row"]
+    total = c["floor"] + blend(c["blend"], memory, compute, rows)
+    return {"total": total, "launch": c["floor"] + 0 * memory, "memory": memory, "compute": compute, "rows": rows}
+
+
+def mixed(x: Counts, c: Counts) -> Terms:
+    """One kernel for a chunk of prefill and several decoding sequences: their work shares the machine."""
+    pairs = x["queries"] * (x["before"] + (x["queries"] + 1) / 2)
+    rows = np.ceil(x["queries"] / QUERIES) * x["heads"]
+    chunk = 4 * pairs * x["heads"] * x["width"] / (x["peak"] * c["compute"]) * waves(rows, x["units"], c["tail"])
+    chunk = chunk / np.maximum(rows / x["units"], 1e-9)
+    longest = (x["before"] + x["queries"]) * 4 * QUERIES * x["width"] * x["units"] / (x["peak"] * c["compute"])
+    keys = x["before"] + x["queries"] + x["sequences"] * x["keys"]
+    memory = memory_time(keys * 2 * x["groups"] * x["width"] * x["bytes"], x, c)
+    # without split keys each decoding sequence and head group is one long block
+    serial = x["keys"] * c["key"] + c["sequence"] * x["sequences"] * x["groups"]
+    padded = 4 * QUERIES * x["sequences"] * x["keys"] * x["groups"] * x["width"] / (x["peak"] * c["padded"])
+    total = c["floor"] + blend(c["blend"], chunk + padded, longest * c["longest"], memory, serial)
+    return {"total": total, "launch": c["floor"] + 0 * pairs, "compute": chunk, "decode": padded, "memory": memory,
+            "serial": serial, "longest": longest}  # fmt: skip
+
+
+Model = Callable[[Counts, Counts], Terms]

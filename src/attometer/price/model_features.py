@@ -1,0 +1,272 @@
+"""How a measured row of a whole model becomes counts per device, from its architecture columns.
+
+Parameters, cache and products follow the usual decoder or encoder layer; a stated parameter count, active count or
+weights file replaces what the widths give. Placement (tp, pp, ep, cp, dp) divides them.
+"""
+
+import re
+from dataclasses import dataclass
+
+from attometer.machine import Machine
+from attometer.price.features import Counted, _engine
+from attometer.price.figures import figures, precision
+from attometer.price.rows import Incomplete, Row, Unpriced
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's counts: total and active parameters outside routed experts, experts, cache widths, layers."""
+
+    layers: float
+    width: float
+    heads: float
+    head_dim: float
+    hidden: float
+    shared: float
+    expert: float
+    experts: float
+    chosen: float
+    embedding: float
+    cache_width: float
+
+    @property
+    def active(self) -> float:
+        """Parameters that multiply each token, the output head included."""
+        return self.shared + self.expert * self.chosen + self.embedding
+
+    @property
+    def total(self) -> float:
+        """All parameters that are stored."""
+        return self.shared + self.expert * self.experts + self.embedding
+
+    def touched(self, tokens: float) -> float:
+        """Parameters read for `tokens` tokens whose experts are drawn evenly and independently."""
+        distinct = self.experts * (1 - (1 - min(1.0, self.chosen / max(self.experts, 1.0))) ** tokens)
+        return float(self.shared + self.expert * distinct + self.embedding)
+
+
+def shape(row: Row) -> Shape:
+    """Return the counts of the row's architecture; Incomplete names the column that is missing."""
+    width, layers = row.number("hidden_size"), row.number("n_layers")
+    heads = row.number("n_heads")
+    d = row.number("head_dim", width / heads)
+    groups, hidden = row.number("n_kv_heads", heads), row.number("ffn_hidden", 4 * width)
+    experts, chosen = row.number("n_experts", 0.0), row.number("top_k", 0.0)
+    mla = "mla" in row.text("arch_kind") or "deepseek-r1" in row.text("model").lower()
+    mixing = 2 * width * heads * d + 2 * width * groups * d
+    if mla:
+        mixing = width * 1536 + 1536 * heads * 192 + width * 576 + 512 * heads * 256 + heads * 128 * width
+    matrices = 2.0 if hidden == 4 * width or row.text("arch_kind") == "encoder" else 3.0
+    block = matrices * width * hidden
+    embedding = row.number("vocab", 0.0) * width
+    shared = layers * (mixing + (0.0 if experts else block))
+    expert = layers * block if experts else 0.0
+    stated = row.number("params_b", 0.0) * 1e9
+    if stated and not experts:
+        shared = max(0.5 * shared, stated - embedding)
+    return Shape(
+        layers, width, heads, d, hidden, shared, expert, experts, chosen, embedding, 576.0 if mla else 2 * groups * d
+    )
+
+
+def _weight_bits(row: Row) -> float:
+    text = (row.text("dtype_weights") or row.text("dtype")).lower()
+    stated = re.search(r"([\d.]+) ?bpw", text)
+    if stated:
+        return float(stated[1])
+    quantised = re.search(r"\bq(\d)(_[k01])?", text)
+    if quantised:
+        return float(quantised[1]) + (0.85 if quantised[2] == "_k" else 0.5)
+    bits = precision(text)[1]
+    return bits + 0.25 if bits == 4 else float(bits)
+
+
+def _rate(row: Row) -> str:
+    # weights alone in few bits leave the products in 16
+    weights, activations = row.text("dtype_weights").lower(), row.text("dtype").lower()
+    alone = re.search(r"awq|gptq|weight-only|wo\b|bpw|q\d|int4|nf4|exl2|w4a16", weights)
+    name = "bf16" if alone else precision(weights if "=" in weights and "nan" not in weights else activations)[2]
+    return precision(weights)[2] if weights.startswith("fp8") and not alone else name
+
+
+def inference(row: Row, where: Machine) -> Counted:
+    """Prefill, decode, first token, time per token or throughput of a model on devices with tp, pp and ep."""
+    model = shape(row)
+    devices = max(1.0, row.number("n_devices", 1.0))
+    tensor, stages = _placement(row, devices)
+    batch = row.number("batch", row.number("concurrency", 0.0))
+    prompt = row.number("input_len", row.number("seq_len", 0.0))
+    output = row.number("output_len", 0.0)
+    rate = _rate(row)
+    machine = figures(where, rate)
+    cache_bytes = 1.0 if row.text("dtype_kv") and precision(row.text("dtype_kv"))[0] == 8 else 2.0
+    bits = _weight_bits(row)
+    stored = row.number("weights_gib", 0.0) * 2**30 or model.total * bits / 8
+    kind, prefills, steps, per, waiting, seconds = _meaning(row, batch, prompt, output)
+    if kind == "model_serving" and not batch:
+        batch = _largest_batch(where, model, devices, stored, prompt + output, cache_bytes)
+        prefills, per = batch / output if output else 0.0, batch
+    batch = max(batch, 1.0)
+    together = batch if kind in ("model_prefill", "model_encoder", "model_decode") else 1.0
+    scores = 4 * together * prompt * prompt * model.heads * model.head_dim * model.layers
+    length = prompt + output / 2 if steps else prompt
+    split = tensor * (stages if stages > 1 else 1)
+    x = {
+        "prefills": prefills, "steps": steps, "per": per, "waiting": waiting, "batch": batch, "layers": model.layers,
+        "hidden": model.width, "tensor": tensor, "stages": stages, "routed": float(model.experts > 0),
+        "prefill_tokens": max(1.0, together * prompt),
+        "prefill_flops": 2 * (model.active - model.embedding) * together * prompt / tensor,
+        "prefill_scores": scores * (0.5 if row.text("causal") != "0" else 1.0) / tensor,
+        "prefill_weights": model.touched(together * prompt) / model.total * stored / tensor,
+        "step_weights": model.touched(batch) / model.total * stored / tensor,
+        "step_flops": 2 * model.active * batch / tensor,
+        "step_cache": batch * length * model.cache_width * model.layers * cache_bytes / min(tensor, max(1.0, model.heads)),
+        "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits, "split": split, **machine,
+    }  # fmt: skip
+    weights = f"{bits:.0f}bit" if kind in ("model_decode", "model_prefill") else rate
+    spread = "pipeline" if stages > 1 else "tensor" if tensor > 1 else ""
+    spread = "row" if "row split" in row.text("parallelism") else spread
+    family = "|".join((_named_engine(row), row.text("mode") if kind == "model_encoder" else "", weights, spread))
+    return Counted(kind, x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}:{bits:.0f}")
+
+
+def _named_engine(row: Row) -> str:
+    """Return the engine; of serving engines only the name, since their rows carry every version."""
+    source, engine = row.text("source_id"), row.text("engine").lower()
+    if source.startswith(("aic_silicon", "inferencex")):
+        return engine.split()[0]
+    if source.startswith(("mlperf", "tensorrt_llm_perf")):
+        return "mlperf" if source.startswith("mlperf") else "tensorrt-llm"
+    section = re.search(r"section=.*?(FP16|INT8|FP32|TF32)", row.text("extra"))
+    return _engine(row) + (section[1] if section else "")
+
+
+def _placement(row: Row, devices: float) -> tuple[float, float]:
+    text = row.text("parallelism")
+    stages = max(1.0, row.number("pp", 1.0))
+    if "layer split" in text:
+        return 1.0, devices
+    tensor = row.number("tp", 0.0) if re.search(r"\btp=\d", text) else devices / stages
+    return max(1.0, min(tensor, devices)), stages
+
+
+def _meaning(row: Row, batch: float, prompt: float, output: float) -> tuple[str, float, float, float, float, float]:
+    """Return class, prefills, steps, divisor, others that wait, and seconds that the value stands for."""
+    metric, mode, value = row.text("metric"), row.text("mode"), row.value
+    many = max(batch, 1.0)
+    if row.text("arch_kind") == "encoder" or metric in ("sequences_per_s", "samples_per_s"):
+        if not batch:
+            raise Incomplete("batch")
+        devices = max(1.0, row.number("n_devices", 1.0))
+        return "model_encoder", 1.0, 0.0, 1.0, 0.0, value if metric == "latency" else many * devices / value
+    if metric in ("ttft", "ttft_median"):
+        return "model_first", 1.0, 1.0, 1.0, many - 1, value
+    if metric in ("tpot", "tpot_median"):
+        if not output:
+            raise Incomplete("output_len")
+        return "model_load", many / output, 1.0, 1.0, 0.0, value
+    if metric in ("prefill_latency", "latency"):
+        return "model_prefill", 1.0, 0.0, 1.0, 0.0, value
+    if metric == "prefill_tokens_per_s":
+        return "model_prefill", 1.0, 0.0, 1.0, 0.0, many * (prompt or _lacking("input_len")) / value
+    if metric == "decode_step_latency":
+        return "model_decode", 0.0, 1.0, 1.0, 0.0, value
+    if metric == "decode_tokens_per_s":
+        return "model_decode", 0.0, 1.0, 1.0, 0.0, many / value
+    if metric == "e2e_latency":
+        return "model_decode", 1.0, output or _lacking("output_len"), output, 0.0, value / output
+    if metric == "generation_speed":
+        counted = prompt + output if "prompt+generated" in row.text("extra") else output
+        return "model_decode", 1.0, output, output, 0.0, counted / value / output
+    if metric == "output_throughput":
+        prefills = many / output if output else 0.0
+        return "model_serving", prefills, 1.0, many, 0.0, 1.0 / value
+    raise Unpriced(f"no class prices {metric} of {mode}")
+
+
+def _lacking(column: str) -> float:
+    raise Incomplete(column)
+
+
+def _largest_batch(
+    where: Machine, model: Shape, devices: float, stored: float, length: float, cache_bytes: float
+) -> float:
+    room = 0.88 * where.memory_bytes * devices - stored
+    each = max(length, 1.0) * model.cache_width * model.layers * cache_bytes
+    return float(min(max(room / each, 1.0), 1024.0))
+
+
+def training(row: Row, where: Machine) -> Counted:
+    """A training step over data, tensor, pipeline, context and expert parallel devices."""
+    model, devices = shape(row), row.number("n_devices")
+    text = f"{row.text('parallelism')};{row.text('extra')}".lower()
+    degree = {name: max(1.0, _degree(text, name)) for name in ("tp", "pp", "cp", "ep", "vp")}
+    replicas = max(1.0, devices / (degree["tp"] * degree["pp"] * degree["cp"]))
+    micro = row.number("micro_batch", row.number("batch", 0.0)) or 1.0
+    whole = row.number("global_batch", micro * replicas)
+    length = row.number("seq_len")
+    micro = min(micro, max(1.0, whole / replicas))
+    rounds = max(1.0, whole / replicas / micro)
+    recompute = {"full": 4.0, "selective": 3.15}.get(row.text("recompute").split(" ")[0], 3.0)
+    rate = precision(row.text("dtype"))[2]
+    share = degree["tp"] * degree["pp"] * degree["cp"]
+    tokens = micro * length / degree["cp"]
+    products = 2 * model.active * tokens * rounds
+    causal = 1.0 if row.text("causal") == "0" else 0.5
+    scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
+    stored = model.total / (degree["tp"] * degree["pp"])
+    sharded = "fsdp" in text or "zero=3" in text
+    x = {
+        "flops": recompute * products / (degree["tp"] * degree["pp"]),
+        "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
+        "pointwise": rounds * tokens * model.layers / degree["pp"] * model.width * 60 / degree["tp"],
+        "tensor_bytes": rounds * tokens * model.layers / degree["pp"] * model.width * 16
+        * (degree["tp"] - 1) / degree["tp"],
+        "expert_bytes": rounds * tokens * model.layers / degree["pp"] * model.width * model.chosen * 8
+        * (degree["ep"] > 1) / degree["tp"],
+        "gather_bytes": rounds * 4 * stored * sharded * (replicas > 1),
+        "gradient_bytes": 4 * stored * (replicas - 1) / replicas,
+        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0),
+        "launches": rounds * model.layers / degree["pp"],
+        "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
+        "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens, "devices": devices,
+        "length": length, "replicas": replicas, "rounds": rounds, "split": share, "experts": model.experts,
+        **figures(where, rate),
+    }  # fmt: skip
+    metric = row.text("metric")
+    conventional = 6 * model.active + (12 if metric != "hardware_tflops_per_gpu" else 16) * (
+        model.layers * model.heads * model.head_dim * length * (0.5 if "causal" in text else 1.0)
+    )
+    if metric in ("hfu", "hardware_tflops_per_gpu"):
+        conventional *= recompute / 3
+    seconds = _step_seconds(row, whole, length, devices, conventional, x["peak"])
+    family = "|".join(
+        (_framework(row), rate, "moe" if model.experts else "", "flops" if "tfl" in metric or "fu" in metric else "")
+    )
+    return Counted("training", x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}")
+
+
+def _framework(row: Row) -> str:
+    engine = row.text("engine").lower()
+    return "mlperf" if "mlperf" in engine else re.sub(r"[ \d.]+$", "", _engine(row))
+
+
+def _degree(text: str, name: str) -> float:
+    found = re.search(rf"(?<![a-z_]){name}=?(\d+)", text)
+    return float(found[1]) if found else 1.0
+
+
+def _step_seconds(row: Row, whole: float, length: float, devices: float, flops: float, peak: float) -> float:
+    metric, value = row.text("metric"), row.value
+    if metric == "step_time":
+        return value
+    tokens = whole * length
+    done = {
+        "train_tokens_per_s": tokens, "train_tokens_per_s_per_gpu": tokens / devices, "sequences_per_s": whole,
+        "sequences_per_s_per_gpu": whole / devices, "samples_per_s": whole,
+        "model_tflops_per_gpu": flops * tokens / devices, "hardware_tflops_per_gpu": flops * tokens / devices,
+        "mfu": flops * tokens / devices / peak, "hfu": flops * tokens / devices / peak,
+    }  # fmt: skip
+    if metric not in done:
+        raise Unpriced(f"no class prices {metric} of training")
+    return done[metric] / value

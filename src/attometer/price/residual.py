@@ -1,0 +1,104 @@
+"""What physics leaves: boosted trees on the logarithm of measured over predicted time, held as plain arrays.
+
+The trees are oblivious (every level asks one question), so a tree of depth six is six comparisons and one look-up,
+which NumPy evaluates without any library of trees. They are trained by `calibrate` with CatBoost (Prokhorenkova et al.,
+NeurIPS 2018), where the error on rows left out falls, and shrink to zero weight where it does not.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.price.kernels import Array, Counts, Terms
+
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Oblivious trees: features asked (trees, depth), borders (trees, depth), leaves (trees, 2^depth).
+
+    `names` are the features by column.
+    """
+
+    names: tuple[str, ...]
+    feature: NDArray[np.int16]
+    border: NDArray[np.float32]
+    leaf: NDArray[np.float32]
+
+    def packed(self) -> dict[str, NDArray[Any]]:
+        """Return plain arrays to store, each leaf as a byte of its tree's largest."""
+        scale = np.maximum(np.abs(self.leaf).max(axis=1), 1e-9).astype(np.float32)
+        leaf = np.round(self.leaf / scale[:, None] * 127).astype(np.int8)
+        names = np.array(self.names)
+        return {"names": names, "feature": self.feature, "border": self.border, "leaf": leaf, "scale": scale}
+
+    @staticmethod
+    def unpacked(arrays: dict[str, NDArray[Any]], name: str) -> "Trees | None":
+        """Return the trees that `packed` stored under a name's prefix, or None when there are none."""
+        if f"{name}_leaf" not in arrays:
+            return None
+        names, feature, border, leaf, scale = (
+            arrays[f"{name}_{key}"] for key in ("names", "feature", "border", "leaf", "scale")
+        )
+        return Trees(tuple(map(str, names)), feature, border, (leaf * (scale[:, None] / 127)).astype(np.float32))
+
+    def __call__(self, columns: NDArray[np.float32]) -> Array:
+        """Return the correction of log time for columns of shape (rows, features).
+
+        >>> step = Trees(("a",), np.array([[0]], np.int16), np.array([[1.5]], np.float32), np.array([[0.0, 0.3]], np.float32))
+        >>> step(np.array([[1.0], [2.0]], np.float32)).round(3).tolist()
+        [0.0, 0.3]
+        """
+        parts = [self._chunk(columns[first : first + _CHUNK]) for first in range(0, len(columns), _CHUNK)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _chunk(self, columns: NDArray[np.float32]) -> Array:
+        turned = np.ascontiguousarray(columns.T)
+        total = np.zeros(len(columns), dtype=np.float64)
+        index = np.empty(len(columns), dtype=np.uint8 if self.feature.shape[1] <= 8 else np.int64)
+        for features, borders, leaves in zip(self.feature, self.border, self.leaf, strict=True):
+            index[:] = 0
+            for level, (feature, border) in enumerate(zip(features, borders, strict=True)):
+                np.bitwise_or(index, (turned[feature] > border).astype(index.dtype) << level, out=index)
+            total += leaves[index]
+        return total
+
+
+def numbers(x: Counts, terms: Terms) -> dict[str, Array]:
+    """Return columns by name that depend on counts only: logarithms, shares of the terms, fractions of a wave."""
+    total = np.maximum(terms["total"], 1e-12)
+    found: dict[str, Array] = {"log total": np.log(total)}
+    for name, value in x.items():
+        found[f"log {name}"] = np.log(np.maximum(value, 1e-9))
+    for name, value in terms.items():
+        if name == "waves":
+            found["waves"] = np.log(np.maximum(value, 1e-6))
+            found["last wave"] = np.ceil(value) / np.maximum(value, 1e-6)
+        elif name != "total":
+            found[f"share {name}"] = np.log(np.clip(value / total, 1e-5, 1e5))
+    return found
+
+
+def tokens(family: str, machine: str) -> set[str]:
+    """Return the words of a family and machine that trees may ask for.
+
+    >>> sorted(tokens("vllm 0.24 fa3|bf16", "h100-sxm"))
+    ['0.24', 'bf16', 'fa3', 'on h100-sxm', 'vllm']
+    """
+    return {word for word in re.split(r"[| ]+", family) if word} | {f"on {machine}"}
+
+
+def columns(
+    names: tuple[str, ...], found: dict[str, Array], families: NDArray[np.str_], machines: NDArray[np.str_]
+) -> NDArray[np.float32]:
+    """Return the columns of the names, shape (rows, names): a number of `numbers`, or 1 where a row has the word."""
+    pairs, inverse = np.unique(np.char.add(np.char.add(families, "\n"), machines), return_inverse=True)
+    each = [tokens(*pair.split("\n")) for pair in pairs]
+    table = np.empty((len(names), len(families)), dtype=np.float32)
+    for index, name in enumerate(names):
+        table[index] = found[name] if name in found else np.array([name in have for have in each], np.float32)[inverse]
+    return table.T

@@ -1,0 +1,179 @@
+"""Fitted coefficients as data: per family, per family on one machine, residual trees, interval widths, provenance."""
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.errors import AttometerError
+from attometer.price.classes import class_of
+from attometer.price.figures import known
+from attometer.price.fit import prior
+from attometer.price.kernels import Array
+from attometer.price.residual import Trees
+from attometer.price.split import fraction
+
+#: how far a prediction stands from what was measured, nearest first
+SITUATIONS = ("seen", "unseen shape", "unseen machine (sibling)", "unseen machine (lone)", "unseen engine", "no rows")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
+
+    `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
+    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation; `errors` are the
+    tables that calibration printed; `provenance` says sources, rows, date and script.
+    """
+
+    kind: str
+    pooled: dict[str, Array]
+    cells: dict[str, Array]
+    residual: Trees | None = None
+    spread: Trees | None = None
+    trust: dict[str, float] = field(default_factory=dict)
+    width: dict[str, float] = field(default_factory=dict)
+    blocks: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    errors: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def machines(self, family: str) -> list[str]:
+        """Return the machines that a family was measured on."""
+        return [cell.split("@")[1] for cell in self.cells if cell.split("@")[0] == family]
+
+    def nearest(self, family: str, machine: str) -> str | None:
+        """Return the measured family that shares most words with `family`; a tie goes to one measured on `machine`."""
+        wanted = _words(family)
+
+        def likeness(name: str) -> tuple[float, bool, str]:
+            words = _words(name)
+            return len(words & wanted) / len(words | wanted), f"{name}@{machine}" in self.cells, name
+
+        return max(self.pooled, key=likeness, default=None)
+
+    def find(self, family: str, machine: str) -> tuple[Array, str, str]:
+        """Return coefficients (logarithms), the situation, and the family that they were measured for.
+
+        The machine's own cell; else the mean of its architecture's; else the family's pooled values; else those of the
+        nearest family, which is named; without any rows the priors.
+        """
+        found = self.nearest(family, machine) if family not in self.pooled else family
+        if found is None:
+            return prior(class_of(self.kind).coefficients), "no rows", ""
+        own = self.cells.get(f"{found}@{machine}")
+        kin = [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
+        logs = own if own is not None else np.mean(kin, axis=0) if kin else self.pooled[found]
+        if found != family:
+            return logs, "unseen engine", found
+        if own is not None:
+            return logs, "unseen shape", found
+        return logs, "unseen machine (sibling)" if kin else "unseen machine (lone)", found
+
+
+def _words(family: str) -> set[str]:
+    text = family.lower()
+    for mark in "|_-:":
+        text = text.replace(mark, " ")
+    return set(text.split())
+
+
+@lru_cache(maxsize=4096)
+def are_siblings(one: str, other: str) -> bool:
+    """Say whether two machines share an architecture and a class of memory (HBM or not).
+
+    >>> are_siblings("b200-sxm", "gb300"), are_siblings("b200-sxm", "h100-sxm"), are_siblings("b200-sxm", "rtx-5090")
+    (True, False, False)
+    """
+    first, second = known(one), known(other)
+    if first is None or second is None or first.architecture is None:
+        return False
+    memories = {(each.memory.type or "")[:3] for each in (first, second)}
+    return first.architecture == second.architecture and len(memories) == 1
+
+
+def block_hash(block: str) -> int:
+    """Return 32 bits that stand for a block's name."""
+    return int(fraction(f"seen {block}") * 2**32)
+
+
+def folder() -> Path:
+    """Return the folder of shipped calibrations."""
+    return Path(str(files("attometer") / "data" / "price"))
+
+
+def save(calibration: Calibration, where: Path) -> None:
+    """Write a calibration as `KIND.json` and `KIND.npz`, each at once or not at all."""
+    where.mkdir(parents=True, exist_ok=True)
+    names = [each.name for each in class_of(calibration.kind).coefficients]
+    plain = {
+        "kind": calibration.kind,
+        "provenance": calibration.provenance,
+        "coefficients": {each.name: each.unit for each in class_of(calibration.kind).coefficients},
+        "order": names,
+        "pooled": {family: _rounded(logs) for family, logs in sorted(calibration.pooled.items())},
+        "cells": {cell: _rounded(logs) for cell, logs in sorted(calibration.cells.items())},
+        "trust": calibration.trust,
+        "width": {name: round(value, 4) for name, value in calibration.width.items()},
+        "errors": calibration.errors,
+    }
+    arrays: dict[str, Any] = {"blocks": np.sort(calibration.blocks)}
+    for name, trees in (("residual", calibration.residual), ("spread", calibration.spread)):
+        if trees is not None:
+            arrays |= {f"{name}_{key}": value for key, value in trees.packed().items()}
+    text = json.dumps(plain, indent=0, separators=(",", ":"), allow_nan=False)
+    text = text.replace(",\n", ",").replace("[\n", "[").replace("\n]", "]").replace("],", "],\n").replace("},", "},\n")
+    target = where / f"{calibration.kind}.npz"
+    with target.with_suffix(".part").open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    target.with_suffix(".part").replace(target)
+    target.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
+    target.with_suffix(".part").replace(target.with_suffix(".json"))
+
+
+def _rounded(logs: Array) -> list[float]:
+    return [float(f"{value:.4g}") for value in np.exp(logs)]
+
+
+@lru_cache(maxsize=64)
+def calibration(kind: str, where: Path | None = None) -> Calibration:
+    """Return the calibration of a class, shipped or from a folder; priors alone when the class has none.
+
+    Raises AttometerError for an unknown class and for a file that is wrong, by file and key.
+    """
+    class_of(kind)
+    path = (where or folder()) / f"{kind}.json"
+    if not path.is_file():
+        return Calibration(kind, {}, {})
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AttometerError(f'coefficient file "{path}" is not JSON: {str(error).lower()}') from error
+    names = [each.name for each in class_of(kind).coefficients]
+    if plain.get("order") != names:
+        raise AttometerError(f'coefficient file "{path}": order is {plain.get("order")}, not {names}')
+    arrays = dict(np.load(path.with_suffix(".npz"))) if path.with_suffix(".npz").is_file() else {}
+    return Calibration(
+        kind,
+        {name: _logs(path, f"pooled.{name}", values, len(names)) for name, values in plain["pooled"].items()},
+        {name: _logs(path, f"cells.{name}", values, len(names)) for name, values in plain["cells"].items()},
+        Trees.unpacked(arrays, "residual"),
+        Trees.unpacked(arrays, "spread"),
+        plain.get("trust", {}),
+        plain.get("width", {}),
+        arrays.get("blocks", np.zeros(0, np.uint32)),
+        plain.get("errors", {}),
+        plain.get("provenance", {}),
+    )
+
+
+def _logs(path: Path, key: str, values: Any, count: int) -> Array:
+    right = isinstance(values, list) and len(values) == count
+    if not right or not all(isinstance(value, int | float) and 0 < value < float("inf") for value in values):
+        raise AttometerError(f'coefficient file "{path}", {key}: {count} positive numbers are needed, got {values}')
+    logs: Array = np.log(np.array(values, dtype=np.float64))
+    return logs

@@ -1,0 +1,113 @@
+"""Whole models from counts: inference (prefill, steps, serving under load) and training steps.
+
+Same contract as `kernels`: arrays of counts and coefficients in, seconds by term out. Counts are per device, so that
+placement (tensor, pipeline, expert, data parallel) is in the counts. Sources of the forms: Pope et al., Efficiently
+scaling transformer inference (2022); Narayanan et al., Efficient large-scale language model training (SC 2021) for
+bubbles and traffic; Rajbhandari et al., ZeRO (SC 2020) for gathered parameters.
+"""
+
+import numpy as np
+
+from attometer.price.kernels import Array, Counts, Terms, blend
+
+
+def shared_traffic(x: Counts, c: Counts, tokens: Array) -> Array:
+    """Return seconds of the two all-reduces of a layer over the tensor-parallel devices, for `tokens` rows."""
+    many = x["tensor"] > 1
+    moved = 2 * (x["tensor"] - 1) / x["tensor"] * tokens * x["hidden"] * 2
+    time: Array = np.where(
+        many, 2 * (c["hop"] * np.log2(np.maximum(x["tensor"], 2)) + moved / (x["link"] * c["link"])), 0
+    )
+    return time
+
+
+def inference(x: Counts, c: Counts) -> Terms:
+    """Prefills and decode steps of a model: each product or bytes, a cost per layer, traffic, and a cost per request."""
+    gap = c["layer"] + x["routed"] * c["routed"]
+    tokens = x["prefill_tokens"]
+    dense = x["prefill_flops"] / (x["peak"] * c["compute"] * tokens / (tokens + c["half_tokens"]))
+    scores = x["prefill_scores"] / (x["peak"] * c["scores"])
+    read = x["prefill_weights"] / (x["bandwidth"] * c["memory"])
+    network = x["layers"] * shared_traffic(x, c, tokens)
+    prefill = blend(c["blend"], dense, read) + scores + network + x["layers"] * gap + c["prompt"]
+    weights = x["step_weights"] / (x["bandwidth"] * c["memory"])
+    products = x["step_flops"] / (x["peak"] * c["step_compute"])
+    cache = x["step_cache"] / (x["bandwidth"] * c["cache"])
+    between = x["layers"] * shared_traffic(x, c, x["batch"])
+    overhead = x["layers"] * gap + c["step"] + x["batch"] * c["request"] + (x["stages"] - 1) * c["stage"]
+    step = blend(c["blend"], weights, products) + cache + between + overhead
+    prefills = x["prefills"] * (1 + c["waiting"] * x["waiting"])
+    total = (prefills * prefill + x["steps"] * step) / x["per"]
+    return {"total": total, "prefill": prefills * prefill / x["per"], "weights": x["steps"] * weights / x["per"],
+            "products": x["steps"] * products / x["per"], "cache": x["steps"] * cache / x["per"],
+            "network": x["steps"] * between / x["per"], "overhead": x["steps"] * overhead / x["per"]}  # fmt: skip
+
+
+def training(x: Counts, c: Counts) -> Terms:
+    """A step: products, scores, element-wise bytes and traffic of every microbatch, bubble, gradients, optimizer."""
+    shard = x["shard"] / (x["shard"] + c["half_shard"])
+    rows = x["tokens"] / (x["tokens"] + c["half_tokens"])
+    products = x["flops"] / (x["peak"] * c["compute"] * shard * rows)
+    scores = x["scores"] / (x["peak"] * c["scores"])
+    pointwise = x["pointwise"] / (x["bandwidth"] * c["pointwise"])
+    tensor = x["tensor_bytes"] / (x["link"] * c["link"])
+    experts = x["expert_bytes"] / (x["link"] * c["experts"])
+    gathered = c["exposed"] * x["gather_bytes"] / (x["link"] * c["network"])
+    layers = x["launches"] * c["layer"]
+    busy = products + scores + pointwise + tensor + experts + gathered + layers
+    bubble = busy * c["bubble"] * x["bubble"]
+    gradients = x["gradient_bytes"] / (x["link"] * c["network"])
+    update = x["optimizer_bytes"] / (x["bandwidth"] * c["pointwise"])
+    total = busy + bubble + gradients + update + c["constant"]
+    return {"total": total, "products": products, "scores": scores, "pointwise": pointwise, "tensor": tensor,
+            "experts": experts, "gathered": gathered, "layers": layers, "bubble": bubble, "gradients": gradients,
+            "update": update}  # fmt: skip
+
+
+_INFERENCE = (
+    ("compute", "share of peak", 0.6, 0.4),
+    ("half_tokens", "tokens", 100.0, 0.8),
+    ("scores", "share of peak", 0.4, 0.6),
+    ("memory", "share of bandwidth", 0.75, 0.25),
+    ("blend", "power of the soft maximum", 3.0, 0.4),
+    ("step_compute", "share of peak", 0.5, 0.5),
+    ("cache", "share of bandwidth", 0.6, 0.5),
+    ("layer", "s", 4e-5, 1.0),
+    ("routed", "s per MoE layer", 6e-5, 1.0),
+    ("hop", "s", 6e-6, 0.8),
+    ("link", "share of the link", 0.5, 0.6),
+    ("prompt", "s", 2e-3, 1.5),
+    ("step", "s", 5e-4, 1.5),
+    ("request", "s", 2e-5, 1.5),
+    ("stage", "s", 2e-4, 1.5),
+    ("waiting", "of a prefill, per other request", 0.02, 1.5),
+)
+
+#: name, function, coefficients (name, unit, prior, spread), title
+CLASSES = (
+    ("model_decode", inference, _INFERENCE, "decode of whole models"),
+    ("model_prefill", inference, _INFERENCE, "prefill of whole models"),
+    ("model_encoder", inference, _INFERENCE, "encoder services"),
+    ("model_serving", inference, _INFERENCE, "serving throughput"),
+    ("model_load", inference, _INFERENCE, "time per token under load"),
+    ("model_first", inference, _INFERENCE, "time to first token under load"),
+    (
+        "training",
+        training,
+        (
+            ("compute", "share of peak", 0.7, 0.3),
+            ("half_shard", "columns", 300.0, 0.8),
+            ("half_tokens", "tokens", 300.0, 0.8),
+            ("scores", "share of peak", 0.35, 0.5),
+            ("pointwise", "share of bandwidth", 0.7, 0.5),
+            ("link", "share of the link", 0.5, 0.6),
+            ("experts", "share of the link", 0.2, 0.8),
+            ("network", "share of the link", 0.1, 0.8),
+            ("exposed", "share not hidden", 0.2, 1.0),
+            ("layer", "s", 1e-4, 1.0),
+            ("bubble", "times the ideal", 1.0, 0.3),
+            ("constant", "s", 5e-3, 1.5),
+        ),
+        "training step",
+    ),
+)

@@ -1,0 +1,118 @@
+"""Measured rows become counts by rules; what is wrong is refused by file, row and column, the rest counted by reason."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from measured import COLUMNS, row, write
+
+from attometer.errors import AttometerError
+from attometer.price.load import load
+from attometer.price.split import BLOCKS, POINTS, held_out
+
+
+def one(tmp_path: Path, **cells: object):
+    loaded = load(write(tmp_path / "rows.csv", [row(**cells)]))
+    (table,) = loaded.tables.values()
+    return table
+
+
+def test_a_product_row_is_its_shape_and_the_machine(tmp_path: Path) -> None:
+    table = one(tmp_path)
+    assert table.kind == "gemm"
+    assert [float(table.x[name][0]) for name in ("m", "n", "k", "left_bytes")] == [512, 4096, 4096, 2]
+    assert table.x["peak"][0] == 989e12
+    assert table.seconds[0] == pytest.approx(5e-5)
+
+
+def test_a_rate_is_the_time_it_stands_for(tmp_path: Path) -> None:
+    table = one(tmp_path, metric="achieved_tflops", unit="TFLOP/s", value=100)
+    assert table.seconds[0] == pytest.approx(2 * 512 * 4096 * 4096 / 100e12)
+
+
+def test_layer_products_are_one_ranks(tmp_path: Path) -> None:
+    # internlm-20b, 13824 gated on 8 ranks: 3456 columns, which is what makes 0.11 ms 175 TFLOP/s in the source
+    table = one(
+        tmp_path, source_id="vidur_mlp", hidden_size=5120, ffn_hidden=13824, n_heads=40, n_kv_heads=40, head_dim=128,
+        extra="op=mlp_up_proj;tokens=544;gated_mlp=True", parallelism="tp_shard=8", value=0.11,
+    )  # fmt: skip
+    assert table.x["n"][0] == 3456
+    assert 2 * 544 * 5120 * 3456 / table.seconds[0] / 1e12 == pytest.approx(175.0, abs=0.1)
+
+
+def test_collectives_store_elements_but_bytes_for_int8(tmp_path: Path) -> None:
+    cells = {
+        "source_id": "aic_comm",
+        "mode": "comm",
+        "n_devices": 4,
+        "extra": "op=all_reduce;message_elems_or_bytes=512",
+    }
+    assert one(tmp_path, **cells, dtype="half").x["bytes"][0] == 1024
+    assert one(tmp_path, **cells, dtype="int8").x["bytes"][0] == 512
+
+
+def test_windowed_rates_count_the_pairs_that_the_window_leaves(tmp_path: Path) -> None:
+    pairs = sum(min(128, i + 1) for i in range(4096))
+    table = one(
+        tmp_path, source_id="cudnn_sdpa", seq_len=4096, kv_len=4096, window=128, n_heads=8, n_kv_heads=8, head_dim=128,
+        batch=1, causal=1, metric="achieved_tflops", unit="TFLOP/s", value=10, extra="", arch_kind="attention-kernel",
+    )  # fmt: skip
+    assert table.seconds[0] == pytest.approx(4 * 8 * 128 * pairs / 10e12, rel=2e-3)
+
+
+def test_rows_left_out_are_counted_by_reason(tmp_path: Path) -> None:
+    rows = [
+        row(tier="C"),
+        row(metric="peak_memory"),
+        row(hw_id=""),
+        row(hw_id="GPU-9000"),
+        row(source_id="dle_bert", engine="NVIDIA DLE TF2", mode="prefill"),
+        row(source_id="aic_attention", mode="kernel_prefill", extra=""),
+    ]
+    left = load(write(tmp_path / "rows.csv", rows)).left_out
+    assert left == {
+        "tier C (sanity only)": 1,
+        "states no time (peak_memory)": 1,
+        "names no single machine": 1,
+        "machine not in the catalogue: GPU-9000": 1,
+        "excluded: one label stands for four tables (TF2 inference)": 1,
+        "incomplete: kernel_prefill row without seq_len": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"unit": "GB/s"}, 'rows.csv row 2, column unit: "GB/s" is no unit of latency; known: ms, s, us'),
+        ({"value": "fast"}, 'rows.csv row 2, column value: "fast" is not a number'),
+        ({"value": "-1"}, "rows.csv row 2, column value: latency must be above 0, got -1"),
+        ({"value": "nan"}, 'rows.csv row 2, column value: "nan" is not finite'),
+        ({"extra": "m=x;n=4;k=4"}, 'rows.csv row 2, column m: "x" is not a number'),
+    ],
+)
+def test_bad_rows_are_refused_by_file_row_and_column(tmp_path: Path, cells: dict[str, str], said: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        load(write(tmp_path / "rows.csv", [row(**cells)]))
+    assert str(error.value).endswith(said)
+
+
+def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(AttometerError, match=r"holds no \.csv"):
+        load(tmp_path)
+    short = tuple(name for name in COLUMNS if name not in ("unit", "tier"))
+    with pytest.raises(AttometerError, match=r"rows\.csv: missing columns unit, tier"):
+        load(write(tmp_path / "rows.csv", [row()], short))
+
+
+@given(st.lists(st.text(max_size=12), min_size=2, max_size=2))
+def test_the_split_depends_on_group_and_block_alone(names: list[str]) -> None:
+    group, block = names
+    assert held_out(group, block) == held_out(group, block)
+    assert (held_out(group, block) == "block") == (held_out("another", block) == "block")
+
+
+def test_the_split_holds_out_its_shares() -> None:
+    parts = [held_out(f"g{i}", f"b{i % 997}") for i in range(20000)]
+    assert parts.count("block") / len(parts) == pytest.approx(BLOCKS, abs=0.04)
+    assert parts.count("point") / len(parts) == pytest.approx(POINTS * (1 - BLOCKS), abs=0.02)

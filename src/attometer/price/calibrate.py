@@ -23,40 +23,14 @@ from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
 from attometer.price.predict import PLAIN, predict
 from attometer.price.residual import Trees, columns, numbers, tokens
+from attometer.price.scores import Score, score
 from attometer.price.split import fraction
-from attometer.price.tables import SITUATIONS, Calibration, are_siblings, block_hash, save
+from attometer.price.tables import SITUATIONS, Calibration, are_siblings, hashes, save
 
 SEED = 20261126
 _TREES, _DEPTH, _RATE = 1200, 7, 0.12
 _FEW = 2000  # rows below which trees are fewer and flatter
 _LEAVE = 3000  # rows that a leave-out fit reads at most
-
-
-@dataclass(frozen=True)
-class Score:
-    """Absolute errors in per cent of measured time, one vote per split group: how many, median, mean, p90, bias."""
-
-    rows: int
-    groups: int
-    median: float
-    mean: float
-    p90: float
-    bias: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.1f} / {self.mean:.1f}" if self.groups else "-"
-
-
-def score(predicted: Array, measured: Array, group: NDArray[np.str_]) -> Score:
-    """Return the score of predicted against measured times, shape (rows,), one vote per group."""
-    if not len(measured):
-        return Score(0, 0, *[float("nan")] * 4)
-    error = predicted / measured - 1
-    names, inverse, count = np.unique(group, return_inverse=True, return_counts=True)
-    each = 100 * np.bincount(inverse, np.abs(error)) / count
-    bias = 100 * float(np.median(error))
-    ninth = float(np.quantile(each, 0.9))
-    return Score(len(error), len(names), float(np.median(each)), float(each.mean()), ninth, bias)
 
 
 @dataclass(frozen=True)
@@ -99,11 +73,11 @@ def calibrate_class(table: Table, residual: bool = True) -> Report:
     whole = fit_physics(table)
     if first.residual is not None:
         whole = replace(whole, residual=train(whole, table), spread=spread, trust=first.trust)
-    blocks = np.array(sorted({block_hash(each) for each in set(table.labels["block"])}), dtype=np.uint32)
     whole = replace(
         whole,
         width=widths,
-        blocks=blocks,
+        blocks=hashes(table.labels["block"], "block"),
+        groups=hashes(group, "group"),
         errors={
             name: {"rows": s.rows, "median": _round(s.median), "mean": _round(s.mean)} for name, s in scores.items()
         },

@@ -17,7 +17,7 @@ from attometer.price.figures import figures, precision
 from attometer.price.fit import by_name
 from attometer.price.kernels import Array, Counts, Terms
 from attometer.price.residual import columns, numbers
-from attometer.price.tables import SITUATIONS, Calibration, block_hash, calibration
+from attometer.price.tables import SITUATIONS, Calibration, among, calibration
 
 Texts = NDArray[np.str_]
 PLAIN = 0.1  # of log time: the size that quantiles scale where none is predicted
@@ -51,8 +51,7 @@ def predict(
     situation = np.array([each[1] for each in found])[inverse].astype("U32")
     measured_for = np.array([each[2] for each in found])[inverse]
     if block is not None and len(known.blocks):
-        hashes = np.array([block_hash(each) for each in block], dtype=np.uint32)
-        situation[(situation == "unseen shape") & np.isin(hashes, known.blocks)] = "seen"
+        situation[(situation == "unseen shape") & among(block, "block", known.blocks)] = "seen"
     each = class_of(known.kind)
     terms = each.model(x, by_name(each.coefficients, logs))
     found_numbers = numbers(x, terms) if residual and known.residual is not None else {}

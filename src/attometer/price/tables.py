@@ -27,8 +27,8 @@ class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
 
     `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
-    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation; `errors` are the
-    tables that calibration printed; `provenance` says sources, rows, date and script.
+    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation; `blocks` and `groups`
+    are hashes of the rows fitted on; `errors` are the tables that calibration printed; `provenance` says sources, rows, date and script.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Calibration:
     trust: dict[str, float] = field(default_factory=dict)
     width: dict[str, float] = field(default_factory=dict)
     blocks: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    groups: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     errors: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -96,9 +97,18 @@ def are_siblings(one: str, other: str) -> bool:
     return first.architecture == second.architecture and len(memories) == 1
 
 
-def block_hash(block: str) -> int:
-    """Return 32 bits that stand for a block's name."""
-    return int(fraction(f"seen {block}") * 2**32)
+def hashes(names: NDArray[np.str_], kind: str) -> NDArray[np.uint32]:
+    """Return 32 bits for each distinct name of a kind (`block` or `group`), sorted: which rows were fitted on."""
+    found = {int(fraction(f"{kind} {name}") * 2**32) for name in set(map(str, names))}
+    return np.array(sorted(found), dtype=np.uint32)
+
+
+def among(names: NDArray[np.str_], kind: str, known: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Say of each name whether its hash is among the known ones."""
+    unique, inverse = np.unique(names, return_inverse=True)
+    each = np.array([int(fraction(f"{kind} {name}") * 2**32) for name in unique], dtype=np.uint32)
+    found: NDArray[np.bool_] = np.isin(each, known)[inverse]
+    return found
 
 
 def folder() -> Path:
@@ -121,7 +131,7 @@ def save(calibration: Calibration, where: Path) -> None:
         "width": {name: round(value, 4) for name, value in calibration.width.items()},
         "errors": calibration.errors,
     }
-    arrays: dict[str, Any] = {"blocks": np.sort(calibration.blocks)}
+    arrays: dict[str, Any] = {"blocks": calibration.blocks, "groups": calibration.groups}
     for name, trees in (("residual", calibration.residual), ("spread", calibration.spread)):
         if trees is not None:
             arrays |= {f"{name}_{key}": value for key, value in trees.packed().items()}
@@ -166,6 +176,7 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
         plain.get("trust", {}),
         plain.get("width", {}),
         arrays.get("blocks", np.zeros(0, np.uint32)),
+        arrays.get("groups", np.zeros(0, np.uint32)),
         plain.get("errors", {}),
         plain.get("provenance", {}),
     )

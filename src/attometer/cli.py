@@ -106,6 +106,16 @@ def _sizes(text: str) -> dict[str, int]:
     return found
 
 
+def _only(call: typer.Context, flag: str, *taken: str) -> None:
+    """Raise AttometerError for an option that was given and that a command does not read under `flag`."""
+    options = {option.name: option.opts[0] for option in call.command.params}
+    for name, option in options.items():
+        source = None if name is None else call.get_parameter_source(name)
+        if name not in taken and source is not None and not source.name.startswith("DEFAULT"):
+            known = ", ".join(options[each] for each in taken[1:])
+            raise AttometerError(f"{flag} does not take {option}; it takes {known}")
+
+
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
     if version:
@@ -117,6 +127,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 
 @app.command(rich_help_panel=ASK)
 def plan(
+    call: typer.Context,
     model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
     on: Annotated[str, typer.Option(help="a machine's name, or a TOML file")] = "h100-sxm",
     context: Annotated[
@@ -142,6 +153,8 @@ def plan(
     from attometer.plan import plan as make
     from attometer.view.amounts import amount
 
+    if check:
+        _only(call, "--check", "check", "model", "json")
     subject = read(model)
     if check:
         _show(_Checked(subject), json)
@@ -261,6 +274,7 @@ def compare(
 
 @app.command(rich_help_panel=PROVE)
 def io(
+    call: typer.Context,
     name: Annotated[str, typer.Argument(help="a mechanism that is softmax attention, such as softmax or gqa")],
     memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
     n: Annotated[int, typer.Option("-n", help="queries (and keys, if -m is not given)")],
@@ -288,9 +302,16 @@ def io(
     from attometer.mechanisms import mechanism
     from attometer.program import parse_mask
     from attometer.report.io.report import io_report
+    from attometer.view.style import figure_path
 
-    if others or splits:
-        return _io_instead(others, n, d, memory, m, e, plot, json)
+    if plot is not None:
+        figure_path(plot)
+    if others:
+        _only(call, "--others", "others", "name", "memory", "n", "d", "json")
+        return _io_others(name, n, d, memory, json)
+    if splits:
+        _only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
+        return _io_splits(name, n, d, memory, m, e, plot, json)
     given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | _sizes(sizes)
     seen = parse_mask(mask) if mask else None
     report = io_report(
@@ -308,18 +329,24 @@ def io(
         print(f"wrote {report.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
-def _io_instead(
-    others: bool, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
-) -> None:
-    if others:
-        from attometer.report.io.approximate import io_approximate
+def _io_others(name: str, n: int, d: int, memory: int, json: bool) -> None:
+    from attometer.report.io.approximate import io_approximate
 
-        if plot is not None or m is not None or e is not None:
-            raise AttometerError("--others compares self-attention at -n, -d and -M; it takes no --plot, -m or -e")
-        _show(io_approximate(n=n, d=d, M=memory), json)
-        return
+    _softmax_only(name, "--others")
+    _show(io_approximate(n=n, d=d, M=memory), json)
+
+
+def _softmax_only(name: str, flag: str) -> None:
+    if name != "softmax":
+        raise AttometerError(f'{flag} starts from one head of softmax, got "{name}"')
+
+
+def _io_splits(
+    name: str, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
+) -> None:
     from attometer.report.io.splits import split_report
 
+    _softmax_only(name, "--splits")
     made = split_report(n=n, d=d, M=memory, m=m, e=e)
     _show(made, json)
     if plot is not None:
@@ -340,7 +367,10 @@ def pebble(
 ) -> None:
     """Play the red-blue pebble game to its optimum: the fewest words a calculation can move, move by move."""
     from attometer.report.pebble.report import pebble as report
+    from attometer.view.style import figure_path
 
+    if plot is not None:
+        figure_path(plot)
     made = report(name, _sizes(sizes), memory, "slide" if slide else "place", not no_recompute, seconds)
     if play and not json:
         from attometer.report.pebble.play import play as animate

@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from attometer.cli import app
+from attometer.errors import AttometerError
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -73,3 +77,45 @@ def test_bad_input_is_one_line_and_exit_2(arguments: list[str], message: str, tm
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_options_that_a_variant_does_not_read_are_refused_by_name() -> None:
+    small = ("io", "softmax", "-n", "64", "-d", "8", "-M", "1000")
+    for extra, message in (
+        (("--others", "--mask", "causal"), "--others does not take --mask; it takes name, -M, -n, -d, --json"),
+        (("--others", "--plot", "x.png"), "--others does not take --plot"),
+        (("--others", "-m", "9"), "--others does not take -m"),
+        (("--others", "--splits"), "--others does not take --splits"),
+        (("--splits", "--backward"), "--splits does not take --backward"),
+        (("--splits", "--schedule", "flash2"), "--splits does not take --schedule"),
+        (("--splits", "--verify"), "--splits does not take --verify"),
+    ):
+        refused = CliRunner().invoke(app, [*small, *extra])
+        assert isinstance(refused.exception, AttometerError)
+        assert str(refused.exception).startswith(message)
+    other = CliRunner().invoke(app, ["io", "gqa", "-n", "64", "-d", "8", "-M", "1000", "--splits"])
+    assert str(other.exception) == '--splits starts from one head of softmax, got "gqa"'
+    for extra in (("--on", "nosuch"), ("--batch", "2"), ("--explain",)):
+        checked = CliRunner().invoke(app, ["plan", "gpt2", "--check", *extra])
+        assert str(checked.exception) == f"--check does not take {extra[0]}; it takes model, --json"
+    assert CliRunner().invoke(app, ["plan", "gpt2", "--check", "--json"]).exit_code == 0
+
+
+def test_the_example_of_the_help_runs_and_heads_that_do_not_divide_are_named() -> None:
+    shared = CliRunner().invoke(app, ["io", "gqa", "-n", "64", "-d", "8", "-M", "2000", "--schedule", "flash2"])
+    assert shared.exit_code == 0
+    assert "8 × 4 heads" in shared.output
+    refused = CliRunner().invoke(app, ["io", "gqa", "-n", "64", "-d", "8", "-M", "2000", "--sizes", "h=4"])
+    assert str(refused.exception) == "sizes do not divide: h = 4, g = 8; g must divide h"
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_the_report(tmp_path: Path) -> None:
+    for command in (
+        ["io", "softmax", "-n", "64", "-d", "8", "-M", "300"],
+        ["pebble", "softmax", "--sizes", "n=2,d=1", "-M", "5"],
+    ):
+        for path, message in (("x.jpg", "must end in .png, .svg or .pdf"), ("nodir/x.png", 'folder "')):
+            refused = CliRunner().invoke(app, [*command, "--plot", str(tmp_path / path)])
+            assert refused.output == ""
+            assert message in str(refused.exception)
+            assert not list(tmp_path.iterdir())

@@ -205,3 +205,16 @@ def test_a_mask_without_pairs_is_counted_as_it_runs(mask: masks.Mask) -> None:
     checked = [v for v in report.verifications if isinstance(v, Verification)]
     assert len(checked) == len([row for row in report.rows if not row.refusal])
     assert all(v.holds for v in checked)
+
+
+def test_best_tiles_says_what_it_takes() -> None:
+    with pytest.raises(AttometerError, match=r"^best_tiles takes a schedule or its name, got Program$"):
+        best_tiles(am.mechanism("softmax").program, n=64, d=8, M=1000)
+
+
+def test_the_figure_marks_the_memory_asked_for_and_names_the_binding_bounds(tmp_path: Path) -> None:
+    report = io_report(am.mechanism("softmax"), M=300, sizes={"n": 64, "d": 8})
+    drawn = report.plot(tmp_path / "io.svg").read_text()
+    assert "M = 300" in drawn
+    assert all(row.name in drawn for row in report.rows if not row.refusal)
+    assert "compulsory" in drawn

@@ -71,6 +71,8 @@ def best_tiles(
     flash2: B_r = 750, B_c = 1, B_d = 1, B_e = 1 (optimal) moves 746,651,648 words, holds 98,251 of M = 98,304
     """
     chosen = schedule(family) if isinstance(family, str) else family
+    if not isinstance(chosen, Schedule):
+        raise AttometerError(f"best_tiles takes a schedule or its name, got {type(family).__name__}")
     s = attention_sizes(n, d, M, m, e, mask, heads, kv_heads, batch)
     stack = s.n // n
     sizes = {"n": n, "m": s.m, "d": d, "e": s.e, **others}

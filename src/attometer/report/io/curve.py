@@ -11,10 +11,10 @@ from attometer.count.traffic.io_curve import IoCurve
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.errors import AttometerError
 from attometer.machine import machine
-from attometer.view.style import figure_path, save
+from attometer.view.style import COLOURS, figure_path, save
 
-# Okabe and Ito's palette, told apart by every common form of colour blindness; line styles say the same again.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# A colour for each schedule: Okabe and Ito's, then four of Paul Tol's muted ones; line styles say the same again.
+_COLOURS = (*COLOURS, "#332288", "#882255", "#999933", "#AA4499")
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 _CLASS_NAMES = {
     "accumulator": "single accumulators",
@@ -71,10 +71,12 @@ def draw_io_curve(
     caches: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
     marks: Mapping[str, int] | None = None,
     schedules: Sequence[str] | None = None,
+    asked: int | None = None,
 ) -> Path:
     """Draw words moved against fast memory, both logarithmic, to `path` (PNG, SVG or PDF by its suffix).
 
-    `caches` are curves of simulated caches, `marks` capacities in words to name on the axis (by default some GPUs').
+    `caches` are curves of simulated caches, `marks` capacities in words to name on the axis (by default some GPUs'),
+    `asked` is the M that a report was asked for.
 
     Returns the path written. Raises AttometerError for another suffix.
     """
@@ -90,6 +92,12 @@ def draw_io_curve(
             sizes, words, color="0.25", lw=1.1, ls=("-", "--")[number % 2], label=f"flash2 on an {label} cache, fetches"
         )
     _marks(axes, curve, cache_sizes() if marks is None else marks)
+    if asked is not None:
+        axes.axvline(asked, color="black", lw=1.6)
+        axes.annotate(
+            f"M = {asked:,}", (asked, 0.72), xycoords=("data", "axes fraction"), ha="center", fontsize=8,
+            bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "black", "linewidth": 0.6},
+        )  # fmt: skip
     _frame(axes, curve)
     return save(figure, target)
 
@@ -109,8 +117,16 @@ def _bounds(axes: Any, curve: IoCurve) -> None:
         axes.fill_between(
             curve.M, floor, np.maximum(words, 1), color=shade, lw=0, label=f"out of reach: {_CLASS_NAMES[name]}"
         )
-    for words in curve.bounds.values():
+    best = np.max(list(curve.bounds.values()), axis=0)
+    for name, words in curve.bounds.items():
         axes.plot(curve.M, np.where(words > 0, words, np.nan), color="white", lw=0.6)
+        binding = np.flatnonzero((words == best) & (words > 0))
+        if len(binding):  # named where it is the highest of all; a bound that never is says nothing here
+            middle = binding[len(binding) // 2]
+            axes.annotate(
+                name, (curve.M[middle], words[middle]), textcoords="offset points", xytext=(0, -3), ha="center", va="top",
+                fontsize=6.5, color="0.15",
+            )  # fmt: skip
 
 
 def _marks(axes: Any, curve: IoCurve, marks: Mapping[str, int]) -> None:
@@ -141,5 +157,9 @@ def _frame(axes: Any, curve: IoCurve) -> None:
     masked = f", {curve.mask}" if curve.mask else ""
     keys = f", m = {curve.m:,}" if curve.m != curve.n else ""
     axes.set_title(f"attention, n = {curve.n:,}{keys}, d = {curve.d}{masked}", loc="left", fontsize=11, pad=16)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False)
+    key = axes.legend(
+        fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, alignment="left",
+        title="white lines: lower bounds,\nnamed where one is the highest",
+    )  # fmt: skip
+    key.get_title().set_fontsize(8)
     axes.grid(True, which="major", lw=0.3)

@@ -37,4 +37,5 @@ def plot_io(report: IoReport, path: str | Path) -> Path:
     )
     alone = shape.mask is None and shape.copies * shape.stack == 1 and (shape.m, shape.e) == (shape.n, shape.d)
     simulated = alone and 8 * shape.n**2 * shape.d <= REFERENCES
-    return draw_io_curve(curve, path, caches=simulated_caches(shape.n, shape.d, report.M) if simulated else None)
+    caches = simulated_caches(shape.n, shape.d, report.M) if simulated else None
+    return draw_io_curve(curve, path, caches, asked=report.M)

@@ -203,7 +203,7 @@ def io_report(
     if not isinstance(program, Program):
         raise AttometerError(f"io takes a Program or a mechanism, got {type(subject).__name__}")
     defaults = {k: v for k, v in getattr(subject, "defaults", {}).items() if size(k) in program.symbols}
-    shape = shape_at(program, {**defaults, **sizes}, mask)
+    shape = shape_at(program, _heads({**defaults, **sizes}), mask)
     known = [name for name in SCHEDULES if schedule(name).backward == backward]
     names = known if schedules is None else [schedule(name).name for name in schedules]
     rules = BACKWARD_BOUNDS if backward else ATTENTION_BOUNDS
@@ -221,6 +221,11 @@ def io_report(
         small = scaled(shape.n, shape.m, shape.d, shape.e, M, shape.stack)
         checked = tuple(verify(row.name, small, shape.mask) for row in rows if not row.refusal)
     return IoReport(name, shape, M, tuple(rows), valued, bounds, checked)
+
+
+def _heads(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Let key/value heads alone stand for four query heads each, as in the models that share heads."""
+    return {"h": 4 * sizes["g"], **sizes} if "g" in sizes else dict(sizes)
 
 
 def shape_at(program: Program, sizes: Mapping[str, int], mask: Mask | None = None) -> Shape:
@@ -243,7 +248,8 @@ def shape_at(program: Program, sizes: Mapping[str, int], mask: Mask | None = Non
     bound = {symbol: sympy.Integer(value) for symbol, value in chosen.items()}
     numbers = [sympy.sympify(x).xreplace(bound) for x in expressions]
     if not all(x.is_Integer for x in numbers):
-        raise AttometerError(f"sizes do not divide: {', '.join(map(str, numbers))}; g must divide h")
+        heads = ", ".join(f"{name} = {sizes[name]}" for name in ("h", "g") if name in sizes)
+        raise AttometerError(f"sizes do not divide: {heads or ', '.join(map(str, numbers))}; g must divide h")
     own = None if found.mask is None else substitute(found.mask, bound)
     both = own if mask is None else mask if own is None else own & mask
     n, m, d, e, copies, stack = map(int, numbers)

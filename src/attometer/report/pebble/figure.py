@@ -5,9 +5,10 @@ from typing import Any
 
 from attometer.report.pebble.report import PebbleReport
 from attometer.simulate.pebble.referee import boards
-from attometer.view.style import figure_path, save
+from attometer.view.style import COLOURS, figure_path, save
 
-MARKS = {"load": ("^", "tab:blue"), "store": ("v", "tab:green"), "compute": ("o", "black"), "slide": ("D", "black")}
+BLUE, ORANGE, LIGHT = COLOURS[0], COLOURS[1], "#C9D6DF"
+MARKS = {"load": ("^", BLUE), "store": ("v", ORANGE), "compute": ("o", "black"), "slide": ("D", "black")}
 
 
 def figure(report: PebbleReport, path: str | Path) -> Path:
@@ -39,7 +40,7 @@ def figure(report: PebbleReport, path: str | Path) -> Path:
 def _draw_board(axes: Any, report: PebbleReport) -> None:
     answer = report.pebbling
     for number, (move, board) in enumerate(boards(answer.dag, answer.moves, answer.M, answer.rule)):
-        axes.barh(list(board.red), 1, left=number, height=0.8, color="tab:red", alpha=0.55, linewidth=0)
+        axes.barh(list(board.red), 1, left=number, height=0.8, color=LIGHT, linewidth=0)
         if move is not None and move.action in MARKS:
             shape, colour = MARKS[move.action]
             axes.plot(number, move.vertex, shape, color=colour, markersize=4)
@@ -60,10 +61,10 @@ def _draw_words(axes: Any, report: PebbleReport) -> None:
     for _, board in boards(answer.dag, answer.moves, answer.M, answer.rule):
         held.append(len(board.red))
         moved.append(board.loads + board.stores)
-    axes.step(range(len(held)), held, where="post", color="tab:red", label="words held")
-    axes.step(range(len(moved)), moved, where="post", color="tab:blue", label="words moved")
-    axes.axhline(answer.M, color="tab:red", linestyle=":", linewidth=1, label=f"M = {answer.M}")
-    axes.axhline(answer.dag.compulsory, color="tab:blue", linestyle=":", linewidth=1, label="compulsory")
+    axes.step(range(len(held)), held, where="post", color="black", label="words held")
+    axes.step(range(len(moved)), moved, where="post", color=BLUE, label="words moved")
+    axes.axhline(answer.M, color="black", linestyle=":", linewidth=1, label=f"M = {answer.M}")
+    axes.axhline(answer.dag.compulsory, color=BLUE, linestyle=":", linewidth=1, label="compulsory")
     axes.set_xlabel("move")
     axes.set_ylabel("words")
     axes.yaxis.get_major_locator().set_params(integer=True)

@@ -21,6 +21,7 @@ from attometer.count.bounds.segments import (
     accumulator_products,
     all_products,
     entry_products,
+    least_products,
     lengths,
     matmul_products,
     score_products,
@@ -173,33 +174,40 @@ def _simple(s: BoundSizes) -> int:
     return math.floor(below * min(Fraction(total * s.d, s.M), Fraction(total, root))) - s.M
 
 
-def _best(total: int, most: Callable[[int], float], M: int, count: int) -> int:
-    return max(segments(total, most(T), T) for T in lengths(M, count))
+def _best(total: int, most: Callable[[int, float], float], M: int, count: int) -> int:
+    """Return the strongest of the bounds of segments of several lengths; `most(T, enough)` may stop at `enough` products.
+
+    Lengths near M come first, since they are usually strongest: the others are left once they cannot be stronger.
+    """
+    found = 0
+    for T in sorted(lengths(M, count), key=lambda T: abs(math.log(T / M))):
+        found = max(found, segments(total, most(T, least_products(total, T, found)), T))
+    return found
 
 
 def _scores(s: BoundSizes) -> int:
-    return _best(s.copies * s.pairs * s.d, lambda T: score_products(s.M, T, s.d), s.M, 25)
+    return _best(s.copies * s.pairs * s.d, lambda T, enough: score_products(s.M, T, s.d, enough), s.M, 25)
 
 
 def _values(s: BoundSizes) -> int:
-    return _best(s.copies * s.pairs * s.e, lambda T: value_products(s.M, T, s.d, s.e), s.M, 7)
+    return _best(s.copies * s.pairs * s.e, lambda T, enough: value_products(s.M, T, s.d, s.e, enough), s.M, 7)
 
 
 def _both(s: BoundSizes) -> int:
-    return _best(s.copies * s.pairs * (s.d + s.e), lambda T: all_products(s.M, T, s.d, s.e), s.M, 19)
+    return _best(s.copies * s.pairs * (s.d + s.e), lambda T, enough: all_products(s.M, T, s.d, s.e, enough), s.M, 19)
 
 
 def _accumulators_of_o(s: BoundSizes) -> int:
-    return _best(s.copies * s.pairs * s.e, lambda T: accumulator_products(s.M, T, s.d, s.e), s.M, 97)
+    return _best(s.copies * s.pairs * s.e, lambda T, _: accumulator_products(s.M, T, s.d, s.e), s.M, 97)
 
 
 def _accumulators(s: BoundSizes) -> int:
     total = s.copies * s.pairs * (s.d + s.e)
-    return _best(total, lambda T: accumulator_products(s.M, T, s.d, s.e), s.M, 97) - s.copies * s.pairs
+    return _best(total, lambda T, _: accumulator_products(s.M, T, s.d, s.e), s.M, 97) - s.copies * s.pairs
 
 
 def _entries(s: BoundSizes) -> int:
-    return _best(s.copies * s.pairs, lambda T: entry_products(s.M, T, s.d), s.M, 49)
+    return _best(s.copies * s.pairs, lambda T, _: entry_products(s.M, T, s.d), s.M, 49)
 
 
 def _entries_published(s: BoundSizes) -> int:
@@ -209,7 +217,7 @@ def _entries_published(s: BoundSizes) -> int:
 
 def _from_matmul(s: BoundSizes) -> int:
     total = s.copies * s.pairs * s.d
-    return _best(total, lambda T: matmul_products(s.M, T), s.M, 25) - s.copies * s.pairs
+    return _best(total, lambda T, _: matmul_products(s.M, T), s.M, 25) - s.copies * s.pairs
 
 
 _SAHA_YE = "Saha & Ye 2024, arXiv 2402.07443"

@@ -23,8 +23,11 @@ def certified_maximum(
     high: Sequence[float],
     tolerance: float = 4e-3,
     boxes: int = 20_000,
+    enough: float = math.inf,
 ) -> float:
     """Return a number that is at least the maximum over a box, and at most `tolerance` above it where that is cheap.
+
+    Once the maximum is known to be at least `enough`, some number between `enough` and the maximum is returned instead.
 
     `upper(lo, hi)` bounds the function on boxes with corners `lo` and `hi` (arrays [box, dimension]) and is exact when
     the corners meet. Boxes that cannot matter are dropped, the rest are halved; when more than `boxes` are left the
@@ -39,6 +42,8 @@ def certified_maximum(
         bound = upper(lo, hi)
         middle = (lo + hi) / 2
         best = max(best, float(upper(middle, middle).max()))
+        if best >= enough:
+            return best
         keep = bound > best * (1 + tolerance)
         if not keep.any():
             return best * (1 + tolerance) * _ROUND_UP
@@ -58,6 +63,16 @@ def _halve(lo: Floats, hi: Floats) -> tuple[Floats, Floats]:
     return lo, hi
 
 
+def least_products(total: int, length: int, transfers: int) -> int:
+    """Return the fewest products of one segment of `length` transfers with which `segments` is at most `transfers`.
+
+    >>> least = least_products(100, 7, 63)
+    >>> segments(100, least, 7) <= 63 < segments(100, least - 1, 7)
+    True
+    """
+    return -(-total // (transfers // length + 1))
+
+
 def segments(total: int, most: float, length: int) -> int:
     """Return the transfers forced when `total` products need ceil(total / most) segments of `length` transfers.
 
@@ -68,7 +83,7 @@ def segments(total: int, most: float, length: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def score_products(M: int, T: int, d: int) -> float:
+def score_products(M: int, T: int, d: int, enough: float = math.inf) -> float:
     """Return the most products q_il k_jl first computed in a segment of T transfers; any tree, recomputation allowed.
 
     With a words of Q and K in the dominator and z other words: z + (a/2) sqrt(z + M + w) + a^2 / 4d and
@@ -82,7 +97,7 @@ def score_products(M: int, T: int, d: int) -> float:
         a0, a1 = lo[:, 0], hi[:, 0]
         return (M + T - a0) + a1 / 2 * np.sqrt(2 * M + T - a0) + a1 * a1 / (4 * d)
 
-    return certified_maximum(upper, [0.0], [float(M + T)], 1e-3)
+    return certified_maximum(upper, [0.0], [float(M + T)], 1e-3, enough=enough)
 
 
 def _untouched(a: Floats, u: Floats, Y: Floats, d: int, e: int) -> Floats:
@@ -100,7 +115,7 @@ def _pair(a: Floats, t: Floats, d: int, e: int) -> Floats:
 
 
 @lru_cache(maxsize=4096)
-def value_products(M: int, T: int, d: int, e: int) -> float:
+def value_products(M: int, T: int, d: int, e: int, enough: float = math.inf) -> float:
     """Return the most products a_ij v_jl first computed in a segment of T transfers; any tree, recomputation allowed.
 
     z + sqrt(z u Y) + min(I u, J Y, I J e), where u words of V, I rows of Q, J rows of K and z other words are in the
@@ -117,11 +132,11 @@ def value_products(M: int, T: int, d: int, e: int) -> float:
         feasible = lo.sum(axis=1) <= budget
         return np.where(feasible, z + np.sqrt(z * u * Y) + _untouched(a, u, Y, d, e), 0.0)
 
-    return certified_maximum(upper, [0.0, 0.0, float(M)], [float(M + T), float(M + T), float(M + T)], 1e-2)
+    return certified_maximum(upper, [0.0, 0.0, float(M)], [float(M + T)] * 3, 1e-2, enough=enough)
 
 
 @lru_cache(maxsize=4096)
-def all_products(M: int, T: int, d: int, e: int) -> float:
+def all_products(M: int, T: int, d: int, e: int, enough: float = math.inf) -> float:
     """Return the most products of both kinds first computed in a segment of T transfers; any summation tree.
 
     (M + T) + ((2M + T) / 3)^(3/2) + [I J d + min(I u, J Y, I J e)]: the Loomis-Whitney terms of the two products share
@@ -137,8 +152,8 @@ def all_products(M: int, T: int, d: int, e: int) -> float:
         a = np.maximum(budget - lo[:, 0] - lo[:, 1], 0.0)
         return np.where(lo.sum(axis=1) <= budget, a * a / (4 * d) + _untouched(a, u, Y, d, e), 0.0)
 
-    bracket = certified_maximum(upper, [0.0, float(M)], [float(M + T), float(M + T)])
-    return float((M + T + (budget / 3) ** 1.5) * _ROUND_UP + bracket)
+    fixed = float((M + T + (budget / 3) ** 1.5) * _ROUND_UP)
+    return fixed + certified_maximum(upper, [0.0, float(M)], [float(M + T)] * 2, enough=enough - fixed)
 
 
 def accumulator_products(M: int, T: int, d: int, e: int) -> float:

@@ -51,6 +51,7 @@ def attention(
     declared, read = SHARING[kv]
     where = f"   where {mask}" if mask else ""
     scores = f"Q[b,h,i,d] * K[{read},j,d]{' / sqrt(d)' if scale else ''}"
+    capped = f"{cap:g} * tanh(A[b,h,i,j] / {cap:g})" if cap else ""
     lines = (
         f"axis i: {rows}, j: m",
         "input Q[b,h,i,d]",
@@ -58,11 +59,16 @@ def attention(
         "weight z[h]" if sinks else "",
         declare,
         f"A[b,h,i,j] = {scores}{where}" if cap else "",
-        f"S[b,h,i,j] = {f'{cap:g} * tanh(A[b,h,i,j] / {cap:g}){bias}' if cap else f'{scores}{bias}{where}'}",
+        f"S[b,h,i,j] = {f'{capped}{bias}' if cap else f'{scores}{bias}{where}'}",
         *(WITH_SINK if sinks else WEIGHTS),
         f"O[b,h,i,e] = P[b,h,i,j] * V[{read},j,e]",
     )
     return "\n".join(line for line in lines if line)
+
+
+def soft_cap(cap: float) -> str:
+    """Return the bound of logits to ±cap by cap·tanh(x / cap), as Gemma 2's head has it."""
+    return f"axis i: n, c: D\nY[b,i,c] = {cap:g} * tanh(X[b,i,c] / {cap:g})"
 
 
 def restriction(causally: bool, mask: Mask | None = None) -> str:

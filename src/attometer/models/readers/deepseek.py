@@ -79,14 +79,14 @@ def _feeds(c: Reading, width: int, layers: int, first: int, shared: int) -> list
 class Indexer:
     """The lightning indexer: its heads, their dimension, and how many keys it keeps for each query."""
 
-    heads: int
-    d: int
-    keep: int
+    num_heads: int
+    head_dim: int
+    top_k: int
 
     @property
     def sizes(self) -> dict[str, int]:
         """The sizes by the symbols of `mechanisms.selection`."""
-        return {"x": self.heads, "y": self.d, "k": self.keep}
+        return {"x": self.num_heads, "y": self.head_dim, "k": self.top_k}
 
 
 def deepseek_v32(c: Reading) -> Model:
@@ -115,7 +115,7 @@ def glm_moe_dsa(c: Reading) -> Model:
 
 def _sparse(c: Reading, family: str, query_rank: int, kinds: Callable[[int], list[str]]) -> Model:
     width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, query_rank)
-    if a.query_rank is None:
+    if a.q_lora_rank is None:
         raise c.error("q_lora_rank", "is null, and the indexer reads the compressed queries")
     bias = c.flag("attention_bias", default=False)
     c.must("mlp_bias", False, False)
@@ -140,13 +140,13 @@ def _sparse(c: Reading, family: str, query_rank: int, kinds: Callable[[int], lis
 
 def _sparse_layer(width: int, a: Latent, bias: bool, index: Indexer, mode: str, feed: tuple[Part, ...]) -> Layer:
     # The chosen keys are as many as a causal window of that length has: `keep` per query, fewer for the first ones.
-    where = f"causal(i, j) & window(i, j, {index.keep})"
-    between = indexer(width, a.query_rank or width, index) if mode == "full" else ()
+    where = f"causal(i, j) & window(i, j, {index.top_k})"
+    between = indexer(width, a.q_lora_rank or width, index) if mode == "full" else ()
 
     def around(mixing: tuple[Part, ...]) -> tuple[Part, ...]:
         return (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width))
 
-    kept = a.cache.kv + (index.d * size("m") if between else 0)
+    kept = a.cache.kv + (index.head_dim * size("m") if between else 0)
     parts, decode = expanded(width, a, bias, where, between), absorbed(width, a, bias, where, between)
     return Layer("sparse", around(parts), CacheSize(kept), around(decode))
 
@@ -154,9 +154,9 @@ def _sparse_layer(width: int, a: Latent, bias: bool, index: Indexer, mode: str, 
 def indexer(width: int, rank: int, index: Indexer) -> tuple[Part, ...]:
     """Return the lightning indexer: a score of every key for every query, and the choice of the best."""
     return (
-        linear("index q", rank, index.heads * index.d),
-        linear("index k", width, index.d),
-        layernorm(index.d, name="index norm"),
-        linear("index weights", width, index.heads),
+        linear("index q", rank, index.num_heads * index.head_dim),
+        linear("index k", width, index.head_dim),
+        layernorm(index.head_dim, name="index norm"),
+        linear("index weights", width, index.num_heads),
         part("index scores", selection.indexer(), **index.sizes),
     )

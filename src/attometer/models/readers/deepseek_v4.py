@@ -28,9 +28,9 @@ class Compressed:
     width: int
     heads: int
     d: int
-    query_rank: int
-    groups: int
-    out_rank: int
+    q_lora_rank: int
+    o_groups: int
+    o_lora_rank: int
     window: int
     index: Indexer
 
@@ -124,15 +124,15 @@ def _layer(a: Compressed, kind: str, rate: int, streams: int, feed: tuple[Part, 
     parts = (*around, norm(a.width), *mixing, *around, norm(a.width, name="norm 2"), *feed)
     kept = sympy.Min(m, a.window) * a.d
     if kind != SLIDING:
-        kept += sympy.floor(m / rate) * (a.d + (a.index.d if kind == CSA else 0))
+        kept += sympy.floor(m / rate) * (a.d + (a.index.head_dim if kind == CSA else 0))
     return Layer(NAMES[kind], parts, CacheSize(kept))
 
 
 def _queries(a: Compressed) -> tuple[Part, ...]:
     return (
-        linear("q down", a.width, a.query_rank),
-        norm(a.query_rank, name="norm q"),
-        linear("q up", a.query_rank, a.heads * a.d),
+        linear("q down", a.width, a.q_lora_rank),
+        norm(a.q_lora_rank, name="norm q"),
+        linear("q up", a.q_lora_rank, a.heads * a.d),
         head_norm("norm heads", a.heads, a.d, scale=""),
         linear("kv", a.width, a.d),
         norm(a.d, name="norm kv"),
@@ -148,9 +148,9 @@ def _compressor(a: Compressed, rate: int, indexed: bool) -> tuple[Part, ...]:
     x = a.index
     return (
         *main,
-        *_pool("index ", a.width, x.d, rate, 2),
-        linear("index q", a.query_rank, x.heads * x.d),
-        linear("index weights", a.width, x.heads),
+        *_pool("index ", a.width, x.head_dim, rate, 2),
+        linear("index q", a.q_lora_rank, x.num_heads * x.head_dim),
+        linear("index weights", a.width, x.num_heads),
         _index_scores(x, rate),
     )
 
@@ -172,15 +172,15 @@ def _index_scores(x: Indexer, rate: int) -> Part:
 def _core(a: Compressed, kind: str, rate: int) -> Part:
     """Attention over the window and the compressed keys, in one softmax with a sink; the reference is over all of them."""
     text, whole = compressed.compressed(COMPRESSED_KEYS[kind]), compressed.whole(kind != SLIDING)
-    core = part("attention", text, whole, h=a.heads, d=a.d, w=a.window, c=rate, k=a.index.keep)
+    core = part("attention", text, whole, h=a.heads, d=a.d, w=a.window, c=rate, k=a.index.top_k)
     # While fewer keys are compressed than the indexer may choose, it chooses all of them.
-    return replace(core, short=(a.index.keep * rate, _core(a, HCA, rate).program)) if kind == CSA else core
+    return replace(core, short=(a.index.top_k * rate, _core(a, HCA, rate).program)) if kind == CSA else core
 
 
 def _out(a: Compressed) -> tuple[Part, ...]:
     """The grouped low-rank output projection: a block-diagonal matrix, then a dense one."""
-    down = part("out down", projections.GROUPED_PROJECTION, G=a.groups, h=a.heads, d=a.d, F=a.out_rank)
-    return down, linear("out up", a.groups * a.out_rank, a.width)
+    down = part("out down", projections.GROUPED_PROJECTION, G=a.o_groups, h=a.heads, d=a.d, F=a.o_lora_rank)
+    return down, linear("out up", a.o_groups * a.o_lora_rank, a.width)
 
 
 def _streams(width: int, streams: int) -> tuple[Part, ...]:

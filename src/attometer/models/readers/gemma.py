@@ -1,6 +1,9 @@
 """Gemma 1 to 4: wide heads, norms before and after, sliding layers between full ones."""
 
+from dataclasses import replace
+
 from attometer.mechanisms.feed_forward import ROUTER_AXES, ROUTER_SCALE
+from attometer.mechanisms.softmax import soft_cap
 from attometer.models.blocks import (
     Heads,
     attention,
@@ -60,18 +63,41 @@ def gemma2(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     heads, bias = heads_of(c, width, query=8, kv=4, d=256), c.flag("attention_bias", default=False)
     feed = gated(width, c.integer("intermediate_size"), _act(c))
-    c.ignore("attn_logit_softcapping", "final_logit_softcapping", "sliding_window_size", "use_bidirectional_attention")
+    c.ignore("sliding_window_size", "use_bidirectional_attention")
+    cap = _cap(c, "attn_logit_softcapping", 50.0)
     found = windows(
         c, layers, lambda i: (i + 1) % 2 == 1, c.optional("sliding_window", "sliding_window_size", default=4096)
     )
-    return decoder(c, "gemma2", width, [_layer(width, heads, w, bias, (), feed) for w in found], tied=True)
+    made = [_layer(width, heads, w, bias, (), feed, cap) for w in found]
+    return _capped(c, decoder(c, "gemma2", width, made, tied=True), 30.0)
+
+
+def _cap(c: Reading, key: str, default: float | None) -> float | None:
+    """Read a soft cap; null is none."""
+    return None if c.get((key,), default)[1] is None else c.number(key, default=default)
+
+
+def _capped(c: Reading, model: Model, default: float | None = None) -> Model:
+    """The model with a soft cap on its logits, where the file or its class has one."""
+    cap = _cap(c, "final_logit_softcapping", default)
+    last = [p for p in model.head if p.name == "head"]
+    if cap is None or not last:
+        return model
+    (vocabulary,) = (p.program.outputs[0].extents[-1] for p in last)
+    return replace(model, head=(*model.head, part("logit cap", soft_cap(cap), D=vocabulary)))
 
 
 def _layer(
-    width: int, heads: Heads, window: int | None, bias: bool, norms: tuple[Part, ...], feed: tuple[Part, ...]
+    width: int,
+    heads: Heads,
+    window: int | None,
+    bias: bool,
+    norms: tuple[Part, ...],
+    feed: tuple[Part, ...],
+    cap: float | None,
 ) -> Layer:
     kind, _, cache = attend(heads, window)
-    return _sandwich(width, grouped(width, heads, window, bias, norms=norms), feed, kind, cache)
+    return _sandwich(width, grouped(width, heads, window, bias, norms=norms, cap=cap), feed, kind, cache)
 
 
 def gemma3(c: Reading) -> Model:
@@ -79,18 +105,13 @@ def gemma3(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     heads, bias = heads_of(c, width, query=8, kv=4, d=256), c.flag("attention_bias", default=False)
     feed = gated(width, c.integer("intermediate_size"), _act(c))
-    c.ignore("attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention", "use_res_clamp")
+    c.ignore("use_bidirectional_attention", "use_res_clamp")
+    cap = _cap(c, "attn_logit_softcapping", None)
     step = _period(c)
     window = c.optional("sliding_window", "sliding_window_attention_size", default=4096)
     found = windows(c, layers, lambda i: (i + 1) % step != 0, window)
-    return decoder(
-        c,
-        "gemma3",
-        width,
-        [_layer(width, heads, w, bias, head_norms(heads), feed) for w in found],
-        tied=True,
-        vocabulary=262208,
-    )
+    made = [_layer(width, heads, w, bias, head_norms(heads), feed, cap) for w in found]
+    return _capped(c, decoder(c, "gemma3", width, made, tied=True, vocabulary=262208))
 
 
 def _period(c: Reading) -> int:
@@ -115,7 +136,7 @@ def gemma4(c: Reading) -> Model:
     full = _global_heads(c, local, same)
     if c.values.get("use_bidirectional_attention") not in (None, "vision", False):
         raise c.error("use_bidirectional_attention", "is not modelled; only vision and null are")
-    c.ignore("use_bidirectional_attention", "final_logit_softcapping", "attn_logit_softcapping", "max_window_layers")
+    c.ignore("use_bidirectional_attention", "attn_logit_softcapping", "max_window_layers")
     reused = layers - c.integer("num_kv_shared_layers", default=0, least=0)
     types = c.each("layer_types", layers, (FULL, SLIDING))
     kinds = types if types is not None else [FULL if (i + 1) % 6 == 0 else SLIDING for i in range(layers)]
@@ -130,7 +151,7 @@ def gemma4(c: Reading) -> Model:
         mixing = _mixing(width, heads, w, bias, same and kind == FULL, shared)
         name, _, cache = attend(heads, w)
         made.append(_sandwich(width, mixing, feeds[shared], name, CacheSize() if shared else cache, each))
-    return decoder(c, "gemma4", width, made, tied=True, before=tables)
+    return _capped(c, decoder(c, "gemma4", width, made, tied=True, before=tables))
 
 
 def _global_heads(c: Reading, local: Heads, same: bool) -> Heads:

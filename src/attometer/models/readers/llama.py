@@ -15,10 +15,11 @@ def grouped(
     out_bias: bool | None = None,
     norms: tuple[Part, ...] = (),
     sinks: bool = False,
+    cap: float | None = None,
 ) -> tuple[Part, ...]:
-    """Return rotary grouped-query attention with its projections; `norms` act on queries and keys."""
+    """Return rotary grouped-query attention with its projections; `norms` act on queries and keys, `cap` on scores."""
     q, k, v, out = projections(width, heads, bias, out_bias)
-    return q, k, v, *norms, *rotary(heads), attention(heads, attend(heads, window)[1], sinks=sinks), out
+    return q, k, v, *norms, *rotary(heads), attention(heads, attend(heads, window)[1], sinks=sinks, cap=cap), out
 
 
 def block(width: int, heads: Heads, window: int | None, mixing: tuple[Part, ...], feed: tuple[Part, ...]) -> Layer:

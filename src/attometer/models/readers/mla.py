@@ -14,22 +14,28 @@ from attometer.program import size
 class Latent:
     """Sizes of MLA: heads, query rank (or None), latent rank, and the head dimensions without and with rotation, and of V."""
 
-    heads: int
-    query_rank: int | None
-    rank: int
-    plain: int
-    rotated: int
-    values: int
+    num_heads: int
+    q_lora_rank: int | None
+    kv_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
 
     @property
     def sizes(self) -> dict[str, int]:
         """The sizes by the symbols of `mechanisms.latent`."""
-        return {"h": self.heads, "c": self.rank, "d": self.plain, "r": self.rotated, "e": self.values}
+        return {
+            "h": self.num_heads,
+            "c": self.kv_lora_rank,
+            "d": self.qk_nope_head_dim,
+            "r": self.qk_rope_head_dim,
+            "e": self.v_head_dim,
+        }
 
     @property
     def cache(self) -> CacheSize:
         """One latent and one rotated key per token, shared by all heads."""
-        return CacheSize((self.rank + self.rotated) * size("m"))
+        return CacheSize((self.kv_lora_rank + self.qk_rope_head_dim) * size("m"))
 
 
 def latent_of(c: Reading, query_rank: int | None = 1536) -> Latent:
@@ -61,24 +67,24 @@ def absorbed(
 
 
 def _before(width: int, a: Latent, bias: bool, turned: bool) -> tuple[Part, ...]:
-    turn = rotary(Heads(a.heads, 1, a.rotated, a.values)) if turned else ()
+    turn = rotary(Heads(a.num_heads, 1, a.qk_rope_head_dim, a.v_head_dim)) if turned else ()
     return *_queries(width, a, bias), *_latent(width, a, bias), *turn
 
 
 def _queries(width: int, a: Latent, bias: bool) -> tuple[Part, ...]:
-    out = a.heads * (a.plain + a.rotated)
-    if a.query_rank is None:
+    out = a.num_heads * (a.qk_nope_head_dim + a.qk_rope_head_dim)
+    if a.q_lora_rank is None:
         return (linear("q", width, out),)
     return (
-        linear("q down", width, a.query_rank, bias),
-        norm(a.query_rank, name="norm q"),
-        linear("q up", a.query_rank, out),
+        linear("q down", width, a.q_lora_rank, bias),
+        norm(a.q_lora_rank, name="norm q"),
+        linear("q up", a.q_lora_rank, out),
     )
 
 
 def _latent(width: int, a: Latent, bias: bool) -> tuple[Part, Part]:
-    return linear("kv down", width, a.rank + a.rotated, bias), norm(a.rank, name="norm kv")
+    return linear("kv down", width, a.kv_lora_rank + a.qk_rope_head_dim, bias), norm(a.kv_lora_rank, name="norm kv")
 
 
 def _out(width: int, a: Latent, bias: bool) -> Part:
-    return linear("out", a.heads * a.values, width, bias)
+    return linear("out", a.num_heads * a.v_head_dim, width, bias)

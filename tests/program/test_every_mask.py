@@ -152,3 +152,27 @@ def test_random_keys_are_distinct_and_every_pair_is_as_likely(m: int) -> None:
     times = np.bincount(drawn[:, 0] * m + drawn[:, 1], minlength=m * m)[np.flatnonzero(np.triu(np.ones((m, m)), 1))]
     expected = 20_000 / len(times)
     assert ((times - expected) ** 2 / expected).sum() / (len(times) - 1) < 2  # chi-squared: about 1
+
+
+def test_intersections_list_only_the_keys_that_can_be_seen() -> None:
+    n = 32_768
+    mask = masks.window(512) & masks.strided(4)
+    assert len(mask.intervals(np.arange(n - 64, n), n, n)[0]) <= 129
+    assert mask.pairs(n) == sum(min(p, 511) // 4 + 1 for p in range(n))
+    assert mask.pairs(n, 40_000) == n * 128  # every query stands behind 7,232 keys
+    apart = masks.strided(2) & ~masks.strided(3)
+    assert len(apart.intervals(np.arange(8), 1024, 1024)[0]) <= 512 + 342
+    assert apart.pairs(1024) == masks.strided(2).pairs(1024) - masks.strided(6).pairs(1024)
+
+
+def test_a_contradiction_sees_nothing() -> None:
+    for one in (masks.causal(), masks.strided("s"), masks.random(3)):
+        mask = one & ~one & masks.window(4)
+        assert (mask.pairs(N), mask.longest_row(N)) == (0, 0)
+        assert mask.rows(7) == 0 or symbols(mask)
+
+
+def test_a_large_union_with_random_keys_is_that_of_the_predicate() -> None:
+    mask = masks.band(30, 30) | masks.global_(5) | masks.random(40, 2)
+    for n, m in ((300, 300), (200, 301)):
+        assert mask.row_lengths(n, m).tolist() == mask.matrix(n, m).sum(axis=1).tolist()

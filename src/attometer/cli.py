@@ -139,7 +139,7 @@ def plan(
     weights_dtype: Annotated[
         str | None, typer.Option(help="data type of the weights, such as bf16, fp8 or int4")
     ] = None,
-    schedule: Annotated[str, typer.Option(help="flash or naive attention")] = "flash",
+    schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
     check: Annotated[
@@ -200,7 +200,7 @@ def sweep(
     mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
     kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache")] = None,
     weights_dtype: Annotated[str | None, typer.Option(help="data type of the weights")] = None,
-    schedule: Annotated[str, typer.Option(help="flash or naive attention")] = "flash",
+    schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
     csv: Annotated[Path | None, typer.Option(help="write every point to this file")] = None,
     plot: Annotated[

@@ -11,6 +11,7 @@ from sympy import Add, Integer
 from attometer.count.conventions import convention as named
 from attometer.count.evaluate import evaluate
 from attometer.count.part_cost import PartCost, part_cost
+from attometer.count.part_traffic import LONG, FastMemory
 from attometer.errors import unknown
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
@@ -133,7 +134,12 @@ class CacheElements:
 
 @lru_cache(maxsize=512)
 def model_cost(
-    model: Model, schedule: str = "flash", phase: str = "prefill", causal: str = "exact", form: str = "program"
+    model: Model,
+    schedule: str = "flash",
+    phase: str = "prefill",
+    causal: str = "exact",
+    form: str = "program",
+    fast_words: int | None = None,
 ) -> ModelCost:
     """Return the cost of a model, symbolically; it is made once, and each figure counted when first asked for.
 
@@ -143,6 +149,7 @@ def model_cost(
         phase: `prefill`, or `decode`, in which MLA is absorbed and an encoder is not run again.
         causal: `exact` counts the pairs a mask allows, `full` the whole square as torch's counter does.
         form: `program` counts the mathematics, `reference` what transformers executes for it in eager mode.
+        fast_words: words of fast memory that a schedule of the catalogue tiles for; `flash` needs none.
 
     Raises AttometerError for an unknown phase, form or reading of `causal`.
     """
@@ -150,9 +157,11 @@ def model_cost(
         if value not in known:
             raise unknown(name, str(value), known)
 
+    fast = None if fast_words is None else FastMemory(fast_words, 1 if phase == "decode" else LONG)
+
     def cost(part: Part) -> PartCost:
         runs = not part.idle and not (phase == "decode" and _over_source(part))
-        return part_cost(part, schedule, causal, form, runs)
+        return part_cost(part, schedule, causal, form, runs, fast)
 
     def row(layer: Layer, layers: int) -> LayerCost:
         whole = [part_cost(p) for p in layer.parts]

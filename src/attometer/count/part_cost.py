@@ -11,11 +11,13 @@ from attometer.count.counting import count
 from attometer.count.formulas.functions import experts_read
 from attometer.count.memory.footprint import memory, saved_for_backward
 from attometer.count.part_kinds import part_kind
+from attometer.count.part_traffic import FastMemory, PartTraffic, part_traffic
 from attometer.models import Part
 from attometer.program import Program, size
 from attometer.program.expression import Ref, walk
 from attometer.program.operations import Map, Tensor
 from attometer.program.recurrences import refs_of
+from attometer.schedule.catalogue import SCHEDULES
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class PartCost:
         causal: `exact` counts the pairs a mask allows, `full` the whole square.
         runs: whether a pass runs it; parts that do not, have weights alone.
         short: up to so many keys, another cost.
+        fast: the fast memory that the schedule's tiles are made for.
     """
 
     part: Part
@@ -37,6 +40,7 @@ class PartCost:
     causal: str = "exact"
     runs: bool = True
     short: "tuple[int, PartCost] | None" = None
+    fast: FastMemory | None = None
 
     def for_keys(self, keys: int) -> "PartCost":
         """Return the cost that holds for so many keys."""
@@ -114,18 +118,31 @@ class PartCost:
         return self.cost.depth
 
     @cached_property
+    def traffic(self) -> PartTraffic | None:
+        """Words of one copy under a schedule of the catalogue; None for a part that runs as one kernel, or operation by operation."""
+        if self.fast is None or self.schedule not in SCHEDULES:
+            return None
+        return part_traffic(self.program, self.schedule, self.fast)
+
+    @cached_property
     def moved(self) -> sympy.Expr:
         """Activations read and written."""
+        if self.traffic is not None:
+            return self.part.copies * self.traffic.moved
         return self.part.copies * (_through_memory(self.program) if self._naive else _ends(self.program))
 
     @cached_property
     def cached(self) -> sympy.Expr:
         """Cache elements read."""
+        if self.traffic is not None:
+            return self.part.copies * self.traffic.cached
         return self.part.copies * _cache_read(self.program)
 
     @cached_property
     def live(self) -> sympy.Expr:
         """Elements that exist at once while it runs, without weights and cache."""
+        if self.traffic is not None and not self._naive:
+            return _ends(self.program) + self.traffic.scratch
         return _live(self.program) if self._naive else _ends(self.program)
 
     @cached_property
@@ -144,12 +161,18 @@ class PartCost:
 
 
 def part_cost(
-    part: Part, schedule: str = "flash", causal: str = "exact", form: str = "program", runs: bool = True
+    part: Part,
+    schedule: str = "flash",
+    causal: str = "exact",
+    form: str = "program",
+    runs: bool = True,
+    fast: FastMemory | None = None,
 ) -> PartCost:
     """Return the cost of `part` when attention runs by `schedule`, in the mathematics' form or transformers' own.
 
-    Under `flash` a part is one kernel: it reads its inputs and writes its outputs. Under `naive` a part that makes an
-    [n, m] matrix runs operation by operation, each through memory, with whole (unmasked) matrices.
+    Under `flash` a part is one kernel: it reads its inputs once and writes its outputs, whatever its fast memory. Under a
+    schedule of the catalogue softmax attention moves the words that its nest is counted to move with the best tiles for
+    `fast`. Under `naive` any other part that makes an [n, m] matrix runs operation by operation, each through memory.
 
     >>> from attometer.models.blocks import linear
     >>> part_cost(linear("up", 4, 8)).flops
@@ -158,8 +181,8 @@ def part_cost(
     program = part.reference if form == "reference" and part.reference is not None else part.program
     short = None
     if part.short is not None:
-        short = part.short[0], PartCost(part, part.short[1], schedule, causal, runs)
-    return PartCost(part, program, schedule, causal, runs, short)
+        short = part.short[0], PartCost(part, part.short[1], schedule, causal, runs, None, fast)
+    return PartCost(part, program, schedule, causal, runs, short, fast)
 
 
 @lru_cache(maxsize=8192)

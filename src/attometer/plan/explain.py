@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import sympy
 
 from attometer.count.evaluate import evaluate
-from attometer.count.model_cost import ModelCost, model_cost
+from attometer.count.model_cost import ModelCost
 from attometer.plan.dtypes import BITS
+from attometer.plan.planner import Planner
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
@@ -58,7 +59,7 @@ def _activations(plan: "Plan") -> list[str]:
 
 
 def _cost(plan: "Plan") -> ModelCost:
-    return model_cost(plan.model, plan.options.schedule, "decode" if plan.options.mode == "decode" else "prefill")
+    return Planner(plan.model, plan.machine, plan.options).cost
 
 
 def _flops(plan: "Plan") -> list[str]:

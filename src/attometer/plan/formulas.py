@@ -52,14 +52,17 @@ class PlanFormulas:
     rows: tuple[RowFormulas, ...]
 
 
-def plan_formulas(model: Model, options: Options) -> PlanFormulas:
-    """Return the formulas of a model for a mode, a schedule and checkpointing; made once for all other options."""
-    return _formulas(model, options.mode, options.schedule, options.checkpoint)
+def plan_formulas(model: Model, options: Options, fast_words: int | None = None) -> PlanFormulas:
+    """Return the formulas of a model for a mode, a schedule and checkpointing; made once for all other options.
+
+    `fast_words` are the words of fast memory that the schedule tiles for, where it needs one.
+    """
+    return _formulas(model, options.mode, options.schedule, options.checkpoint, fast_words)
 
 
 @lru_cache(maxsize=256)
-def _formulas(model: Model, mode: str, schedule: str, checkpoint: bool) -> PlanFormulas:
-    cost = model_cost(model, schedule, "decode" if mode == "decode" else "prefill")
+def _formulas(model: Model, mode: str, schedule: str, checkpoint: bool, fast_words: int | None) -> PlanFormulas:
+    cost = model_cost(model, schedule, "decode" if mode == "decode" else "prefill", fast_words=fast_words)
     return _Builder(cost, mode, checkpoint).formulas()
 
 
@@ -166,8 +169,10 @@ class _Builder:
         """Return the FLOPs of a part in one pass and the bytes that it moves."""
         g = self.g
         passes = g.number(1 + BACKWARD + self.checkpoint if self.mode == "train" else 1)
-        # Chunk k of c reads the k/c of the cache that is there: (c + 1) / 2 caches in all.
-        cached = g.floordiv(g.mul(self.of(part, "cached", new), g.add(self.chunks, self.one)), g.number(2))
+        cached = self.of(part, "cached", new)
+        if part.traffic is None:
+            # Chunk k of c reads the k/c of the cache that is there: (c + 1) / 2 caches in all. A nest reads it per tile of rows.
+            cached = g.floordiv(g.mul(cached, g.add(self.chunks, self.one)), g.number(2))
         read = g.mul(self.chunks, self.weights_read(part, new))
         moved = g.add(
             self.stored(self.of(part, "moved", new), self.bits_a),

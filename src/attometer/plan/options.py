@@ -6,7 +6,13 @@ from attometer.errors import positive_int, unknown
 from attometer.plan.dtypes import dtype
 
 MODES = ("prefill", "decode", "train")
-SCHEDULES = ("flash", "naive")
+SCHEDULES = (
+    "flash", "naive", "two_pass", "two_pass_rowmax", "two_pass_outer", "two_pass_outer_rowmax", "flash1",
+    "flash2", "flash2_sliced", "two_pass_recompute", "split_kv",
+)  # fmt: skip
+"""One kernel that reads its inputs once (`flash`), or a forward schedule of the catalogue with its counted traffic.
+
+`naive_rows` holds whole rows, which fit in no fast memory at the lengths that are planned."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Options:
         weights: data type of the weights.
         kv: data type of the key/value cache.
         activations: data type of everything between.
-        schedule: flash (scores never leave the chip) or naive (each operation through memory).
+        schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
     """

@@ -88,7 +88,8 @@ class Planner:
 
     def __init__(self, subject: Model, place: Machine, options: Options) -> None:
         self.model, self.machine, self.options = subject, place, options
-        self.formulas: PlanFormulas = plan_formulas(subject, options)
+        self.fast = fast_memory(place, options)
+        self.formulas: PlanFormulas = plan_formulas(subject, options, self.fast[1] if self.fast else None)
         self.room = place.memory_bytes
         self.rate = rate(options, place)
         self._flop_seconds = 1 / place.peak_rate(self.rate)
@@ -157,6 +158,28 @@ class Planner:
         time = _repeated(in_sequence(parts or [nothing]), times)
         counts = times * row.cost.parameters, times * figures[row.kv], time.flops, time.bytes_moved
         return LayerTime(row.cost.kind, times, *counts, time)
+
+    def schedule_notes(self) -> list[str]:
+        """Return which tiles attention runs in, and which parts the schedule does not run."""
+        if self.fast is None:
+            return []
+        name, words = self.fast
+        parts = [p for _, p in self.cost.parts() if p.kind == "attention" and p.runs]
+        tiled = [p.traffic.tiles for p in parts if p.traffic is not None]
+        said = []
+        for tiles in dict.fromkeys(tuple(t.items()) for t in tiled):
+            sizes = ", ".join(f"{tile} = {length}" for tile, length in tiles)
+            said.append(
+                f"attention moves the words counted for {self.options.schedule} with the best tiles for the {name} "
+                f"({words:,} words of {self.options.activations}): {sizes}"
+            )
+        others = list(dict.fromkeys(p.name for p in parts if p.traffic is None))
+        if others:
+            instead = "operation by operation" if self.options.schedule == "naive" else "as one kernel"
+            said.append(
+                f"{self.options.schedule} does not run every {' and '.join(others)} of this model; those count {instead}"
+            )
+        return said
 
     def largest_context(self, batch: int = 1) -> int:
         """Return the most tokens per sequence with which everything fits; 0 when not even one does, at most 2^40.
@@ -259,6 +282,28 @@ def planner(
         chunk=chunk,
     )
     return Planner(read, place, options)
+
+
+def fast_memory(place: Machine, options: Options) -> tuple[str, int] | None:
+    """Return which fast memory the schedule tiles for and its words: a multiprocessor's shared memory, else the L2 cache.
+
+    None for `flash`, which is the least that any tiles can move. Raises AttometerError where the machine states neither.
+
+    >>> from attometer.machine import machine
+    >>> fast_memory(machine("h100-sxm"), Options(context=1, schedule="flash2"))
+    ('shared memory', 116736)
+    """
+    if options.schedule == "flash":
+        return None
+    for name, figure in (("shared memory", place.memory.shared_memory), ("L2 cache", place.memory.l2)):
+        if figure is not None:
+            return name, int(figure.amount * 8 / BITS[options.activations])
+    if options.schedule == "naive":
+        return None  # operation by operation needs no tiles
+    raise AttometerError(
+        f'schedule "{options.schedule}" is tiled for a fast memory, and "{place.id}" states neither shared memory nor L2; '
+        'use "flash"'
+    )
 
 
 def _activations(subject: Model) -> str:

@@ -32,7 +32,8 @@ def plan(
         mode: prefill, decode (one token after `context` cached ones) or train.
         kv_dtype: data type of the cache; the activations' when not given.
         weights_dtype: data type of the weights; what the configuration says when not given.
-        schedule: flash or naive attention.
+        schedule: `flash` is one kernel that reads its inputs once; `flash2`, `naive`, `two_pass`, … move what their nests
+            are counted to move with the best tiles for the machine's fast memory.
         checkpoint: in training, save only the layers' inputs.
         chunk: in prefill, tokens computed at a time; all at once when not given.
 

@@ -9,6 +9,7 @@ from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
+from attometer.plan.planner import Planner
 from attometer.plan.usage import LayerTime, MemoryFootprint, rate
 from attometer.price import Roofline, in_sequence
 from attometer.view.report import Block, Report
@@ -105,6 +106,7 @@ class Plan(Report):
             f"time is a {self.time.basis}: products at the {rate(o, self.machine)} rate, every part at peak rate or peak "
             "bandwidth, nothing overlapped between parts; a lower bound"
         )
+        said += Planner(self.model, self.machine, o).schedule_notes()
         if o.mode != "train":
             said.append("logits of the last token only; runtime and allocator overhead are not counted")
         else:

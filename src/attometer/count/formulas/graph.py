@@ -234,9 +234,13 @@ class Graph:
         raise _unknown(e)
 
     def _function(self, e: sympy.Expr, sizes: Mapping[str, Node]) -> Node:
+        """Lower a function of the table, one that knows its own formula (`lowered`), or the counting of a mask."""
         arguments = [self.exact(a, sizes) for a in e.args]
         if type(e) in SYMPY:
             return self.call(SYMPY[type(e)], *arguments)
+        closed: Node | None = e.func.lowered(self, tuple(arguments)) if hasattr(e.func, "lowered") else None
+        if closed is not None:
+            return closed
         if not hasattr(e.func, "mask"):
             raise _unknown(e)
         name = f"{e.func.__name__}_{abs(hash(e.func.mask)):x}"

@@ -8,6 +8,8 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from attometer.count.formulas.graph import Graph, Node
+from attometer.count.traffic.band_visits import aligned, band_visits
 from attometer.masks import Mask
 from attometer.masks.counts import chunks_of_rows
 
@@ -136,10 +138,24 @@ def _function(mask: Mask, rows: bool, columns: bool) -> Any:
     def text(self: Any, printer: Any) -> str:
         return f"{name}[{mask}]({', '.join(printer._print(a) for a in self.args[:4])})"
 
+    def lowered(graph: Graph, arguments: tuple[Node, ...]) -> Node | None:
+        """Return the closed form, right for n ≤ m; None where there is none."""
+        n, m, *rest = arguments
+        sizes = [value for node in rest if (value := graph.value(node)) is not None]
+        if len(sizes) < 3 or not aligned(mask, *sizes):
+            return None
+        return band_visits(graph, mask, n, m, *sizes).of(rows, columns)
+
     return type(
         name,
         (sympy.Function,),
-        {"eval": classmethod(evaluate), "_sympystr": text, "is_integer": True, "is_nonnegative": True},
+        {
+            "eval": classmethod(evaluate),
+            "_sympystr": text,
+            "lowered": staticmethod(lowered),
+            "is_integer": True,
+            "is_nonnegative": True,
+        },
     )
 
 

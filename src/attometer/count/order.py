@@ -11,10 +11,11 @@ from attometer.algebra import Expr
 from attometer.errors import unknown
 from attometer.masks.counts import SizeGuard
 from attometer.sizes import clog2, scan_depth, scan_work, size
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(Printed):
     """`O(expression)`, constants dropped.
 
     >>> from attometer.sizes import size

@@ -9,6 +9,7 @@ from attometer.errors import AttometerError
 from attometer.machine.catalogue import machine
 from attometer.machine.hardware import Machine
 from attometer.machine.node import Link, Node, node_of
+from attometer.view.printed import Printed
 
 # More devices than any installation holds; a larger number is a slip.
 MOST_DEVICES = 1_000_000
@@ -19,7 +20,7 @@ _COUNTED = (
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Printed):
     """`groups` of like devices, in order: `((machine, count), ...)`, with `per_node` of them in a node.
 
     >>> nodes = cluster("16x H100")

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from attometer.errors import AttometerError, printable, unknown
 from attometer.machine.figure import UNITS, Figure
+from attometer.view.printed import Printed
 
 _DTYPES = {
     "float64": "fp64",
@@ -84,7 +85,7 @@ class Chip(_Frozen):
     power: Power | None = None
 
 
-class Machine(_Frozen):
+class Machine(_Frozen, Printed):
     """An accelerator or CPU: what its makers say of it, each figure with its source.
 
     A figure that is not known is absent, never zero: the properties below raise when it is asked for.
@@ -173,6 +174,15 @@ class Machine(_Frozen):
     def multiprocessors(self) -> int:
         """Number of multiprocessors, compute units or cores."""
         return int(self.amount("chip.multiprocessors"))
+
+    def explain(self, path: str) -> str:
+        """Return a figure with its unit, how it is known, and its source, as in `explain("memory.bandwidth")`.
+
+        Raises AttometerError when the machine does not state it.
+        """
+        self.amount(path)
+        figure = dict(self.figures())[path]
+        return printable(f"{self.id}: {path} = {figure}\nsource: {figure.source}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the known figures and facts as plain values for JSON."""

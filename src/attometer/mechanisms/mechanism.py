@@ -13,6 +13,7 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.mechanisms.parameters import Parameter
 from attometer.mechanisms.random_inputs import Draw, gaussian, weight
 from attometer.program import Program, size
+from attometer.view.printed import Printed
 
 Sizes: TypeAlias = dict[str, int]
 
@@ -39,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Mechanism:
+class Mechanism(Printed):
     """A named Program, with its parameters (name → default and meaning), citation, and default numbers.
 
     `approximates` names the mechanism that it stands in for and whose result it does not give exactly
@@ -150,6 +151,15 @@ class Mechanism:
                 raise AttometerError(
                     f'mechanism "{self.name}" needs {smaller} to be at most {larger} = {most}, got {smaller} = {least}'
                 )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, title, result, notation, parameters, notes and citation as plain values."""
+        parameters = [
+            {"name": p.name, "value": str(p.value), "default": str(p.default), "meaning": p.meaning}
+            for p in self.parameters.values()
+        ]
+        own = {key: getattr(self, key) for key in ("name", "title", "result", "notes", "citation")}
+        return {**own, "notation": str(self.program), "parameters": parameters}
 
     def __str__(self) -> str:
         return f"{self.name}: {self.title} ({self.result})\n{self.program}\n{self.citation}"

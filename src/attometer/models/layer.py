@@ -9,6 +9,7 @@ import sympy
 
 from attometer.errors import printable
 from attometer.models.part import Part
+from attometer.view.printed import Printed
 
 ZERO = sympy.Integer(0)
 
@@ -56,7 +57,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Printed):
     """What was done with each key of the file: `read`, `defaulted` to transformers' value, known to cost nothing
     (`ignored`), or `unread`: not modelled; `notes` say in words what is left out."""
 
@@ -75,7 +76,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Printed):
     """A model read from its configuration: stacks of layers by type, what comes before and what comes after."""
 
     name: str
@@ -106,6 +107,13 @@ class Model:
         for stack in self.layers:
             counts[stack.kind] += stack.count
         return dict(counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name, the family, the stacks of layers with their parts, and what was read, as plain values."""
+        stacks = [
+            {"kind": s.kind, "layers": s.count, "parts": [part.name for part in s.layer.parts]} for s in self.layers
+        ]
+        return {"model": self.name, "family": self.family, "width": self.width, "stacks": stacks, **vars(self.check)}
 
     def __str__(self) -> str:
         rows = [f"{self.name} ({self.family}): {self.depth} layers, width {self.width}"]

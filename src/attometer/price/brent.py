@@ -7,10 +7,11 @@ from typing import Any
 import sympy
 
 from attometer.errors import AttometerError
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Bounds(Printed):
     """Steps on `processors` processors: no schedule beats `lower`, every greedy schedule keeps to `upper`.
 
     Both are SymPy: integers and rationals for numbers, expressions for symbols.

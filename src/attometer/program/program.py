@@ -10,6 +10,7 @@ from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Statement
 from attometer.program.operations import Operation, Tensor
 from attometer.sizes import Size, as_size, size
+from attometer.view.printed import Printed
 
 ROLES = ("input", "weight", "cache", "output")
 """What a declared tensor is: data, a learned parameter, a key/value cache, or a result."""
@@ -25,7 +26,7 @@ class Declaration:
 
 
 @dataclass(frozen=True)
-class Program:
+class Program(Printed):
     """A frozen, hashable list of statements, with the sizes of its axes and the roles of its tensors.
 
     Build one with `parse`; `str(program)` is its notation.

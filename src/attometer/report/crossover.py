@@ -11,6 +11,7 @@ from sympy import Integer, Max, Min
 
 from attometer.program import size
 from attometer.view.numbers import exact, formula
+from attometer.view.printed import Printed
 
 N = size("n")
 # Beyond this length no crossing is looked for: a million million tokens.
@@ -22,7 +23,7 @@ _BISECTED_TO = 14
 
 
 @dataclass(frozen=True)
-class Crossover:
+class Crossover(Printed):
     """A length at which `first` overtakes `second`, or the other way round.
 
     Attributes:

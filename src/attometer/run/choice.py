@@ -12,6 +12,7 @@ from attometer.run.mask_text import from_text
 from attometer.run.operands import all_finite
 from attometer.run.tiled.attention import plan_for
 from attometer.run.tiled.forward import NESTS
+from attometer.view.printed import Printed
 
 # Seconds of CPU time for one score of width 64 (256 FLOPs forward): one core of an AMD EPYC (Zen 4), torch 2.13.0, float32,
 # b=1, h=8, n=2048, median of 3, 2026-11-22. Only their ratios matter to the choice.
@@ -42,7 +43,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Printed):
     """The implementation that `auto` takes, and every candidate; printing it says why."""
 
     impl: str

@@ -9,10 +9,11 @@ from attometer.mechanisms import Mechanism, mechanism
 from attometer.program import Mask, Program, size
 from attometer.schedule import Schedule
 from attometer.schedule import schedule as schedule_of
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Printed):
     """What a run gave: `outputs` by tensor name, how it ran in words, and what a simulated fast memory counted.
 
     `execution` (words read and written per tensor, most words held, operations, depth) is None without a schedule.

@@ -7,9 +7,11 @@ executes the same nest.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import sympy
+
+from attometer.view.printed import Printed
 
 Accumulators: TypeAlias = Literal["accumulator", "tree"]
 ONE = sympy.Integer(1)
@@ -111,7 +113,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Printed):
     """How a calculation runs on a fast memory of M words: phases of loops over tiles, one after another.
 
     `axes` gives the size symbol of each axis, `tiles` the free tile sizes with the axis that each divides,
@@ -142,6 +144,16 @@ class Schedule:
     def tile_names(self) -> tuple[str, ...]:
         """Names of the free tile sizes."""
         return tuple(symbol.name for symbol, _ in self.tiles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, title, source, axes, tiles, notes and the printed nest as plain values."""
+        return {
+            **{key: getattr(self, key) for key in ("name", "title", "source", "accumulators", "backward")},
+            "axes": {name: str(length) for name, length in self.axes},
+            "tiles": {symbol.name: axis for symbol, axis in self.tiles},
+            "notes": list(self.notes),
+            "nest": str(self),
+        }
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.title} ({self.source})"]

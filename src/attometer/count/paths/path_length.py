@@ -16,12 +16,13 @@ from attometer.errors import AttometerError, unknown
 from attometer.masks.counts import symbols as mask_symbols
 from attometer.program.program import Program
 from attometer.sizes import size
+from attometer.view.printed import Printed
 
 LARGEST_SEARCH = 256
 
 
 @dataclass(frozen=True)
-class PathLength:
+class PathLength(Printed):
     """The hops between positions of a sequence of `n`.
 
     Attributes:

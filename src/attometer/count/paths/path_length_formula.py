@@ -13,10 +13,11 @@ from attometer.masks import Mask
 from attometer.program.operations import Einsum, Recurrence, Reduce, Sort
 from attometer.program.program import Program
 from attometer.sizes import size
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class PathFormula:
+class PathFormula(Printed):
     """Longest and mean hops between positions as expressions in n, and other conventions in use for the mean.
 
     `short_longest` and `short_mean` are written with the names that `where` explains; `longest` and `mean` in full.

@@ -9,6 +9,7 @@ reaches the best found.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from attometer.count.bounds.attention import BoundSizes, attention_sizes
 from attometer.count.traffic.tile_group import TileGroup, groups
@@ -18,10 +19,11 @@ from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.schedule.catalogue import schedule
 from attometer.schedule.nest import Schedule
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class BestTiles:
+class BestTiles(Printed):
     """The best tiles of a schedule at M words: `words` moved in all, `footprint` words held.
 
     `exact` says that no other tiles move fewer words; `notes` say what else a reader should know.
@@ -34,6 +36,10 @@ class BestTiles:
     M: int
     exact: bool
     notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**vars(self), "tiles": dict(self.tiles), "notes": list(self.notes)}
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name} = {value}" for name, value in self.tiles.items())

@@ -11,10 +11,11 @@ from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store
 from attometer.sizes import size
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
-class Traffic:
+class Traffic(Printed):
     """Words moved per tensor: `reads` into fast memory and `writes` out of it; `footprint` words held, where known."""
 
     reads: Mapping[str, Number]

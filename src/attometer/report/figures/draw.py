@@ -18,6 +18,7 @@ from attometer.report.figures.memory import memory
 from attometer.report.figures.shares import shares
 from attometer.report.figures.time import time
 from attometer.report.figures.variants import variants
+from attometer.view.printed import Printed
 from attometer.view.style import FORMATS, look, save
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _MOST_MACHINES = 6
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Printed):
     """The figures that were written, in order; iterate it for their paths, print it for a list of them."""
 
     model: str

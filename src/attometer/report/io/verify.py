@@ -17,12 +17,13 @@ from attometer.program.printer import where_text
 from attometer.schedule.catalogue import schedule
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel, stack_heads
+from attometer.view.printed import Printed
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Printed):
     """One schedule at a small size: words derived from its loop nest, words counted by the run, error of its result."""
 
     schedule: str

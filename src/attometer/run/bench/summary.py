@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from attometer.run.bench.measuring import GEMM, Sample
+from attometer.view.printed import Printed
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(Printed):
     """Rows, the exponent of growth in n of each mechanism, and the ceiling in FLOPs per second; prints as a table."""
 
     rows: tuple[Row, ...]

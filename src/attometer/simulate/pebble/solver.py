@@ -11,6 +11,7 @@ from attometer.simulate.pebble.moves import RULES, Move, transfers, useful_moves
 from attometer.simulate.pebble.orders import improved_moves
 from attometer.simulate.pebble.referee import referee
 from attometer.simulate.pebble.symmetry import automorphisms
+from attometer.view.printed import Printed
 
 LARGEST = 62
 SYMMETRIES = 128
@@ -22,7 +23,7 @@ _FIRST_TABLES = 1 << 14
 
 
 @dataclass(frozen=True)
-class Pebbling:
+class Pebbling(Printed):
     """The answer of the solver: the best moves found, their `cost`, and a `lower_bound` that no pebbling can beat.
 
     `cost == lower_bound` when the search finished (`optimal`); `states` were expanded in `seconds`.

@@ -90,3 +90,27 @@ def test_entries_ready_at_different_times_make_the_depth_an_upper_bound(n: int) 
     at = count(program).at(n=n)
     assert at.work == work
     assert 0 <= at.depth - span <= 1
+
+
+RECURRENCES = {
+    "read after, one step back": "A[t] = exp(exp(A[t-1])) + X[t]\nY[t] = A[t-1] * 2",
+    "another index reads one step back": "axis t: n, s: n\nA[t] = exp(exp(A[t-1])) + X[t]\nY[s] = exp(A[s-1])",
+    "last step that no one reads": "A[t] = X[t] + A[t-1] + exp(B[t-1])\nB[t] = A[t] * B[t-1]\nC[t] = exp(B[t-1])",
+    "computed before, read one step back": "U[t] = exp(exp(exp(X[t])))\nA[t] = A[t-1] + U[t-1]",
+    "statements out of order": "A[t] = exp(A[t-1] + C[t-1])\nB[t] = exp(C[t-1])\nC[t] = tanh(X[t])",
+    "a lighter cycle feeds a heavier one": "B[t] = B[t-1] + X[t] + exp(A[t-1] * 0)\nA[t] = exp(exp(A[t-1] + X[t]))",
+}
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_the_law_on_recurrences(name: str, steps: int) -> None:
+    program = parse(RECURRENCES[name])
+    sizes = {str(s): steps for s in program.symbols}
+    cost, built = count(program).at(**sizes), graph(program, sizes)
+    assert (cost.work, cost.depth) == (built.work, built.span)
+
+
+def test_a_recurrence_that_returns_after_several_steps_is_refused() -> None:
+    with pytest.raises(AttometerError, match="after several steps; its depth is not derived"):
+        count(parse("A[t] = exp(exp(C[t-1])) + A[t-1]\nC[t] = exp(exp(exp(A[t-1])))"))

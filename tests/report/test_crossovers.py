@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from attometer.count import count
 from attometer.mechanisms import mechanism
 from attometer.program import size
+from attometer.report.compare import compare
 from attometer.report.crossover import BISECTION, SOLVED, Crossover, crossovers, searched_to
 
 n, d, h, w = size("n"), size("d"), size("h"), size("w")
@@ -119,3 +120,13 @@ def test_the_report_of_a_crossing() -> None:
     held = found.to_dict()
     assert held["symbolic"] == "d"
     assert held["counts"][0] == {"n": 767, "attention": 4 * 767**2 * 768, "rnn": 4 * 767 * 768**2}
+
+
+def test_chunks_cross_at_whole_chunks_only() -> None:
+    for other in ("linear", "linear_causal", "softmax"):
+        comparison = compare([other, "linear_chunked"], of="unit")
+        for crossing in comparison.crossings:
+            assert all(n % 64 == 0 and one.is_Integer and two.is_Integer for n, one, two in crossing.counts)
+    assert [str(c) for c in comparison.crossings] == [
+        "softmax = linear_chunked between n = 64 and 128: softmax costs less below, linear_chunked above"
+    ]

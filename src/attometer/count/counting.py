@@ -14,7 +14,8 @@ from attometer.count.memory.footprint import memory
 from attometer.count.work.dominance import largest
 from attometer.count.work.work_depth import copies, own_depth, points_of, ready, scalars
 from attometer.errors import AttometerError, unknown
-from attometer.program.operations import Map, Operation
+from attometer.program.indices import is_shift
+from attometer.program.operations import Map, Operation, Recurrence
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 from attometer.program.softmaxes import softmaxes
@@ -108,8 +109,9 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
     for operation in program.operations:
         depths |= ready(operation, depths, exclusive)
     depth = largest(*(depths[t.name] for t in program.outputs)) + (1 if loads else 0)
-    # What no one reads runs all the same: it may be the longest path.
-    read = {ref.tensor for operation in program.operations for ref in refs_of(operation)}
+    # What no one reads runs all the same, a last step that only the next would read too: it may be the longest path.
+    refs = [ref for operation in program.operations for ref in refs_of(operation)]
+    read = {ref.tensor for ref in refs if not any(map(is_shift, ref.indices))}
     depth = largest(depth, *(depths[name] for name in _made(program) - read))
     if serial:
         depth = Add(*(row.levels for row in rows), Integer(len(program.inputs) + len(program.outputs) if loads else 0))
@@ -119,7 +121,8 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
 
 
 def _made(program: Program) -> set[str]:
-    return {op.output.name for op in program.operations}
+    steps = (step for o in program.operations for step in (o.steps if isinstance(o, Recurrence) else (o,)))
+    return {step.output.name for step in steps}
 
 
 def _row(operation: Operation, exclusive: bool, written: Sequence[Map]) -> Row:

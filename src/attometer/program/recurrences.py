@@ -22,13 +22,17 @@ def group_steps(operations: list[Operation], made: set[str], tensors: dict[str, 
     before = _closure(edges)
     looping = [k for k in edges if k in before[k] and not isinstance(operations[k], Scan)]
     if not looping:
-        return operations
-    first: list[Operation] = []
-    rest: list[Operation] = []
-    for k, op in enumerate(operations):
-        if k not in looping:
-            (rest if before[k] & set(looping) else first).append(op)
-    return [*first, _recurrence([operations[k] for k in looping], made, tensors), *rest]
+        return [operations[k] for k in _ordered(list(edges), before)]
+    first = [k for k in edges if k not in looping and not before[k] & set(looping)]
+    rest = [k for k in edges if k not in looping and before[k] & set(looping)]
+    loop = _recurrence([operations[k] for k in looping], made, tensors)
+    return [*(operations[k] for k in _ordered(first, before)), loop, *(operations[k] for k in _ordered(rest, before))]
+
+
+def _ordered(some: list[int], before: dict[int, set[int]]) -> list[int]:
+    """Return operations in an order in which each follows what it depends on: a look back may be at a later statement."""
+    # What an operation depends on depends on strictly fewer of them.
+    return sorted(some, key=lambda k: (len(before[k]), k))
 
 
 def _closure(edges: dict[int, set[int]]) -> dict[int, set[int]]:

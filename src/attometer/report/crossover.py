@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from math import lcm
 from typing import Any
 
 import sympy
@@ -129,7 +130,10 @@ def _found(difference: sympy.Expr) -> Iterator[tuple[sympy.Expr, int, int, str]]
     """Yield root, neighbouring lengths of opposite sign and method of every crossing, shortest first."""
     if _opaque(difference):
         for below, above in _bisected(difference):
-            yield (Integer(below + 1) if above - below > 1 else Integer(below + above) / 2), below, above, BISECTION
+            step = _step(difference)
+            yield (
+                Integer(below + step) if above - below > step else below + sympy.Rational(1, 2), below, above, BISECTION,
+            )  # fmt: skip
         return
     for root in _roots(difference):
         below, above = (
@@ -200,17 +204,29 @@ def _opaque(difference: sympy.Expr) -> bool:
 
 def _bisected(difference: sympy.Expr) -> Iterator[tuple[int, int]]:
     """Yield neighbouring lengths of opposite sign, with none but equal costs between them."""
-    signed = [(k, _value(difference, k)) for k in (2**e for e in range(_BISECTED_TO + 1))]
+    step = _step(difference)
+    signed = [
+        (k, _value(difference, k)) for k in (step * 2**e for e in range(_BISECTED_TO + 1)) if k <= 2**_BISECTED_TO
+    ]
     for (low, at_low), (high, at_high) in pairwise((k, v) for k, v in signed if v != 0):
         if at_low * at_high < 0:
-            below = _last(difference, low, high, lambda value, sign=at_low: value * sign > 0)  # type: ignore[misc]
-            yield below, 1 + _last(difference, below, high, lambda value, sign=at_low: value * sign >= 0)  # type: ignore[misc]
+            below = _last(difference, low, high, step, lambda value, sign=at_low: value * sign > 0)  # type: ignore[misc]
+            yield below, step + _last(difference, below, high, step, lambda value, sign=at_low: value * sign >= 0)  # type: ignore[misc]
 
 
-def _last(difference: sympy.Expr, low: int, high: int, holds: Callable[[sympy.Expr], bool]) -> int:
-    """Return the last length before `high` at which the exact difference `holds`, by halving."""
-    while high - low > 1:
-        middle = (low + high) // 2
+def _step(difference: sympy.Expr) -> int:
+    """Return the number of which a length must be a multiple for the counts to have a value: whole chunks."""
+    step, value = 1, _value(difference, 1)
+    while fractions := [f.args[0].q for f in value.atoms(sympy.Function) if f.args[0].is_Rational]:
+        step *= lcm(*fractions)
+        value = _value(difference, step)
+    return step
+
+
+def _last(difference: sympy.Expr, low: int, high: int, step: int, holds: Callable[[sympy.Expr], bool]) -> int:
+    """Return the last multiple of `step` before `high` at which the exact difference `holds`, by halving."""
+    while high - low > step:
+        middle = (low + high) // step // 2 * step
         low, high = (middle, high) if holds(_value(difference, middle)) else (low, middle)
     return low
 

@@ -5,7 +5,7 @@ from math import prod
 
 import sympy
 
-from attometer.sizes import clog2
+from attometer.sizes import clog2, scan_depth
 
 
 def largest(*expressions: sympy.Expr) -> sympy.Expr:
@@ -41,13 +41,24 @@ def _alternatives(expression: sympy.Expr) -> list[sympy.Expr]:
 def _never_negative(difference: sympy.Expr) -> bool:
     if difference.is_nonnegative:
         return True
-    terms = sympy.Add.make_args(sympy.expand(difference))
+    terms = sympy.Add.make_args(_without_near_scans(sympy.expand(difference)))
     if all(_sign(t) >= 0 for t in terms):
         return True
     # Every positive integer size is at least 1, every logarithm at least 0: constants may be covered by sizes.
     constant = sum((t for t in terms if t.is_number), sympy.Integer(0))
     rest = [t for t in terms if not t.is_number]
     return all(_sign(t) >= 0 for t in rest) and constant + sum(_least(t) for t in rest) >= 0
+
+
+def _without_near_scans(difference: sympy.Expr) -> sympy.Expr:
+    """Return the least that a difference can be, as one more element makes a scan deeper by 0 or 1."""
+    scans = difference.atoms(scan_depth)
+    for longer in scans:
+        shorter = scan_depth(longer.args[0] - 1)
+        if shorter in scans:
+            coefficient = difference.coeff(longer)
+            difference += coefficient * (shorter - longer) + sympy.Min(coefficient, 0)
+    return difference
 
 
 def _sign(term: sympy.Expr) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import sympy
-from sympy import Add, Integer, Mul
+from sympy import Add, Integer, Min, Mul
 
 from attometer.count.work.dominance import largest
 from attometer.count.work.elementwise import height, heights
@@ -13,9 +13,9 @@ from attometer.count.work.exclusive import readers
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
 from attometer.program.indices import is_shift
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, space
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor, space
 from attometer.program.recurrences import refs_of
-from attometer.sizes import clog2, scan_depth, scan_work
+from attometer.sizes import clog2, scan_depth, scan_work, size
 
 Depths = Mapping[str, sympy.Expr]
 ZERO = Integer(0)
@@ -130,16 +130,19 @@ def ready(operation: Operation, depths: Depths, exclusive: bool) -> dict[str, sy
         # Whoever reads the step before (a chunk's carried state) does not wait for the last one.
         shorter = dict(operation.extents) | {operation.axis: dict(operation.extents)[operation.axis] - 1}
         before = _after(replace(operation, extents=tuple(shorter.items())), depths, exclusive)
-        return {operation.output.name: _after(operation, depths, exclusive), _step_before(operation): before}
+        return {
+            operation.output.name: _after(operation, depths, exclusive),
+            _step_before(operation.output, operation.axis): before,
+        }
     return {operation.output.name: _after(operation, depths, exclusive)}
 
 
-def _step_before(operation: Scan) -> str:
-    return f"{operation.output.name}[{operation.axis}-1]"
+def _step_before(tensor: Tensor, axis: str) -> str:
+    return f"{tensor.name}[{tensor.indices.index(axis)}]-1"
 
 
 def _arrival(ref: Ref, depths: Depths) -> sympy.Expr:
-    shifted = next((f"{ref.tensor}[{i}-1]" for part in ref.indices if (i := is_shift(part))), "")
+    shifted = next((f"{ref.tensor}[{k}]-1" for k, part in enumerate(ref.indices) if is_shift(part)), "")
     return depths.get(shifted, depths.get(ref.tensor, ZERO))
 
 
@@ -181,52 +184,121 @@ def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool, axis: s
 
 
 def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[str, sympy.Expr]:
-    """Longest path through `length` steps: into the heaviest cycle, around it, and out again."""
-    names = [s.output.name for s in operation.steps]
-    carried = sorted({r.tensor for s in operation.steps for r in refs_of(s) if r.tensor in names and _back(r)})
+    """When each tensor is ready after all steps; and, under `_step_before`, when all but the last are done."""
     entry, paths = _one_step(operation, depths, exclusive)
-    length = operation.length
-    cycle = {q: paths[q][q] for q in carried if q in paths[q]}
+    length = size("steps")
+    walks = {q: _longest_walk(operation, q, entry, paths, length) for q in entry}
+    _check_walks(operation, entry, paths, walks, length)
+    names = [step.output.name for step in operation.steps]
+    found = {q: walks[q].xreplace({length: operation.length}) for q in names}
+    before = {q: walks[q].xreplace({length: operation.length - 1}) for q in names}
+    # One step has none before it.
+    some = Min(1, operation.length - 1)
+    return found | {_step_before(s.output, operation.axis): some * before[s.output.name] for s in operation.steps}
+
+
+def _longest_walk(
+    operation: Recurrence,
+    q: str,
+    entry: dict[str, sympy.Expr],
+    paths: dict[str, dict[str, sympy.Expr]],
+    length: sympy.Symbol,
+) -> sympy.Expr:
+    """Longest path to `q` through `length` steps: into the heaviest cycle, around it, and out again."""
+    carried = sorted(_reaching(q, paths))
+    if not carried:
+        return entry[q]
+    cycle = {p: paths[p][p] for p in carried if p in paths[p]}
+    if not cycle and not any(paths[p] for p in carried):
+        return largest(entry[q], *(entry[p] + paths[q][p] for p in carried))
     if not cycle:
         raise AttometerError(f'recurrence "{operation.label}" carries no tensor of its own; its depth is not derived')
     heaviest = largest(*cycle.values())
-    best = next((q for q in cycle if cycle[q] == heaviest), None)
+    best = next((p for p in cycle if cycle[p] == heaviest), None)
     if best is None:
         raise AttometerError(f'recurrence "{operation.label}" has no single heaviest cycle; its depth is not derived')
     into = largest(entry[best], cycle[best], *(paths[best][p] for p in carried if p in paths[best]))
-    return {
-        q: largest(entry[q], into + (length - 1) * heaviest)
-        if q == best
-        else largest(entry[q], into + (length - 2) * heaviest + paths[q][best])
-        if best in paths[q]
-        else entry[q]
-        for q in names
-    }
+    # What is ready late elsewhere arrives with the second step.
+    second = [entry[p] + paths[q][p] for p in carried if p in paths[q] and p != best]
+    if q == best:
+        late = [walk + (length - 2) * heaviest for walk in second]
+        return _with_second(largest(entry[q], into + (length - 1) * heaviest), late, length)
+    if best not in paths[q]:
+        raise AttometerError(
+            f'recurrence "{operation.label}" returns to "{q}" after several steps; its depth is not derived'
+        )
+    return _with_second(largest(entry[q], into + (length - 2) * heaviest + paths[q][best]), second, length)
 
 
-def _back(ref: Ref) -> bool:
-    return any(is_shift(p) for p in ref.indices)
+def _with_second(longest: sympy.Expr, walks: list[sympy.Expr], length: sympy.Symbol) -> sympy.Expr:
+    """Return the longest with walks that enter at the second step, if any of those can be the longest from there on."""
+    after = {length: length + 1}
+    known = largest(longest.xreplace(after))
+    return largest(longest, *(w for w in walks if largest(known, w.xreplace(after)) != known))
+
+
+def _check_walks(
+    operation: Recurrence,
+    entry: dict[str, sympy.Expr],
+    paths: dict[str, dict[str, sympy.Expr]],
+    walks: dict[str, sympy.Expr],
+    length: sympy.Symbol,
+) -> None:
+    """Refuse a recurrence in which a walk over several steps is longer than one around the heaviest cycle of one step."""
+    if len({source for found in paths.values() for source in found}) < 2:
+        return
+    for number in (1, 4, 9):
+        longest = {q: _numbered(e, number) for q, e in entry.items()}
+        level = dict(longest)
+        for steps in range(2, 2 * len(paths) + 3):
+            level = {
+                q: max([longest[q], *(level[p] + _numbered(w, number) for p, w in paths[q].items())]) for q in entry
+            }
+            wrong = [q for q in walks if _numbered(walks[q].xreplace({length: Integer(steps)}), number) != level[q]]
+            if wrong:
+                raise AttometerError(
+                    f'recurrence "{operation.label}" returns to "{wrong[0]}" after several steps; its depth is not derived'
+                )
+
+
+def _numbered(levels: sympy.Expr, number: int) -> int:
+    return int(levels.xreplace({s: Integer(number) for s in levels.free_symbols}))
+
+
+def _reaching(q: str, paths: dict[str, dict[str, sympy.Expr]]) -> set[str]:
+    """Return the tensors of earlier steps that `q` depends on, itself among them if it does."""
+    found, todo = set[str](), [q]
+    while todo:
+        for source in paths[todo.pop()]:
+            if source not in found:
+                found.add(source)
+                todo.append(source)
+    return found
 
 
 def _one_step(
     operation: Recurrence, depths: Depths, exclusive: bool
 ) -> tuple[dict[str, sympy.Expr], dict[str, dict[str, sympy.Expr]]]:
     """Return, per tensor of a step, the longest path from outside and from each tensor of the step before."""
+    names = {step.output.name for step in operation.steps}
     entry: dict[str, sympy.Expr] = {}
     paths: dict[str, dict[str, sympy.Expr]] = {}
     for step in operation.steps:
         arrivals: list[sympy.Expr] = [ZERO]
         found: dict[str, list[sympy.Expr]] = {}
         for ref, levels in _levels(step, exclusive, operation.axis):
-            if _back(ref):
+            if any(map(is_shift, ref.indices)):
+                # The first step finds nothing there.
                 found.setdefault(ref.tensor, []).append(levels)
                 arrivals.append(levels)
+                if ref.tensor not in names:
+                    entry[ref.tensor], paths[ref.tensor] = _arrival(ref, depths), {}
             elif ref.tensor in entry:
                 arrivals.append(entry[ref.tensor] + levels)
                 for source, path in paths[ref.tensor].items():
                     found.setdefault(source, []).append(path + levels)
             else:
-                arrivals.append(depths.get(ref.tensor, ZERO) + levels)
+                arrivals.append(_arrival(ref, depths) + levels)
         entry[step.output.name] = largest(*arrivals)
         paths[step.output.name] = {source: largest(*lengths) for source, lengths in found.items()}
     return entry, paths

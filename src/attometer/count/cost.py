@@ -18,6 +18,7 @@ from attometer.count.memory.footprint import Memory
 from attometer.count.order import Order, order
 from attometer.count.work.work_depth import together
 from attometer.errors import AttometerError, unknown
+from attometer.program.conditions import Condition
 from attometer.view.numbers import Cell
 from attometer.view.report import Report
 from attometer.view.table import Table
@@ -35,6 +36,7 @@ class Cost(Report):
         traffic: words moved between fast and slow memory under a schedule; None without one.
         assumptions: how it was counted, in words.
         sizes: size symbols of the program, whether or not a quantity depends on them.
+        conditions: what must hold of the sizes for the counts to be those of a program.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Cost(Report):
     traffic: Any = None
     assumptions: tuple[str, ...] = ()
     sizes: frozenset[sympy.Symbol] = frozenset()
+    conditions: tuple[Condition, ...] = ()
 
     @cached_property
     def work(self) -> Expr:
@@ -118,6 +121,10 @@ class Cost(Report):
         40
         """
         check_sizes(self.symbols | self.sizes, sizes)
+        for condition in self.conditions:
+            given = all(str(s) in sizes for s in condition.value.free_symbols)
+            if given and not _all_positive(condition.value, sizes):
+                raise condition.refusal(sizes)
         return CostAt(self, dict(sizes))
 
     @cached_property
@@ -159,7 +166,7 @@ class Cost(Report):
         assumptions = tuple(dict.fromkeys(self.assumptions + other.assumptions))
         return Cost(
             f"{self.name} + {other.name}", self.rows + other.rows, self.depth + other.depth,
-            assumptions=assumptions, sizes=self.sizes | other.sizes,
+            assumptions=assumptions, sizes=self.sizes | other.sizes, conditions=self.conditions + other.conditions,
         )  # fmt: skip
 
     def __mul__(self, times: int | sympy.Expr) -> "Cost":
@@ -170,7 +177,10 @@ class Cost(Report):
         factor = sympy.sympify(times)
         rows = tuple(row.scaled(factor) for row in self.rows)
         sizes = self.sizes | {s for s in factor.free_symbols if s.is_Symbol}
-        return Cost(f"{times} × {self.name}", rows, factor * self.depth, assumptions=self.assumptions, sizes=sizes)
+        return Cost(
+            f"{times} × {self.name}", rows, factor * self.depth,
+            assumptions=self.assumptions, sizes=sizes, conditions=self.conditions,
+        )  # fmt: skip
 
     __rmul__ = __mul__
 
@@ -297,6 +307,14 @@ class CostAt(Report):
         return [Table(f"{self.cost.name} at {sizes}", ("quantity", "number", "of"), tuple(rows))]
 
     __repr__ = Report.__str__
+
+
+def _all_positive(size: sympy.Expr, sizes: Sizes) -> bool:
+    try:
+        value = np.asarray(evaluate(size, sizes))
+    except AttometerError:
+        return False
+    return bool(np.issubdtype(value.dtype, np.integer) and (value > 0).all())
 
 
 def _cell(value: Any) -> Any:

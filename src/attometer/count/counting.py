@@ -14,8 +14,9 @@ from attometer.count.memory.footprint import memory
 from attometer.count.work.dominance import largest
 from attometer.count.work.work_depth import copies, own_depth, points_of, ready, scalars
 from attometer.errors import AttometerError, unknown
+from attometer.program.conditions import conditions
 from attometer.program.indices import is_shift
-from attometer.program.operations import Map, Operation, Recurrence
+from attometer.program.operations import Map, Operation, steps_of
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 from attometer.program.softmaxes import softmaxes
@@ -67,6 +68,7 @@ def count(
         name=getattr(subject, "name", "program"),
         assumptions=_assumptions(causal, model, serial, loads),
         sizes=frozenset(program.symbols),
+        conditions=conditions(program),
     )
     if schedule is None:
         return cost
@@ -121,8 +123,7 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
 
 
 def _made(program: Program) -> set[str]:
-    steps = (step for o in program.operations for step in (o.steps if isinstance(o, Recurrence) else (o,)))
-    return {step.output.name for step in steps}
+    return {step.output.name for step in steps_of(program.operations)}
 
 
 def _row(operation: Operation, exclusive: bool, written: Sequence[Map]) -> Row:

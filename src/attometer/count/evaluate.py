@@ -79,6 +79,8 @@ def evaluate(expression: sympy.Expr, sizes: Sizes) -> Any:
     value = expression.xreplace({s: sympy.Integer(int(v)) for s, v in bound.items()})
     if value.is_Integer:
         return int(value)
+    if value.has(sympy.zoo, sympy.nan, sympy.oo):
+        raise AttometerError(f"{expression} divides by zero at {', '.join(f'{s} = {v}' for s, v in bound.items())}")
     if value.atoms(sympy.Function):
         told = ", ".join(f"{s} = {v}" for s, v in bound.items())
         raise AttometerError(

@@ -238,6 +238,8 @@ class _Statement:
         keep = to_size(node.parameters[0], dict(self.program.axes)) if node.parameters else None
         if keep is not None:
             as_size(keep, f'statement "{self.statement.tensor}": count of topk')
+            if (keep - self.program.size_of(node.index)).is_positive:
+                self.fail(f"keeps {keep} of the {self.program.size_of(node.index)} entries along {node.index}")
         length = self.program.size_of(node.index) if keep is None else keep
         if len(new) != 1 or self.program.size_of(new[0]) != length:
             self.fail(f"{node.function} needs one result index of size {length} on the left")

@@ -1,5 +1,6 @@
 """Primitive operations: what a Program's statements lower to. Counting and executing read nothing else."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -124,6 +125,11 @@ class Scan:
 
 
 Operation: TypeAlias = Einsum | Map | Reduce | Sort | Recurrence | Scan
+
+
+def steps_of(operations: Iterable[Operation]) -> list["Einsum | Map | Reduce | Sort | Scan"]:
+    """Return the operations with those inside a recurrence in its place."""
+    return [s for o in operations for s in (o.steps if isinstance(o, Recurrence) else (o,))]
 
 
 def space(extents: dict[str, sympy.Expr], where: Where | None) -> sympy.Expr:

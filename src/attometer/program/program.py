@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 import sympy
 
 from attometer.errors import AttometerError, unknown
-from attometer.program.expression import Statement
+from attometer.program.expression import Name, Statement, walk
 from attometer.program.operations import Operation, Tensor
 from attometer.sizes import Size, as_size, size
 from attometer.view.printed import Printed
@@ -83,6 +83,9 @@ class Program(Printed):
         for statement in self.statements:
             if statement.where is not None:
                 found |= set(symbols(statement.where.mask))
+            for node in walk(statement.expression):
+                if isinstance(node, Name) and node.name not in self.tensors:
+                    found |= self.size_of(node.name).free_symbols
         return tuple(sorted(found, key=str))
 
     def size_of(self, axis: str) -> sympy.Expr:

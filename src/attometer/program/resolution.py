@@ -5,7 +5,7 @@ from dataclasses import replace
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Along, Binary, Call, Expression, Name, Negative, Ref, walk
+from attometer.program.expression import Along, Binary, Call, Expression, Name, Negative, Ref, children, walk
 from attometer.program.indices import extent, index_names
 from attometer.program.operations import Tensor
 from attometer.program.program import Program
@@ -61,6 +61,18 @@ def resolve(node: Expression, tensors: dict[str, Tensor]) -> Expression:
         case Along():
             return replace(node, argument=resolve(node.argument, tensors))
     return node
+
+
+def bare_names(node: Expression) -> set[str]:
+    """Return the names outside brackets: tensors at their own indices, or sizes."""
+    match node:
+        case Name(name=name):
+            return {name}
+        case Ref():
+            return set()
+        case Along(argument=argument):
+            return bare_names(argument)
+    return set().union(*map(bare_names, children(node)))
 
 
 def _resolve_index(node: Expression, tensors: dict[str, Tensor]) -> Expression:

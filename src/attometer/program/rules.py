@@ -11,6 +11,8 @@ from attometer.program.expression import (
     SORTS,
     Along,
     Binary,
+    Call,
+    Expression,
     Name,
     Number,
     Position,
@@ -22,8 +24,8 @@ from attometer.program.expression import (
 from attometer.program.indices import index_names, is_shift
 from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
-from attometer.program.resolution import declared_tensors
-from attometer.program.size_expressions import to_size
+from attometer.program.resolution import bare_names, declared_tensors
+from attometer.program.size_expressions import size_in
 from attometer.sizes import as_size
 
 RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS}
@@ -130,16 +132,29 @@ def _sizes_agree(program: Program) -> Iterator[str]:
                 )
 
 
+def _bare_reads_have_sizes(program: Program) -> Iterator[str]:
+    tensors = declared_tensors(program)
+    for statement in program.statements:
+        for name in bare_names(statement.expression) & tensors.keys():
+            for own, extent in zip(tensors[name].indices, tensors[name].extents, strict=True):
+                if program.size_of(own) != extent:
+                    yield f'statement "{statement.tensor}" reads "{name}" without its indices, which no declaration names'
+
+
 def _index_expressions(program: Program) -> Iterator[str]:
     for statement, ref in _refs(program):
         for part in ref.indices:
             for node in walk(part):
-                wrong = _wrong_in_index(node, statement, program) if isinstance(node, Number | Binary) else None
+                wrong = _wrong_in_index(node, statement, program)
                 if wrong is not None:
                     yield f'statement "{statement.tensor}" reads "{expression_text(ref)}": {wrong}'
 
 
-def _wrong_in_index(node: Number | Binary, statement: Statement, program: Program) -> str | None:
+def _wrong_in_index(node: Expression, statement: Statement, program: Program) -> str | None:
+    if isinstance(node, Call | Along | Position):
+        return f"an index is made of names, whole numbers, + - * // % and tensors, not of {expression_text(node)}"
+    if not isinstance(node, Number | Binary):
+        return None
     if isinstance(node, Number):
         return None if isinstance(node.value, int) else f"an index cannot use the number {node.value}"
     if node.op not in _SCALINGS:
@@ -147,7 +162,7 @@ def _wrong_in_index(node: Number | Binary, statement: Statement, program: Progra
     if node.op == "*" and isinstance(node.right, Name) and node.right.name in statement.indices:
         return f'multiplies by the index "{node.right.name}"; an index is multiplied by a size'
     try:
-        as_size(to_size(node.right, {n.name: program.size_of(n.name) for n in walk(node.right) if isinstance(n, Name)}))
+        as_size(size_in(node.right, program.size_of))
     except AttometerError:
         return f'an index is {_SCALINGS[node.op]} a positive size, got "{expression_text(node.right)}"'
     return None
@@ -216,6 +231,7 @@ RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _lookback_is_one,
     _ranks_agree,
     _sizes_agree,
+    _bare_reads_have_sizes,
     _index_expressions,
     _masks_over_own_indices,
     _left_indices_used,

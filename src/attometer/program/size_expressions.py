@@ -1,11 +1,11 @@
 """Sizes inside the notation: a syntax tree that mentions only names and numbers, as a SymPy expression."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import MAX_HEIGHT, Binary, Call, Expression, Name, Negative, Number, height
+from attometer.program.expression import MAX_HEIGHT, Binary, Call, Expression, Name, Negative, Number, height, walk
 from attometer.sizes import size
 
 _LARGEST = 10**30
@@ -23,6 +23,16 @@ def to_size(node: Expression, sizes: Mapping[str, sympy.Expr] | None = None) -> 
     if height(node) > MAX_HEIGHT:
         raise AttometerError(f"a size is nested deeper than {MAX_HEIGHT}")
     return _value(node, sizes or {})
+
+
+def size_in(node: Expression, size_of: Callable[[str], sympy.Expr]) -> sympy.Expr:
+    """Return a size inside an index expression: a name is the size of the axis of that name.
+
+    >>> from attometer.program.expression import Name
+    >>> size_in(Name("c"), lambda name: size(name) * 2)
+    2*c
+    """
+    return to_size(node, {n.name: size_of(n.name) for n in walk(node) if isinstance(n, Name)})
 
 
 def _value(node: Expression, sizes: Mapping[str, sympy.Expr]) -> sympy.Expr:

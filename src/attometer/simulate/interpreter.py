@@ -11,8 +11,9 @@ from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
+from attometer.program.size_expressions import size_in
 from attometer.simulate.functions import FUNCTIONS
-from attometer.simulate.sizes import bind, check_kept
+from attometer.simulate.sizes import bind
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -140,7 +141,6 @@ class _Run:
         order = np.argsort(value if operation.keep is None else -value, axis=-1, kind="stable")
         if operation.keep is not None:
             kept = self.integer(operation.keep)
-            check_kept(operation, kept, order.shape[-1])
             order = order[..., :kept]
         names = [*list(grid.axes)[:-1], new]
         return np.transpose(order, [names.index(i) for i in operation.output.indices]).astype(np.int64)
@@ -240,12 +240,7 @@ class _Grid:
         raise AttometerError(f"cannot use {type(part).__name__.lower()} as an index")
 
     def size(self, node: Expression) -> int:
-        from attometer.program.printer import expression_text
-
-        value = float(self.evaluate(node))
-        if value != int(value):
-            raise AttometerError(f"index uses the size {expression_text(node)} = {value}, not an integer")
-        return int(value)
+        return self.run.integer(size_in(node, self.run.program.size_of))
 
     def contract(self, one: Ref, other: Ref, kept: tuple[str, ...]) -> Floats:
         letters = {name: k for k, name in enumerate(self.axes)}
@@ -271,9 +266,9 @@ class _Grid:
         if held is not None:
             value = np.where(held, value, empty)
         result = function(value, axis=axes)
-        if held is not None and kind in ("max", "min"):
-            # A row that sees nothing has no largest entry; 0 keeps it out of what follows.
-            result = np.where(np.isinf(result), 0, result)
+        if held is not None:
+            # A row that sees nothing is 0: it has no largest entry and no product.
+            result = np.where(np.broadcast_to(held, self.shape).any(axis=axes), result, 0)
         return np.asarray(result)
 
 

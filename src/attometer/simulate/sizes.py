@@ -7,8 +7,9 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError, unknown
-from attometer.program.operations import Sort
+from attometer.program.conditions import check_conditions
 from attometer.program.program import Program
+from attometer.program.resolution import bare_names
 from attometer.sizes import as_size, size
 
 
@@ -28,17 +29,12 @@ def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[st
             _match(tensor.name, tensor.extents, arrays[tensor.name].shape, bound)
     missing = sorted(known - {str(s) for s in bound})
     if missing:
-        raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; pass sizes={{...}}")
+        bare = set().union(*(bare_names(s.expression) for s in program.statements))
+        hint = f", or write {min(bare & {*missing})}[...] if it is a tensor" if bare & {*missing} else ""
+        raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; pass sizes={{...}}{hint}")
+    check_conditions(program, {s: sympy.Integer(v) for s, v in bound.items()})
     _check(program, arrays, bound)
     return bound
-
-
-def check_kept(operation: Sort, kept: int, length: int) -> None:
-    """Raise AttometerError when a sort is to keep more entries than there are."""
-    if kept > length:
-        raise AttometerError(
-            f'"{operation.output.name}" keeps {kept} of the {length} entries along "{operation.along}"'
-        )
 
 
 def _match(name: str, extents: tuple[sympy.Expr, ...], shape: tuple[int, ...], bound: dict[sympy.Symbol, int]) -> None:

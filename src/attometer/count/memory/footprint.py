@@ -8,7 +8,7 @@ from sympy import Add
 from attometer.algebra import Expr
 from attometer.count.work.dominance import largest
 from attometer.program.expression import Binary, Call, Expression, Negative, Ref, walk
-from attometer.program.operations import Einsum, Map, Operation, Origin, Recurrence, Reduce, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Origin, Recurrence, Reduce, Tensor, steps_of
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 
@@ -107,16 +107,15 @@ def saved_for_backward(program: Program) -> set[str]:
     """
     saved: set[str] = set()
     results = _results(program)
-    for operation in program.operations:
-        for step in operation.steps if isinstance(operation, Recurrence) else (operation,):
-            saved |= {results.get(name, name) for name in _needed(step)}
+    for step in steps_of(program.operations):
+        saved |= {results.get(name, name) for name in _needed(step)}
     weights = {t.name for t in program.weights}
     return {name for name in saved if name in program.tensors and name not in weights}
 
 
 def _results(program: Program) -> dict[str, str]:
     """Return, for each part of a composite, the tensor in which the composite's value ends up."""
-    steps = [step for o in program.operations for step in (o.steps if isinstance(o, Recurrence) else (o,))]
+    steps = steps_of(program.operations)
     parts = {
         s.output.name
         for s in steps

@@ -6,7 +6,7 @@ entry: its use starts another pass. Source: Nayak et al., FuseMax (MICRO 2024), 
 
 from attometer.errors import unknown
 from attometer.program.indices import indices_of
-from attometer.program.operations import Recurrence
+from attometer.program.operations import steps_of
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 
@@ -20,7 +20,7 @@ def passes(program: Program, axis: str) -> int:
     >>> passes(parse("P[i,j] = softmax[j](S[i,j])" + chr(10) + "O[i,e] = P[i,j] * V[j,e]"), "j")
     3
     """
-    steps = [s for op in program.operations for s in (op.steps if isinstance(op, Recurrence) else (op,))]
+    steps = steps_of(program.operations)
     axes = {index for step in steps for index, _ in step.extents}
     if axis not in axes:
         raise unknown("axis", axis, axes)

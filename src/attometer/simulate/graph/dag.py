@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
+from attometer.program.conditions import check_conditions
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
+from attometer.program.size_expressions import size_in
 from attometer.simulate.graph.networks import FREE, Graph, bitonic, prefix, tree
-from attometer.simulate.sizes import check_kept
 from attometer.sizes import as_size, size
 
 Reader: TypeAlias = tuple[int, str, tuple[int, ...]]
@@ -46,6 +47,7 @@ def graph(program: Program, sizes: Mapping[str, int], memory: bool = False, excl
     missing = sorted(str(s) for s in program.symbols if s not in numbers)
     if missing:
         raise AttometerError(f"size {', '.join(missing)} is missing")
+    check_conditions(program, numbers)
     builder = _Builder(program, numbers, memory, exclusive)
     for operation in program.operations:
         builder.execute(operation)
@@ -198,6 +200,8 @@ class _Builder:
         match part:
             case Name(name=name) if name in at:
                 return at[name]
+            case Negative(operand=operand):
+                return -self.index(operand, at)
             case Binary(op="+", left=left, right=right):
                 return self.index(left, at) + self.index(right, at)
             case Binary(op="-", left=left, right=right):
@@ -214,10 +218,7 @@ class _Builder:
         return self.scalar(part)
 
     def scalar(self, node: Expression) -> int:
-        from attometer.program.size_expressions import to_size
-
-        names = {n: self.program.size_of(n) for n in _names(node)}
-        return int(to_size(node, names).xreplace(self.numbers))
+        return int(size_in(node, self.program.size_of).xreplace(self.numbers))
 
     def sort(self, operation: Sort) -> None:
         """A bitonic sorting network over the next power of two (Batcher 1968)."""
@@ -226,7 +227,6 @@ class _Builder:
         new = next(i for i in operation.output.indices if i not in rest)
         array = np.full(self.shape(operation.output.extents), FREE)
         length = 1 << (extents[operation.along] - 1).bit_length()
-        check_kept(operation, array.shape[operation.output.indices.index(new)], extents[operation.along])
         for values in product(*(range(extents[i]) for i in rest)):
             at = dict(zip(rest, values, strict=True))
             wires = [
@@ -271,7 +271,3 @@ def _varies(node: Expression) -> bool:
         case Binary(left=left, right=right):
             return _varies(left) or _varies(right)
     return False
-
-
-def _names(node: Expression) -> list[str]:
-    return [n.name for n in walk(node) if isinstance(n, Name)]

@@ -59,10 +59,14 @@ def nearest(name: str, options: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def unknown(kind: str, name: str, options: Iterable[str]) -> AttometerError:
-    """Build the error for an unknown name.
+def unknown(kind: str, name: object, options: Iterable[str]) -> AttometerError:
+    """Build the error for an unknown name, or for what is no name at all.
 
     >>> print(unknown("hardware", "h1000", ["h100-sxm"]))
     unknown hardware "h1000"; did you mean "h100-sxm"?
+    >>> print(unknown("hardware", 3, ["h100-sxm"]))
+    hardware must be a name, got int; known: h100-sxm
     """
+    if not isinstance(name, str):
+        return AttometerError(f"{kind} must be a name, got {type(name).__name__}{nearest('', options)}")
     return AttometerError(f'unknown {kind} "{name}"{nearest(name, options)}')

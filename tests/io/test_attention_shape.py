@@ -45,6 +45,9 @@ REFUSED = {
     "values of another head": (
         SCORES + SOFTMAX + "\nO[h,i,e] = P[h,i,j] * V[j,e]", '"K" and "V" are shared by different heads',
     ),
+    "keys as values": (
+        "axis e: d\n" + SCORES + SOFTMAX + "\nO[h,i,e] = P[h,i,j] * K[h,j,e]", "it reads K, Q in more than one of their places",
+    ),
     "two masks": (
         "axis i: n, j: n\n" + SCORES + SOFTMAX + VALUES + " where causal(i, j)", "its softmax and its weighted sum have different masks",
     ),

@@ -68,6 +68,12 @@ def test_parameters_reach_the_mechanism() -> None:
     assert page.to_dict()["parameters"][0]["value"] == "4"
 
 
+@pytest.mark.parametrize("name", [parse("Y[i] = exp(X[i])"), mechanism("softmax"), 3, None, ["softmax"]])
+def test_only_names_are_shown(name: object) -> None:
+    with pytest.raises(AttometerError, match=f"mechanism must be a name, got {type(name).__name__}; known: alibi, "):
+        show(name)  # type: ignore[arg-type]
+
+
 def test_path_length_of_a_recurrence_lists_the_other_convention() -> None:
     first, second = show("rnn").path
     assert first == "longest n - 1, mean n/3 + 1/3 over pairs back in time; Brenndoerfer 2025 says mean n/2 - 1/2"

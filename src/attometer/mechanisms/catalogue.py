@@ -104,6 +104,6 @@ def mechanism(name: str, /, **parameters: object) -> Mechanism:
     P[b,h,i,j] = softmax[j](S)
     O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
     """
-    if name not in _ENTRIES:
+    if not isinstance(name, str) or name not in _ENTRIES:
         raise unknown("mechanism", name, _ENTRIES)
     return build(_ENTRIES[name], parameters)

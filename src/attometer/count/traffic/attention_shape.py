@@ -140,6 +140,9 @@ def _shape(program: Program, softmax: Softmax, scores: Einsum, values: Einsum) -
     k_ref, q_ref = sorted(scores.operands, key=lambda ref: not _has(ref, key))
     (v_ref,) = (ref for ref in values.operands if ref.tensor not in _made(softmax))
     names = {ref.tensor for ref in (q_ref, k_ref, v_ref)}
+    if len(names) < 3:
+        # The nests and the bounds know three tensors: what is one would be charged twice, and a bound be beaten.
+        raise _refusal(f"it reads {', '.join(sorted(names))} in more than one of their places")
     extra = sorted({t.name for t in program.inputs} - names)
     if extra:
         raise _refusal(f"it also reads {', '.join(extra)}")

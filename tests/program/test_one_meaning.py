@@ -105,13 +105,7 @@ def test_count_graph_and_interpreter_agree_or_refuse_alike(text: str, values: li
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            "input X[i]\nY[i] = X[maximum(i-1, 0)]",
-            'statement "Y" reads "X[maximum(i - 1, 0)]": an index is made of names, whole numbers, + - * // % and '
-            "tensors, not of maximum(i - 1, 0)",
-        ),
         ("axis k: 5, i: 3\nT[k] = topk[i, k](S[i])", 'statement "T": keeps 5 of the 3 entries along i'),
-        ("A[k] = Y[k-1]\nB[k] = Y", 'statement "B" reads "Y" without its indices, which no declaration names'),
     ],
 )
 def test_refused_when_read(text: str, words: str) -> None:

@@ -55,7 +55,15 @@ BROKEN = {
             'statement "Y" reads axis "i" of "X", size 4, with index "j", size 5',
         ),
     ],
+    "_bare_reads_have_sizes": [
+        ("A[k] = Y[k-1]\nB[k] = Y", 'statement "B" reads "Y" without its indices, which no declaration names'),
+    ],
     "_index_expressions": [
+        (
+            "input X[i]\nY[i] = X[maximum(i-1, 0)]",
+            'statement "Y" reads "X[maximum(i - 1, 0)]": an index is made of names, whole numbers, + - * // % and '
+            "tensors, not of maximum(i - 1, 0)",
+        ),
         (
             "Y[i,j] = X[i * j]",
             'statement "Y" reads "X[i * j]": multiplies by the index "j"; an index is multiplied by a size',

@@ -31,8 +31,11 @@ def group_steps(operations: list[Operation], made: set[str], tensors: dict[str, 
 
 def _ordered(some: list[int], before: dict[int, set[int]]) -> list[int]:
     """Return operations in an order in which each follows what it depends on: a look back may be at a later statement."""
-    # What an operation depends on depends on strictly fewer of them.
-    return sorted(some, key=lambda k: (len(before[k]), k))
+    left, done = list(some), list[int]()
+    while left:
+        done.append(next((k for k in left if not (before[k] & {*left}) - {k}), left[0]))
+        left.remove(done[-1])
+    return done
 
 
 def _closure(edges: dict[int, set[int]]) -> dict[int, set[int]]:

@@ -101,6 +101,10 @@ ERRORS = [
         lambda: mechanism("softmax", mask="causal"),
         "parameter mask must be a mask such as causal() or window(256), or None, got 'causal'",
     ),
+    (
+        lambda: mechanism("moe", routing="sigmod"),
+        'unknown parameter routing "sigmod"; did you mean "sigmoid"?',
+    ),
     (lambda: mechanism("bigbird", r=0), "parameter r must be an integer of at least 1, got 0"),
     (lambda: mechanism("bigbird", seed=-1), "parameter seed must be an integer of at least 0, got -1"),
     (lambda: mechanism("longformer", w=7), 'mechanism "longformer" needs w to be a multiple of 2, got w = 7'),

@@ -21,14 +21,15 @@ N = 64
 PREFILL, DECODE = "parts", "decode"
 
 
-def layer(name: str, kind: str) -> Layer:
-    """Return the first layer of a kind."""
-    return next(stack.layer for stack in model(name).layers if stack.kind == kind)
+def layer(name: str, kind: str, parts: tuple[str, ...]) -> Layer:
+    """Return the first layer of a kind that has `parts`."""
+    layers = [stack.layer for stack in model(name).layers if stack.kind == kind]
+    return next(one for one in layers if set(parts) <= {p.name for p in (*one.parts, *one.decode)})
 
 
 def program_of(name: str, kind: str, parts: tuple[str, ...], phase: str = PREFILL) -> Program:
     """Return the parts called `parts` as one program: what one leaves is what a later one reads."""
-    found = {p.name: p.program for p in getattr(layer(name, kind), phase)}
+    found = {p.name: p.program for p in getattr(layer(name, kind, parts), phase)}
     return reduce(add, (found[p] for p in parts))
 
 
@@ -57,6 +58,10 @@ SAME: list[tuple[str, str, tuple[str, ...], str, dict[str, Any], dict[str, int]]
     ("llama-3.1-8b", "full", ("q", "k", "v", "out"), "projections", {"g": 8, "D": 4096}, {"h": 32, "d": 128}),
     ("llama-3.1-8b", "full", ("gate", "up", "act", "down"), "gated_ffn", {"F": 14336}, {"D": 4096}),
     ("gpt2", "full", ("up", "act", "down"), "ffn", {}, {"D": 768}),
+    ("nemotron-h-56b", "feed-forward", ("up", "act", "down"), "ffn", {"F": 32768, "function": "relu2", "bias": False}, {"D": 8192}),
+    ("gemma-2-2b", "full", ("gate", "up", "act", "down"), "gated_ffn", {"F": 9216, "function": "gelu"}, {"D": 2304}),
+    ("qwen3-30b-a3b", "full", EXPERTS, "moe", {"E": 128, "k": 8, "F": 768}, {"D": 2048}),
+    ("deepseek-v3", "mla", EXPERTS, "moe", {"E": 256, "k": 8, "F": 2048, "routing": "sigmoid"}, {"D": 7168}),
     ("mixtral-8x7b", "full", EXPERTS, "moe", {}, {"D": 4096}),
     ("llama-3.1-8b", "full", ("norm",), "rmsnorm", {}, {"D": 4096}),
     ("gpt2", "full", ("norm",), "layernorm", {}, {"D": 768}),

@@ -1,7 +1,7 @@
 """Feed-forward layers: plain, gated, and a mixture of experts; each in stages, one for each kernel of a model."""
 
 from attometer.mechanisms.mechanism import Entry
-from attometer.mechanisms.parameters import size_parameter
+from attometer.mechanisms.parameters import choice, flag, size_parameter
 from attometer.mechanisms.projections import affine
 from attometer.mechanisms.softmax import VASWANI
 from attometer.mechanisms.stages import joined
@@ -92,31 +92,45 @@ ROUTER_SCALE = (
     "input X[b,i,c], S[b,i,x]\nweight s[c], t[x]\nY[b,i,c] = rmsnorm[c](X) * s[c]\nZ[b,i,x] = S[b,i,x] * t[x]"
 )
 
+FUNCTION = choice("function", "silu", ACTIVATIONS, "activation of the gate, by its name in configurations")
+
 FFN = Entry(
     "ffn",
     "feed-forward layer with GELU",
-    joined(f"{AXES}\ninput X[b,i,c]", plain()),
+    lambda function, bias: joined(f"{AXES}\ninput X[b,i,c]", plain(function, bias)),
     f"{VASWANI}, section 3.3; GELU of Hendrycks and Gimpel 2016, arXiv:1606.08415",
-    parameters=(size_parameter("F", 4 * size("D"), "inner width"),),
+    parameters=(
+        size_parameter("F", 4 * size("D"), "inner width"),
+        choice("function", "gelu", ACTIVATIONS, "activation, by its name in configurations"),
+        flag("bias", "learned biases", True),
+    ),
 )
 
 GATED_FFN = Entry(
     "gated_ffn",
     "gated feed-forward layer (SwiGLU)",
-    joined(f"{AXES}\ninput X[b,i,c]", gated()),
+    lambda function, bias: joined(f"{AXES}\ninput X[b,i,c]", gated(function, bias)),
     "Shazeer 2020, GLU Variants Improve Transformer, arXiv:2002.05202",
-    parameters=(size_parameter("F", 11008, "inner width; near 8/3 D for as many parameters as a plain layer of 4 D"),),
+    parameters=(
+        size_parameter("F", 11008, "inner width; near 8/3 D for as many parameters as a plain layer of 4 D"),
+        FUNCTION,
+        flag("bias", "learned biases"),
+    ),
 )
 
 MOE = Entry(
     "moe",
     "mixture of experts: each token runs the k experts that its router ranks first",
-    joined(f"{EXPERT_AXES}\ninput X[b,i,c]", {"router": router(), **experts()}),
+    lambda function, routing: joined(
+        f"{EXPERT_AXES}\ninput X[b,i,c]", {"router": router(routing), **experts(function)}
+    ),
     "Jiang et al. 2024, Mixtral of Experts, arXiv:2401.04088; Shazeer et al. 2017, arXiv:1701.06538",
     parameters=(
         size_parameter("E", 8, "experts"),
         size_parameter("k", 2, "experts a token runs; at most E"),
         size_parameter("F", 14336, "inner width of an expert"),
+        FUNCTION,
+        choice("routing", "chosen", ROUTINGS, "what weighs the chosen experts"),
     ),
     at_most=(("k", "E"),),
 )

@@ -1,13 +1,13 @@
 """The parameters of a mechanism: sizes of its Program, and choices that shape it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import sympy
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, unknown
 from attometer.program import Mask, size
 
 
@@ -43,6 +43,17 @@ def size_parameter(name: str, default: int | sympy.Expr, meaning: str) -> Parame
 def flag(name: str, meaning: str, default: bool = False) -> Parameter:
     """Return a parameter that is true or false."""
     return Parameter(name, default, meaning, _flag, default, False)
+
+
+def choice(name: str, default: str, options: Iterable[str], meaning: str) -> Parameter:
+    """Return a parameter that is one of `options`."""
+
+    def check(what: str, value: Any) -> str:
+        if value not in options:
+            raise unknown(what, str(value), options)
+        return str(value)
+
+    return Parameter(name, default, meaning, check, default, False)
 
 
 def count(name: str, default: int, meaning: str, least: int = 1) -> Parameter:

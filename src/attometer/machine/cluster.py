@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int
 from attometer.machine.catalogue import machine
 from attometer.machine.hardware import Machine
 from attometer.machine.node import Link, Node, node_of
@@ -136,8 +136,8 @@ def cluster(text: "str | Machine | Cluster", per_node: int | None = None) -> Clu
     groups = tuple((device, sum(n for _, n in same)) for device, same in groupby(listed, key=lambda pair: pair[0]))
     if sum(n for _, n in groups) > MOST_DEVICES:
         raise AttometerError(f'"{text}" asks for more than {MOST_DEVICES:,} devices')
-    if per_node is not None and (isinstance(per_node, bool) or per_node < 1):
-        raise AttometerError(f"per_node must be a positive integer, got {per_node!r}")
+    if per_node is not None:
+        positive_int("per_node", per_node)
     return Cluster(groups, node_of(groups[0][0].id).devices if per_node is None else per_node)
 
 

@@ -46,12 +46,12 @@ OTHERS = (
     masks.global_(2),
     masks.random(2, 7),
 )
-LENGTHS = [(1, 1), (1, 9), (9, 1), (6, 13), (13, 6), (12, 12), (17, 17)]
+LENGTHS = [(1, 9), (9, 1), (6, 13), (12, 12)]
 
 
 def combinations(name: str) -> list[Mask]:
     """Return the masks of the name, their negations, and intersections and unions with all others."""
-    some = ATOMS[name][:3]
+    some = ATOMS[name][1:3] if name in SIZED else ATOMS[name][:1]
     joined = [m for one in some for other in OTHERS for m in (one & other, one | other, one & ~other, ~one & other)]
     return [*ATOMS[name], *(~one for one in some), *joined]
 
@@ -81,7 +81,7 @@ def test_counts_and_rows_are_those_of_the_predicate(name: str) -> None:
 @pytest.mark.parametrize("name", MASKS)
 def test_closed_forms_and_tiles_are_those_of_the_predicate(name: str) -> None:
     for mask in combinations(name):
-        for n, m in ((1, 7), (7, 1), (11, 11)):
+        for n, m in ((7, 3), (11, 11)):
             seen = mask.matrix(n, m)
             lengths = seen.sum(axis=1)
             counted = (mask.pairs(n, m), mask.rows(n, m), mask.longest_row(n, m))

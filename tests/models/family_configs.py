@@ -645,6 +645,25 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "rwkv": _c("rwkv", "RwkvForCausalLM", hidden_size=48, num_hidden_layers=2, intermediate_size=80, vocab_size=101),
 }
 
+# Other starting points of the walk over all keys: branches that no configuration above takes.
+WALKED: dict[str, dict[str, Any]] = {
+    "qwen2_moe_sliding": FAMILIES["qwen2_moe"]
+    | {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2, "num_hidden_layers": 5},
+    "dots1_sliding": FAMILIES["dots1"] | {"sliding_window": 4, "max_window_layers": 1},
+    "t5_encoder": FAMILIES["t5"] | {"architectures": ["T5EncoderModel"]},
+    "t5_of_diffusion": {k: v for k, v in FAMILIES["t5"].items() if k != "feed_forward_proj"}
+    | {"is_gated_act": True, "dense_act_fn": "gelu_new"},
+    "falcon_mamba_7b": FAMILIES["falcon_mamba"] | {"expand": 16, "intermediate_size": 96},
+    "gemma4_saved": {
+        k: v for k, v in FAMILIES["gemma4_text"].items() if k not in ("global_head_dim", "num_global_key_value_heads")
+    }
+    | {"per_layer_config": {"05": {"head_dim": 12, "num_key_value_heads": 1}}},
+    "step3p5_saved": FAMILIES["step3p5"] | {"per_layer_config": {"0": {"num_attention_heads": 8}}},
+    "bert_untied": FAMILIES["bert"] | {"tie_word_embeddings": False},
+    "falcon_one_norm": FAMILIES["falcon"] | {"num_ln_in_parallel_attn": 1},
+    "llama4_experts": FAMILIES["llama4"] | {"moe_layers": [0, 2]},
+}
+
 # Families whose layers work in chunks or blocks are also run past the first ones.
 TOKENS: dict[str, tuple[int, ...]] = {
     "big_bird_sparse": (7, 28, 29, 70),

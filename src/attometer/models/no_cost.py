@@ -20,10 +20,10 @@ NO_COST = frozenset(
     layernorm_epsilon length_penalty logit_scale logits_scaling mamba_dt_limit mamba_dt_max mamba_dt_min
     mask_token_id max_batch_size max_length media_placeholder media_placeholder_token_id min_length mlp_dropout
     model_max_length model_type moe_renormalize moe_router_activation_func moe_router_scaling_factor n_ctx
-    n_special name_or_path no_repeat_ngram_size norm_eps norm_epsilon norm_topk_prob num_beam_groups num_beams
+    n_special name_or_path no_repeat_ngram_size norm_eps num_choices num_labels norm_epsilon norm_topk_prob num_beam_groups num_beams
     num_return_sequences original_max_position_embeddings output_attentions output_hidden_states
     output_router_logits output_scores pad_token_id partial_rotary_factor partial_rotary_factors
-    predict_special_tokens prefill_chunk_size prefix pretraining_tp problem_type pruned_heads quantization_config
+    predict_special_tokens _num_labels prefill_chunk_size prefix pretraining_tp problem_type pruned_heads quantization_config
     query_pre_attn_scalar remove_invalid_values reorder_and_upcast_attn repetition_penalty rescale_every
     rescale_layer rescale_prenorm_residual resid_dropout resid_pdrop residual_dropout residual_in_fp32
     residual_multiplier return_dict return_dict_in_generate rms_norm_eps rope_interleave rope_interleaved
@@ -42,3 +42,6 @@ NO_COST = frozenset(
     """.split()  # noqa: SIM905 - a table of words reads better than quotes
 )
 """Keys of a configuration that are known and cost nothing."""
+
+EVERYWHERE = {"per_layer_config": "transformers obeys it in any: single layers would have other sizes"}
+"""Keys that change the cost of any family, and why: where a reader does not read one, the file is refused."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from attometer.errors import AttometerError, nearest
 from attometer.models.layer import Check
-from attometer.models.no_cost import NO_COST
+from attometer.models.no_cost import EVERYWHERE, NO_COST
 
 REQUIRED = object()
 # A size of a real model fits here with room to spare; a larger number is a broken file, and a slow count.
@@ -72,9 +72,9 @@ class Reading:
         return self.integer(*keys, default=default, least=least)
 
     def flag(self, *keys: str, default: Any = REQUIRED) -> bool:
-        """Return true or false; null counts as the default."""
+        """Return true or false; null is false, as Python's None is in transformers."""
         key, value = self.get(keys, default)
-        value = default if value is None and default is not REQUIRED else value
+        value = False if value is None else value
         if not isinstance(value, bool):
             raise self.error(key, f"must be true or false, got {_short(value)}")
         return value
@@ -112,6 +112,22 @@ class Reading:
                 )
         return value[:length]
 
+    def overrides(self, layers: int, keys: tuple[str, ...]) -> dict[int, dict[str, int]]:
+        """Return `per_layer_config`: by layer index, whole numbers for some of `keys`; any other key is refused."""
+        if not self.has("per_layer_config"):
+            self.ignore("per_layer_config")
+            return {}
+        section, read = self.section("per_layer_config"), {}
+        for text in section.values:
+            if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) >= layers:
+                raise section.error(text[:80], f"is no layer: there are {layers}")
+            inner = section.section(text)
+            for key in inner.values:
+                if key not in keys:
+                    raise inner.error(key[:80], f"is not modelled layer by layer{nearest(key[:80], keys)}")
+            read[int(text)] = {key: inner.integer(key) for key in inner.values}
+        return read
+
     def must(self, key: str, value: Any, default: Any) -> None:
         """Refuse any value of `key` other than `value`: another would change the cost."""
         found_key, found = self.get((key,), default) if key in self.values else (key, default)
@@ -143,10 +159,12 @@ class Reading:
 
     def close(self) -> None:
         """Account for every key of this object that nobody asked for."""
-        for key in self.values:
+        for key, value in self.values.items():
             name = f"{self.where}.{key}"
             if name in self._read or name in self._ignored or name in self._defaults:
                 continue
+            if key in EVERYWHERE and value not in (None, {}):
+                raise self.error(key, f"is not modelled in this family, and {EVERYWHERE[key]}")
             (self._ignored if key in NO_COST else self._unread)[name] = None
 
     def check(self) -> Check:

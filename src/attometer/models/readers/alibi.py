@@ -91,13 +91,25 @@ def falcon(c: Reading) -> Model:
         act(c, "gelu") if "activation" not in c.values else c.choice("activation", options=("gelu", "relu")),
         bias,
     )
-    beside = c.flag("parallel_attn", default=True)
-    norms = c.optional("num_ln_in_parallel_attn") or (2 if new else 1)
+    norms = _falcon_norms(c, new)
     c.ignore("apply_residual_connection_post_layernorm")
-    layer = parallel(width, heads, mix, feed, norms if new else 1) if beside or new else serial(width, heads, mix, feed)
+    layer = parallel(width, heads, mix, feed, norms) if norms else serial(width, heads, mix, feed)
     return decoder(
         c, "falcon", width, [layer] * depth(c), True, (layernorm(width, name="final norm"),), vocabulary=65024
     )
+
+
+def _falcon_norms(c: Reading, new: bool) -> int:
+    """Return how many norms stand before attention and feed-forward in parallel, 0 where these follow one another."""
+    if not c.flag("parallel_attn", default=True):
+        if new:
+            raise c.error("parallel_attn", "is false, which transformers does not run with new_decoder_architecture")
+        c.ignore("num_ln_in_parallel_attn")
+        return 0
+    norms = c.optional("num_ln_in_parallel_attn") or (2 if new else 1)
+    if norms > 1 + new:
+        raise c.error("num_ln_in_parallel_attn", f"is {norms}, and transformers runs at most {1 + new} here")
+    return norms
 
 
 def _falcon_kv(c: Reading, q: int, new: bool) -> int:

@@ -1,9 +1,10 @@
 """Encoders: BERT, RoBERTa, Longformer and BigBird, with the head that `architectures` names."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import sympy
 
+from attometer.errors import AttometerError
 from attometer.mechanisms import blocks_of_keys
 from attometer.mechanisms import projections as products
 from attometer.models.blocks import (
@@ -20,31 +21,57 @@ from attometer.models.blocks import (
 )
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part, at, over, part
-from attometer.models.readers.decoder import architecture, depth, divides, finish
+from attometer.models.readers.decoder import architecture, bare, depth, divides, finish, labels
 from attometer.models.readers.llama import act
 from attometer.models.reading import Reading
 from attometer.program import size
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """The values of a configuration class of transformers for missing keys."""
+
+    vocabulary: int
+    positions: int = 512
+    width: int = 768
+    heads: int = 12
+    hidden: int = 3072
+
+
+# By family; BertConfig, LongformerConfig, XLMRobertaConfig and CamembertConfig have the same.
+BERT, ROBERTA, MEGATRON = Defaults(30522), Defaults(50265), Defaults(29056, width=1024, heads=16, hidden=4096)
+BIG_BIRD = Defaults(50358, positions=4096)
+
+
 def bert(c: Reading) -> Model:
     """BERT (Devlin et al. 2018, arXiv:1810.04805)."""
-    return _encoder(c, "bert", 30522, 2, 512)
+    return _encoder(c, "bert", BERT)
+
+
+def megatron_bert(c: Reading) -> Model:
+    """Megatron-BERT: BERT with its norms before (Shoeybi et al. 2019, arXiv:1909.08053)."""
+    return _encoder(c, "megatron-bert", MEGATRON)
 
 
 def roberta(c: Reading) -> Model:
     """RoBERTa (Liu et al. 2019, arXiv:1907.11692)."""
-    return _encoder(c, "roberta", 50265, 2, 512)
+    return _encoder(c, "roberta", ROBERTA)
 
 
-def _encoder(c: Reading, family: str, vocabulary: int, types: int, positions: int) -> Model:
-    width = c.integer("hidden_size", default=768)
-    heads = _heads(c, width)
+def xlm_roberta(c: Reading) -> Model:
+    """XLM-RoBERTa and CamemBERT: RoBERTa, whose classes take BERT's vocabulary for a missing one (arXiv:1911.02116)."""
+    return _encoder(c, "roberta", BERT)
+
+
+def _encoder(c: Reading, family: str, default: Defaults) -> Model:
+    width = c.integer("hidden_size", default=default.width)
+    heads = _heads(c, width, default)
     c.must("is_decoder", False, False)
     c.must("add_cross_attention", False, False)
     _absolute(c)
     q, k, v, out = projections(width, heads, True)
-    layer = _layer(c, width, "encoder", (q, k, v, attention(heads, ""), out))
-    before = _embeddings(c, width, vocabulary, types, positions)
+    layer = _layer(c, width, default, "encoder", (q, k, v, attention(heads, ""), out))
+    before = _embeddings(c, width, default)
     return finish(c, family, width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], family))
 
 
@@ -56,7 +83,7 @@ def distilbert(c: Reading) -> Model:
     heads = Heads(query, query, width // query, width // query)
     function, hidden = (
         c.choice("activation", options=("gelu", "relu"), default="gelu"),
-        c.integer("hidden_dim", default=4 * width),
+        c.integer("hidden_dim", default=3072),
     )
     q, k, v, out = projections(width, heads, True)
     feed = (layernorm(width), *plain(width, hidden, function), layernorm(width, name="norm 2"), residual(width))
@@ -64,19 +91,40 @@ def distilbert(c: Reading) -> Model:
     words = embedding(c.integer("vocab_size", default=30522), width)
     places = embedding(c.integer("max_position_embeddings", default=512), width, "positions")
     c.ignore("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout", "tie_weights_")
-    name = architecture(c) or "ForMaskedLM"
-    if not name.endswith(("ForMaskedLM", "Model")):
-        raise c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: …Model, …ForMaskedLM")
-    tied = c.flag("tie_word_embeddings", default=True)
-    last = (
-        () if name.endswith("Model") else _masked_head(width, int(words.program.weights[0].extents[0]), tied, function)
-    )
+    last = _distil_head(c, width, int(words.program.weights[0].extents[0]), function)
     before = (words, places, layernorm(width, name="embedding norm"))
     return finish(c, "distilbert", width, [layer] * depth(c, "n_layers", "num_hidden_layers"), before, last)
 
 
-def _heads(c: Reading, width: int) -> Heads:
-    query = c.integer("num_attention_heads", default=12)
+def _distil_head(c: Reading, width: int, vocabulary: int, function: str) -> tuple[Part, ...]:
+    name = architecture(c) or "ForMaskedLM"
+    tied = c.flag("tie_word_embeddings", default=True)
+    if bare(name):
+        return ()
+    if name.endswith("ForMaskedLM"):
+        return _masked_head(width, vocabulary, tied, function)
+    first = _pooler(width, "head dense")
+    if name.endswith("ForSequenceClassification"):
+        return first, _pooler(width, "labels", labels(c))
+    if name.endswith("ForMultipleChoice"):
+        return first, _pooler(width, "choice", 1)
+    if name.endswith(("ForTokenClassification", "ForQuestionAnswering")):
+        return (linear("labels", width, labels(c), True),)
+    raise _other_head(c, name)
+
+
+def _other_head(c: Reading, name: str) -> AttometerError:
+    return c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: {', '.join(ENDS)}")
+
+
+ENDS = (
+    "…Model", "…ForMaskedLM", "…ForPreTraining", "…ForSequenceClassification", "…ForTokenClassification",
+    "…ForQuestionAnswering", "…ForMultipleChoice", "…ForNextSentencePrediction",
+)  # fmt: skip
+
+
+def _heads(c: Reading, width: int, default: Defaults = BERT) -> Heads:
+    query = c.integer("num_attention_heads", default=default.heads)
     divides(c, "hidden_size", width, "num_attention_heads", query)
     return Heads(query, query, width // query, width // query)
 
@@ -85,49 +133,63 @@ def _absolute(c: Reading) -> None:
     c.choice("position_embedding_type", options=("absolute",), default="absolute")
 
 
-def _layer(c: Reading, width: int, kind: str, mixing: tuple[Part, ...]) -> Layer:
-    feed = plain(width, c.integer("intermediate_size", default=3072), act(c, "gelu"))
+def _layer(c: Reading, width: int, default: Defaults, kind: str, mixing: tuple[Part, ...]) -> Layer:
+    feed = plain(width, c.integer("intermediate_size", default=default.hidden), act(c, "gelu"))
     return Layer(kind, (*mixing, layernorm(width), *feed, layernorm(width, name="norm 2"), residual(width)))
 
 
-def _embeddings(c: Reading, width: int, vocabulary: int, types: int, positions: int) -> tuple[Part, ...]:
+def _embeddings(c: Reading, width: int, default: Defaults) -> tuple[Part, ...]:
     return (
-        embedding(c.integer("vocab_size", default=vocabulary), width),
-        embedding(c.integer("max_position_embeddings", default=positions), width, "positions"),
-        embedding(c.integer("type_vocab_size", default=types), width, "segments"),
+        embedding(c.integer("vocab_size", default=default.vocabulary), width),
+        embedding(c.integer("max_position_embeddings", default=default.positions), width, "positions"),
+        embedding(c.integer("type_vocab_size", default=2), width, "segments"),
         layernorm(width, name="embedding norm"),
     )
+
+
+# Families whose classifier has a dense layer of its own and reads no pooler; BigBird's has both.
+DENSE = frozenset({"roberta", "longformer", "big_bird"})
 
 
 def _heads_of_file(c: Reading, width: int, words: Part, family: str) -> tuple[Part, ...]:
     """The head of the class that `architectures` names: none but a pooler, or the masked language model's."""
     name = architecture(c) or "ForMaskedLM"
-    c.ignore("num_labels", "num_choices", "classifier_dropout", "summary_type")
+    c.ignore("num_choices", "classifier_dropout", "summary_type")
     tied = c.flag("tie_word_embeddings", default=True)
     vocabulary = int(words.program.weights[0].extents[0])
     pooler = (_pooler(width),)
-    if name.endswith("Model"):
+    both = pooler if family == "big_bird" else ()
+    if bare(name):
         c.ignore("tie_word_embeddings")
         return pooler
-    if name.endswith(("ForMaskedLM", "LMHeadModel")):
-        both = pooler if family == "big_bird" else ()
-        return *both, *_masked_head(width, vocabulary, tied, act(c, "gelu"))
+    if name.endswith(("ForMaskedLM", "LMHeadModel", "ForCausalLM")):
+        return *both, *_masked_head(width, vocabulary, tied, act(c, "gelu"), spare=True)
     if name.endswith("ForPreTraining"):
-        return *pooler, *_masked_head(width, vocabulary, tied, act(c, "gelu")), _pooler(width, "next sentence", 2)
-    if name.endswith("ForQuestionAnswering") and family in ("bert", "roberta"):
-        return (linear("answer span", width, 2, True),)
-    raise c.error(
-        "architectures", f"names {name[:80]}, whose head is not modelled; known: …Model, …ForMaskedLM, …ForPreTraining"
-    )
+        masked = _masked_head(width, vocabulary, tied, act(c, "gelu"), spare=True)
+        return *pooler, *masked, _pooler(width, "next sentence", 2)
+    if name.endswith("ForNextSentencePrediction"):
+        return *pooler, _pooler(width, "next sentence", 2)
+    if name.endswith("ForSequenceClassification"):
+        first = (*both, _pooler(width, "head dense")) if family in DENSE else pooler
+        return *first, _pooler(width, "labels", labels(c))
+    if name.endswith("ForMultipleChoice"):
+        return *pooler, _pooler(width, "choice", 1)
+    if name.endswith("ForTokenClassification") or (name.endswith("ForQuestionAnswering") and family != "big_bird"):
+        return *both, linear("labels", width, labels(c), True)
+    raise _other_head(c, name)
 
 
 def _pooler(width: int, name: str = "pooler", outputs: int | None = None) -> Part:
     return part(name, products.POOLER, D=width, F=outputs or width)
 
 
-def _masked_head(width: int, vocabulary: int, tied: bool, function: str) -> tuple[Part, ...]:
+def _masked_head(width: int, vocabulary: int, tied: bool, function: str, spare: bool = False) -> tuple[Part, ...]:
+    """The masked language model's head; where it is untied, `spare` says that transformers keeps a second bias unused."""
     dense, norm = linear("head dense", width, width, True), layernorm(width, name="head norm")
-    return dense, activation("head act", width, function, False), norm, *head(width, vocabulary, True, tied)
+    more = (
+        (Part("spare bias", head(width, vocabulary, True, True)[1].program, idle=True),) if spare and not tied else ()
+    )
+    return dense, activation("head act", width, function, False), norm, *head(width, vocabulary, True, tied), *more
 
 
 def longformer(c: Reading) -> Model:
@@ -146,7 +208,7 @@ def longformer(c: Reading) -> Model:
     )
     c.note("counted without global tokens; their projections are weights that such a pass does not use")
     built = {w: _local_layer(c, width, heads, w, pad, max(sizes)) for w in dict.fromkeys(sizes)}
-    before = _embeddings(c, width, 30522, 2, 512)
+    before = _embeddings(c, width, BERT)
     return finish(
         c, "longformer", width, [built[w] for w in sizes], before, _heads_of_file(c, width, before[0], "longformer")
     )
@@ -173,7 +235,7 @@ def _local_layer(c: Reading, width: int, heads: Heads, window: int, pad: sympy.E
     projected = projections(width, heads, True)
     q, k, v, out = projected
     unused = tuple(Part(f"global {p.name}", p.program, idle=True) for p in (q, k, v))
-    return _padded(_layer(c, width, "sliding", (q, k, v, *unused, core, out)), pad)
+    return _padded(_layer(c, width, BERT, "sliding", (q, k, v, *unused, core, out)), pad)
 
 
 def _padded(layer: Layer, pad: sympy.Expr) -> Layer:
@@ -212,11 +274,11 @@ def big_bird(c: Reading) -> Model:
     core = _blocks(c, heads, full) if sparse else full
     if not sparse:
         c.ignore("block_size", "num_random_blocks")
-    layer = _layer(c, width, "block-sparse" if sparse else "encoder", (q, k, v, core, out))
+    layer = _layer(c, width, BIG_BIRD, "block-sparse" if sparse else "encoder", (q, k, v, core, out))
     if core.short is not None:
         block = c.integer("block_size", default=64)
         layer = _short(_padded(layer, padded(block)), core.short[0])
-    before = _embeddings(c, width, 50358, 2, 4096)
+    before = _embeddings(c, width, BIG_BIRD)
     return finish(c, "big_bird", width, [layer] * depth(c), before, _heads_of_file(c, width, before[0], "big_bird"))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from attometer.models.blocks import Heads, embedding, head, norm, residual
+from attometer.models.blocks import Heads, embedding, head, linear, norm, residual
 from attometer.models.layer import CacheSize, Layer, Model, stacks
 from attometer.models.part import Part
 from attometer.models.reading import REQUIRED, Reading
@@ -88,7 +88,7 @@ def decoder(
     family: str,
     width: int,
     layers: Sequence[Layer],
-    tied: bool,
+    tied: bool | None,
     final: Sequence[Part] | None = None,
     before: Sequence[Part] = (),
     head_bias: bool = False,
@@ -97,17 +97,25 @@ def decoder(
 ) -> Model:
     """Put the embedding before the layers and the final norm and the head after them.
 
-    `tied` is transformers' default of `tie_word_embeddings` in this family; `before` follows the embedding; `final`
+    `tied` is transformers' default of `tie_word_embeddings` in this family, None where its class has no tied weights and
+    ignores the key; `before` follows the embedding; `final`
     stands for the final RMSNorm; `head_in` is the width that the embedding and the head have where it is not `width`.
     """
     c.must("add_cross_attention", False, False)
     c.must("is_encoder_decoder", False, False)
     v = c.integer("vocab_size", default=REQUIRED if vocabulary is None else vocabulary)
-    tie = c.flag("tie_word_embeddings", default=tied)
+    tie = _tie(c, tied)
     inside = head_in or width
     after = (norm(width, name="final norm"),) if final is None else tuple(final)
-    last = head(inside, v, head_bias, tie) if _has_head(c) else ()
+    last = _last(c, inside, head(inside, v, head_bias, tie))
     return finish(c, family, width, layers, (embedding(v, inside), *before), (*after, *last))
+
+
+def _tie(c: Reading, tied: bool | None) -> bool:
+    tie = c.flag("tie_word_embeddings", default=bool(tied))
+    if tie and tied is None:
+        c.note("the file ties the head; transformers' class ties no weights, and keeps a head of its own")
+    return tie and tied is not None
 
 
 def architecture(c: Reading) -> str:
@@ -116,17 +124,40 @@ def architecture(c: Reading) -> str:
     return str(names[0]) if isinstance(names, list) and names else ""
 
 
-def _has_head(c: Reading) -> bool:
-    """Whether the class is a language model, or returns hidden states; another head is refused."""
+def bare(name: str) -> bool:
+    """Whether a class returns hidden states: `…Model`, but no `…LMHeadModel` and no `…ForRewardModel`."""
+    return name.endswith("Model") and not name.endswith(("HeadModel", "HeadsModel")) and "For" not in name
+
+
+def labels(c: Reading) -> int:
+    """Read the number of labels: those named in `id2label`, else `num_labels`, else two."""
+    names = c.values.get("id2label")
+    if isinstance(names, dict) and names:
+        c.get(("id2label",), None)
+        c.ignore("num_labels", "_num_labels")
+        return len(names)
+    return c.integer("num_labels", default=2)
+
+
+def _last(c: Reading, width: int, words: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return what the class that `architectures` names has after the final norm; a head not known is refused."""
     name = architecture(c)
     if not name or name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
-        return True
-    if name.endswith("Model") and not name.endswith("HeadsModel"):
+        return words
+    if bare(name):
         c.note(f"{name} has no head: it returns hidden states")
-        return False
-    raise c.error(
-        "architectures", f"names {name[:80]}, whose head is not modelled; a language model's and a bare model's are"
-    )
+        return ()
+    if name.endswith("ForSequenceClassification"):
+        return (linear("score", width, labels(c)),)
+    if name.endswith("ForTokenClassification"):
+        return (linear("score", width, labels(c), True),)
+    if name.endswith("ForQuestionAnswering"):
+        # transformers' own classes have a start and an end, GPT-J as many as there are labels.
+        return (linear("answer span", width, labels(c) if name.startswith("GPTJ") else 2, True),)
+    raise c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: {', '.join(ENDS)}")
+
+
+ENDS = ("…ForCausalLM", "…Model", "…ForSequenceClassification", "…ForTokenClassification", "…ForQuestionAnswering")
 
 
 def finish(

@@ -10,22 +10,29 @@ from attometer.models.part import Part, part
 from attometer.models.readers.decoder import decoder, depth
 from attometer.models.readers.llama import act, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
-from attometer.models.readers.mla import Latent, absorbed, expanded, latent_of
+from attometer.models.readers.mla import V3, Latent, absorbed, expanded, latent_of
 from attometer.models.reading import Reading
 from attometer.program import size
+
+# The values of DeepseekV2Config, Glm4MoeLiteConfig and GlmMoeDsaConfig for missing keys.
+V2 = Latent(32, 1536, 512, 128, 64, 128)
+LITE = Latent(20, 768, 512, 192, 64, 256)
+DSA = Latent(64, 2048, 512, 192, 64, 256)
 
 
 def deepseek_v2(c: Reading) -> Model:
     """DeepSeek-V2 (arXiv:2405.04434)."""
     c.must("mlp_bias", False, False)
     c.must("moe_layer_freq", 1, 1)
-    return _deepseek(c, "deepseek_v2", first=0, shared=2)
+    _by_count(c)
+    return _deepseek(c, "deepseek_v2", V2, first=0, shared=2)
 
 
 def deepseek_v3(c: Reading) -> Model:
     """DeepSeek-V3, R1 and Kimi K2 (arXiv:2412.19437)."""
     c.must("moe_layer_freq", 1, 1)
-    return _deepseek(c, "deepseek_v3", first=3, shared=1)
+    _by_count(c)
+    return _deepseek(c, "deepseek_v3", V3, first=3, shared=1)
 
 
 def glm4_moe_lite(c: Reading) -> Model:
@@ -33,11 +40,17 @@ def glm4_moe_lite(c: Reading) -> Model:
     if not c.has("mlp_layer_types"):
         c.must("first_k_dense_replace", 1, 1)
     c.must("moe_layer_freq", 1, 1)
-    return _deepseek(c, "glm4_moe_lite", first=1, shared=1)
+    return _deepseek(c, "glm4_moe_lite", LITE, first=1, shared=1)
 
 
-def _deepseek(c: Reading, family: str, first: int, shared: int) -> Model:
-    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c)
+def _by_count(c: Reading) -> None:
+    """Refuse a list of dense and sparse layers in a family whose class reads `first_k_dense_replace` alone."""
+    if c.has("mlp_layer_types"):
+        raise c.error("mlp_layer_types", "is not read by transformers' class; first_k_dense_replace is")
+
+
+def _deepseek(c: Reading, family: str, default: Latent, first: int, shared: int) -> Model:
+    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, default)
     bias = c.flag("attention_bias", default=False)
     _quiet(c)
     feeds = _feeds(c, width, layers, first, shared)
@@ -91,7 +104,7 @@ class Indexer:
 
 def deepseek_v32(c: Reading) -> Model:
     """DeepSeek-V3.2: MLA over the keys that a small indexer chooses (arXiv:2512.02556)."""
-    return _sparse(c, "deepseek_v32", 1536, lambda layers: ["full"] * layers)
+    return _sparse(c, "deepseek_v32", V3, 64, lambda layers: ["full"] * layers)
 
 
 def glm_moe_dsa(c: Reading) -> Model:
@@ -110,18 +123,18 @@ def glm_moe_dsa(c: Reading) -> Model:
         return ["full" if max(i - offset + 1, 0) % every == 0 else "shared" for i in range(layers)]
 
     c.ignore("index_share_for_mtp_iteration")
-    return _sparse(c, "glm_moe_dsa", 2048, kinds)
+    return _sparse(c, "glm_moe_dsa", DSA, 32, kinds)
 
 
-def _sparse(c: Reading, family: str, query_rank: int, kinds: Callable[[int], list[str]]) -> Model:
-    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, query_rank)
+def _sparse(c: Reading, family: str, default: Latent, index_heads: int, kinds: Callable[[int], list[str]]) -> Model:
+    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, default)
     if a.q_lora_rank is None:
         raise c.error("q_lora_rank", "is null, and the indexer reads the compressed queries")
     bias = c.flag("attention_bias", default=False)
     c.must("mlp_bias", False, False)
     c.must("moe_layer_freq", 1, 1)
     index = Indexer(
-        c.integer("index_n_heads", default=64),
+        c.integer("index_n_heads", default=index_heads),
         c.integer("index_head_dim", default=128),
         c.integer("index_topk", default=2048),
     )

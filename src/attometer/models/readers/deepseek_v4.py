@@ -56,7 +56,9 @@ def deepseek_v4(c: Reading) -> Model:
     without_prediction(c)
     kinds, rates = _kinds(c, layers)
     hidden = _hidden(c)
-    beside = gated(width, hidden * c.integer("n_shared_experts", default=1), act(c), prefix="shared ")
+    # transformers builds one shared expert, whatever the file says.
+    c.must("n_shared_experts", 1, 1)
+    beside = gated(width, hidden, act(c), prefix="shared ")
     feed = mixture(c, width, hidden, routed(c, 256, 6), "softplus") + beside
     c.note("compressed keys are counted for every query: their causal half is not subtracted")
     built = {kind: _layer(a, kind, rates.get(kind, 1), streams, feed) for kind in dict.fromkeys(kinds)}

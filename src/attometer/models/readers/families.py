@@ -50,7 +50,7 @@ TEXT: dict[str, Reader] = {
     "bloom": alibi.bloom,
     "chatglm": llama_variants.chatglm,
     "codegen": gpt.gptj,
-    "camembert": bert.roberta,
+    "camembert": bert.xlm_roberta,
     "cohere": cohere.cohere,
     "cohere2": cohere.cohere2,
     "deepseek": shared_experts.deepseek,
@@ -66,7 +66,7 @@ TEXT: dict[str, Reader] = {
     "exaone4": post_norm.exaone4,
     "falcon": alibi.falcon,
     "falcon_mamba": mamba.mamba,
-    "flex_olmo": mixtral.olmoe,
+    "flex_olmo": mixtral.flex_olmo,
     "gemma": gemma.gemma,
     "gemma2": gemma.gemma2,
     "gemma3_text": gemma.gemma3,
@@ -102,7 +102,7 @@ TEXT: dict[str, Reader] = {
     "mimo_v2_flash": mimo.mimo_v2_flash,
     "minicpm": llama_variants.minicpm,
     "minimax_m2": mixtral.minimax_m2,
-    "megatron-bert": bert.bert,
+    "megatron-bert": bert.megatron_bert,
     "ministral": llama.ministral,
     "ministral3": llama.ministral3,
     "mistral": llama.mistral,
@@ -143,7 +143,7 @@ TEXT: dict[str, Reader] = {
     "step3p5": mimo.step3p5,
     "t5": t5.t5,
     "umt5": t5.umt5,
-    "xlm-roberta": bert.roberta,
+    "xlm-roberta": bert.xlm_roberta,
 }
 """Readers of models of text, by `model_type`."""
 

@@ -105,7 +105,8 @@ def gemma3(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     heads, bias = heads_of(c, width, query=8, kv=4, d=256), c.flag("attention_bias", default=False)
     feed = gated(width, c.integer("intermediate_size"), _act(c))
-    c.ignore("use_bidirectional_attention", "use_res_clamp")
+    c.ignore("use_res_clamp")
+    c.must("use_bidirectional_attention", False, False)
     cap = _cap(c, "attn_logit_softcapping", None)
     step = _period(c)
     window = c.optional("sliding_window", "sliding_window_attention_size", default=4096)
@@ -133,6 +134,7 @@ def gemma4(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     local, bias = heads_of(c, width, query=8, kv=4, d=256), c.flag("attention_bias", default=False)
     window, same = c.integer("sliding_window", default=512), c.flag("attention_k_eq_v", default=False)
+    own = c.overrides(layers, ("head_dim", "num_key_value_heads"))
     full = _global_heads(c, local, same)
     if c.values.get("use_bidirectional_attention") not in (None, "vision", False):
         raise c.error("use_bidirectional_attention", "is not modelled; only vision and null are")
@@ -147,6 +149,8 @@ def gemma4(c: Reading) -> Model:
     made = []
     for index, kind in enumerate(kinds):
         heads, w = (full, None) if kind == FULL else (local, window)
+        if "per_layer_config" in c.values:
+            heads = _own_heads(c, local, own.get(index, {}))
         shared = index >= reused
         mixing = _mixing(width, heads, w, bias, same and kind == FULL, shared)
         name, _, cache = attend(heads, w)
@@ -154,7 +158,17 @@ def gemma4(c: Reading) -> Model:
     return _capped(c, decoder(c, "gemma4", width, made, tied=True, before=tables))
 
 
+def _own_heads(c: Reading, local: Heads, own: dict[str, int]) -> Heads:
+    """The heads of a layer in a file saved by transformers 5.23, whose `per_layer_config` says what differs."""
+    d, kv = own.get("head_dim", local.d), own.get("num_key_value_heads", local.kv)
+    divides(c, "num_attention_heads", local.query, "per_layer_config: num_key_value_heads", kv)
+    return Heads(local.query, kv, d, d)
+
+
 def _global_heads(c: Reading, local: Heads, same: bool) -> Heads:
+    if "per_layer_config" in c.values:
+        c.ignore("global_head_dim", "num_global_key_value_heads")
+        return local
     d = c.integer("global_head_dim", default=512)
     kv = c.optional("num_global_key_value_heads") if same else None
     c.ignore("num_global_key_value_heads")

@@ -81,7 +81,7 @@ def gpt2(c: Reading) -> Model:
     width = c.integer("n_embd", "hidden_size")
     heads, hidden = equal_heads(c, width), c.optional("n_inner") or 4 * width
     c.must("add_cross_attention", False, False)
-    feed = plain(width, hidden, act(c, "gelu_new"))
+    feed = plain(width, hidden, act(c, "gelu_new", "activation_function"))
     layer = serial(width, heads, mixing(width, heads, True, True), feed)
     before = _positions(c, width, "n_positions", "max_position_embeddings")
     return decoder(c, "gpt2", width, [layer] * depth(c), True, (layernorm(width, name="final norm"),), (before,))
@@ -95,7 +95,12 @@ def gpt_bigcode(c: Reading) -> Model:
     heads = Heads(q, 1 if c.flag("multi_query", default=True) else q, width // q, width // q)
     c.must("add_cross_attention", False, False)
     hidden = c.optional("n_inner") or 4 * width
-    layer = serial(width, heads, mixing(width, heads, True, True), plain(width, hidden, act(c, "gelu_pytorch_tanh")))
+    layer = serial(
+        width,
+        heads,
+        mixing(width, heads, True, True),
+        plain(width, hidden, act(c, "gelu_pytorch_tanh", "activation_function")),
+    )
     before = _positions(c, width, "n_positions", "max_position_embeddings")
     return decoder(c, "gpt_bigcode", width, [layer] * depth(c), True, (layernorm(width, name="final norm"),), (before,))
 
@@ -107,7 +112,7 @@ def gpt_neo(c: Reading) -> Model:
     divides(c, "hidden_size", width, "num_heads", q)
     heads, window = Heads(q, q, width // q, width // q), c.integer("window_size", default=256)
     hidden = c.optional("intermediate_size") or 4 * width
-    feed = plain(width, hidden, act(c, "gelu_new"))
+    feed = plain(width, hidden, act(c, "gelu_new", "activation_function"))
     found = [window if t == "local" else None for t in _neo_kinds(c, layers)]
     c.ignore("resid_dropout", "embed_dropout", "attention_layers")
     made = [serial(width, heads, mixing(width, heads, False, True, window=w, scale=False), feed, w) for w in found]
@@ -142,7 +147,12 @@ def gptj(c: Reading) -> Model:
     """GPT-J: one norm, attention and feed-forward in parallel, a biased head."""
     width = c.integer("n_embd", "hidden_size")
     heads, hidden = equal_heads(c, width), c.optional("n_inner") or 4 * width
-    layer = parallel(width, heads, mixing(width, heads, False, False, True), plain(width, hidden, act(c, "gelu_new")))
+    layer = parallel(
+        width,
+        heads,
+        mixing(width, heads, False, False, True),
+        plain(width, hidden, act(c, "gelu_new", "activation_function")),
+    )
     c.ignore("n_positions")
     return decoder(c, "gptj", width, [layer] * depth(c), False, (layernorm(width, name="final norm"),), head_bias=True)
 
@@ -157,7 +167,10 @@ def phi(c: Reading) -> Model:
             _biased(head_norms(heads, "layernorm")[0], heads.query, heads.d),
             _biased(head_norms(heads, "layernorm")[1], heads.kv, heads.d),
         )
-    hidden = c.optional("intermediate_size", "n_inner") or 4 * width
+    # PhiConfig says 8192; the older remote code of phi-msft four times the width.
+    hidden = c.optional("n_inner", "intermediate_size") or 4 * width
+    if c.values.get("model_type") == "phi":
+        hidden = c.integer("intermediate_size", "n_inner", default=8192)
     layer = parallel(
         width, heads, mixing(width, heads, True, True, True, norms=norms), plain(width, hidden, act(c, "gelu_new"))
     )
@@ -183,7 +196,7 @@ def opt(c: Reading) -> Model:
     width = c.integer("hidden_size")
     heads, bias = equal_heads(c, width), c.flag("enable_bias", default=True)
     c.must("layer_norm_elementwise_affine", True, True)
-    feed = plain(width, c.integer("ffn_dim"), act(c, "relu"), bias)
+    feed = plain(width, c.integer("ffn_dim"), act(c, "relu", "activation_function"), bias)
     layer = serial(width, heads, mixing(width, heads, bias, bias), feed)
     inner = c.optional("word_embed_proj_dim") or width
     into = () if inner == width else (linear("project in", inner, width),)

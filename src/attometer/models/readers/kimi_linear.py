@@ -10,14 +10,17 @@ from attometer.models.readers.decoder import FULL, decoder, depth, pre_norm
 from attometer.models.readers.delta_net import LINEAR
 from attometer.models.readers.llama import act, feed_forward, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
-from attometer.models.readers.mla import absorbed, expanded, latent_of
+from attometer.models.readers.mla import Latent, absorbed, expanded, latent_of
 from attometer.models.readers.ssm import convolution, decay, delta_rule, gated_norm
 from attometer.models.reading import Reading
+
+# KimiLinearConfig's values for missing keys.
+KIMI = Latent(32, None, 512, 128, 64, 128)
 
 
 def kimi_linear(c: Reading) -> Model:
     """Kimi Linear: three delta nets with a decay per channel to each MLA layer without rotation (arXiv:2510.26692)."""
-    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, None)
+    width, layers, a = c.integer("hidden_size"), depth(c), latent_of(c, KIMI)
     for key in ("attn_res_block_size", "latent_moe_use_norm", "routed_expert_hidden_size", "mla_use_output_gate"):
         if c.values.get(key):
             raise c.error(
@@ -62,7 +65,7 @@ def kimi_linear(c: Reading) -> Model:
         )
 
     made = [layer(k, feed if s else plain_feed) for k, s in zip(kinds, sparse, strict=True)]
-    return decoder(c, "kimi_linear", width, made, tied=False)
+    return decoder(c, "kimi_linear", width, made, tied=None)
 
 
 def _kimi_linear_layers(c: Reading, layers: int) -> tuple[list[str], int, int, int]:

@@ -38,9 +38,13 @@ def wide_norms(heads: Heads) -> tuple[Part, Part]:
     return norm(heads.query * heads.d, name="norm q"), norm(heads.kv * heads.d, name="norm k")
 
 
-def act(c: Reading, default: str = "silu") -> str:
-    """Read the activation function."""
-    return c.choice("hidden_act", "hidden_activation", "activation_function", options=ACTIVATIONS, default=default)
+def act(c: Reading, default: str = "silu", key: str = "hidden_act") -> str:
+    """Read the activation function from `key`, the one of transformers' class, or from another name that stands alone."""
+    names = (key, *(name for name in ("hidden_act", "hidden_activation", "activation_function") if name != key))
+    given = next((name for name in names if c.has(name)), key)
+    function = c.choice(given, options=ACTIVATIONS, default=default)
+    c.ignore(*(name for name in names if name != given))
+    return function
 
 
 def feed_forward(c: Reading, width: int, bias: bool = False, default: str = "silu") -> tuple[Part, ...]:

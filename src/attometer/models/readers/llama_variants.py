@@ -2,7 +2,7 @@
 
 from attometer.models.blocks import Heads, gated, plain
 from attometer.models.layer import Model
-from attometer.models.readers.decoder import decoder, depth, divides, heads_of, windows
+from attometer.models.readers.decoder import architecture, decoder, depth, divides, heads_of, windows
 from attometer.models.readers.llama import (
     act,
     block,
@@ -130,7 +130,9 @@ def chatglm(c: Reading) -> Model:
     feed = gated(width, c.integer("ffn_hidden_size"), "silu", bias)
     layer = block(width, heads, None, grouped(width, heads, bias=qkv, out_bias=bias), feed)
     vocabulary = c.integer("padded_vocab_size", "vocab_size")
-    filled = Reading({**c.values, "vocab_size": vocabulary}, c.path, c.where, c)
+    # ChatGLMModel itself owns the output layer, whichever class the file names.
+    names = [architecture(c).replace("ChatGLMModel", "ChatGLMForConditionalGeneration")]
+    filled = Reading({**c.values, "vocab_size": vocabulary, "architectures": names}, c.path, c.where, c)
     return decoder(filled, "chatglm", width, [layer] * depth(c, "num_layers", "num_hidden_layers"), tied=False)
 
 

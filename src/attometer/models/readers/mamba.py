@@ -59,7 +59,7 @@ def mamba(c: Reading) -> Model:
     width = c.integer("hidden_size", "d_model")
     a = Selective(
         width,
-        c.integer("expand", default=2) * width,
+        _inner(c, width),
         c.integer("state_size", default=16),
         step_rank(c, "time_step_rank", width),
         c.integer("conv_kernel", default=4),
@@ -72,6 +72,14 @@ def mamba(c: Reading) -> Model:
     return decoder(c, "mamba", width, [layer] * depth(c, "num_hidden_layers", "n_layer"), tied=True, vocabulary=50280)
 
 
+def _inner(c: Reading, width: int) -> int:
+    """Read the inner channels: `intermediate_size`, which transformers obeys where the file has it, else `expand`."""
+    if c.has("intermediate_size"):
+        c.ignore("expand")
+        return c.integer("intermediate_size")
+    return c.integer("expand", default=2) * width
+
+
 def _quiet(c: Reading) -> None:
     c.ignore(
         "use_mambapy", "use_associative_scan", "mamba_ssm_cache_dtype", "mamba_ssm_dtype", "rms_norm", "fused_add_norm"
@@ -82,7 +90,6 @@ def _quiet(c: Reading) -> None:
         "d_inner",
         "norm_before_gate",
         "use_mamba_kernels",
-        "intermediate_size",
         "rms_norm_eps",
     )
 
@@ -139,7 +146,7 @@ def mamba2(c: Reading) -> Model:
         c.integer("chunk_size", default=256), c.flag("use_bias", default=False), c.flag("use_conv_bias", default=True),
     )  # fmt: skip
     c.must("hidden_act", "silu", "silu")
-    c.ignore("time_step_rank", "norm_before_gate", "rms_norm")
+    c.ignore("time_step_rank", "norm_before_gate", "rms_norm", "intermediate_size")
     _quiet(c)
     layer = Layer("ssm", (norm(width), *dual(a), residual(width, 1)), a.cache)
     return decoder(c, "mamba2", width, [layer] * depth(c, "num_hidden_layers", "n_layer"), tied=False, vocabulary=32768)

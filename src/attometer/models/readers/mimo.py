@@ -76,10 +76,12 @@ def step3p5(c: Reading) -> Model:
     full = Heads(
         c.integer("num_attention_heads"), groups, c.integer("head_dim", default=128), c.integer("head_dim", default=128)
     )
-    local, bias = _step_local(c, full), c.flag("attention_bias", default=False)
-    hidden = c.integer("moe_intermediate_size", default=1280)
-    extra = gated(width, c.integer("share_expert_dim", "share_expert_dims", default=1280), act(c), prefix="shared ")
-    feed, plain = mixture(c, width, hidden, chosen, "sigmoid") + extra, feed_forward(c, width)
+    bias = c.flag("attention_bias", default=False)
+    hidden, thick = c.integer("moe_intermediate_size", default=1280), c.flag("mlp_bias", default=False)
+    extra = gated(
+        width, c.integer("share_expert_dim", "share_expert_dims", default=1280), act(c), bias=thick, prefix="shared "
+    )
+    feed, plain = mixture(c, width, hidden, chosen, "sigmoid") + extra, feed_forward(c, width, thick)
     sparse = _step_sparse(c, layers)
     found = windows(c, layers, lambda _: False, c.optional("sliding_window"))
     c.ignore(
@@ -93,9 +95,20 @@ def step3p5(c: Reading) -> Model:
     without_prediction(c)
     made = [
         block(width, h, w, _gated_heads(width, h, w, bias), feed if s else plain)
-        for s, w, h in ((s, w, full if w is None else local) for s, w in zip(sparse, found, strict=True))
+        for s, w, h in zip(sparse, found, _step_heads(c, full, found), strict=True)
     ]
     return decoder(c, "step3p5", width, made, tied=False)
+
+
+def _step_heads(c: Reading, full: Heads, found: list[int | None]) -> list[Heads]:
+    """The heads of each layer: those of the sliding ones have a key, or `per_layer_config` says what differs."""
+    own, local = c.overrides(len(found), ("num_attention_heads",)), _step_local(c, full)
+    if "per_layer_config" not in c.values:
+        return [full if window is None else local for window in found]
+    queries = [own.get(i, {}).get("num_attention_heads", full.query) for i in range(len(found))]
+    for query in queries:
+        divides(c, "per_layer_config: num_attention_heads", query, "num_key_value_heads", full.kv)
+    return [Heads(query, full.kv, full.d, full.e) for query in queries]
 
 
 def _step_local(c: Reading, full: Heads) -> Heads:

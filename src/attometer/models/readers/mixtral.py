@@ -10,7 +10,6 @@ from attometer.models.readers.llama import (
     feed_forward,
     grouped,
     head_norms,
-    qwen_windows,
     wide_norms,
 )
 from attometer.models.readers.moe import experts, router, shared_gate
@@ -72,11 +71,20 @@ def granitemoeshared(c: Reading) -> Model:
     return decoder(c, "granitemoeshared", width, [layer] * depth(c), tied=False)
 
 
-def olmoe(c: Reading) -> Model:
+# The experts of OlmoeConfig and FlexOlmoConfig where the file says nothing.
+OLMOE, FLEX = MoE(64, 8), MoE(7, 5)
+
+
+def flex_olmo(c: Reading) -> Model:
+    """FlexOlmo: OLMoE with norms after attention and experts, and FlexOlmoConfig's own number of experts."""
+    return olmoe(c, FLEX)
+
+
+def olmoe(c: Reading, default: MoE = OLMOE) -> Model:
     """OLMoE: norms over all queries and keys (Muennighoff et al. 2024, arXiv:2409.02060)."""
     width = c.integer("hidden_size")
     heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
-    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 64, 8), "all")
+    feed = mixture(c, width, c.integer("intermediate_size"), routed(c, default.num_experts, default.top_k), "all")
     layer = block(width, heads, None, grouped(width, heads, bias=bias, norms=wide_norms(heads)), feed)
     return decoder(c, "olmoe", width, [layer] * depth(c), tied=False)
 
@@ -97,12 +105,21 @@ def shared(c: Reading, width: int) -> tuple[Part, ...]:
     return *gated(width, hidden, act(c), prefix="shared "), shared_gate(width)
 
 
+def _moe_windows(c: Reading, layers: int) -> list[int | None]:
+    """Qwen2MoeConfig's rule, which is not Qwen 2's: every other of the layers below `max_window_layers` slides."""
+    if not c.flag("use_sliding_window", default=False):
+        c.ignore("sliding_window", "max_window_layers")
+        return windows(c, layers, lambda _: False, None)
+    below = c.integer("max_window_layers", default=28, least=0)
+    return windows(c, layers, lambda i: i % 2 == 0 and i < below, c.optional("sliding_window", default=4096))
+
+
 def qwen2_moe(c: Reading) -> Model:
     """Qwen 1.5 and 2 MoE: a shared expert with a gate beside the routed ones."""
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     heads, bias = heads_of(c, width, kv=16), c.flag("qkv_bias", default=True)
     feed = mixture(c, width, c.integer("moe_intermediate_size"), chosen, "all") + shared(c, width)
-    sparse, found = sparse_layers(c, layers, chosen.num_experts), qwen_windows(c, layers)
+    sparse, found = sparse_layers(c, layers, chosen.num_experts), _moe_windows(c, layers)
     if not all(sparse):
         plain = feed_forward(c, width)
     else:
@@ -120,6 +137,9 @@ def qwen3_moe(c: Reading) -> Model:
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     heads, bias = heads_of(c, width, kv=4), c.flag("attention_bias", default=False)
     window = c.optional("sliding_window", default=4096) if c.flag("use_sliding_window", default=False) else None
+    # Qwen3VLMoeTextConfig has no `use_sliding_window`: its layers see all keys, its cache obeys a window all the same.
+    if c.values.get("model_type") == "qwen3_vl_moe_text":
+        c.must("sliding_window", None, None)
     c.ignore("sliding_window", "max_window_layers")
     mix = grouped(width, heads, window, bias, norms=head_norms(heads))
     feed, sparse = (
@@ -137,8 +157,8 @@ def qwen3_moe(c: Reading) -> Model:
 def gpt_oss(c: Reading) -> Model:
     """gpt-oss: sliding and full layers in turn, attention sinks, biases everywhere (arXiv:2508.10925)."""
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
-    heads, bias = heads_of(c, width, kv=8), c.flag("attention_bias", default=True)
-    c.ignore("swiglu_limit", "experts_per_token", "initial_context_length")
+    heads, bias = heads_of(c, width, kv=8, d=64), c.flag("attention_bias", default=True)
+    c.ignore("swiglu_alpha", "swiglu_limit", "experts_per_token", "initial_context_length")
     feed = mixture(c, width, c.integer("intermediate_size"), chosen, gate_bias=True, bias=True)
     found = windows(c, layers, lambda i: (i + 1) % 2 == 1, c.optional("sliding_window", default=128))
     made = [block(width, heads, w, grouped(width, heads, w, bias, sinks=True), feed) for w in found]
@@ -171,6 +191,8 @@ def phimoe(c: Reading) -> Model:
     width = c.integer("hidden_size")
     heads, window = heads_of(c, width, kv=8), c.optional("sliding_window")
     bias, head_bias = c.flag("attention_bias", default=False), c.flag("lm_head_bias", default=False)
+    # transformers' sparse mixer chooses two experts, whatever the file says.
+    c.must("num_experts_per_tok", 2, 2)
     feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 16, 2))
     kind, _, cache = attend(heads, window)
     mix = grouped(width, heads, window, bias)

@@ -38,15 +38,19 @@ class Latent:
         return CacheSize((self.kv_lora_rank + self.qk_rope_head_dim) * size("m"))
 
 
-def latent_of(c: Reading, query_rank: int | None = 1536) -> Latent:
-    """Read the sizes of MLA; `query_rank` is transformers' value for a missing `q_lora_rank`."""
+# DeepseekV3Config's values for missing keys; DeepseekV32Config has the same.
+V3 = Latent(128, 1536, 512, 128, 64, 128)
+
+
+def latent_of(c: Reading, default: Latent = V3) -> Latent:
+    """Read the sizes of MLA; `default` holds the values of transformers' class for missing keys."""
     return Latent(
-        c.integer("num_attention_heads", default=128),
-        c.optional("q_lora_rank", default=query_rank),
-        c.integer("kv_lora_rank", default=512),
-        c.integer("qk_nope_head_dim", default=128),
-        c.integer("qk_rope_head_dim", default=64),
-        c.integer("v_head_dim", default=128),
+        c.integer("num_attention_heads", default=default.num_heads),
+        c.optional("q_lora_rank", default=default.q_lora_rank),
+        c.integer("kv_lora_rank", default=default.kv_lora_rank),
+        c.integer("qk_nope_head_dim", default=default.qk_nope_head_dim),
+        c.integer("qk_rope_head_dim", default=default.qk_rope_head_dim),
+        c.integer("v_head_dim", default=default.v_head_dim),
     )
 
 

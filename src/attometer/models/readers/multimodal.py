@@ -49,27 +49,43 @@ def without_towers(c: Reading) -> None:
 
 # Whether the head is tied where the whole model's own key is missing: transformers' defaults. Elsewhere the text model's key counts.
 WHOLE = {
-    "aya_vision": True, "cohere2_vision": True, "gemma3": True, "gemma4": True, "internvl": True, "mistral3": True, "paligemma": True,
+    "aya_vision": True, "cohere2_vision": True, "gemma3": True, "gemma4": True, "internvl": True, "kimi_k25": True, "mistral3": True,
+    "paligemma": True,
     "idefics3": False, "llava_next": False, "qwen3_5": False, "qwen3_5_moe": False, "qwen3_vl": False, "qwen3_vl_moe": False,
     "smolvlm": False, "step3p7": False,
 }  # fmt: skip
 
 
+# Where either object ties the head; where the text model's key alone counts; where transformers ties nothing.
+EITHER = frozenset({"llava", "llava_onevision", "qwen2_5_vl", "qwen2_vl"})
+INNER = frozenset({"llama4"})
+NEVER = frozenset({"qwen2_audio", "voxtral"})
+
+
 def _tie(c: Reading, text: Reading, kind: str) -> None:
-    """Settle whether the head is tied, which both objects may say; they must agree."""
+    """Settle whether the head is tied, which both objects may say, by transformers' rule for the family."""
     key = "tie_word_embeddings"
     outer, inner = c.values.get(key), text.values.get(key)
+    tied: object
     if kind in WHOLE:
-        decided = c.flag(key, default=WHOLE[kind])
-        if isinstance(inner, bool) and inner != decided:
-            raise text.error(
-                key, f"is {str(inner).lower()}, but of a {kind} {c.where}.{key} decides, and is {str(decided).lower()}"
-            )
-        text.values = {**text.values, key: decided}
+        tied = c.flag(key, default=WHOLE[kind])
+    elif kind in NEVER:
+        tied = False
+    elif kind in EITHER:
+        tied = bool(outer) or bool(inner)
+    elif kind in INNER:
+        tied = bool(inner)
     elif isinstance(outer, bool) and isinstance(inner, bool) and outer != inner:
         raise text.error(key, f"is {str(inner).lower()}, but {c.where}.{key} is {str(outer).lower()}")
-    elif isinstance(outer, bool) and inner is None:
-        text.values = {**text.values, key: c.flag(key)}
+    else:
+        tied = outer if inner is None else inner
+    if not isinstance(tied, bool):
+        return
+    if any(isinstance(said, bool) and said != tied for said in (inner, outer)):
+        c.note(
+            f"the two {key} of the file do not agree with transformers' {kind}: its head is {'' if tied else 'not '}tied"
+        )
+    text.values = {**text.values, key: tied}
 
 
 BESIDE = (

@@ -28,6 +28,8 @@ def nemotron_h(c: Reading) -> Model:
     kinds = _nemotron_kinds(c)
     c.must("use_bias", False, False)
     c.must("mamba_proj_bias", False, False)
+    # transformers builds no such bias, whatever the file says.
+    c.must("attention_bias", False, False)
     c.ignore(
         "num_logits_to_keep",
         "mamba_ssm_cache_dtype",
@@ -45,7 +47,7 @@ def nemotron_h(c: Reading) -> Model:
     if "mlp" not in kinds:
         c.ignore("intermediate_size")
     build = {kind: _nemotron_part(c, width, kind, function) for kind in dict.fromkeys(kinds)}
-    return decoder(c, "nemotron_h", width, [build[kind] for kind in kinds], tied=False, vocabulary=131072)
+    return decoder(c, "nemotron_h", width, [build[kind] for kind in kinds], tied=None, vocabulary=131072)
 
 
 def _nemotron_kinds(c: Reading) -> list[str]:
@@ -78,7 +80,7 @@ def _nemotron_part(c: Reading, width: int, kind: str, function: str) -> Layer:
         return Layer("ssm", (norm(width), *dual(a), residual(width, 1)), a.cache)
     if kind == FULL:
         heads = _nemotron_heads(c)
-        q, k, v, out = projections(width, heads, c.flag("attention_bias", default=False))
+        q, k, v, out = projections(width, heads)
         return Layer("full", (norm(width), q, k, v, attention(heads), out, residual(width, 1)), heads.cache())
     if kind == "mlp":
         feed = plain(width, c.integer("intermediate_size", default=21504), function, c.flag("mlp_bias", default=False))

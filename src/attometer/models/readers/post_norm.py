@@ -49,7 +49,7 @@ def olmo3(c: Reading) -> Model:
 def exaone4(c: Reading) -> Model:
     """EXAONE 4: post-norms, a norm of each query and key head, and sliding layers between full ones."""
     width, layers = c.integer("hidden_size"), depth(c)
-    heads, window = heads_of(c, width), c.optional("sliding_window", default=4096)
+    heads, window = heads_of(c, width, kv=32), c.optional("sliding_window", default=4096)
     pattern = c.values.get("sliding_window_pattern", 4)
     if isinstance(pattern, str):
         if len(pattern) > 100 or not pattern or set(pattern) - {"L", "G"}:

@@ -51,7 +51,7 @@ def dots1(c: Reading) -> Model:
     """dots.llm1: a norm of each query and key head, dense first layers, shared experts (arXiv:2506.05767)."""
     width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c)
     heads, bias, hidden = (
-        heads_of(c, width),
+        heads_of(c, width, kv=32),
         c.flag("attention_bias", default=False),
         c.integer("moe_intermediate_size"),
     )
@@ -83,11 +83,7 @@ def ernie4_5_moe(c: Reading) -> Model:
     extra = c.integer("moe_num_shared_experts", default=2, least=0)
     beside = gated(width, hidden * extra, act(c), bias=bias, prefix="shared ") if extra else ()
     c.ignore("moe_norm_min", "moe_capacity", "moe_gate", "moe_use_aux_free", "moe_statics")
-    sparse = (
-        *mixture(c, width, hidden, chosen, "all", bias=bias),
-        part("router bias", BIAS, D=chosen.num_experts),
-        *beside,
-    )
+    sparse = (*mixture(c, width, hidden, chosen, "all"), part("router bias", BIAS, D=chosen.num_experts), *beside)
     start, every = c.integer("moe_layer_start_index", default=1, least=0), c.integer("moe_layer_interval", default=1)
     end = c.integer("moe_layer_end_index", default=-1, least=-1)
     last = layers - 1 if end == -1 else end
@@ -96,4 +92,4 @@ def ernie4_5_moe(c: Reading) -> Model:
         block(width, heads, None, mix, sparse if (i + 1) % every == 0 and start <= i <= last else dense)
         for i in range(layers)
     ]
-    return decoder(c, "ernie4_5_moe", width, made, tied=True)
+    return decoder(c, "ernie4_5_moe", width, made, tied=True, head_bias=bias)

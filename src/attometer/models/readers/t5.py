@@ -1,10 +1,22 @@
 """T5: an encoder over `s` source tokens, and a decoder that attends to it (Raffel et al. 2019, arXiv:1910.10683)."""
 
 from attometer.mechanisms import positions as places
-from attometer.models.blocks import Heads, attention, embedding, gated, head, linear, norm, of_tokens, plain, residual
+from attometer.models.blocks import (
+    ACTIVATIONS,
+    Heads,
+    attention,
+    embedding,
+    gated,
+    head,
+    linear,
+    norm,
+    of_tokens,
+    plain,
+    residual,
+)
 from attometer.models.layer import CacheSize, Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import MOST_LAYERS, architecture, finish
+from attometer.models.readers.decoder import MOST_LAYERS, architecture, bare, finish
 from attometer.models.reading import Reading
 from attometer.program import size
 
@@ -26,17 +38,24 @@ def umt5(c: Reading) -> Model:
 
 def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
     name = architecture(c)
-    if name and not name.endswith(("ForConditionalGeneration", "WithLMHeadModel")):
-        raise c.error("architectures", f"names {name[:80]}, which is not modelled; …ForConditionalGeneration is")
+    if name and not name.endswith(("ForConditionalGeneration", "WithLMHeadModel")) and not bare(name):
+        raise c.error(
+            "architectures",
+            f"names {name[:80]}, which is not modelled; …ForConditionalGeneration, …Model, …EncoderModel are",
+        )
+    c.must("is_decoder", False, False)
     width = c.integer("d_model", default=512)
-    q, d = c.integer("num_heads", default=8), c.integer("d_kv", default=64)
+    # T5Config has 8 heads, MT5Config and UMT5Config 6.
+    q, d = c.integer("num_heads", default=8 if family == "t5" else 6), c.integer("d_kv", default=64)
     heads, buckets = Heads(q, q, d, d), c.integer("relative_attention_num_buckets", default=32)
     layers = c.integer("num_layers")
     decoders = c.optional("num_decoder_layers") or layers
     if max(layers, decoders) > MOST_LAYERS:
         raise c.error("num_layers", f"is {max(layers, decoders)}; at most {MOST_LAYERS} layers are modelled")
-    c.ignore("relative_attention_max_distance", "dense_act_fn", "is_gated_act", "output_past", "scalable_attention")
+    c.ignore("relative_attention_max_distance", "output_past", "scalable_attention")
     feed = {rows: _feed(c, width, rows, family) for rows in ("s", "n")}
+    if name.endswith("EncoderModel"):
+        return _alone(c, family, width, heads, buckets, [every or i == 0 for i in range(layers)], vocabulary)
     made = [_encoder(width, heads, buckets, every or i == 0, feed["s"]) for i in range(layers)]
     made += [_decoder(width, heads, buckets, every or i == 0, feed["n"]) for i in range(decoders)]
     v = c.integer("vocab_size", default=vocabulary)
@@ -47,7 +66,17 @@ def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
     words = embedding(v, width)
     source = Part("source embedding", embedding(v, width, rows="s").program, tied=True)
     before = (words, source, norm(width, name="encoder final norm", rows="s"))
-    return finish(c, family, width, made, before, (norm(width, name="final norm"), *head(width, v, tied=True)))
+    last = () if bare(name) else head(width, v, tied=True)
+    return finish(c, family, width, made, before, (norm(width, name="final norm"), *last))
+
+
+def _alone(c: Reading, family: str, width: int, heads: Heads, buckets: int, own: list[bool], vocabulary: int) -> Model:
+    """The encoder without a decoder, as diffusion pipelines use it: its tokens are `n`; `own` says which layers have a bias."""
+    c.ignore("num_decoder_layers", "tie_word_embeddings")
+    feed = _feed(c, width, "n", family)
+    made = [_encoder(width, heads, buckets, first, feed, "n") for first in own]
+    before = (embedding(c.integer("vocab_size", default=vocabulary), width),)
+    return finish(c, family, width, made, before, (norm(width, name="final norm"),))
 
 
 def _feed(c: Reading, width: int, rows: str, family: str) -> tuple[Part, ...]:
@@ -56,8 +85,11 @@ def _feed(c: Reading, width: int, rows: str, family: str) -> tuple[Part, ...]:
         options=("relu", "gelu", "silu", "gated-gelu", "gated-silu"),
         default="relu" if family == "t5" else "gated-gelu",
     )
-    hidden, function = c.integer("d_ff", default=2048), name.removeprefix("gated-")
-    parts = gated(width, hidden, function) if name.startswith("gated-") else plain(width, hidden, function, False)
+    # Diffusion pipelines ship T5 with these two and without `feed_forward_proj`: transformers obeys them over it.
+    function = c.choice("dense_act_fn", options=ACTIVATIONS, default=name.removeprefix("gated-"))
+    hidden = c.integer("d_ff", default=2048 if family == "t5" else 1024)
+    double = c.flag("is_gated_act", default=name.startswith("gated-"))
+    parts = gated(width, hidden, function) if double else plain(width, hidden, function, False)
     return tuple(of_tokens(p, n=rows) for p in parts)
 
 
@@ -70,9 +102,9 @@ def _mix(width: int, heads: Heads, buckets: int, first: bool, rows: str, keys: s
     return *projected, core, linear("out", inner, width, rows=rows)
 
 
-def _encoder(width: int, heads: Heads, buckets: int, first: bool, feed: tuple[Part, ...]) -> Layer:
-    mixing = _mix(width, heads, buckets, first, "s", "s", "")
-    parts = (norm(width, rows="s"), *mixing, norm(width, name="norm 2", rows="s"), *feed, residual(width, rows="s"))
+def _encoder(width: int, heads: Heads, buckets: int, first: bool, feed: tuple[Part, ...], rows: str = "s") -> Layer:
+    mixing = _mix(width, heads, buckets, first, rows, rows, "")
+    parts = (norm(width, rows=rows), *mixing, norm(width, name="norm 2", rows=rows), *feed, residual(width, rows=rows))
     return Layer("encoder", parts)
 
 

@@ -1,5 +1,7 @@
 """Conventions weigh scalar operations by what they are and where they come from, never by what a tensor is called."""
 
+import pickle
+
 import pytest
 import sympy
 from law_programs import PROGRAMS
@@ -83,6 +85,8 @@ def test_your_own_convention_is_data() -> None:
     assert cost.flops({"exp": 8, "softmax.*": 1}) == cost.flops({"softmax.*": 1})
     assert cost.flops({"*": 1, "product.*": 0}) == 5 * i * j - 2 * i
     half = Convention("half", "additions are fused", {"mul": 1, "add": 0})
+    assert {half, pickle.loads(pickle.dumps(half))} == {half}
+    assert hash(cost.rows[0]) == hash(pickle.loads(pickle.dumps(cost)).rows[0])
     assert cost.flops(half) == i * j * k
     assert cost.flops(CONVENTIONS["mac"].weights) == cost.flops("mac")
 

@@ -1,9 +1,8 @@
 """Counting conventions are data: sources count differently, and each way is a table of weights with its reasons."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import TypeAlias
 
 import sympy
@@ -32,7 +31,7 @@ class Row:
     name: str
     kind: str
     label: str
-    scalars: Mapping[str, sympy.Expr]
+    scalars: Mapping[str, sympy.Expr] = field(hash=False)
     levels: sympy.Expr
     entries: sympy.Expr
 
@@ -78,7 +77,7 @@ class Convention:
 
     name: str
     reason: str
-    weights: Mapping[str, Weight]
+    weights: Mapping[str, Weight] = field(hash=False)
 
     def __post_init__(self) -> None:
         for kind, weight in self.weights.items():
@@ -86,7 +85,7 @@ class Convention:
                 raise unknown("scalar operation", str(kind), KINDS)
             if isinstance(weight, bool) or not isinstance(weight, int | float | sympy.Expr):
                 raise AttometerError(f'the weight of "{kind}" must be a number, got {type(weight).__name__}')
-        object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
+        object.__setattr__(self, "weights", dict(self.weights))
 
     def weight(self, kind: str) -> Weight:
         """Return what one scalar operation of a kind counts.

@@ -12,7 +12,7 @@ from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.planner import Planner
 from attometer.plan.usage import LayerTime, MemoryFootprint, rate
 from attometer.price import Roofline, in_sequence
-from attometer.view.report import Block, Report
+from attometer.view.report import Block, Report, rendered
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,12 @@ class Plan(Report):
         from attometer.plan.text import plan_page
 
         return plan_page(self)
+
+    def text(self, width: int | None = None) -> str:
+        """Return the page as text, its sentences no longer than is easy to read."""
+        from attometer.plan.text import plan_page
+
+        return rendered(plan_page(self, width), width)
 
     def explain(self, name: str | None = None) -> str:
         """Return formula, numbers, value and source of every number, or of the one that `name` begins with.

@@ -15,18 +15,25 @@ WIDTH = 110
 """Sentences are no longer than this, however wide the terminal."""
 
 
-def plan_page(plan: "Plan") -> list[Block]:
-    """Return the whole report."""
-    return [wrapped(plan.headline), memory_table(plan), layers_table(plan), levers_table(plan), notes_text(plan)]
+def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
+    """Return the whole report, its sentences in lines of at most `width` characters."""
+    sentence = min(width or WIDTH, WIDTH)
+    return [
+        wrapped(plan.headline, width=sentence),
+        memory_table(plan),
+        layers_table(plan),
+        levers_table(plan),
+        notes_text(plan, sentence),
+    ]
 
 
-def wrapped(*sentences: str, indent: str = "") -> str:
-    """Return the sentences as one paragraph of lines that are easy to read.
+def wrapped(*sentences: str, indent: str = "", width: int = WIDTH) -> str:
+    """Return the sentences as one paragraph of lines of at most `width` characters.
 
     >>> wrapped("a b c")
     'a b c'
     """
-    return "\n".join(line for text in sentences for line in wrap(text, WIDTH, subsequent_indent=indent))
+    return "\n".join(line for text in sentences for line in wrap(text, width, subsequent_indent=indent))
 
 
 def memory_table(plan: "Plan") -> Table:
@@ -88,8 +95,8 @@ def _change(saved: float) -> str:
     return f"{seconds(abs(saved))} {'less' if saved > 0 else 'more'}"
 
 
-def notes_text(plan: "Plan") -> str:
+def notes_text(plan: "Plan", width: int = WIDTH) -> str:
     """Return what the numbers assume, and where the machine's figures come from."""
     o = plan.options
     stored = f"weights {o.weights} ({float(BITS[o.weights]):g} bits), cache {o.kv}, activations {o.activations}, attention {o.schedule}"
-    return wrapped(*(f"- {note}" for note in [stored, *plan.notes]), indent="  ")
+    return wrapped(*(f"- {note}" for note in [stored, *plan.notes]), indent="  ", width=width)

@@ -22,7 +22,7 @@ class Report(ABC):
 
     def text(self, width: int | None = None) -> str:
         """Return the page as text, in lines of at most `width` characters where that can be."""
-        return "\n\n".join(_text(block, width) for block in self.page())
+        return rendered(self.page(), width)
 
     def __str__(self) -> str:
         return self.text()
@@ -32,6 +32,11 @@ class Report(ABC):
             block._repr_html_() if isinstance(block, Table) else f"<pre>{escape(printable(block))}</pre>"
             for block in self.page()
         )
+
+
+def rendered(blocks: Iterable[Block], width: int | None = None) -> str:
+    """Return paragraphs and tables as text, in lines of at most `width` characters where that can be."""
+    return "\n\n".join(_text(block, width) for block in blocks)
 
 
 def _text(block: Block, width: int | None) -> str:

@@ -21,6 +21,7 @@ TITLES = {
     "reference": "attometer `reference`",
     "auto": "attometer `auto`",
     "sdpa": "attometer `sdpa` (torch's, chosen by torch)",
+    "sdpa_chunked": "attometer `sdpa_chunked` (torch's, on chunks of queries)",
     "torch_math": "torch SDPA, math",
     "torch_flash": "torch SDPA, flash",
     "torch_flex": "torch FlexAttention, not compiled, forward only",

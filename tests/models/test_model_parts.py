@@ -155,3 +155,13 @@ def test_the_law_holds_for_every_text_of_every_family(text: str) -> None:
     sizes = {str(s): SMALL[str(s)] for s in program.symbols}
     at, built = count(program).at(**sizes), graph(program, sizes)
     assert (at.work, at.depth) == (built.work, built.span)
+
+
+def test_scales_and_caps_are_those_of_transformers() -> None:
+    neo = from_values(FAMILIES["gpt_neo"]).layers[0].layer.parts
+    unscaled = [p.program for p in neo if p.name == "attention"] + [
+        program_of("t5-base", "cross", ("cross attention",))
+    ]
+    assert all("sqrt" not in str(program) for program in unscaled)
+    assert "50 * tanh(" in str(program_of("gemma-2-2b", "full", ("attention",)))
+    assert "30 * tanh(" in str(model("gemma-2-2b").head[-1].program)

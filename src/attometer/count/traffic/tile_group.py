@@ -127,11 +127,19 @@ class TileGroup:
             low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
         return low
 
+    def _largest_alone(self, name: str) -> int:
+        """The largest size of the only free tile that fits; whole numbers are several times faster than arrays of one."""
+        low, high = 0, self.extent[name]
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if int(self.need({name: middle})) <= self.s.M else (low, middle - 1)
+        return low
+
     def _dense(self) -> dict[str, int]:
         if not self.free:
             return {}
         if len(self.free) == 1:
-            return {self.free[0]: int(self._largest(self.free[0], {}, 1)[0])}
+            return {self.free[0]: self._largest_alone(self.free[0])}
         one, two = self.free
         first = _distinct(self.extent[one])
         second = self._largest(two, {one: first}, len(first))
@@ -142,7 +150,7 @@ class TileGroup:
     def _candidates(self, most: int) -> tuple[dict[str, Ints], bool]:
         """Every feasible choice of the free tiles whose floor is below `most`, unless there are too many to list."""
         if len(self.free) == 1:
-            return {self.free[0]: np.arange(1, int(self._largest(self.free[0], {}, 1)[0]) + 1)}, True
+            return {self.free[0]: np.arange(1, self._largest_alone(self.free[0]) + 1)}, True
         one, two = self.free
         first = np.arange(1, self.extent[one] + 1)
         second = self._largest(two, {one: first}, len(first))
@@ -178,7 +186,7 @@ class TileGroup:
         one, *others = self.free
         first = _distinct(self.extent[one])
         if not others:
-            return {one: first[first <= int(self._largest(one, {}, 1)[0])]}
+            return {one: first[first <= self._largest_alone(one)]}
         second = self._largest(others[0], {one: first}, len(first))
         first, second = first[second > 0], second[second > 0]
         extent = self.extent[others[0]]

@@ -75,11 +75,13 @@ def assert_harmless(capsys: pytest.CaptureFixture[str]) -> str:
     return said.out + said.err
 
 
-@pytest.mark.parametrize("options", [[], ["--check"], ["--explain"], ["--json"]])
+@pytest.mark.parametrize(
+    "options", [["--on", "l4"], ["--check"], ["--on", "l4", "--explain"], ["--on", "l4", "--json"]]
+)
 def test_names_in_files_steer_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hostile_config: Path, options: list[str]
 ) -> None:
-    run(monkeypatch, "plan", str(hostile_config), "--on", "l4", *options)
+    run(monkeypatch, "plan", str(hostile_config), *options)
     assert "evil" in assert_harmless(capsys)
 
 

@@ -1,5 +1,11 @@
 """Compiled formulas: equal to SymPy's own evaluation in Python, in NumPy and, where node is there, in JavaScript."""
 
+import json
+import shutil
+import subprocess
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sympy
@@ -12,6 +18,9 @@ from attometer.count.formulas import Graph, compiled
 from attometer.count.formulas.functions import ceil_log2_of_array, distinct_experts, distinct_experts_of_arrays
 from attometer.errors import AttometerError
 from attometer.mechanisms import MECHANISMS, mechanism
+from attometer.models import model, shipped
+from attometer.plan.formulas import plan_formulas
+from attometer.plan.options import Options
 from attometer.program import size
 from attometer.sizes import clog2
 
@@ -98,3 +107,30 @@ def test_every_mechanism_compiles_to_what_evaluation_gives(name: str) -> None:
     wanted = [evaluate(e, at) for e in (cost.work, cost.depth)]
     if all(isinstance(w, int) for w in wanted):
         assert list(compiled({"work": cost.work, "depth": cost.depth}, tuple(symbols)).scalar(*at.values())) == wanted
+
+
+NODE = shutil.which("node")
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_javascript_of_shipped_models_runs_to_the_same_numbers(tmp_path: Path) -> None:
+    cases, lines = [], []
+    names = ("llama-3.1-8b", "gemma-2-2b", "mixtral-8x7b", "deepseek-v3", "jamba-v0.1")
+    for k, (name, mode) in enumerate(product(names, ("prefill", "decode", "train"))):
+        formulas = plan_formulas(model(name), Options(context=1, mode=mode)).memory
+        sizes = (2, 3001, 2**40, 64, 64, 64)
+        lines += [formulas.javascript(f"f{k}"), f"out.push(Object.values(f{k}({', '.join(map(str, sizes))})));"]
+        cases.append(list(formulas.scalar(*sizes)))
+    script = tmp_path / "formulas.js"
+    script.write_text("\n".join(["const out = [];", *lines, "console.log(JSON.stringify(out));"]))
+    assert NODE is not None
+    done = subprocess.run([NODE, str(script)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == cases
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_javascript_is_printed_for_every_shipped_model(name: str) -> None:
+    for mode in ("prefill", "decode"):
+        formulas = plan_formulas(model(name), Options(context=1, mode=mode))
+        for compiled_formulas in (formulas.memory, formulas.parts):
+            assert compiled_formulas.javascript("f").endswith("};")

@@ -11,6 +11,7 @@ import sympy
 from numpy.typing import NDArray
 from sympy import Min
 
+from attometer.masks.closed_forms import positive
 from attometer.masks.intervals import Intervals, Ints, Rows, complement, intersect, total, unite
 from attometer.masks.mask import Mask, Parameter, Predicate, Reach
 
@@ -97,10 +98,15 @@ class And(_Parts):
             return sympy.Integer(0)
         bands = [part.reach for part in self.parts if part.reach is not None]
         others = [part for part in self.parts if part.reach is None]
-        if n != m or not bands or len(others) > 1:
+        if not bands or len(others) > 1:
             return None
-        inside = reduce(_narrower, bands)
-        return others[0].pairs_in_band(inside, n) if others else self.parts[0].pairs_in_band(inside, n)
+        inside, part = reduce(_narrower, bands), (others or self.parts)[0]
+        if n == m:
+            return part.pairs_in_band(inside, n)
+        # Without keys ahead a position sees the same keys among m as among its own number: all positions less the first m - n.
+        whole = part.pairs_in_band(inside, m) if inside[1] == 0 else None
+        before = None if whole is None else part.pairs_in_band(inside, positive(m - n))
+        return None if whole is None or before is None else whole - before
 
     def longest_row_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return 0 for a contradiction."""

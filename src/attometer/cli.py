@@ -70,7 +70,14 @@ def _crash() -> NoReturn:
     sys.exit(70)
 
 
-_EXTRAS = {"matplotlib": "plot", "torch": "torch", "transformers": "torch", "numba": "io", "networkx": "io"}
+_EXTRAS = {
+    "matplotlib": "plot",
+    "torch": "torch",
+    "transformers": "torch",
+    "numba": "io",
+    "networkx": "io",
+    "catboost": "calibrate",
+}
 
 
 def _fail(message: str) -> NoReturn:
@@ -444,6 +451,41 @@ def measure(
 
 def _progress() -> Callable[[str], None] | None:
     return None if sys.stderr.isatty() else lambda line: print(f"attometer: {line}", file=sys.stderr)
+
+
+@app.command(rich_help_panel=MEASURE)
+def calibrate(
+    source: Annotated[Path, typer.Option("--from", help="a folder of measurement CSVs")],
+    to: Annotated[Path | None, typer.Option(help="write the coefficients into this folder")] = None,
+    only: Annotated[str | None, typer.Option(help="these classes, as in gemm,decode")] = None,
+    json: Json = False,
+) -> None:
+    """Fit the coefficients of predicted times to measurements, and print errors in sample, held out and left out."""
+    from attometer.price.calibrate import calibrate as fitted
+    from attometer.price.load import load
+
+    kinds = only.split(",") if only else None
+    _show(fitted(str(source), load(source), to, kinds, lambda line: print(f"attometer: {line}", file=sys.stderr)), json)
+
+
+@app.command(rich_help_panel=MEASURE)
+def validate(
+    folder: Annotated[Path, typer.Argument(help="a folder of measurement CSVs (.csv or .csv.xz)")],
+    coefficients: Annotated[Path | None, typer.Option(help="a folder of coefficients instead of the shipped")] = None,
+    worst: Annotated[int, typer.Option(help="how many of the worst rows to print")] = 15,
+    plot: Annotated[Path | None, typer.Option(help="draw predicted against measured: .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Score predicted times against measurements: errors and coverage by class, machine and engine, the worst rows."""
+    from attometer.price.validate import validate as scored
+    from attometer.view.style import figure_path
+
+    if plot is not None:
+        figure_path(plot)
+    made = scored(folder, coefficients, worst)
+    _show(made, json)
+    if plot is not None:
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 @app.command(rich_help_panel=DRAW)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from attometer.masks.counts import CAUSAL, tiles
+from attometer.masks import causal
+from attometer.masks.counts import tiles
 from attometer.price.classes import CLASSES
 from attometer.price.fit import by_name, fit, prior
 from attometer.price.kernels import Coefficient, tiles_seen
@@ -54,6 +55,6 @@ def test_every_class_gives_finite_positive_times_that_fall_with_a_faster_machine
 
 @pytest.mark.parametrize(("n", "m"), [(256, 256), (512, 1024), (384, 640)])
 def test_causal_tiles_are_those_of_the_mask(n: int, m: int) -> None:
-    counted = np.count_nonzero(tiles(CAUSAL, n, m, 128, 128))
+    counted = np.count_nonzero(tiles(causal(), n, m, 128, 128))
     rows, before, keys = (np.array([value / 128]) for value in (n, m - n, m))
     assert tiles_seen(rows, before, keys, keys, np.ones(1))[0] == counted

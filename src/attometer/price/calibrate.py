@@ -7,7 +7,7 @@ all rows with the same settings. Training trees needs CatBoost (the extra `calib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -25,11 +25,12 @@ from attometer.price.predict import PLAIN, predict
 from attometer.price.residual import Trees, columns, numbers, tokens
 from attometer.price.scores import Score, score
 from attometer.price.split import fraction
-from attometer.price.tables import SITUATIONS, Calibration, are_siblings, hashes, save
+from attometer.price.tables import ANY, SITUATIONS, Calibration, are_siblings, calibration, hashes, save
+from attometer.view.table import Table as Shown
 
 SEED = 20261126
-_TREES, _DEPTH, _RATE = 1200, 7, 0.12
-_FEW = 2000  # rows below which trees are fewer and flatter
+_TREES, _DEPTH, _RATE, _L2 = 1200, 7, 0.12, 3
+_FEW = 800  # rows below which trees are fewer and flatter
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -42,14 +43,123 @@ class Report:
     scores: dict[str, Score]
     coverage: dict[str, float]
 
+    def shown(self, name: str) -> str:
+        """Return median and mean of a score, or a dash where nothing was scored."""
+        return str(self.scores[name]) if name in self.scores else "-"
 
-def calibrate(loaded: Loaded, folder: Path, kinds: list[str] | None = None) -> Iterator[Report]:
-    """Fit every class of the tables (or those of `kinds`), write it to `folder`, and yield its report."""
+    @property
+    def as_shipped(self) -> str:
+        """Say whether the shipped coefficients of the class came out again: `same`, `other` or `none`."""
+        shipped = calibration(self.kind)
+        if not shipped.cells:
+            return "none"
+        same = shipped.cells.keys() == self.calibration.cells.keys() and all(
+            np.allclose(shipped.cells[cell], logs, atol=0.02) for cell, logs in self.calibration.cells.items()
+        )
+        return "same" if same else "other"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The reports of all classes, the rows left out by reason, and whether the shipped coefficients came out again."""
+
+    source: str
+    reports: tuple[Report, ...]
+    left_out: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return errors, coverage and provenance by class as plain values for JSON."""
+        classes = {
+            report.kind: {
+                "errors": report.calibration.errors,
+                "coverage": {name: _round(value) for name, value in report.coverage.items()},
+                "width": report.calibration.width,
+                "trust": report.calibration.trust,
+                "provenance": report.calibration.provenance,
+                "as_shipped": report.as_shipped,
+            }
+            for report in self.reports
+        }
+        return {"source": self.source, "classes": classes, "left_out": self.left_out}
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.tables()))
+
+    def tables(self) -> list[Shown]:
+        """Return the errors side by side, coverage by situation, each left-out machine, and rows left out."""
+        notes = (
+            "median / mean % error on time, one vote per split group; in sample and held out: fitted on rows that the "
+            "split rule leaves, with the residual; siblings, lone, engines: rows of a machine or engine left out whole",
+        )
+        lines = tuple((class_of(r.kind).title, *map(r.shown, _SHOWN), r.as_shipped) for r in self.reports)
+        head = (
+            "class",
+            "physics",
+            "in sample",
+            "held out",
+            "points",
+            "blocks",
+            "siblings",
+            "lone",
+            "engines",
+            "shipped",
+        )
+        machines = tuple(
+            (class_of(r.kind).title, name.removeprefix("without "), str(each))
+            for r in self.reports
+            for name, each in r.scores.items()
+            if name.startswith("without")
+        )
+        covered = tuple(
+            (class_of(r.kind).title, *(_percent(r.coverage.get(name)) for name in SITUATIONS[:5])) for r in self.reports
+        )
+        reasons = tuple((n, why) for why, n in sorted(self.left_out.items(), key=lambda pair: -pair[1]))
+        return [
+            Shown(f"calibrated on {self.source}", head, lines, notes),
+            Shown("rows inside the 90 % interval", ("class", *SITUATIONS[:5]), covered),
+            Shown("leaving one machine out", ("class", "machine", "median / mean %"), machines),
+            Shown("rows left out, by reason", ("rows", "reason"), reasons),
+        ]
+
+
+_SHOWN = (
+    "physics held out",
+    "in sample",
+    "held out",
+    "points",
+    "blocks",
+    "unseen machine (sibling)",
+    "unseen machine (lone)",
+    "unseen engine",
+)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or np.isnan(value) else f"{value:.0%}"
+
+
+def calibrate(
+    source: str,
+    loaded: Loaded,
+    to: Path | None = None,
+    kinds: list[str] | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Calibrated:
+    """Fit every class of the tables (or those of `kinds`) and report; write the coefficients to the folder `to`.
+
+    `tell` is given a line as each class is done. Raises AttometerError for an unknown class.
+    """
+    for kind in kinds or ():
+        class_of(kind)
+    reports = []
     for kind, table in loaded.tables.items():
-        if kinds is None or kind in kinds:
+        if not kinds or kind in kinds:
             report = calibrate_class(table)
-            save(report.calibration, folder)
-            yield report
+            if to is not None:
+                save(report.calibration, to)
+            reports.append(report)
+            tell(f"{kind}: {len(table):,} rows, held out {report.scores['held out']} %")
+    return Calibrated(source, tuple(reports), loaded.left_out)
 
 
 def calibrate_class(table: Table, residual: bool = True) -> Report:
@@ -103,13 +213,18 @@ def _provenance(table: Table, groups: int) -> dict[str, Any]:
 
 
 def fit_physics(table: Table, rounds: int = 40) -> Calibration:
-    """Fit the coefficients: pooled per family, then per family and machine with the pooled values as prior."""
+    """Fit the coefficients: over the class, then per family, then per family on one machine; each is the next's prior."""
     each = class_of(table.kind)
     votes = _votes(table)
     family, machine = table.labels["family"], table.labels["machine"]
     families, of_family = np.unique(family, return_inverse=True)
     cells, of_cell = np.unique(np.char.add(np.char.add(family, "@"), machine), return_inverse=True)
-    pooled = fit(each.model, each.coefficients, table.x, table.seconds, of_family, rounds=rounds, weight=votes)
+    zero = np.zeros(len(table), dtype=np.int64)
+    common = fit(each.model, each.coefficients, table.x, table.seconds, zero, rounds=rounds, weight=votes)
+    pooled = fit(
+        each.model, each.coefficients, table.x, table.seconds, of_family,
+        start=np.tile(common, (len(families), 1)), rounds=rounds, weight=votes,
+    )  # fmt: skip
     parent = np.zeros(len(cells), dtype=np.int64)
     parent[of_cell] = of_family
     own = fit(
@@ -117,7 +232,9 @@ def fit_physics(table: Table, rounds: int = 40) -> Calibration:
         start=pooled[parent], spread=1 / 3, rounds=max(2, rounds * 3 // 4), weight=votes,
     )  # fmt: skip
     return Calibration(
-        table.kind, dict(zip(map(str, families), pooled, strict=True)), dict(zip(map(str, cells), own, strict=True))
+        table.kind,
+        {ANY: common[0], **dict(zip(map(str, families), pooled, strict=True))},
+        dict(zip(map(str, cells), own, strict=True)),
     )
 
 
@@ -149,13 +266,13 @@ def train(
     plain = predict(physics, table.x, family, machine, residual=False)
     found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
     frequent = Counter(word for pair in zip(family, machine, strict=True) for word in tokens(*map(str, pair)))
-    least = max(10, len(table) // 400)
+    least = max(20, len(table) // 400)
     wanted = [word for word, count in sorted(frequent.items()) if least <= count < len(table)]
     names = (*found, *wanted)
     goal = np.clip(np.log(table.seconds / plain.seconds), -1.5, 1.5) if target is None else target
     model = CatBoostRegressor(
         iterations=trees or (400 if few else _TREES), depth=depth or (5 if few else _DEPTH), learning_rate=_RATE,
-        loss_function="RMSE", l2_leaf_reg=3, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
+        loss_function="RMSE", l2_leaf_reg=_L2, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
         thread_count=2, allow_writing_files=False,
     )  # fmt: skip
     model.fit(columns(names, found, family, machine), goal, sample_weight=_votes(table))

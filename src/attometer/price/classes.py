@@ -123,8 +123,7 @@ _CLASSES = (
         _named(
             ("floor", "s", 4e-6, 1.2),
             ("compute", "share of peak", 0.5, 0.8),
-            ("row", "s", 1e-7, 2.0),
-            ("tail", "share of the last wave paid", 0.5, 0.6),
+            ("row", "bytes", 300.0, 2.0),
             *_MEMORY,
         ),
         "norms and other operations",
@@ -139,6 +138,7 @@ _CLASSES = (
             ("shot", "s", 2e-6, 0.9),
             ("shot_link", "share of the ring's", 0.6, 0.8),
             ("ramp", "factor", 0.6, 1.0),
+            ("sharing", "of the link, per further device", 0.05, 1.5),
         ),
         "collectives",
     ),

@@ -215,6 +215,9 @@ _OPERATIONS: dict[str, tuple[float, str]] = {
 }  # fmt: skip
 
 
+_FASTEST = 20  # times main memory's bandwidth
+
+
 def operation(row: Row, where: Machine) -> Counted:
     """A norm, rotation, activation, look-up, sampling step or fused loss."""
     source, mode = row.text("source_id"), row.text("mode")
@@ -240,7 +243,10 @@ def operation(row: Row, where: Machine) -> Counted:
         raise Unpriced(f"incomplete: {op} without its width")
     x = {"bytes": moved, "flops": flops, "rows": rows, "width": width, **figures(where, rate)}
     family = _family(row, op, row.text("dtype"), mode if mode == "kernel_bwd" else "")
-    return Counted("operation", x, _seconds(row, flops, nominal), family, f"{row.text('model')}:{width:g}")
+    seconds = _seconds(row, flops, nominal)
+    if moved / seconds > _FASTEST * x["bandwidth"]:
+        raise Unpriced("excluded: faster than any cache could move its bytes (the compiler removed the work)")
+    return Counted("operation", x, seconds, family, f"{row.text('model')}:{width:g}")
 
 
 Reader = Callable[[Row, Machine], Counted]

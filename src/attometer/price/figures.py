@@ -70,6 +70,13 @@ def known(name: str) -> Machine | None:
 
 
 @lru_cache(maxsize=256)
+def is_priceable(name: str) -> bool:
+    """Say whether a row's machine is known with a bandwidth and a rate."""
+    found = known(name)
+    return found is not None and found.memory.bandwidth is not None and any(rate for _, rate in found.peak)
+
+
+@lru_cache(maxsize=256)
 def cell_name(name: str) -> str:
     """Return the catalogue's id for a row's machine, with its power cap where it states one.
 
@@ -87,6 +94,17 @@ def figures(where: Machine, rate_name: str) -> dict[str, float]:
     A missing cache is none, a missing count of multiprocessors is one: no waves are priced on it. A machine without a
     link of its own talks over PCIe. Raises AttometerError without bandwidth or a peak rate.
     """
+    # machines are asked for once a row: a table by id, since the hash of a whole machine costs more than the figures
+    found = _FOUND.get((where.id, rate_name))
+    if found is None or found[0] is not where:
+        found = _FOUND[where.id, rate_name] = (where, _read(where, rate_name))
+    return found[1]
+
+
+_FOUND: dict[tuple[str, str], tuple[Machine, dict[str, float]]] = {}
+
+
+def _read(where: Machine, rate_name: str) -> dict[str, float]:
     stated = dict(where.figures())
     cache = max((float(stated[key].amount) for key in ("memory.l2", "memory.llc") if key in stated), default=0.0)
     return {

@@ -177,7 +177,7 @@ def collective(x: Counts, c: Counts) -> Terms:
     """A collective of n devices: the faster of a ring and one shot, each latency plus bytes over the link."""
     n = x["devices"]
     hops = c["hop"] * (n - 1)
-    rate = x["link"] * c["link"]
+    rate = x["link"] * c["link"] / (1 + c["sharing"] * (n - 2))
     ring = hops * x["rounds"] + x["rounds"] * (n - 1) / n * x["bytes"] / rate
     shot = c["shot"] + (n - 1) * x["bytes"] / (rate * c["shot_link"])
     # protocols for small messages reach part of the bandwidth
@@ -190,8 +190,8 @@ def operation(x: Counts, c: Counts) -> Terms:
     """A norm, rotation, activation, look-up, scan, loss or other step: bytes against products, and a cost per row."""
     memory = memory_time(x["bytes"], x, c)
     compute = x["flops"] / (x["peak"] * c["compute"])
-    rows = waves(x["rows"], x["units"], c["tail"]) * c["row"]
-    total = c["floor"] + blend(c["blend"], memory, compute, rows)
+    rows = x["rows"] * c["row"] / x["bandwidth"]
+    total = c["floor"] + blend(c["blend"], memory, compute) + rows
     return {"total": total, "launch": c["floor"] + 0 * memory, "memory": memory, "compute": compute, "rows": rows}
 
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.price import features, model_features
 from attometer.price.features import Counted, Reader
-from attometer.price.figures import cell_name, known
+from attometer.price.figures import cell_name, is_priceable, known
 from attometer.price.kernels import Array, Counts
 from attometer.price.rows import UNITS, Incomplete, Row, Unpriced, read
 from attometer.price.split import held_out
@@ -31,12 +32,11 @@ class Rule:
     op: str = r""
     metric: str = r""
 
-    def holds(self, row: Row) -> bool:
-        """Say whether the rule reads this row."""
-        pairs = ((self.source, "source_id"), (self.mode, "mode"), (self.metric, "metric"))
-        return all(re.match(pattern, row.text(column)) for pattern, column in pairs) and (
-            not self.op or bool(re.fullmatch(self.op, row.extra.get("op", "")))
-        )
+    def holds(self, source: str, mode: str, op: str, metric: str) -> bool:
+        """Say whether the rule reads rows of these."""
+        pairs = ((self.source, source), (self.mode, mode), (self.metric, metric))
+        fits = all(re.match(pattern, text) for pattern, text in pairs)
+        return fits and (not self.op or bool(re.fullmatch(self.op, op)))
 
 
 _PRODUCT = "|".join(map(re.escape, sorted(features.PRODUCTS)))
@@ -137,18 +137,17 @@ def counts(row: Row) -> Counted:
         raise Unpriced(f"states no time ({metric})")
     if row.text("tier") == "C":
         raise Unpriced("tier C (sanity only)")
-    text = " ".join(row.text(name).lower() for name in ("source_id", "engine", "mode", "metric"))
-    for pattern, reason in EXCLUDED:
-        if re.match(pattern, text):
-            raise Unpriced(f"excluded: {reason}")
+    excluded = _exclusion(" ".join(row.text(name).lower() for name in ("source_id", "engine", "mode", "metric")))
+    if excluded:
+        raise Unpriced(f"excluded: {excluded}")
     if not row.text("hw_id"):
         raise Unpriced("names no single machine")
     machine = known(row.text("hw_id"))
     if machine is None:
         raise Unpriced(f"machine not in the catalogue: {row.text('hw_id')}")
-    if machine.memory.bandwidth is None or not any(figure for _, figure in machine.peak):
+    if not is_priceable(row.text("hw_id")):
         raise Unpriced(f"machine states no bandwidth or no rate: {row.text('hw_id')}")
-    rule = next((rule for rule in RULES if rule.holds(row)), None)
+    rule = _rule(row.text("source_id"), row.text("mode"), row.extra.get("op", ""), metric)
     if rule is None:
         raise Unpriced(f"no rule reads {row.text('mode')} of {row.text('source_id')}")
     counted = rule.reader(row, machine)
@@ -156,6 +155,16 @@ def counts(row: Row) -> Counted:
     if bad or not 0 < counted.seconds < float("inf"):
         raise AttometerError(f"{row.place}: {bad[0] if bad else 'time'} is impossible")
     return counted
+
+
+@lru_cache(maxsize=4096)
+def _exclusion(text: str) -> str | None:
+    return next((reason for pattern, reason in EXCLUDED if re.match(pattern, text)), None)
+
+
+@lru_cache(maxsize=4096)
+def _rule(source: str, mode: str, op: str, metric: str) -> Rule | None:
+    return next((rule for rule in RULES if rule.holds(source, mode, op, metric)), None)
 
 
 def _labels(row: Row, counted: Counted) -> dict[str, str]:

@@ -110,14 +110,18 @@ def inference(row: Row, where: Machine) -> Counted:
     together = batch if kind in ("model_prefill", "model_encoder", "model_decode") else 1.0
     scores = 4 * together * prompt * prompt * model.heads * model.head_dim * model.layers
     length = prompt + output / 2 if steps else prompt
+    # llama.cpp runs a prompt in pieces of 512, which its pipeline overlaps
+    pieces = max(1.0, prompt // 512) if "llama.cpp" in row.text("engine") and kind == "model_prefill" else 1.0
     split = tensor * (stages if stages > 1 else 1)
     x = {
         "prefills": prefills, "steps": steps, "per": per, "waiting": waiting, "batch": batch, "layers": model.layers,
         "hidden": model.width, "tensor": tensor, "stages": stages, "routed": float(model.experts > 0),
-        "prefill_tokens": max(1.0, together * prompt),
-        "prefill_flops": 2 * (model.active - model.embedding) * together * prompt / tensor,
-        "prefill_scores": scores * (0.5 if row.text("causal") != "0" else 1.0) / tensor,
+        "prefills_in_turn": (pieces + stages - 1) / stages if pieces > 1 else 1.0,
+        "prefill_tokens": max(1.0, together * prompt / pieces),
+        "prefill_flops": 2 * (model.active - model.embedding) * together * prompt / tensor / pieces,
+        "prefill_scores": scores * (0.5 if row.text("causal") != "0" else 1.0) / tensor / pieces,
         "prefill_weights": model.touched(together * prompt) / model.total * stored / tensor,
+        "bus": devices if "row split" in row.text("parallelism") else 1.0,
         "step_weights": model.touched(batch) / model.total * stored / tensor,
         "step_flops": 2 * model.active * batch / tensor,
         "step_cache": batch * length * model.cache_width * model.layers * cache_bytes / min(tensor, max(1.0, model.heads)),
@@ -207,7 +211,8 @@ def training(row: Row, where: Machine) -> Counted:
     length = row.number("seq_len")
     micro = min(micro, max(1.0, whole / replicas))
     rounds = max(1.0, whole / replicas / micro)
-    recompute = {"full": 4.0, "selective": 3.15}.get(row.text("recompute").split(" ")[0], 3.0)
+    adapters = row.text("mode") == "train_lora"  # frozen weights need no gradients of their own
+    recompute = {"full": 4.0, "selective": 3.15}.get(row.text("recompute").split(" ")[0], 3.0) - adapters
     rate = precision(row.text("dtype"))[2]
     share = degree["tp"] * degree["pp"] * degree["cp"]
     tokens = micro * length / degree["cp"]
@@ -215,7 +220,7 @@ def training(row: Row, where: Machine) -> Counted:
     causal = 1.0 if row.text("causal") == "0" else 0.5
     scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
     stored = model.total / (degree["tp"] * degree["pp"])
-    sharded = "fsdp" in text or "zero=3" in text
+    sharded = bool(re.search(r"fsdp(?!=0)|zero=3", text))
     x = {
         "flops": recompute * products / (degree["tp"] * degree["pp"]),
         "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
@@ -225,8 +230,8 @@ def training(row: Row, where: Machine) -> Counted:
         "expert_bytes": rounds * tokens * model.layers / degree["pp"] * model.width * model.chosen * 8
         * (degree["ep"] > 1) / degree["tp"],
         "gather_bytes": rounds * 4 * stored * sharded * (replicas > 1),
-        "gradient_bytes": 4 * stored * (replicas - 1) / replicas,
-        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0),
+        "gradient_bytes": 4 * stored * (replicas - 1) / replicas * (not adapters),
+        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
         "launches": rounds * model.layers / degree["pp"],
         "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
         "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens, "devices": devices,
@@ -234,21 +239,27 @@ def training(row: Row, where: Machine) -> Counted:
         **figures(where, rate),
     }  # fmt: skip
     metric = row.text("metric")
-    conventional = 6 * model.active + (12 if metric != "hardware_tflops_per_gpu" else 16) * (
-        model.layers * model.heads * model.head_dim * length * (0.5 if "causal" in text else 1.0)
-    )
+    # sources count 6 per parameter (4 for adapters) and scores in full, NeMo as far as the mask lets them be
+    full = 6.0 if "nemo" in row.text("engine").lower() and metric != "mfu" else 12.0
+    per = 4 / 6 if adapters else 1.0
+    conventional = per * (6 * model.active + full * model.layers * model.heads * model.head_dim * length)
     if metric in ("hfu", "hardware_tflops_per_gpu"):
         conventional *= recompute / 3
     seconds = _step_seconds(row, whole, length, devices, conventional, x["peak"])
-    family = "|".join(
-        (_framework(row), rate, "moe" if model.experts else "", "flops" if "tfl" in metric or "fu" in metric else "")
-    )
+    # two sources count FLOPs as here (their rates and times agree to 2 %); the rates of others stand for themselves
+    counted = row.text("source_id").startswith(("llm_foundry", "bigscience")) or metric not in _RATES
+    own = "" if counted else "flops"
+    family = "|".join((_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own))
     return Counted("training", x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}")
+
+
+_RATES = ("mfu", "hfu", "model_tflops_per_gpu", "hardware_tflops_per_gpu")
 
 
 def _framework(row: Row) -> str:
     engine = row.text("engine").lower()
-    return "mlperf" if "mlperf" in engine else re.sub(r"[ \d.]+$", "", _engine(row))
+    found = re.search(r"mlperf", engine)
+    return found[0] if found else re.sub(r"[ \d.]+$", "", _engine(row))
 
 
 def _degree(text: str, name: str) -> float:

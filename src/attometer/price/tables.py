@@ -22,6 +22,11 @@ from attometer.price.split import fraction
 SITUATIONS = ("seen", "unseen shape", "unseen machine (sibling)", "unseen machine (lone)", "unseen engine", "no rows")
 
 
+#: the family that stands for all of a class, where no measured family is like the one asked for
+ANY = "*"
+_ALIKE = 0.15  # share of words in common below which a family is like no other
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
@@ -47,15 +52,19 @@ class Calibration:
         """Return the machines that a family was measured on."""
         return [cell.split("@")[1] for cell in self.cells if cell.split("@")[0] == family]
 
-    def nearest(self, family: str, machine: str) -> str | None:
-        """Return the measured family that shares most words with `family`; a tie goes to one measured on `machine`."""
+    def nearest(self, family: str, machine: str) -> str:
+        """Return the measured family that shares most words with `family`; a tie goes to one measured on `machine`.
+
+        It is `*`, all families together, where none is alike.
+        """
         wanted = _words(family)
 
         def likeness(name: str) -> tuple[float, bool, str]:
             words = _words(name)
             return len(words & wanted) / len(words | wanted), f"{name}@{machine}" in self.cells, name
 
-        return max(self.pooled, key=likeness, default=None)
+        best = max((name for name in self.pooled if name != ANY), key=likeness, default=None)
+        return ANY if best is None or likeness(best)[0] < _ALIKE else best
 
     def find(self, family: str, machine: str) -> tuple[Array, str, str]:
         """Return coefficients (logarithms), the situation, and the family that they were measured for.
@@ -63,9 +72,9 @@ class Calibration:
         The machine's own cell; else the mean of its architecture's; else the family's pooled values; else those of the
         nearest family, which is named; without any rows the priors.
         """
-        found = self.nearest(family, machine) if family not in self.pooled else family
-        if found is None:
+        if not self.pooled:
             return prior(class_of(self.kind).coefficients), "no rows", ""
+        found = self.nearest(family, machine) if family not in self.pooled else family
         own = self.cells.get(f"{found}@{machine}")
         kin = [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
         logs = own if own is not None else np.mean(kin, axis=0) if kin else self.pooled[found]
@@ -87,14 +96,16 @@ def _words(family: str) -> set[str]:
 def are_siblings(one: str, other: str) -> bool:
     """Say whether two machines share an architecture and a class of memory (HBM or not).
 
-    >>> are_siblings("b200-sxm", "gb300"), are_siblings("b200-sxm", "h100-sxm"), are_siblings("b200-sxm", "rtx-5090")
+    >>> are_siblings("b200", "gb300"), are_siblings("b200", "h100-sxm"), are_siblings("b200", "rtx-5090")
     (True, False, False)
     """
     first, second = known(one), known(other)
     if first is None or second is None or first.architecture is None:
         return False
     memories = {(each.memory.type or "")[:3] for each in (first, second)}
-    return first.architecture == second.architecture and len(memories) == 1
+    # Blackwell Ultra is kin to Blackwell
+    families = {(each.architecture or "").split(" ")[0] for each in (first, second)}
+    return len(families) == 1 and len(memories) == 1
 
 
 def hashes(names: NDArray[np.str_], kind: str) -> NDArray[np.uint32]:

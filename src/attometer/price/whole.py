@@ -14,7 +14,7 @@ from attometer.price.kernels import Array, Counts, Terms, blend
 def shared_traffic(x: Counts, c: Counts, tokens: Array) -> Array:
     """Return seconds of the two all-reduces of a layer over the tensor-parallel devices, for `tokens` rows."""
     many = x["tensor"] > 1
-    moved = 2 * (x["tensor"] - 1) / x["tensor"] * tokens * x["hidden"] * 2
+    moved = 2 * (x["tensor"] - 1) / x["tensor"] * tokens * x["hidden"] * 2 * x["bus"]
     time: Array = np.where(
         many, 2 * (c["hop"] * np.log2(np.maximum(x["tensor"], 2)) + moved / (x["link"] * c["link"])), 0
     )
@@ -29,7 +29,8 @@ def inference(x: Counts, c: Counts) -> Terms:
     scores = x["prefill_scores"] / (x["peak"] * c["scores"])
     read = x["prefill_weights"] / (x["bandwidth"] * c["memory"])
     network = x["layers"] * shared_traffic(x, c, tokens)
-    prefill = blend(c["blend"], dense, read) + scores + network + x["layers"] * gap + c["prompt"]
+    prefill = blend(c["blend"], dense, read) + scores + network + x["layers"] * gap
+    prefill = x["prefills_in_turn"] * prefill + c["prompt"]
     weights = x["step_weights"] / (x["bandwidth"] * c["memory"])
     products = x["step_flops"] / (x["peak"] * c["step_compute"])
     cache = x["step_cache"] / (x["bandwidth"] * c["cache"])
@@ -74,8 +75,8 @@ _INFERENCE = (
     ("cache", "share of bandwidth", 0.6, 0.5),
     ("layer", "s", 4e-5, 1.0),
     ("routed", "s per MoE layer", 6e-5, 1.0),
-    ("hop", "s", 6e-6, 0.8),
-    ("link", "share of the link", 0.5, 0.6),
+    ("hop", "s", 6e-6, 1.2),
+    ("link", "share of the link", 0.5, 1.2),
     ("prompt", "s", 2e-3, 1.5),
     ("step", "s", 5e-4, 1.5),
     ("request", "s", 2e-5, 1.5),

@@ -3,11 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from attometer.formats import Storage, stored_bytes
 from attometer.models.layer import Model
 from attometer.models.part import Part
+from attometer.program import Program
+from attometer.program.expression import Ref, walk
+from attometer.program.operations import Einsum
+from attometer.program.recurrences import refs_of
 
 
 class Formats(Protocol):
@@ -46,13 +51,32 @@ def matrices_and_rest(part: Part) -> tuple[int, int]:
     """
     if part.tied:
         return 0, 0
-    sizes = [(len(tensor.extents), int(tensor.size)) for tensor in part.program.weights]
-    # A stack of experts has one axis more: its biases are matrices in shape only.
-    least = 3 if part.routed is not None and max((rank for rank, _ in sizes), default=0) > 2 else 2
-    return (
-        part.copies * sum(n for rank, n in sizes if rank >= least),
-        part.copies * sum(n for rank, n in sizes if rank < least),
-    )
+    matrices = _matrices(part.program)
+    sizes = {tensor.name: part.copies * int(tensor.size) for tensor in part.program.weights}
+    inside = sum(size for name, size in sizes.items() if name in matrices)
+    return inside, sum(sizes.values()) - inside
+
+
+@lru_cache(maxsize=4096)
+def _matrices(program: Program) -> frozenset[str]:
+    """Return the tensors that a product contracts along an axis of theirs; where there is none, the tables looked up.
+
+    Routed experts' biases are looked up too, beside matrices that are contracted.
+    """
+    contracted = {
+        ref.tensor
+        for operation in program.operations
+        if isinstance(operation, Einsum)
+        for ref in operation.operands
+        if set(operation.summed) & {str(index) for index in program.tensors[ref.tensor].indices}
+    }
+    looked_up = {
+        ref.tensor
+        for operation in program.operations
+        for ref in refs_of(operation)
+        if any(isinstance(node, Ref) for index in ref.indices for node in walk(index))
+    }
+    return frozenset(contracted or looked_up)
 
 
 def stored_weights(model: Model, formats: Formats) -> StoredWeights:

@@ -10,6 +10,7 @@ from family_configs import FAMILIES, WALKED
 from attometer.count.model_cost import cache, parameters
 from attometer.errors import AttometerError
 from attometer.models import from_values
+from attometer.plan import plan
 
 # tiiuae/falcon-mamba-7b: transformers obeys `intermediate_size` over `expand`; its card says 7.27 B.
 FALCON_MAMBA = {
@@ -134,3 +135,49 @@ def test_a_class_that_returns_hidden_states_is_no_head_model() -> None:
         from_values(FAMILIES["bert"] | {"architectures": [name]}) for name in ("BertForMaskedLM", "BertLMHeadModel")
     )
     assert masked.head == causal.head
+
+
+OLD_BERT = {
+    "attention_probs_dropout_prob": 0.1,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "type_vocab_size": 2,
+    "vocab_size": 30522,
+}
+
+
+def test_a_bert_file_of_before_model_type() -> None:
+    """109,482,240: BERT base with its pooler (transformers' BertModel of the same sizes)."""
+    old = from_values(OLD_BERT | {"architectures": ["BertModel"]})
+    assert parameters(old) == 109_482_240
+    assert any("read as bert" in note for note in old.check.notes)
+    for other in ({"type_vocab_size": 1}, {"architectures": ["RobertaModel"]}):
+        with pytest.raises(AttometerError, match=r"\$\.model_type is missing"):
+            from_values(OLD_BERT | other)
+
+
+def test_what_is_not_read_is_said_beside_the_numbers() -> None:
+    odd = from_values(FAMILIES["llama"] | {"flux_capacitor": 3})
+    said = "not modelled, and counted as if absent: $.flux_capacitor"
+    assert odd.check.said[-1] == said
+    assert said in plan(odd, "h100-sxm", context=8).notes
+    assert said in str(plan(odd, "h100-sxm", context=8)).replace("\n   ", "")
+    many = from_values(FAMILIES["llama"] | {f"flux_{i}": 1 for i in range(25)})
+    assert many.check.said[-1].endswith("$.flux_19 and 5 more (--check lists them)")
+
+
+def test_the_convention_of_the_cache_is_said() -> None:
+    def says(name: str, words: str) -> bool:
+        return any(words in note for note in from_values(FAMILIES[name]).check.notes)
+
+    assert says("mistral", "the cache of a window of w keeps w tokens")
+    assert says("mamba", "the state of a convolution of k keeps k - 1 inputs")
+    assert says("falcon", "transformers' keeps a copy of them for every query head")
+    assert says("gpt_neo", "transformers' keeps every token")
+    assert not says("llama", "the cache of")

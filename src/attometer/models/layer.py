@@ -67,6 +67,15 @@ class Check(Printed):
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The notes, and a sentence on the keys that nobody read: what a result must say beside its numbers."""
+        if not self.unread:
+            return self.notes
+        known = f"not modelled, and counted as if absent: {', '.join(self.unread[:20])}"
+        more = f" and {len(self.unread) - 20} more (--check lists them)" if len(self.unread) > 20 else ""
+        return (*self.notes, printable(known + more))
+
     def __str__(self) -> str:
         rows = [f"modelled    {', '.join(self.read)}"]
         rows += [f"defaulted   {key} = {value}" for key, value in self.defaulted]

@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import sympy
+
 from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
 from attometer.models.layer import Model
+from attometer.models.readers.decoder import architecture
 from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.readers.multimodal import without_towers
 from attometer.models.reading import Reading
@@ -76,12 +79,41 @@ def from_values(values: dict[str, Any], path: str = "config.json", name: str | N
         made = READERS[kind](c)
     except RecursionError:
         raise AttometerError(f"{path}: is nested too deeply") from None
+    for note in conventions(made):
+        c.note(note)
     c.close()
     return replace(made, name=name or made.family, check=c.check(), values=values)
 
 
+def conventions(read: Model) -> list[str]:
+    """Say what a cache keeps where engines differ by one entry: transformers' DynamicCache is the other convention."""
+    caches = [stack.layer.cache for stack in read.layers]
+    said = []
+    if any(cache.kv.has(sympy.Min) for cache in caches):
+        said.append("the cache of a window of w keeps w tokens; transformers' keeps w - 1 between steps")
+    if any("conv" in part.name for stack in read.layers for part in stack.layer.parts):
+        said.append("the state of a convolution of k keeps k - 1 inputs; transformers' keeps k")
+    return said
+
+
+# What BERT's files held before they named their family.
+OLD_BERT = frozenset(
+    {"attention_probs_dropout_prob", "hidden_dropout_prob", "hidden_size", "intermediate_size", "num_attention_heads"}
+    | {"max_position_embeddings", "num_hidden_layers", "vocab_size"}
+)
+
+
+def _is_old_bert(c: Reading) -> bool:
+    """RoBERTa's oldest files have the same keys, and one type of segments instead of two."""
+    ours = not architecture(c) or architecture(c).startswith("Bert")
+    return ours and set(c.values) >= OLD_BERT and c.values.get("type_vocab_size") == 2
+
+
 def _kind(c: Reading) -> str:
     kind = c.values.get("model_type")
+    if kind is None and _is_old_bert(c):
+        c.note(f"{c.where}.model_type is missing: read as bert, whose keys these are")
+        return "bert"
     if kind is None:
         raise c.error("model_type", "is missing: nothing else says which family this is")
     if not isinstance(kind, str):

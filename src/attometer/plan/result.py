@@ -117,7 +117,7 @@ class Plan(Report):
             said.append(f"the configuration says {self.model.quantization}; all weights are counted at {o.weights}")
         if self.model.context and o.context > self.model.context:
             said.append(f"the configuration allows {self.model.context:,} positions; {o.context:,} go beyond them")
-        return [*said, *self.model.check.notes]
+        return [*said, *self.model.check.said]
 
     def page(self) -> list[Block]:
         """Return the sentence, memory by kind, the types of layers, what would help, and what was assumed."""

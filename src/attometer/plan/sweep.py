@@ -125,6 +125,7 @@ def _table(asked: Planner, grid: Grid) -> Table:
     notes = (
         "C: compute takes longer in all, M: memory; - does not fit (the last row says what does)",
         f"weights {o.weights}, cache {o.kv}, activations {o.activations}, attention {o.schedule}; datasheet roofline, a lower bound",
+        *asked.model.check.said,
     )
     return Table(title, columns, (*body, ("largest", *most)), notes)
 

@@ -92,6 +92,8 @@ def falcon(c: Reading) -> Model:
         bias,
     )
     norms = _falcon_norms(c, new)
+    if new and kv != q:
+        c.note("the cache keeps the key/value heads; transformers' keeps a copy of them for every query head")
     c.ignore("apply_residual_connection_post_layernorm")
     layer = parallel(width, heads, mix, feed, norms) if norms else serial(width, heads, mix, feed)
     return decoder(

@@ -115,6 +115,8 @@ def gpt_neo(c: Reading) -> Model:
     feed = plain(width, hidden, act(c, "gelu_new", "activation_function"))
     found = [window if t == "local" else None for t in _neo_kinds(c, layers)]
     c.ignore("resid_dropout", "embed_dropout", "attention_layers")
+    if any(found):
+        c.note("the cache of local layers keeps their window; transformers' keeps every token")
     made = [serial(width, heads, mixing(width, heads, False, True, window=w, scale=False), feed, w) for w in found]
     before = _positions(c, width, "max_position_embeddings", default=2048)
     return decoder(c, "gpt_neo", width, made, True, (layernorm(width, name="final norm"),), (before,))

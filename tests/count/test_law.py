@@ -114,3 +114,14 @@ def test_the_law_on_recurrences(name: str, steps: int) -> None:
 def test_a_recurrence_that_returns_after_several_steps_is_refused() -> None:
     with pytest.raises(AttometerError, match="after several steps; its depth is not derived"):
         count(parse("A[t] = exp(exp(C[t-1])) + A[t-1]\nC[t] = exp(exp(exp(A[t-1])))"))
+
+
+@pytest.mark.parametrize("mask", ["causal(i, j)", "window(i, j, w)", "causal(i, j) & strided(i, j, 2)", "strict(i, j)"])
+def test_sums_over_the_queries_of_a_mask(mask: str) -> None:
+    # What the keys' and values' gradients of masked attention are made of.
+    program = parse(f"axis i: n, j: m\nA[i,j] = X[i] * Z[j]   where {mask}\nB[j,e] = A[i,j] * Y[i,e]\nC[j] = max[i](A)")
+    for n, m in ((2, 2), (4, 4), (3, 7), (7, 3), (5, 5)):
+        sizes = {"n": n, "m": m, "e": 2, "w": 3}
+        sizes = {str(s): sizes[str(s)] for s in program.symbols}
+        cost = count(program).at(**sizes)
+        assert (cost.work, cost.depth) == measured(program, sizes), sizes

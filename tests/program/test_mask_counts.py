@@ -120,7 +120,7 @@ def test_closed_form_for_more_or_fewer_queries_than_keys(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_pairs_rows_and_longest_row_for_any_two_lengths(name: str) -> None:
+def test_pairs_rows_and_columns_for_any_two_lengths(name: str) -> None:
     mask = COUNTED[name]
     for n, m in [(1, 1), (1, 9), (9, 1), (4, 4), (13, 13), (5, 14), (14, 5), (16, 17)]:
         seen = mask.matrix(n, m)
@@ -129,12 +129,16 @@ def test_pairs_rows_and_longest_row_for_any_two_lengths(name: str) -> None:
         assert mask.pairs(n, m) == lengths.sum(), (n, m)
         assert mask.rows(n, m) == np.count_nonzero(lengths), (n, m)
         assert mask.longest_row(n, m) == lengths.max(), (n, m)
+        columns = seen.sum(axis=0)
+        assert mask.column_lengths(n, m).tolist() == columns.tolist(), (n, m)
+        assert mask.columns(n, m) == np.count_nonzero(columns), (n, m)
+        assert mask.longest_column(n, m) == columns.max(), (n, m)
 
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_symbolic_counts_evaluate_to_the_same_integers(name: str) -> None:
     mask = COUNTED[name]
-    for what in ("pairs", "rows", "longest_row"):
+    for what in ("pairs", "rows", "longest_row", "columns", "longest_column"):
         square, rectangle = getattr(mask, what)(N), getattr(mask, what)(N, M)
         for n, m in [(1, 1), (6, 6), (3, 8), (8, 3)]:
             expected = getattr(mask, what)(n, m)

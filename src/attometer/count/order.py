@@ -87,7 +87,7 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
     return node.func(*arguments)
 
 
-_ARGUMENT = {"rows": 0, "longest_row": 1}
+_ARGUMENT = {"rows": 0, "longest_row": 1, "columns": 1, "longest_column": 0}
 
 
 def _unlog(exponent: sympy.Expr) -> sympy.Expr:

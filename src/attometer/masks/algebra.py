@@ -112,6 +112,10 @@ class And(_Parts):
         """Return 0 for a contradiction."""
         return sympy.Integer(0) if any(Not(part) in self.parts for part in self.parts) else None
 
+    def longest_column_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
+        """Return 0 for a contradiction."""
+        return self.longest_row_formula(n, m)
+
     def back_in_two(self, causal: bool = False) -> bool:
         """Return whether it is one such part within causal attention."""
         others = [part for part in self.parts if part.reach != (None, 0)]

@@ -74,6 +74,18 @@ class Band(Mask):
             return Min(self.left + self.right + 1, m)
         return None
 
+    def columns_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
+        """Return the keys that the first query reaches, or one after it."""
+        return self.keys_seen(n, m) if self.right == 0 else super().columns_formula(n, m)
+
+    def longest_column_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
+        """Return how many queries the best-seen key has before and after it."""
+        if self.right != 0 and n != m:
+            return None
+        if self.left is None or self.right is None:
+            return Min(n, m)
+        return Min(n, m, self.left + self.right + 1)
+
     def order(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return n times the width of the band."""
         if self.left is None or self.right is None:

@@ -17,7 +17,7 @@ from attometer.masks.mask import Mask, Parameter
 
 
 def count(what: str, mask: Mask, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
-    """Return `pairs`, `rows` or `longest_row` of a mask for n queries and m keys."""
+    """Return `pairs`, `rows`, `longest_row`, `columns` or `longest_column` of a mask for n queries and m keys."""
     checked = mask.mapped(_guarded) if symbols(mask) else mask
     formula: sympy.Expr | None = getattr(checked, f"{what}_formula")(n, m)
     return _counting_function(what, mask)(n, m, *symbols(mask)) if formula is None else formula
@@ -150,7 +150,13 @@ def _refusal(mask: str, name: str, least: int, value: Any) -> str:
     return f"mask {mask}: {name} is {value} at these sizes; it must be an integer of at least {least}"
 
 
-_SUMMARIES: dict[str, Callable[[Any], Any]] = {"pairs": np.sum, "rows": np.count_nonzero, "longest_row": np.max}
+_SUMMARIES: dict[str, Callable[[Any], Any]] = {
+    "pairs": np.sum,
+    "rows": np.count_nonzero,
+    "longest_row": np.max,
+    "columns": np.count_nonzero,
+    "longest_column": np.max,
+}
 
 
 @lru_cache(maxsize=1024)
@@ -163,7 +169,8 @@ def _counting_function(what: str, mask: Mask) -> Any:
         n, m = int(arguments[0]), int(arguments[1])
         if n <= 0 or m <= 0:
             return Integer(0)
-        lengths = substitute(mask, dict(zip(free, arguments[2:], strict=True))).row_lengths(n, m)
+        numbered = substitute(mask, dict(zip(free, arguments[2:], strict=True)))
+        lengths = (numbered.column_lengths if what.endswith(("columns", "column")) else numbered.row_lengths)(n, m)
         return Integer(int(_SUMMARIES[what](lengths)))
 
     def text(self: Any, printer: Any) -> str:

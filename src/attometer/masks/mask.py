@@ -76,6 +76,14 @@ class Mask:
         """Return the closed form of the most keys that a query sees, None where none is known."""
         return None
 
+    def columns_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
+        """Return the closed form of the number of keys that a query sees, None where none is known."""
+        return m if self.sees_itself and n == m else None
+
+    def longest_column_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
+        """Return the closed form of the most queries that see one key, None where none is known."""
+        return None
+
     def pairs_in_band(self, reach: Reach, n: sympy.Expr) -> sympy.Expr | None:
         """Return the closed form of the pairs inside a band, n = m; None where none is known."""
         return None
@@ -159,6 +167,20 @@ class Mask:
         blocks = (Rows.of(np.arange(k, min(n, k + AT_ONCE)), n, m) for k in range(0, n, AT_ONCE))
         return np.concatenate([self.seen(rows, (rows.low[None], rows.high[None])) for rows in blocks])
 
+    def column_lengths(self, n: int, m: int) -> Ints:
+        """Return how many queries see each key, int64 [m].
+
+        >>> from attometer.masks import window
+        >>> window(2).column_lengths(3, 3).tolist()
+        [2, 2, 1]
+        """
+        from attometer.masks.counts import chunks_of_rows
+
+        steps = np.zeros(m + 1, dtype=np.int64)
+        for start, end in chunks_of_rows(self, n, m):
+            steps += np.bincount(start.ravel(), minlength=m + 1) - np.bincount(end.ravel(), minlength=m + 1)
+        return np.cumsum(steps)[:m]
+
     def matrix(self, n: int, m: int | None = None) -> Bools:
         """Return the relation as a boolean array [n, m].
 
@@ -198,6 +220,24 @@ class Mask:
         4
         """
         return self._counted("longest_row", n, m)
+
+    def columns(self, n: Size, m: Size | None = None) -> sympy.Expr:
+        """Return the number of keys that at least one query sees.
+
+        >>> from attometer.masks import window
+        >>> window(2).columns(3, 8)
+        4
+        """
+        return self._counted("columns", n, m)
+
+    def longest_column(self, n: Size, m: Size | None = None) -> sympy.Expr:
+        """Return the largest number of queries that see one key.
+
+        >>> from attometer.masks import causal
+        >>> causal().longest_column(4, 9)
+        4
+        """
+        return self._counted("longest_column", n, m)
 
     def _counted(self, what: str, n: Size, m: Size | None) -> sympy.Expr:
         from attometer.masks.counts import count

@@ -47,13 +47,13 @@ def points_of(operation: Einsum | Map | Reduce) -> Points:
         rest = Mul(*(e for i, e in held.items() if i != where.query))
         others = Mul(*(e for i, e in summed.items() if i != where.key))
         return Points(points, where.mask.rows(n, m) * rest, where.mask.longest_row(n, m) * others)
-    if {where.query, where.key} <= set(summed):
-        n, m = extents[where.query], extents[where.key]
-        others = Mul(*(e for i, e in summed.items() if i not in (where.query, where.key)))
-        return Points(points, Mul(*held.values()), where.mask.pairs(n, m) * others)
-    raise AttometerError(
-        f'"{operation.output.name}" sums a masked tensor over its query index "{where.query}"; only sums over keys are counted'
-    )
+    n, m = extents[where.query], extents[where.key]
+    if where.key in kept:
+        rest = Mul(*(e for i, e in held.items() if i != where.key))
+        others = Mul(*(e for i, e in summed.items() if i != where.query))
+        return Points(points, where.mask.columns(n, m) * rest, where.mask.longest_column(n, m) * others)
+    others = Mul(*(e for i, e in summed.items() if i not in (where.query, where.key)))
+    return Points(points, Mul(*held.values()), where.mask.pairs(n, m) * others)
 
 
 Histogram = dict[str, sympy.Expr]

@@ -103,10 +103,21 @@ def dense(program: Program) -> Program:
 
 
 @lru_cache(maxsize=2048)
+def operation_rows(program: Program, exclusive: bool = False) -> tuple[Row, ...]:
+    """Return what each operation of a program costs, without the longest path and the memory of the whole.
+
+    >>> from attometer.program import parse
+    >>> [row.name for row in operation_rows(parse("Y[i,k] = exp(A[i,j] * B[j,k])"))]
+    ['Y.product', 'Y']
+    """
+    written = [s.exponentials for s in softmaxes(program) if s.exponentials.origin is None]
+    return tuple(_row(operation, exclusive, written) for operation in program.operations)
+
+
+@lru_cache(maxsize=2048)
 def _count(program: Program, model: str, serial: bool, loads: bool, storage: str) -> Cost:
     exclusive = model == "EREW"
-    written = [s.exponentials for s in softmaxes(program) if s.exponentials.origin is None]
-    rows = [_row(operation, exclusive, written) for operation in program.operations]
+    rows = list(operation_rows(program, exclusive))
     depths: dict[str, sympy.Expr] = {t.name: Integer(1) for t in program.inputs} if loads else {}
     for operation in program.operations:
         depths |= ready(operation, depths, exclusive)

@@ -6,8 +6,9 @@ from functools import cached_property, lru_cache
 import sympy
 from sympy import Add, Max, Min
 
+from attometer.count.conventions import convention as named
 from attometer.count.cost import Cost
-from attometer.count.counting import count
+from attometer.count.counting import count, dense, operation_rows
 from attometer.count.formulas.functions import experts_read
 from attometer.count.memory.footprint import memory, saved_for_backward
 from attometer.count.part_kinds import part_kind
@@ -99,8 +100,10 @@ class PartCost:
         return count(self.program, causal=self.causal)
 
     def operations(self, convention: str = "flop") -> sympy.Expr:
-        """Return the operations by a named convention."""
-        return self.part.copies * self.cost.flops(convention)
+        """Return the operations by a named convention, without counting depth and memory."""
+        counted = dense(self.program) if self.causal == "full" else self.program
+        of = named(convention).of
+        return self.part.copies * Add(*(of(row) for row in operation_rows(counted)))
 
     @cached_property
     def flops(self) -> sympy.Expr:

@@ -16,6 +16,7 @@ from attometer.masks.intervals import AT_ONCE, Intervals
 from attometer.masks.mask import Mask, Parameter
 
 
+@lru_cache(maxsize=4096)
 def count(what: str, mask: Mask, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
     """Return `pairs`, `rows`, `longest_row`, `columns` or `longest_column` of a mask for n queries and m keys."""
     checked = mask.mapped(_guarded) if symbols(mask) else mask

@@ -1,0 +1,240 @@
+"""What one rank's cache holds: bytes per token and request, page by page, as an engine lays it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+
+import sympy
+
+from attometer.engines.engine import Engine
+from attometer.errors import AttometerError
+from attometer.formats import CACHE_ROWS, storage
+from attometer.models.layer import Layer, Model
+from attometer.program import size
+
+# Keys kept apart by windows, chunks or recurrent states reach their full size well before this many tokens.
+FAR = 1 << 24
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """`layers` like layers of one rank: `growing` bytes per token while it grows, up to `window` tokens, and fixed `state` bytes.
+
+    `elements` is the symbolic count in m that a compressed cache keeps; its bytes are `elements` × `element_bytes`.
+    """
+
+    kind: str
+    layers: int
+    elements: sympy.Expr
+    element_bytes: Fraction
+    growing: Fraction
+    window: int | None
+    state: int
+
+    def bytes_at(self, tokens: int) -> int:
+        """Return the bytes of one layer for one sequence of `tokens` tokens, without pages."""
+        held = self.elements.xreplace({size("m"): sympy.Integer(tokens)})
+        return ceil(int(held) * self.element_bytes) + self.state
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """The cache of one rank under one engine, whose figures say how pages are made.
+
+    >>> from attometer.engines import engine
+    >>> from attometer.models import model
+    >>> layout = cache_layout(model("llama-3.1-8b"), engine("vllm"))
+    >>> layout.per_token, layout.request(1000)
+    (131072, 132120576)
+    """
+
+    layers: tuple[LayerCache, ...]
+    engine: Engine
+    step: int
+
+    @property
+    def per_token(self) -> int:
+        """Bytes that one more token takes in a long sequence."""
+        return sum(each.layers * (each.bytes_at(2 * FAR) - each.bytes_at(FAR)) // FAR for each in self.layers)
+
+    @property
+    def block(self) -> int:
+        """Tokens of one page: the engine's, or as many as make a page of keys as large as a page of states."""
+        block = int(self.engine.version.block.value)
+        state = max((each.state for each in self.layers), default=0)
+        keys = max((each.growing for each in self.layers), default=Fraction(0))
+        if not self.engine.version.state_pages or not state or not keys:
+            return block
+        return max(block, block * ceil(state / keys / block))
+
+    def request(self, tokens: int) -> int:
+        """Return the bytes that one sequence of `tokens` tokens takes, whole pages each."""
+        return sum(each.layers * self._held(each, tokens) for each in self.layers)
+
+    def _held(self, each: LayerCache, tokens: int) -> int:
+        if not each.growing:
+            return each.bytes_at(tokens)
+        block = self.block
+        kept = tokens
+        if each.window is not None:
+            # A step writes its batch before the window moves on; the window may begin inside a page.
+            extra = self.step if self.engine.version.window_extra else 0
+            kept = min(tokens, each.window + extra)
+        pages = block * -(-kept // block)
+        return each.bytes_at(pages) if each.window is None else ceil(each.growing * pages) + each.state
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """Bytes of one page of a whole group of layers, and how many groups share the pool.
+
+        Layers of unlike kinds are grouped so that each group has as many layers as the smallest kind, and every group
+        takes a page of the same size.
+        """
+        counts: dict[tuple[bool, int | None], int] = {}
+        for each in self.layers:
+            if each.growing or each.state:
+                key = (bool(each.growing), each.window)
+                counts[key] = counts.get(key, 0) + each.layers
+        if not counts:
+            return 0, 0
+        least, most = min(counts.values()), max(counts.values())
+        # Groups that are nearly alike are padded to the largest (at most a quarter of the layers idle).
+        together = most if most < least * 1.25 else least
+        page = max(ceil(each.growing * self.block) for each in self.layers)
+        return page * together, sum(-(-count // together) for count in counts.values())
+
+
+@lru_cache(maxsize=512)
+def cache_layout(
+    model: Model,
+    engine: Engine,
+    tp: int = 1,
+    kv_format: str = "bf16",
+    state_format: str | None = None,
+    step: int = 8192,
+) -> CacheLayout:
+    """Return how one rank of a tensor-parallel group keeps the model's cache.
+
+    Key/value heads are divided over the ranks and repeated where there are fewer heads than ranks; latents, which have no
+    heads, are kept whole by every rank; recurrent states are divided.
+
+    Args:
+        model: the model.
+        engine: whose pages they are.
+        tp: tensor-parallel degree.
+        kv_format: format of keys, values and latents, or a layout of latents (`fp8_ds_mla`).
+        state_format: format of recurrent states; what the model's file asks for when not given.
+        step: tokens that a step may add, which layers with a window keep beside it.
+
+    Raises AttometerError for an unknown format, or a layout of latents on a model without.
+    """
+    rows = CACHE_ROWS.get(kv_format)
+    bits = Fraction(0) if rows else storage(kv_format).bits
+    states = storage(state_format or _state_format(model)).bits / 8
+    layers = []
+    for stack in model.layers:
+        share, latent = _share(stack.layer, tp)
+        kept = stack.layer.cache.kv
+        element = bits / 8 * share
+        if rows and kept != 0:
+            if not latent:
+                raise AttometerError(f'cache format "{kv_format}" holds latents; {model.name} keeps keys and values')
+            element = Fraction(rows[0]) / int(kept.xreplace({size("m"): sympy.Integer(1)}))
+        window = _window(kept)
+        at = FAR if window is None else window
+        growing = element * int(kept.xreplace({size("m"): sympy.Integer(at)})) / at
+        tail = _convolved(stack.layer)
+        # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
+        state = -(-tail // tp) * 2 + ceil(-(-(stack.layer.cache.state - tail) // tp) * states)
+        layers.append(LayerCache(stack.kind, stack.count, kept, element, growing, window, state))
+    return CacheLayout(tuple(layers), engine, step)
+
+
+def _state_format(model: Model) -> str:
+    """Return the format of recurrent states that the file asks for, else the model's."""
+    values: Mapping[str, object] = model.values
+    nested = values.get("text_config")
+    for place in (nested if isinstance(nested, Mapping) else {}, values):
+        for key in ("mamba_ssm_cache_dtype", "mamba_ssm_dtype"):
+            if place.get(key):
+                return str(place[key])
+    return "bf16"
+
+
+def _convolved(layer: Layer) -> int:
+    """Return the inputs that short convolutions keep: all but one tap, of each channel."""
+    taps = [
+        t.extents for part in layer.parts if part.name == "conv" for t in part.program.weights if len(t.extents) == 2
+    ]
+    return sum(int(channels) * (int(kernel) - 1) for channels, kernel in taps) if layer.cache.state else 0
+
+
+def _share(layer: Layer, tp: int) -> tuple[Fraction, bool]:
+    """Return the part of a layer's keys and values that one rank keeps, and whether they are latents without heads."""
+    heads = {
+        int(tensor.extents[1])
+        for part in layer.parts
+        for tensor in part.program.tensors.values()
+        if tensor.role == "cache" and len(tensor.extents) == 4 and tensor.extents[1].is_Integer
+    }
+    if not heads:
+        return Fraction(1), True
+    return max(Fraction(-(-count // tp), count) for count in heads), False
+
+
+def _window(kept: sympy.Expr) -> int | None:
+    """Return the tokens after which a layer's cache no longer grows; None where it goes on growing."""
+    m = size("m")
+    if kept == 0 or kept.xreplace({m: sympy.Integer(2 * FAR)}) != kept.xreplace({m: sympy.Integer(FAR)}):
+        return None
+    return max(int(bound) for found in kept.atoms(sympy.Min) for bound in found.args if bound.is_Integer)
+
+
+def tokens(pool: int, layout: CacheLayout, length: int | None = None) -> int:
+    """Return the tokens that a pool holds, as the engine's log prints it.
+
+    Args:
+        pool: bytes of one rank.
+        layout: of the cache.
+        length: the longest sequence, by which newer versions count a hybrid model.
+
+    >>> from attometer.engines import engine
+    >>> from attometer.models import model
+    >>> tokens(10 * 2**30, cache_layout(model("llama-3.1-8b"), engine("vllm")))
+    81920
+    """
+    if pool <= 0:
+        return 0
+    page, groups = layout.pages
+    if groups <= 1 or layout.engine.version.tokens_by == "groups":
+        return pool // page // groups * layout.block if groups else 0
+    longest = length or FAR
+    return int(Fraction(pool, layout.request(longest)) * longest)
+
+
+def requests(pool: int, layout: CacheLayout, length: int) -> int:
+    """Return how many sequences of `length` tokens a pool holds at once.
+
+    >>> from attometer.engines import engine
+    >>> from attometer.models import model
+    >>> requests(10 * 2**30, cache_layout(model("llama-3.1-8b"), engine("vllm")), 8192)
+    10
+    """
+    return max(pool, 0) // layout.request(length) if layout.request(length) else 0
+
+
+def largest_context(pool: int, layout: CacheLayout, most: int = FAR) -> int:
+    """Return the longest sequence, up to `most` tokens, whose cache the pool holds; 0 when not even one page fits.
+
+    >>> from attometer.engines import engine
+    >>> from attometer.models import model
+    >>> largest_context(10 * 2**30, cache_layout(model("llama-3.1-8b"), engine("vllm")))
+    81920
+    """
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if layout.request(middle) <= pool else (low, middle - 1)
+    return low

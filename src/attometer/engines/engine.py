@@ -1,0 +1,182 @@
+"""Serving engines as data: what each version reserves, rounds and profiles, every figure with its source or its fit."""
+
+import re
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from attometer.errors import AttometerError, unknown
+
+GIB = 2**30
+NAMES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx", "transformers")
+"""The engines, as people write them."""
+
+Term = Literal["weights", "runtime", "communication", "activations", "graphs"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fit(_Frozen):
+    """How many logs a value was fitted on and what they leave (GiB, median); the file says on which day, and what scores it."""
+
+    rows: int = Field(ge=1)
+    residual: float = Field(ge=0)
+
+
+class Stated(_Frozen):
+    """A number with its source, or with the logs that it was fitted on."""
+
+    value: float = Field(ge=0)
+    source: str | None = None
+    fit: Fit | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> "Stated":
+        if (self.source is None) == (self.fit is None):
+            raise ValueError("a figure has either a source or a fit")
+        return self
+
+    @property
+    def provenance(self) -> str:
+        """The source, or what it was fitted on."""
+        if self.fit is None:
+            return str(self.source)
+        return f"fitted on {self.fit.rows} logs, median residual {self.fit.residual:g} GiB"
+
+
+class Degree(Stated):
+    """A number for groups of up to `degree` devices."""
+
+    degree: int = Field(ge=2)
+
+
+class Scale(_Frozen):
+    """Defaults that go by the size of the device: from `gib` GiB seen, `tokens` per batch and `requests` at once."""
+
+    gib: float
+    tokens: int
+    requests: int
+
+
+class Padding(_Frozen):
+    """Expert matrices in `format` are padded: their model width to multiples of `width`, their inner width of `inner`."""
+
+    format: str
+    width: int = 1
+    inner: int = 1
+    source: str
+
+
+class Version(_Frozen):
+    """What versions from `since` on do, until the next one listed.
+
+    Attributes:
+        since: the first version.
+        before: what is taken from the memory seen before the fraction applies.
+        inside: what is taken from the fraction; the pool is what is left. Terms in neither live in what the fraction leaves.
+        fraction: the share of memory (utilisation, static fraction) when none is given.
+        block: tokens of one page of the cache.
+        window_extra: whether layers with a window keep the batch of a step beside it.
+        state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
+        tokens_by: whether the tokens of hybrid models are counted by `groups` of layers or by whole `requests`.
+        driver: what the runtime sees less than the driver reports: a fixed part in GiB and a share.
+        runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
+        sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
+        expert_work: GiB more that models with experts need.
+        graphs: GiB of captured graphs.
+        scales: batched tokens and requests by device size, largest first.
+    """
+
+    since: str
+    before: tuple[Term, ...] = ()
+    inside: tuple[Term, ...]
+    fraction: Stated
+    block: Stated
+    window_extra: bool = False
+    state_pages: bool = False
+    tokens_by: Literal["groups", "requests"] = "requests"
+    driver: tuple[Stated, Stated]
+    runtime: Stated
+    communication: tuple[Degree, ...] = ()
+    sampler: Stated
+    expert_work: Stated
+    graphs: Stated
+    scales: tuple[Scale, ...]
+    scales_source: str
+
+    def scale(self, seen: int) -> Scale:
+        """Return the defaults for a device of which `seen` bytes are seen."""
+        return next(scale for scale in self.scales if seen >= scale.gib * GIB)
+
+
+class Engine(_Frozen):
+    """A serving engine at one version; `fitted` says when its fits were made and what scores them.
+
+    >>> found = engine("vllm@0.14")
+    >>> found.name, found.version.since, found.version.fraction.value
+    ('vllm', '0.11', 0.9)
+    """
+
+    name: str
+    version: Version
+    fitted: str
+    padding: tuple[Padding, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version.since}+"
+
+
+class _File(_Frozen):
+    fitted: str
+    padding: tuple[Padding, ...] = ()
+    versions: tuple[Version, ...] = Field(min_length=1)
+
+
+_SPELLED = {
+    "trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm", "tensorrt_llm": "tensorrt-llm", "llamacpp": "llama.cpp",
+    "llama-cpp": "llama.cpp", "ollama": "llama.cpp", "hf": "transformers", "mlx-lm": "mlx",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def engine(text: str, platform: str = "cuda") -> Engine:
+    """Return the engine that `text` names, as in `vllm`, `vllm@0.19` or `"vLLM 0.11.2"`; the newest version without one.
+
+    Args:
+        text: name and version.
+        platform: `cuda`, or `rocm` where the engine has figures of its own for it.
+
+    Raises AttometerError for an unknown name, or a version that is no number.
+    """
+    match = re.fullmatch(r"\s*([a-z][a-z._-]*?)[\s@=:]*v?(\d[\w.+-]*)?\s*", str(text).lower())
+    name = _SPELLED.get(match[1], match[1]) if match else str(text)
+    if match is None or name not in NAMES:
+        raise unknown("engine", text, NAMES)
+    read = _read(name, platform)
+    wanted = None if match[2] is None else _numbers(match[2])
+    found = read.versions[0]
+    for version in read.versions:
+        if wanted is None or _numbers(version.since) <= wanted:
+            found = version
+    return Engine(name=name, version=found, fitted=read.fitted, padding=read.padding)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: those of a build (`+cu128`, `rc1`) do not count."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _read(name: str, platform: str) -> _File:
+    folder = files("attometer") / "data" / "engines"
+    own = folder / f"{name}-{platform}.toml"
+    path = own if own.is_file() else folder / f"{name}.toml"
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise AttometerError(f'engine "{name}": {error.errors()[0]["loc"]}: {error.errors()[0]["msg"]}') from None

@@ -1,0 +1,159 @@
+"""What an engine leaves for the cache on one device: every byte that it takes first, by name."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from attometer.count.evaluate import evaluate
+from attometer.count.model_cost import model_cost
+from attometer.engines.engine import GIB, Engine
+from attometer.errors import AttometerError
+from attometer.models.layer import Model
+from attometer.view.printed import Printed
+
+FP32, BF16 = 4, 2
+
+
+@dataclass(frozen=True)
+class Pool(Printed):
+    """Bytes of one device: `seen` of it, the `terms` taken from it, and what is left for the cache (below 0: too little).
+
+    `before` are the terms taken before the fraction applies, `inside` those taken from the fraction; the others have to
+    fit into what the fraction leaves.
+    """
+
+    engine: str
+    seen: int
+    fraction: float
+    terms: dict[str, int]
+    before: tuple[str, ...]
+    inside: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes for the cache."""
+        free = self.seen - sum(self.terms[name] for name in self.before)
+        return int(self.fraction * free) - sum(self.terms[name] for name in self.inside)
+
+    @property
+    def outside(self) -> int:
+        """Bytes that the fraction leaves, less the terms that live there: below 0 the engine runs out while it works."""
+        taken = sum(size for name, size in self.terms.items() if name not in (*self.before, *self.inside))
+        free = self.seen - sum(self.terms[name] for name in self.before)
+        return free - int(self.fraction * free) - taken
+
+    def needed_fraction(self, cache: int) -> float:
+        """Return the fraction (`--gpu-memory-utilization`) that leaves `cache` bytes; above 1 no fraction does."""
+        free = self.seen - sum(self.terms[name] for name in self.before)
+        return (cache + sum(self.terms[name] for name in self.inside)) / free if free > 0 else float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the terms and the pool as plain values for JSON."""
+        return {"engine": self.engine, "seen": self.seen, "fraction": self.fraction, **self.terms, "cache": self.bytes}
+
+    def __str__(self) -> str:
+        rows = [f"{self.engine}: {self.seen / GIB:.2f} GiB seen, fraction {self.fraction:g}"]
+        rows += [f"  {name:<14} {size / GIB:8.2f} GiB" for name, size in self.terms.items()]
+        return "\n".join([*rows, f"  {'cache':<14} {self.bytes / GIB:8.2f} GiB"])
+
+
+def seen(engine: Engine, usable: int) -> int:
+    """Return what the engine's runtime sees of the `usable` bytes that the driver reports.
+
+    >>> from attometer.engines import engine
+    >>> round(seen(engine("vllm"), 81559 * 2**20) / 2**30, 1)
+    79.2
+    """
+    fixed, share = engine.version.driver
+    return int(usable - fixed.value * GIB - share.value * usable)
+
+
+def pool(
+    engine: Engine,
+    model: Model,
+    usable: int,
+    weights: int,
+    tp: int = 1,
+    fraction: float | None = None,
+    batched_tokens: int | None = None,
+    max_requests: int | None = None,
+    graphs: bool = True,
+) -> Pool:
+    """Return what the engine leaves for the cache of `model` on one device.
+
+    Args:
+        engine: at its version.
+        model: whose vocabulary and layers are profiled.
+        usable: bytes that the driver reports (`nvidia-smi`).
+        weights: bytes of the rank's weights as the engine stores them.
+        tp: tensor-parallel degree.
+        fraction: utilisation or static fraction; the engine's default when not given.
+        batched_tokens: tokens of one step; the engine's default for such a device when not given.
+        max_requests: requests of one step; likewise.
+        graphs: whether graphs are captured.
+
+    Raises AttometerError for a fraction outside 0 to 1.
+
+    >>> from attometer.engines import engine
+    >>> from attometer.models import model
+    >>> left = pool(engine("vllm@0.19"), model("llama-3.1-8b"), 81559 * 2**20, 16060522496)
+    >>> round(left.bytes / 2**30)
+    54
+    """
+    version = engine.version
+    part = version.fraction.value if fraction is None else fraction
+    if not 0 < part <= 1:
+        raise AttometerError(f"utilisation must be above 0 and at most 1, got {part:g}")
+    visible = seen(engine, usable)
+    scale = version.scale(visible)
+    terms = {
+        "weights": weights,
+        "runtime": int(version.runtime.value * GIB),
+        "communication": int(_by_degree(engine, tp) * GIB),
+        "activations": profiled(engine, model, tp, batched_tokens or scale.tokens, max_requests or scale.requests),
+        "graphs": int(version.graphs.value * GIB) if graphs else 0,
+    }
+    return Pool(str(engine), visible, part, terms, version.before, version.inside)
+
+
+def _by_degree(engine: Engine, tp: int) -> float:
+    """Return the GiB of links for a degree: of the nearest listed degree that is not smaller, else the largest."""
+    listed = {each.degree: each.value for each in engine.version.communication}
+    if tp == 1 or not listed:
+        return 0.0
+    return listed[min((degree for degree in listed if degree >= tp), default=max(listed))]
+
+
+@lru_cache(maxsize=1024)
+def profiled(engine: Engine, model: Model, tp: int, tokens: int, requests: int) -> int:
+    """Return the peak that the engine's warm-up finds: a step of `tokens` tokens, or the sampler over `requests` rows of logits."""
+    version = engine.version
+    sampler = int(version.sampler.value * requests * vocabulary(model) * FP32)
+    work = int(version.expert_work.value * GIB) if has_experts(model) else 0
+    return max(step_activations(model, tokens, tp), sampler) + work
+
+
+@lru_cache(maxsize=1024)
+def step_activations(model: Model, tokens: int, tp: int = 1) -> int:
+    """Return the bytes of a step of `tokens` tokens in 16 bits: the residual stream twice and the largest part's tensors.
+
+    >>> from attometer.models import model
+    >>> step_activations(model("llama-3.1-8b"), 8192) // 2**20
+    800
+    """
+    cost = model_cost(model)
+    sizes = {"n": tokens, "m": tokens, "b": 1, "s": tokens}
+    largest = max(int(evaluate(part.live, sizes)) for row in cost.layers for part in row.running)
+    return BF16 * (2 * model.width * tokens + -(-largest // tp))
+
+
+def vocabulary(model: Model) -> int:
+    """Return the rows of the output head: how many logits a token has."""
+    widths = [int(t.extents[-1]) for part in model.head for t in part.program.weights if len(t.extents) > 1]
+    widths = widths or [int(t.extents[0]) for part in model.embedding for t in part.program.weights]
+    return max(widths, default=model.width)
+
+
+def has_experts(model: Model) -> bool:
+    """Say whether some layer routes tokens to experts."""
+    return any(part.routed is not None for stack in model.layers for part in stack.layer.parts)

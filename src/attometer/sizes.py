@@ -45,12 +45,6 @@ class clog2(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     def _sympystr(self, printer: Any) -> str:
         return f"⌈log2({printer._print(self.args[0])})⌉"
 
-    def _numpycode(self, printer: Any) -> str:
-        return f"clog2({printer._print(self.args[0])})"
-
-    _pythoncode = _numpycode
-    _lambdacode = _numpycode
-
 
 class scan_work(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """Combines in a work-efficient parallel prefix over k elements: sum of floor(k / 2^s) - 1 over s (Ladner & Fischer 1980).
@@ -70,12 +64,6 @@ class scan_work(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
             return sympy.Integer(sum((count >> s) - 1 for s in range(max(count, 1).bit_length())) if count > 0 else 0)
         return None
 
-    def _numpycode(self, printer: Any) -> str:
-        return f"scan_work({printer._print(self.args[0])})"
-
-    _pythoncode = _numpycode
-    _lambdacode = _numpycode
-
 
 class scan_depth(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """Levels of the work-efficient parallel prefix over k elements: about 2 log2 k (Ladner & Fischer 1980).
@@ -91,12 +79,6 @@ class scan_depth(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     def eval(cls, k: Any) -> Any:
         """Evaluate exactly when `k` is an integer."""
         return sympy.Integer(_scan_depth(int(k))) if k.is_Integer else None
-
-    def _numpycode(self, printer: Any) -> str:
-        return f"scan_depth({printer._print(self.args[0])})"
-
-    _pythoncode = _numpycode
-    _lambdacode = _numpycode
 
 
 @lru_cache(maxsize=4096)

@@ -95,13 +95,6 @@ class SizeGuard(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
 
     _latex = _sympystr
 
-    def _numpycode(self, printer: Any) -> str:
-        top, bottom = sympy.fraction(sympy.together(self.args[0]))
-        return f"{self.func.__name__}({printer._print(top)}, {printer._print(bottom)})"
-
-    _pythoncode = _numpycode
-    _lambdacode = _numpycode
-
 
 def _guarded(atom: Mask) -> Mask:
     return atom.resized(
@@ -179,9 +172,6 @@ def _counting_function(what: str, mask: Mask) -> Any:
 
     name = f"{what}_{abs(hash(mask)):x}"
 
-    def code(self: Any, printer: Any) -> str:
-        return f"{name}({', '.join(printer._print(a) for a in self.args)})"
-
     return type(
         name,
         (sympy.Function,),
@@ -192,7 +182,5 @@ def _counting_function(what: str, mask: Mask) -> Any:
             "is_nonnegative": True,
             "mask": mask,
             "what": what,
-            "_numpycode": code,
-            "_lambdacode": code,
         },
     )

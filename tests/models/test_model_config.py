@@ -11,6 +11,8 @@ import pytest
 from attometer.errors import AttometerError
 from attometer.models import from_values, model
 from attometer.models.config import LARGEST_FILE
+from attometer.models.layer import Layer
+from attometer.models.readers.decoder import alike
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
@@ -35,7 +37,7 @@ BAD = [
     ({"hidden_size": 64.5}, "$.hidden_size must be a whole number, got 64.5"),
     ({"hidden_size": None}, "$.hidden_size must be a whole number, got null"),
     ({"hidden_size": float("nan")}, "$.hidden_size must be a whole number, got nan"),
-    ({"num_hidden_layers": 10**9}, "$.num_hidden_layers is 1000000000; at most 10000 layers are modelled"),
+    ({"num_hidden_layers": 10**9}, "$.num_hidden_layers is 1000000000; at most 1000 layers are modelled"),
     ({"vocab_size": [1]}, "$.vocab_size must be a whole number, got [1]"),
     ({"hidden_act": "silo"}, "$.hidden_act is 'silo', which is not modelled; did you mean \"silu\"?"),
     ({"tie_word_embeddings": "yes"}, "$.tie_word_embeddings must be true or false, got 'yes'"),
@@ -245,3 +247,21 @@ def test_no_key_is_listed_twice() -> None:
     check = from_values(LLAMA | {"max_position_embeddings": 4096}).check
     listed = [*check.read, *(key for key, _ in check.defaulted), *check.ignored, *check.unread]
     assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("values", [LLAMA | {"num_hidden_layers": 1001}, {"model_type": "t5", "num_layers": 1001}])
+def test_thousands_of_layers_are_refused_before_they_are_built(values: dict[str, Any]) -> None:
+    with pytest.raises(AttometerError, match="is 1001; at most 1000 layers are modelled"):
+        from_values(values)
+
+
+def test_layers_that_are_alike_are_built_once() -> None:
+    keys: list[int] = []
+
+    def build(key: int) -> Layer:
+        keys.append(key)
+        return Layer(str(key), ())
+
+    layers = alike([4, 0, 4, 4], build)
+    assert keys == [4, 0]
+    assert layers[0] is layers[2] is layers[3]

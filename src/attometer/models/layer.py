@@ -132,7 +132,11 @@ class Model(Printed):
 
 def stacks(layers: list[Layer]) -> tuple[Stack, ...]:
     """Group identical layers, in order of first appearance."""
-    groups: dict[Layer, list[int]] = {}
+    # By identity first: the hash of a layer walks all its programs.
+    same: dict[int, list[int]] = {}
     for index, layer in enumerate(layers):
-        groups.setdefault(layer, []).append(index)
-    return tuple(Stack(layer, tuple(indices)) for layer, indices in groups.items())
+        same.setdefault(id(layer), []).append(index)
+    groups: dict[Layer, list[int]] = {}
+    for indices in same.values():
+        groups.setdefault(layers[indices[0]], []).extend(indices)
+    return tuple(Stack(layer, tuple(sorted(indices))) for layer, indices in groups.items())

@@ -3,7 +3,7 @@
 from attometer.models.blocks import Heads, attention, gated, projections, rotary
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import decoder, depth, divides, heads_of, pre_norm
+from attometer.models.readers.decoder import alike, decoder, depth, divides, heads_of, pre_norm
 from attometer.models.readers.llama import act, feed_forward
 from attometer.models.readers.mamba import Dual, dual
 from attometer.models.readers.mixtral import mixture, routed
@@ -23,7 +23,7 @@ def bamba(c: Reading) -> Model:
     c.ignore("z_loss_coefficient", "num_logits_to_keep", "layer_types", "layers_block_type")
     bias = c.flag("attention_bias", default=False)
     feed = feed_forward(c, width, c.flag("mlp_bias", default=False))
-    made = [_layer(width, heads, a, i in full, bias, feed, True) for i in range(layers)]
+    made = alike([i in full for i in range(layers)], lambda here: _layer(width, heads, a, here, bias, feed, True))
     return decoder(c, "bamba", width, made, tied=False)
 
 
@@ -44,7 +44,7 @@ def granitemoehybrid(c: Reading) -> Model:
         feed = shared
     else:
         feed = mixture(c, width, c.integer("intermediate_size"), routed(c, 8, 2)) + shared
-    made = [_layer(width, heads, a, KINDS[kind], bias, feed, turned) for kind in types]
+    made = alike(types, lambda kind: _layer(width, heads, a, KINDS[kind], bias, feed, turned))
     return decoder(c, "granitemoehybrid", width, made, tied=False)
 
 

@@ -8,7 +8,7 @@ from attometer.models.blocks import (
     residual,
 )
 from attometer.models.layer import Layer, Model
-from attometer.models.readers.decoder import decoder, depth, heads_of, windows
+from attometer.models.readers.decoder import alike, decoder, depth, heads_of, windows
 from attometer.models.readers.gpt import mixing, parallel, serial
 from attometer.models.readers.llama import act, head_norms
 from attometer.models.reading import Reading
@@ -90,10 +90,12 @@ def cohere2(c: Reading) -> Model:
     )
     c.must("use_qk_norm", False, False)
     found = windows(c, layers, lambda i: (i + 1) % step != 0, c.optional("sliding_window", default=4096))
-    made = [
-        parallel(width, heads, mixing(width, heads, bias, bias, w is not None, w), feed, window=w, bias=False)
-        for w in found
-    ]
+    made = alike(
+        found,
+        lambda w: parallel(
+            width, heads, mixing(width, heads, bias, bias, w is not None, w), feed, window=w, bias=False
+        ),
+    )
     return decoder(c, "cohere2", width, made, True, (layernorm(width, False, "final norm"),), vocabulary=256000)
 
 

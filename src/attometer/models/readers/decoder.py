@@ -1,14 +1,15 @@
 """What all decoder-only models have around their layers, and how their common keys are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 from attometer.models.blocks import Heads, embedding, head, linear, norm, residual
 from attometer.models.layer import CacheSize, Layer, Model, stacks
 from attometer.models.part import Part
 from attometer.models.reading import REQUIRED, Reading
 
-# No published model has more; a larger number is a broken file, and one Python object per layer.
-MOST_LAYERS = 10_000
+# Five times the deepest published model; a larger number is a broken file, and slow to read where every layer differs.
+MOST_LAYERS = 1_000
 
 LIMITS = (
     "max_position_embeddings",
@@ -18,6 +19,7 @@ LIMITS = (
     "seq_length",
     "model_max_length",
 )
+K = TypeVar("K", bound=Hashable)
 SLIDING = "sliding_attention"
 FULL = "full_attention"
 
@@ -69,6 +71,12 @@ def windows(
     if any(local) and window is None:
         raise c.error("sliding_window", "is missing or null, but some layers are sliding")
     return [window if is_local else None for is_local in local]
+
+
+def alike(keys: Sequence[K], build: Callable[[K], Layer]) -> list[Layer]:
+    """Return the layer of each key, built once per key: thousands of layers are of a few kinds."""
+    built = {key: build(key) for key in dict.fromkeys(keys)}
+    return [built[key] for key in keys]
 
 
 def attend(heads: Heads, window: int | None) -> tuple[str, str, CacheSize]:

@@ -18,7 +18,7 @@ from attometer.models.blocks import (
 )
 from attometer.models.layer import CacheSize, Layer, Model
 from attometer.models.part import Part, part
-from attometer.models.readers.decoder import FULL, SLIDING, attend, decoder, depth, divides, heads_of, windows
+from attometer.models.readers.decoder import FULL, SLIDING, alike, attend, decoder, depth, divides, heads_of, windows
 from attometer.models.readers.llama import act, block, grouped, head_norms
 from attometer.models.readers.mixtral import routed
 from attometer.models.readers.moe import experts, router
@@ -68,7 +68,7 @@ def gemma2(c: Reading) -> Model:
     found = windows(
         c, layers, lambda i: (i + 1) % 2 == 1, c.optional("sliding_window", "sliding_window_size", default=4096)
     )
-    made = [_layer(width, heads, w, bias, (), feed, cap) for w in found]
+    made = alike(found, lambda w: _layer(width, heads, w, bias, (), feed, cap))
     return _capped(c, decoder(c, "gemma2", width, made, tied=True), 30.0)
 
 
@@ -111,7 +111,7 @@ def gemma3(c: Reading) -> Model:
     step = _period(c)
     window = c.optional("sliding_window", "sliding_window_attention_size", default=4096)
     found = windows(c, layers, lambda i: (i + 1) % step != 0, window)
-    made = [_layer(width, heads, w, bias, head_norms(heads), feed, cap) for w in found]
+    made = alike(found, lambda w: _layer(width, heads, w, bias, head_norms(heads), feed, cap))
     return _capped(c, decoder(c, "gemma3", width, made, tied=True, vocabulary=262208))
 
 

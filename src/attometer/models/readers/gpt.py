@@ -15,7 +15,7 @@ from attometer.models.blocks import (
 from attometer.models.blocks import alibi as alibi_attention
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import attend, decoder, depth, divides
+from attometer.models.readers.decoder import alike, attend, decoder, depth, divides
 from attometer.models.readers.llama import act, head_norms
 from attometer.models.reading import Reading
 
@@ -117,7 +117,9 @@ def gpt_neo(c: Reading) -> Model:
     c.ignore("resid_dropout", "embed_dropout", "attention_layers")
     if any(found):
         c.note("the cache of local layers keeps their window; transformers' keeps every token")
-    made = [serial(width, heads, mixing(width, heads, False, True, window=w, scale=False), feed, w) for w in found]
+    made = alike(
+        found, lambda w: serial(width, heads, mixing(width, heads, False, True, window=w, scale=False), feed, w)
+    )
     before = _positions(c, width, "max_position_embeddings", default=2048)
     return decoder(c, "gpt_neo", width, made, True, (layernorm(width, name="final norm"),), (before,))
 

@@ -3,7 +3,7 @@
 from attometer.models.blocks import ACTIVATIONS, Heads, attention, gated, head_norm, norm, projections, rotary
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import attend, decoder, depth, heads_of, pre_norm, windows
+from attometer.models.readers.decoder import alike, attend, decoder, depth, heads_of, pre_norm, windows
 from attometer.models.reading import Reading
 
 
@@ -87,7 +87,7 @@ def ministral(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     heads, window, feed = heads_of(c, width, kv=8), c.optional("sliding_window", default=4096), feed_forward(c, width)
     found = windows(c, layers, lambda _: window is not None, window)
-    made = [block(width, heads, w, grouped(width, heads, w), feed) for w in found]
+    made = alike(found, lambda w: block(width, heads, w, grouped(width, heads, w), feed))
     return decoder(c, "ministral", width, made, tied=False)
 
 
@@ -116,7 +116,7 @@ def qwen2(c: Reading) -> Model:
     """Qwen 2 and 2.5: biases on q, k and v."""
     width, layers = c.integer("hidden_size"), depth(c)
     heads, feed = heads_of(c, width, kv=32), feed_forward(c, width)
-    made = [block(width, heads, w, grouped(width, heads, w, True, False), feed) for w in qwen_windows(c, layers)]
+    made = alike(qwen_windows(c, layers), lambda w: block(width, heads, w, grouped(width, heads, w, True, False), feed))
     return decoder(c, "qwen2", width, made, tied=False)
 
 
@@ -137,5 +137,7 @@ def qwen3(c: Reading) -> Model:
         c.flag("attention_bias", default=False),
     )
     norms = head_norms(heads)
-    made = [block(width, heads, w, grouped(width, heads, w, bias, norms=norms), feed) for w in qwen_windows(c, layers)]
+    made = alike(
+        qwen_windows(c, layers), lambda w: block(width, heads, w, grouped(width, heads, w, bias, norms=norms), feed)
+    )
     return decoder(c, "qwen3", width, made, tied=False)

@@ -2,7 +2,7 @@
 
 from attometer.models.blocks import Heads, gated, plain
 from attometer.models.layer import Model
-from attometer.models.readers.decoder import architecture, decoder, depth, divides, heads_of, windows
+from attometer.models.readers.decoder import alike, architecture, decoder, depth, divides, heads_of, windows
 from attometer.models.readers.llama import (
     act,
     block,
@@ -20,7 +20,7 @@ def mimo(c: Reading) -> Model:
     width, layers = c.integer("hidden_size"), depth(c)
     heads, feed, bias = heads_of(c, width), feed_forward(c, width), c.flag("attention_bias", default=True)
     without_prediction(c)
-    made = [block(width, heads, w, grouped(width, heads, w, bias, False), feed) for w in qwen_windows(c, layers)]
+    made = alike(qwen_windows(c, layers), lambda w: block(width, heads, w, grouped(width, heads, w, bias, False), feed))
     return decoder(c, "mimo", width, made, tied=False)
 
 
@@ -33,7 +33,11 @@ def smollm3(c: Reading) -> Model:
     feed = feed_forward(c, width, c.flag("mlp_bias", default=False))
     found = windows(c, layers, lambda _: False, None)
     return decoder(
-        c, "smollm3", width, [block(width, heads, w, grouped(width, heads, w, bias), feed) for w in found], tied=True
+        c,
+        "smollm3",
+        width,
+        alike(found, lambda w: block(width, heads, w, grouped(width, heads, w, bias), feed)),
+        tied=True,
     )
 
 

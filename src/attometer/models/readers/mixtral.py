@@ -3,7 +3,7 @@
 from attometer.models.blocks import gated, layernorm, residual
 from attometer.models.layer import Layer, Model
 from attometer.models.part import MoE, Part
-from attometer.models.readers.decoder import attend, decoder, depth, heads_of, windows
+from attometer.models.readers.decoder import alike, attend, decoder, depth, heads_of, windows
 from attometer.models.readers.llama import (
     act,
     block,
@@ -161,7 +161,7 @@ def gpt_oss(c: Reading) -> Model:
     c.ignore("swiglu_alpha", "swiglu_limit", "experts_per_token", "initial_context_length")
     feed = mixture(c, width, c.integer("intermediate_size"), chosen, gate_bias=True, bias=True)
     found = windows(c, layers, lambda i: (i + 1) % 2 == 1, c.optional("sliding_window", default=128))
-    made = [block(width, heads, w, grouped(width, heads, w, bias, sinks=True), feed) for w in found]
+    made = alike(found, lambda w: block(width, heads, w, grouped(width, heads, w, bias, sinks=True), feed))
     return decoder(c, "gpt_oss", width, made, tied=False)
 
 

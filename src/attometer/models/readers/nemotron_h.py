@@ -11,7 +11,7 @@ from attometer.models.blocks import (
 )
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import FULL, decoder, divides
+from attometer.models.readers.decoder import FULL, MOST_LAYERS, decoder, divides
 from attometer.models.readers.delta_net import LINEAR
 from attometer.models.readers.llama import without_prediction
 from attometer.models.readers.mamba import Dual, dual
@@ -66,7 +66,7 @@ def _nemotron_kinds(c: Reading) -> list[str]:
                 "must be a text of M (Mamba), E (experts), * (attention) and - (feed-forward)",
             )
         kinds = [LETTERS[letter] for letter in pattern]
-    if not 0 < len(kinds) <= 10_000:
+    if not 0 < len(kinds) <= MOST_LAYERS:
         raise c.error("hybrid_override_pattern", f"names {len(kinds)} layers")
     given = c.values.get("num_hidden_layers")
     if given is not None and given != len(kinds):

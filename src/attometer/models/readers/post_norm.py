@@ -3,7 +3,7 @@
 from attometer.models.blocks import Heads, norm, residual
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import attend, decoder, depth, heads_of, windows
+from attometer.models.readers.decoder import alike, attend, decoder, depth, heads_of, windows
 from attometer.models.readers.llama import block, feed_forward, grouped, head_norms, wide_norms
 from attometer.models.reading import Reading
 
@@ -42,7 +42,7 @@ def olmo3(c: Reading) -> Model:
     heads, bias = heads_of(c, width), c.flag("attention_bias", default=False)
     found = windows(c, layers, lambda i: (i + 1) % 4 != 0, c.optional("sliding_window", default=4096))
     return decoder(
-        c, "olmo3", width, [_post_norm(c, width, heads, w, bias, wide_norms(heads)) for w in found], tied=False
+        c, "olmo3", width, alike(found, lambda w: _post_norm(c, width, heads, w, bias, wide_norms(heads))), tied=False
     )
 
 
@@ -61,7 +61,11 @@ def exaone4(c: Reading) -> Model:
         step = c.integer("sliding_window_pattern", default=4)
         found = windows(c, layers, lambda i: window is not None and (i + 1) % step != 0, window)
     return decoder(
-        c, "exaone4", width, [_post_norm(c, width, heads, w, False, head_norms(heads)) for w in found], tied=False
+        c,
+        "exaone4",
+        width,
+        alike(found, lambda w: _post_norm(c, width, heads, w, False, head_norms(heads))),
+        tied=False,
     )
 
 

@@ -16,7 +16,7 @@ from attometer.models.blocks import (
 )
 from attometer.models.layer import CacheSize, Layer, Model
 from attometer.models.part import Part
-from attometer.models.readers.decoder import MOST_LAYERS, architecture, bare, finish
+from attometer.models.readers.decoder import MOST_LAYERS, alike, architecture, bare, finish
 from attometer.models.reading import Reading
 from attometer.program import size
 
@@ -54,10 +54,13 @@ def _t5(c: Reading, family: str, vocabulary: int, every: bool = False) -> Model:
         raise c.error("num_layers", f"is {max(layers, decoders)}; at most {MOST_LAYERS} layers are modelled")
     c.ignore("relative_attention_max_distance", "output_past", "scalable_attention")
     feed = {rows: _feed(c, width, rows, family) for rows in ("s", "n")}
+    own = [every or i == 0 for i in range(layers)]
     if name.endswith("EncoderModel"):
-        return _alone(c, family, width, heads, buckets, [every or i == 0 for i in range(layers)], vocabulary)
-    made = [_encoder(width, heads, buckets, every or i == 0, feed["s"]) for i in range(layers)]
-    made += [_decoder(width, heads, buckets, every or i == 0, feed["n"]) for i in range(decoders)]
+        return _alone(c, family, width, heads, buckets, own, vocabulary)
+    made = alike(own, lambda first: _encoder(width, heads, buckets, first, feed["s"]))
+    made += alike(
+        [every or i == 0 for i in range(decoders)], lambda first: _decoder(width, heads, buckets, first, feed["n"])
+    )
     v = c.integer("vocab_size", default=vocabulary)
     if not c.flag("tie_word_embeddings", default=True):
         c.note(
@@ -74,7 +77,7 @@ def _alone(c: Reading, family: str, width: int, heads: Heads, buckets: int, own:
     """The encoder without a decoder, as diffusion pipelines use it: its tokens are `n`; `own` says which layers have a bias."""
     c.ignore("num_decoder_layers", "tie_word_embeddings")
     feed = _feed(c, width, "n", family)
-    made = [_encoder(width, heads, buckets, first, feed, "n") for first in own]
+    made = alike(own, lambda first: _encoder(width, heads, buckets, first, feed, "n"))
     before = (embedding(c.integer("vocab_size", default=vocabulary), width),)
     return finish(c, family, width, made, before, (norm(width, name="final norm"),))
 

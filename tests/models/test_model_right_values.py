@@ -10,6 +10,8 @@ from family_configs import FAMILIES, WALKED
 from attometer.count.model_cost import cache, parameters
 from attometer.errors import AttometerError
 from attometer.models import from_values
+from attometer.models.config import read_config
+from attometer.models.shipped import shipped_path
 from attometer.plan import plan
 
 # tiiuae/falcon-mamba-7b: transformers obeys `intermediate_size` over `expand`; its card says 7.27 B.
@@ -181,3 +183,14 @@ def test_the_convention_of_the_cache_is_said() -> None:
     assert says("falcon", "transformers' keeps a copy of them for every query head")
     assert says("gpt_neo", "transformers' keeps every token")
     assert not says("llama", "the cache of")
+
+
+def test_a_gemma4_saved_again_plans_the_same_context() -> None:
+    """Read without `per_layer_config` the full layers had four times the cache, and a quarter of the context fitted."""
+    file = read_config(shipped_path("gemma-4-26b-a4b"))
+    text = dict(file["text_config"])
+    wide = {"head_dim": text.pop("global_head_dim"), "num_key_value_heads": text.pop("num_global_key_value_heads")}
+    full = [i for i, kind in enumerate(text["layer_types"]) if kind == "full_attention"]
+    saved = from_values(file | {"text_config": text | {"per_layer_config": {f"{i:02d}": wide for i in full}}})
+    was, now = (plan(m, "h200-sxm", mode="decode").largest_context for m in (from_values(file), saved))
+    assert was == now

@@ -28,6 +28,7 @@ class Shape:
     chosen: float
     embedding: float
     cache_width: float
+    groups: float
 
     @property
     def active(self) -> float:
@@ -39,10 +40,10 @@ class Shape:
         """All parameters that are stored."""
         return self.shared + self.expert * self.experts + self.embedding
 
-    def touched(self, tokens: float) -> float:
-        """Parameters read for `tokens` tokens whose experts are drawn evenly and independently."""
+    def read_per_device(self, tokens: float, tensor: float, ranks: float) -> float:
+        """Parameters that one device reads for `tokens` tokens whose experts are drawn evenly and independently."""
         distinct = self.experts * (1 - (1 - min(1.0, self.chosen / max(self.experts, 1.0))) ** tokens)
-        return float(self.shared + self.expert * distinct + self.embedding)
+        return float((self.shared + self.embedding) / tensor + self.expert * distinct / ranks)
 
 
 def shape(row: Row) -> Shape:
@@ -64,9 +65,10 @@ def shape(row: Row) -> Shape:
     stated = row.number("params_b", 0.0) * 1e9
     if stated and not experts:
         shared = max(0.5 * shared, stated - embedding)
+    width_kept, kept = (576.0, 1.0) if mla else (2 * groups * d, groups)
     return Shape(
-        layers, width, heads, d, hidden, shared, expert, experts, chosen, embedding, 576.0 if mla else 2 * groups * d
-    )
+        layers, width, heads, d, hidden, shared, expert, experts, chosen, embedding, width_kept, kept
+    )  # fmt: skip
 
 
 def _weight_bits(row: Row) -> float:
@@ -89,49 +91,110 @@ def _rate(row: Row) -> str:
     return precision(weights)[2] if weights.startswith("fp8") and not alone else name
 
 
+@dataclass(frozen=True)
+class Placement:
+    """How a model lies on devices: tensor shards, stages, ranks of experts, replicas of attention, whole engines."""
+
+    tensor: float
+    stages: float
+    ranks: float
+    replicas: float
+    engines: float
+    apart: bool  # prefill runs on other devices than decode
+
+
+def placement(row: Row, devices: float, decodes: bool) -> Placement:
+    """Return the placement that the row's `parallelism` states; without one, tensor shards over all devices."""
+    text = row.text("parallelism")
+    if "layer split" in text:
+        return Placement(1.0, devices, 1.0, 1.0, 1.0, False)
+    if "disagg" in text:
+        part = text.split("decode:")[-1] if decodes else text.split("decode:")[0]
+        found = dict(re.findall(r"(tp|dp|ep)=(\d+)", part))
+        tensor, replicas, ranks = (max(1.0, float(found.get(name, 1))) for name in ("tp", "dp", "ep"))
+        engines = re.search(r"(\d+)x\(", part)
+        return Placement(tensor, 1.0, max(ranks, tensor), replicas, max(1.0, float(engines[1] if engines else 1)), True)
+    stages = max(1.0, row.number("pp", 1.0))
+    tensor = row.number("tp", 0.0) if re.search(r"\btp=\d", text) else devices / stages
+    tensor = max(1.0, min(tensor, devices))
+    replicas = max(1.0, row.number("attn_dp", 1.0))
+    if replicas > 1 and tensor * replicas > devices:
+        tensor = max(1.0, tensor / replicas)
+    ranks = row.number("moe_tp", 1.0) * row.number("moe_ep", 1.0)
+    return Placement(tensor, stages, max(ranks, tensor), replicas, 1.0, False)
+
+
 def inference(row: Row, where: Machine) -> Counted:
     """Prefill, decode, first token, time per token or throughput of a model on devices with tp, pp and ep."""
-    model = shape(row)
-    devices = max(1.0, row.number("n_devices", 1.0))
-    tensor, stages = _placement(row, devices)
+    model, devices = shape(row), max(1.0, row.number("n_devices", 1.0))
     batch = row.number("batch", row.number("concurrency", 0.0))
     prompt = row.number("input_len", row.number("seq_len", 0.0))
     output = row.number("output_len", 0.0)
-    rate = _rate(row)
-    machine = figures(where, rate)
-    cache_bytes = 1.0 if row.text("dtype_kv") and precision(row.text("dtype_kv"))[0] == 8 else 2.0
-    bits = _weight_bits(row)
+    rate, bits = _rate(row), _weight_bits(row)
     stored = row.number("weights_gib", 0.0) * 2**30 or model.total * bits / 8
+    if where.vendor == "Apple" and stored > _METAL * _memory(where, row) * devices:
+        raise Unpriced("excluded: weights exceed what Metal lets a GPU keep, so that they are swapped")
     kind, prefills, steps, per, waiting, seconds = _meaning(row, batch, prompt, output)
+    on = placement(row, devices, kind == "model_load")
     if kind == "model_serving" and not batch:
-        batch = _largest_batch(where, model, devices, stored, prompt + output, cache_bytes)
+        batch = _largest_batch(where, model, devices, stored, prompt + output, _cache_bytes(row))
         prefills, per = batch / output if output else 0.0, batch
-    batch = max(batch, 1.0)
-    together = batch if kind in ("model_prefill", "model_encoder", "model_decode") else 1.0
-    scores = 4 * together * prompt * prompt * model.heads * model.head_dim * model.layers
+    if kind == "model_load":
+        prefills = 0.0 if on.apart else prefills / on.replicas
     length = prompt + output / 2 if steps else prompt
-    # llama.cpp runs a prompt in pieces of 512, which its pipeline overlaps
-    pieces = max(1.0, prompt // 512) if "llama.cpp" in row.text("engine") and kind == "model_prefill" else 1.0
-    split = tensor * (stages if stages > 1 else 1)
     x = {
-        "prefills": prefills, "steps": steps, "per": per, "waiting": waiting, "batch": batch, "layers": model.layers,
-        "hidden": model.width, "tensor": tensor, "stages": stages, "routed": float(model.experts > 0),
-        "prefills_in_turn": (pieces + stages - 1) / stages if pieces > 1 else 1.0,
-        "prefill_tokens": max(1.0, together * prompt / pieces),
-        "prefill_flops": 2 * (model.active - model.embedding) * together * prompt / tensor / pieces,
-        "prefill_scores": scores * (0.5 if row.text("causal") != "0" else 1.0) / tensor / pieces,
-        "prefill_weights": model.touched(together * prompt) / model.total * stored / tensor,
-        "bus": devices if "row split" in row.text("parallelism") else 1.0,
-        "step_weights": model.touched(batch) / model.total * stored / tensor,
-        "step_flops": 2 * model.active * batch / tensor,
-        "step_cache": batch * length * model.cache_width * model.layers * cache_bytes / min(tensor, max(1.0, model.heads)),
-        "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits, "split": split, **machine,
+        "prefills": prefills, "steps": steps, "per": per, "waiting": waiting, "layers": model.layers,
+        "hidden": model.width, "tensor": on.tensor, "stages": on.stages, "routed": float(model.experts > 0),
+        "bus": devices if "row split" in row.text("parallelism") else 1.0, "replicas": on.replicas, "ranks": on.ranks,
+        # what does not fit swaps: the share of memory that weights take
+        "fill": stored / (_memory(where, row) * devices), "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits,
+        **_work(row, model, on, kind, max(batch, 1.0) / on.engines, prompt, length, stored), **figures(where, rate),
     }  # fmt: skip
     weights = f"{bits:.0f}bit" if kind in ("model_decode", "model_prefill") else rate
-    spread = "pipeline" if stages > 1 else "tensor" if tensor > 1 else ""
-    spread = "row" if "row split" in row.text("parallelism") else spread
+    spread = "pipeline" if on.stages > 1 else "tensor" if on.tensor > 1 else ""
+    spread = "row" if "row split" in row.text("parallelism") else "apart" if on.apart else spread
     family = "|".join((_named_engine(row), row.text("mode") if kind == "model_encoder" else "", weights, spread))
     return Counted(kind, x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}:{bits:.0f}")
+
+
+def _work(
+    row: Row, model: Shape, on: Placement, kind: str, batch: float, prompt: float, length: float, stored: float
+) -> dict[str, float]:
+    """Return products and bytes of one device: of a prefill, and of a step."""
+    together = batch if kind in ("model_prefill", "model_encoder", "model_decode") else 1.0
+    # llama.cpp runs a prompt in pieces of 512, which its pipeline overlaps
+    pieces = max(1.0, prompt // 512) if "llama.cpp" in row.text("engine") and kind == "model_prefill" else 1.0
+    tokens, each = together * prompt / pieces, stored / model.total
+    half = 0.5 if row.text("causal") != "0" else 1.0
+    own = model.shared / on.tensor
+    routed = model.expert * model.chosen / on.ranks
+    cache = model.cache_width * model.layers * _cache_bytes(row) / min(on.tensor, model.groups)
+    return {
+        "batch": batch,
+        "prefills_in_turn": (pieces + on.stages - 1) / on.stages if pieces > 1 else 1.0,
+        "prefill_tokens": max(1.0, tokens),
+        "prefill_flops": 2 * tokens * (own + routed * on.replicas),
+        "prefill_scores": 4 * tokens * prompt * model.heads * model.head_dim * model.layers * half / on.tensor,
+        "prefill_weights": each * model.read_per_device(tokens * on.replicas, on.tensor, on.ranks),
+        "step_weights": each * model.read_per_device(batch, on.tensor, on.ranks),
+        "step_flops": 2 * batch * ((own + model.embedding / on.tensor) / on.replicas + routed),
+        "step_cache": batch / on.replicas * length * cache,
+    }
+
+
+_METAL = 0.75  # share of unified memory that Metal recommends as a GPU's working set
+
+
+def _memory(where: Machine, row: Row | None = None) -> float:
+    # one Apple chip is sold with several sizes of memory; rows state theirs in the name of their log
+    stated = re.search(r"_(\d+)GB", row.text("extra")) if row and where.vendor == "Apple" else None
+    if stated:
+        return float(stated[1]) * 1e9
+    return float(where.memory_bytes) if where.memory.capacity else 1e12
+
+
+def _cache_bytes(row: Row) -> float:
+    return 1.0 if row.text("dtype_kv") and precision(row.text("dtype_kv"))[0] == 8 else 2.0
 
 
 def _named_engine(row: Row) -> str:
@@ -143,15 +206,6 @@ def _named_engine(row: Row) -> str:
         return "mlperf" if source.startswith("mlperf") else "tensorrt-llm"
     section = re.search(r"section=.*?(FP16|INT8|FP32|TF32)", row.text("extra"))
     return _engine(row) + (section[1] if section else "")
-
-
-def _placement(row: Row, devices: float) -> tuple[float, float]:
-    text = row.text("parallelism")
-    stages = max(1.0, row.number("pp", 1.0))
-    if "layer split" in text:
-        return 1.0, devices
-    tensor = row.number("tp", 0.0) if re.search(r"\btp=\d", text) else devices / stages
-    return max(1.0, min(tensor, devices)), stages
 
 
 def _meaning(row: Row, batch: float, prompt: float, output: float) -> tuple[str, float, float, float, float, float]:
@@ -195,7 +249,8 @@ def _lacking(column: str) -> float:
 def _largest_batch(
     where: Machine, model: Shape, devices: float, stored: float, length: float, cache_bytes: float
 ) -> float:
-    room = 0.88 * where.memory_bytes * devices - stored
+    # engines keep about 0.92 of the memory, which is counted in GiB
+    room = 0.92 * _memory(where) / 1e9 * 2**30 * devices - stored
     each = max(length, 1.0) * model.cache_width * model.layers * cache_bytes
     return float(min(max(room / each, 1.0), 1024.0))
 

@@ -1,0 +1,107 @@
+"""Calibration recovers known coefficients from files, scores them on rows held out, and validate scores any folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measured import row, write
+from typer.testing import CliRunner
+
+from attometer.cli import app
+from attometer.machine import machine
+from attometer.price.calibrate import calibrate_class, fit_physics
+from attometer.price.classes import class_of
+from attometer.price.figures import figures
+from attometer.price.load import load
+from attometer.price.tables import save
+from attometer.price.validate import validate
+
+TRUTH = {"floor": 9e-6, "memory": 0.7, "row": 700.0}
+
+
+def rows(count: int, seed: int = 0, **cells: object) -> list[dict[str, str]]:
+    """Norms whose times follow the class's own form with TRUTH and 2 % of noise."""
+    random = np.random.default_rng(seed)
+    made, names = [], class_of("operation").coefficients
+    c = {each.name: np.array([TRUTH.get(each.name, each.prior)]) for each in names}
+    for index in range(count):
+        where = ("h100-sxm", "h200-sxm")[index % 2]
+        tokens, width = int(10 ** random.uniform(2, 5)), 1024 * int(random.integers(1, 9))
+        x = {"bytes": 4.0 * tokens * width, "flops": 0.0, "rows": float(tokens), "width": float(width)}
+        x |= figures(machine(where), "bf16")
+        model = class_of("operation").model
+        seconds = model({k: np.array([v]) for k, v in x.items()}, c)["total"][0] * np.exp(random.normal(0, 0.02))
+        made.append(
+            row(
+                source_id="cudnn_norms", engine="cudnn", hw_id=where, batch=tokens, hidden_size=width,
+                extra="norm=rms_norm", value=seconds * 1e3, split_group=f"g{seed}-{index}", model=f"w{width}", **cells,
+            )
+        )  # fmt: skip
+    return made
+
+
+def test_the_fitter_recovers_the_coefficients_that_made_the_rows(tmp_path: Path) -> None:
+    table = load(write(tmp_path / "rows.csv", rows(300))).tables["operation"]
+    found = fit_physics(table)
+    names = [each.name for each in class_of("operation").coefficients]
+    for logs in found.cells.values():
+        values = dict(zip(names, np.exp(logs), strict=True))
+        assert {name: values[name] for name in TRUTH} == pytest.approx(TRUTH, rel=0.12)
+
+
+def test_rows_held_out_are_predicted_and_validate_tells_them_from_fitted_ones(tmp_path: Path) -> None:
+    table = load(write(tmp_path / "rows.csv", rows(300))).tables["operation"]
+    report = calibrate_class(table, residual=False)
+    assert report.scores["held out"].median < 3
+    assert report.scores["held out"].rows + report.scores["in sample"].rows == 300
+    save(report.calibration, tmp_path / "made")
+    new = tmp_path / "new"
+    new.mkdir()
+    write(new / "rows.csv", [*rows(300)[:20], *rows(60, seed=1), row(tier="C"), row(hw_id="")])
+    made = validate(new, tmp_path / "made")
+    parts = {line.what[1]: line.score.rows for line in made.parts}
+    assert parts["fitted"] == 20
+    assert sum(parts.values()) == 80
+    assert made.classes[0].score.median < 3
+    assert made.left_out == {"tier C (sanity only)": 1, "names no single machine": 1}
+    json.dumps(made.to_dict(), allow_nan=False)
+    assert "worst rows" in str(made)
+
+
+def test_the_residual_is_kept_only_where_it_lowers_the_error_of_rows_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("catboost")
+    made = rows(400)
+    for cells in made:  # a step that the physics has no term for
+        if int(cells["hidden_size"]) > 4096:
+            cells["value"] = str(float(cells["value"]) * 1.5)
+    table = load(write(tmp_path / "rows.csv", made)).tables["operation"]
+    report = calibrate_class(table)
+    assert report.calibration.residual is not None
+    assert report.calibration.trust["unseen shape"] > 0
+    assert report.scores["held out"].mean < report.scores["physics held out"].mean / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["validate", "nowhere"], 'attometer: "nowhere" holds no .csv or .csv.xz files'),
+        (["calibrate", "--from", "nowhere"], 'attometer: "nowhere" holds no .csv or .csv.xz files'),
+    ],
+)
+def test_commands_refuse_a_folder_without_files(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-m", "attometer", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip(), done.stdout) == (2, said, "")
+
+
+def test_validate_prints_json(tmp_path: Path) -> None:
+    write(tmp_path / "rows.csv", rows(12))
+    result = CliRunner().invoke(app, ["validate", str(tmp_path), "--json"])
+    made = json.loads(result.stdout)
+    assert made["rows"] == 12
+    assert {"classes", "parts", "cells", "worst", "left_out"} <= set(made)

@@ -218,10 +218,13 @@ def sweep(
     """Plan a model on machines over contexts and batches: what fits, how fast, what binds."""
     from attometer.plan import sweep as make
     from attometer.view.amounts import amounts
+    from attometer.view.files import in_folder
     from attometer.view.style import figure_path
 
     if plot is not None:
         figure_path(plot)
+    if csv is not None:
+        in_folder(csv)
     made = make(
         model,
         [*(on or ()), *(more or ())] or "h100-sxm",

@@ -9,17 +9,31 @@ from typing import Any
 from attometer.errors import AttometerError
 
 
+def in_folder(path: str | Path, what: str = "file") -> Path:
+    """Return a path whose folder exists: asked before an hour of work, not after.
+
+    Raises AttometerError for a folder that does not.
+
+    >>> in_folder("a.csv").name
+    'a.csv'
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise AttometerError(f'folder "{target.parent}" of {what} "{target.name}" does not exist')
+    return target
+
+
 def write_atomically(path: str | Path, data: bytes | str) -> Path:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
 
-    Returns the path written. Raises OSError when the folder cannot be written.
+    Returns the path written. Raises AttometerError when the folder does not exist, OSError when it cannot be written.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_atomically(pathlib.Path(folder) / "a.txt", "x").read_text()
     'x'
     """
-    target = Path(path)
+    target = in_folder(path)
     content = data.encode() if isinstance(data, str) else data
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

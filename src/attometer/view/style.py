@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attometer.errors import AttometerError
-from attometer.view.files import write_atomically
+from attometer.view.files import in_folder, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,9 +77,7 @@ def figure_path(path: str | Path) -> Path:
     target = Path(path)
     if target.suffix.removeprefix(".").lower() not in FORMATS:
         raise AttometerError(f'figure "{target}" must end in .png, .svg or .pdf')
-    if not target.parent.is_dir():
-        raise AttometerError(f'folder "{target.parent}" of figure "{target.name}" does not exist')
-    return target
+    return in_folder(target, "figure")
 
 
 def save(figure: "Figure", path: str | Path) -> Path:

@@ -18,7 +18,9 @@ from attometer.program.recurrences import refs_of
 class Formats(Protocol):
     """What says in which format a part of a layer is stored: `WeightFormats`, or a GGUF mix."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the formats are called."""
 
     @property
     def default(self) -> Storage:

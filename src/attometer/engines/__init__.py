@@ -2,17 +2,29 @@
 
 from attometer.engines.cache import CacheLayout, cache_layout, largest_context, requests, tokens
 from attometer.engines.engine import NAMES, Engine, engine
+from attometer.engines.padding import padding
 from attometer.engines.pool import Pool, pool
+from attometer.engines.recipe import LOSSES, RECOMPUTE, Recipe, optimizers, recipe, recipes
+from attometer.engines.training import Training, training
 
 __all__ = [
+    "LOSSES",
     "NAMES",
+    "RECOMPUTE",
     "CacheLayout",
     "Engine",
     "Pool",
+    "Recipe",
+    "Training",
     "cache_layout",
     "engine",
     "largest_context",
+    "optimizers",
+    "padding",
     "pool",
+    "recipe",
+    "recipes",
     "requests",
     "tokens",
+    "training",
 ]

@@ -118,7 +118,7 @@ def test_javascript_of_shipped_models_runs_to_the_same_numbers(tmp_path: Path) -
     names = ("llama-3.1-8b", "gemma-2-2b", "mixtral-8x7b", "deepseek-v3", "jamba-v0.1")
     for k, (name, mode) in enumerate(product(names, ("prefill", "decode", "train"))):
         formulas = plan_formulas(model(name), Options(context=1, mode=mode)).memory
-        sizes = (2, 3001, 2**40, 64, 64, 64)
+        sizes = (2, 3001, 2**40, 64, 64, 128, 64, 10**12, 10**12, 10**13)
         lines += [formulas.javascript(f"f{k}"), f"out.push(Object.values(f{k}({', '.join(map(str, sizes))})));"]
         cases.append(list(formulas.scalar(*sizes)))
     script = tmp_path / "formulas.js"

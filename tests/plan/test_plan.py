@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import attometer as am
 from attometer.count.model_cost import cache, flops
+from attometer.formats import FORMATS, storage, stored_bytes
 from attometer.plan import plan, planner
-from attometer.plan.dtypes import BITS, stored
 from attometer.plan.what_if import with_half_the_heads, with_window
 
 LLAMA = am.model("llama-3.1-8b")
@@ -56,13 +56,13 @@ def test_the_largest_context_is_the_boundary(name: str, mode: str) -> None:
 @settings(max_examples=30)
 def test_cache_bytes_are_elements_times_bits(context: int, batch: int, kv: str) -> None:
     made = planner(LLAMA, H100, kv_dtype=kv, mode="decode").memory(context, batch)
-    assert made.kv == cache(LLAMA).at(context, batch) * BITS[kv] / 8
+    assert made.kv == cache(LLAMA).at(context, batch) * storage(kv).bits / 8
 
 
-@given(st.integers(1, 10**12), st.sampled_from(sorted(BITS)))
+@given(st.integers(1, 10**12), st.sampled_from(sorted(FORMATS)))
 def test_stored_bytes_round_up_by_less_than_one(elements: int, name: str) -> None:
-    exact = Fraction(elements) * BITS[name] / 8
-    assert exact <= stored(elements, name) < exact + 1
+    exact = Fraction(elements) * storage(name).bits / 8
+    assert exact <= stored_bytes(elements, storage(name)) < exact + 1
 
 
 def test_naive_attention_holds_the_scores_and_flash_does_not() -> None:

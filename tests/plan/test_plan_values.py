@@ -24,8 +24,19 @@ def test_llama_weights_are_16_06_gb_and_its_cache_131072_bytes_a_token() -> None
     assert made.memory.kv == 1000 * 131_072 == 1000 * LAYERS * 2 * 8 * 128 * 2
 
 
+# Embedding, head and norms stay at 16 bits; scales are counted: one fp16 scale per 128, with a 4-bit zero in GPTQ.
+OUTSIDE = 2 * V * D + (2 * LAYERS + 1) * D
+INSIDE = LLAMA - OUTSIDE
+
+
 @pytest.mark.parametrize(
-    ("dtype", "bytes_of_weights"), [("fp8", LLAMA), ("int4", LLAMA // 2), ("mxfp4", LLAMA * 17 // 32)]
+    ("dtype", "bytes_of_weights"),
+    [
+        ("fp8", INSIDE + 2 * OUTSIDE),
+        ("int4", INSIDE * 33 // 64 + 2 * OUTSIDE),
+        ("awq", INSIDE * 133 // 256 + 2 * OUTSIDE),
+        ("mxfp4", INSIDE * 17 // 32 + 2 * OUTSIDE),
+    ],
 )
 def test_weights_by_format(dtype: str, bytes_of_weights: int) -> None:
     assert plan("llama-3.1-8b", context=1, weights_dtype=dtype).memory.weights == bytes_of_weights

@@ -13,7 +13,7 @@ from attometer.count.evaluate import evaluate
 from attometer.count.part_cost import PartCost, part_cost
 from attometer.count.part_traffic import LONG, FastMemory
 from attometer.errors import unknown
-from attometer.models.layer import Layer, Model
+from attometer.models.layer import CacheSize, Layer, Model
 from attometer.models.part import Part
 from attometer.program import size
 from attometer.sizes import Size, as_size
@@ -33,7 +33,7 @@ class LayerCost:
         layers: how many there are.
         parts: its parts in order, each with its cost.
         parameters: parameters of one layer; `active` those that one token uses.
-        kv: cache elements per sequence, in `m` (and `s`); `state` those that do not grow.
+        cache: what it keeps per sequence, in elements.
     """
 
     kind: str
@@ -41,8 +41,17 @@ class LayerCost:
     parts: tuple[PartCost, ...]
     parameters: int
     active: int
-    kv: sympy.Expr
-    state: int
+    cache: CacheSize
+
+    @property
+    def kv(self) -> sympy.Expr:
+        """Cache elements per sequence, in `m` (and `s`)."""
+        return self.cache.kv
+
+    @property
+    def state(self) -> int:
+        """Elements kept per sequence that do not grow."""
+        return self.cache.state
 
     @property
     def running(self) -> tuple[PartCost, ...]:
@@ -167,8 +176,7 @@ def model_cost(
         whole = [part_cost(p) for p in layer.parts]
         parts = layer.decode if phase == "decode" and layer.decode else layer.parts
         parameters, active = sum(p.parameters for p in whole), sum(p.active for p in whole)
-        kept = layer.cache
-        return LayerCost(layer.kind, layers, tuple(map(cost, parts)), parameters, active, kept.kv, kept.state)
+        return LayerCost(layer.kind, layers, tuple(map(cost, parts)), parameters, active, layer.cache)
 
     embedding, head = (row(Layer(k, p), 1) for k, p in (("embedding", model.embedding), ("head", model.head)))
     return ModelCost(model, phase, embedding, tuple(row(s.layer, s.count) for s in model.layers), head)

@@ -1,7 +1,7 @@
 """Bytes of a model's weights as a file or an engine stores them: each module in its own format, scales included."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -25,6 +25,10 @@ class Formats(Protocol):
     @property
     def default(self) -> Storage:
         """The format of what is no matrix product: norms, biases, lookups."""
+
+    @property
+    def by_layer(self) -> bool:
+        """Whether layers of one kind may differ."""
 
     def of(self, layer: int | None, kind: str, part: str) -> Storage:
         """Return the format of the matrices of `part` in layer number `layer` of `kind`."""
@@ -51,8 +55,10 @@ def matrices_and_rest(part: Part) -> tuple[int, int]:
     >>> q.name, matrices_and_rest(q)
     ('q', (802816, 896))
     """
-    if part.tied:
-        return 0, 0
+    return (0, 0) if part.tied else _matrices_and_rest(part)
+
+
+def _matrices_and_rest(part: Part) -> tuple[int, int]:
     matrices = _matrices(part.program)
     sizes = {tensor.name: part.copies * int(tensor.size) for tensor in part.program.weights}
     inside = sum(size for name, size in sizes.items() if name in matrices)
@@ -79,6 +85,35 @@ def _matrices(program: Program) -> frozenset[str]:
         if any(isinstance(node, Ref) for index in ref.indices for node in walk(index))
     }
     return frozenset(contracted or looked_up)
+
+
+@dataclass(frozen=True)
+class PartWeights:
+    """Bytes of the weights that one part reads when it uses them all, and the rates that its formats name.
+
+    Where the layers of a stack differ, `bytes` is their mean, rounded down.
+    """
+
+    bytes: int
+    rates: frozenset[str]
+
+
+def part_weights(part: Part, kind: str, layers: Sequence[int | None], formats: Formats) -> PartWeights:
+    """Return what `part` reads of its own weights in the layers `layers` (None: outside them) of `kind`.
+
+    >>> from attometer.formats import uniform
+    >>> from attometer.models import model
+    >>> head = model("llama-3.1-8b").head[-1]
+    >>> part_weights(head, "head", [None], uniform("fp8")).bytes == 2 * 128256 * 4096
+    True
+    """
+    matrices, rest = _matrices_and_rest(part)
+    asked = list(layers) if formats.by_layer else list(layers)[:1]
+    # Tied weights are the embedding's, in its format.
+    forms = [formats.of(None, "embedding", "embedding") if part.tied else formats.of(n, kind, part.name) for n in asked]
+    total = sum(stored_bytes(matrices, form) for form in forms) // len(forms) if matrices else 0
+    used = forms if matrices else [formats.default]
+    return PartWeights(total + stored_bytes(rest, formats.default), frozenset(form.rate for form in used))
 
 
 def stored_weights(model: Model, formats: Formats) -> StoredWeights:

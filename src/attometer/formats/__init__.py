@@ -4,9 +4,10 @@ from attometer.formats.gguf import MIXES, Mix, mix
 from attometer.formats.modules import module_path
 from attometer.formats.quantization import from_quantization
 from attometer.formats.rules import WeightFormats, uniform
-from attometer.formats.storage import CACHE_ROWS, FORMATS, Storage, storage, stored_bytes
+from attometer.formats.storage import CACHE_FORMATS, CACHE_ROWS, FORMATS, Storage, storage, stored_bytes
 
 __all__ = [
+    "CACHE_FORMATS",
     "CACHE_ROWS",
     "FORMATS",
     "MIXES",

@@ -126,6 +126,8 @@ class Mix:
     experts: int
     tied: bool
 
+    by_layer = True
+
     @property
     def default(self) -> Storage:
         """Norms, biases and routers are stored as fp32."""

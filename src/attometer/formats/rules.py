@@ -106,6 +106,11 @@ class WeightFormats:
     scope: str = ""
     everything: bool = False
 
+    @property
+    def by_layer(self) -> bool:
+        """Whether a rule is about single layers, so that those of one kind may differ."""
+        return any(one.layer is not None or one.regular for one in self.rules)
+
     def of(self, layer: int | None, kind: str, part: str) -> Storage:
         """Return the format of the matrices of `part` in layer number `layer` (None: outside the layers) of `kind`."""
         path = module_path(kind, part)

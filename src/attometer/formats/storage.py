@@ -1,5 +1,6 @@
 """Formats that elements are stored in: bits per element with scales and zero points, and the rate that products run at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -66,6 +67,24 @@ FORMATS: dict[str, Storage] = {s.name: s for s in _plain()} | {
 }
 """Every format of elements, by name."""
 
+CACHE_FORMATS = (
+    "fp32",
+    "bf16",
+    "fp16",
+    "fp8",
+    "int8",
+    "q8_0",
+    "q5_1",
+    "q5_0",
+    "q4_1",
+    "q4_0",
+    "iq4_nl",
+    "int4",
+    "nvfp4",
+    "mxfp4",
+)
+"""Formats that engines keep caches in; narrower ones with their scales."""
+
 CACHE_ROWS: dict[str, tuple[int, str]] = {
     "fp8_ds_mla": (656, "vLLM/FlashMLA: 512 fp8, four fp32 scales, 64 bf16 rotary values per token and layer"),
     "nvfp4_ds_mla": (432, "512 fp4 with 32 fp8 scales, 64 bf16 rotary values, 16 bytes of padding"),
@@ -84,10 +103,11 @@ ALIASES = {
 """Other spellings of the same formats."""
 
 
-def storage(name: str) -> Storage:
+def storage(name: str, more: Iterable[str] = ()) -> Storage:
     """Return the format called `name`.
 
-    Raises AttometerError that lists what exists and never suggests a format of another kind.
+    Raises AttometerError that lists what exists (and `more` names that are known where it was asked) and never suggests a
+    format of another kind.
 
     >>> storage("bfloat16").name, float(storage("q4_k").bits), float(storage("mxfp4").bits)
     ('bf16', 4.5, 4.25)
@@ -95,13 +115,14 @@ def storage(name: str) -> Storage:
     short = str(name).strip().lower().removeprefix("torch.")
     short = ALIASES.get(short, short)
     if short not in FORMATS:
-        raise AttometerError(f'unknown data type "{name}"{_kin(short)}; known: {", ".join(FORMATS)}')
+        known = list(dict.fromkeys((*FORMATS, *more)))
+        raise AttometerError(f'unknown data type "{name}"{_kin(short, known)}; known: {", ".join(known)}')
     return FORMATS[short]
 
 
-def _kin(name: str) -> str:
+def _kin(name: str, options: Iterable[str]) -> str:
     """A near name of the same kind, which starts with the same letter: an fp format never suggests an int one."""
-    close = nearest(name, [known for known in FORMATS if known[:1] == name[:1]])
+    close = nearest(name, [known for known in options if known[:1] == name[:1]])
     return close if "did you mean" in close else ""
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import sympy
@@ -16,10 +17,17 @@ ZERO = sympy.Integer(0)
 
 @dataclass(frozen=True)
 class CacheSize:
-    """What a layer keeps per sequence between tokens, in elements: `kv` grows with the keys `m`, `state` does not."""
+    """What a layer keeps per sequence between tokens, in elements: `kv` grows with the keys `m`, `state` does not.
+
+    Of `state`, `conv` are the last inputs of convolutions, which are activations and no accumulated states. `latent` are the
+    widths of a cached latent and of its rotated key, `index` that of an indexer's key, where `kv` is made of those.
+    """
 
     kv: sympy.Expr = ZERO
     state: int = 0
+    conv: int = 0
+    latent: tuple[int, int] | None = None
+    index: int = 0
 
     @property
     def elements(self) -> sympy.Expr:
@@ -86,7 +94,10 @@ class Check(Printed):
 
 @dataclass(frozen=True)
 class Model(Printed):
-    """A model read from its configuration: stacks of layers by type, what comes before and what comes after."""
+    """A model read from its configuration: stacks of layers by type, what comes before and what comes after.
+
+    `values` are those of its file, `folder` where other files of the same model may stand.
+    """
 
     name: str
     family: str
@@ -99,6 +110,7 @@ class Model(Printed):
     quantization: str | None = None
     check: Check = field(default=Check(), compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
     def depth(self) -> int:

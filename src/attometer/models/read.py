@@ -41,7 +41,10 @@ def model(path_or_name: str | Path) -> Model:
             raise AttometerError(f'"{text}" is both a shipped model and a path here; write "./{text}" for the path')
         return from_values(read_config(shipped_path(text.lower())), f"{text.lower()}.json", text.lower())
     if _is_path(text):
-        return from_values(read_config(text), str(_file(text)), _name(text))
+        file = _file(text)
+        made = from_values(read_config(text), str(file), _name(text))
+        # A file of another name stands beside files of other models.
+        return replace(made, folder=file.parent) if file.name == "config.json" else made
     raise AttometerError(f'unknown model "{text[:200]}"{nearest(text[:200], known)}')
 
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import sympy
 
 from attometer.count.evaluate import evaluate
-from attometer.count.model_cost import ModelCost
-from attometer.plan.dtypes import BITS
-from attometer.plan.planner import Planner
+from attometer.count.weights import stored_weights
+from attometer.formats import CACHE_ROWS, FORMATS, storage
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
@@ -19,12 +18,21 @@ def explanations(plan: "Plan") -> list[str]:
 
 
 def _weights(plan: "Plan") -> list[str]:
-    bits = BITS[plan.options.weights]
-    count = plan.parameters
-    return [
-        f"parameters = sum of the sizes of all weight tensors of the layers' programs = {count:,}",
-        f"weights = parameters × {float(bits):g} bits / 8 = {plan.memory.weights:,} bytes ({plan.options.weights})",
-    ]
+    count, held = plan.parameters, plan.memory.weights
+    lines = [f"parameters = sum of the sizes of all weight tensors of the layers' programs = {count:,}"]
+    found = plan.planner.checkpoint
+    if found is not None:
+        return [*lines, f"weights = sum of the tensors in the headers of {found.where} = {held:,} bytes"]
+    sizes = stored_weights(plan.model, plan.planner.formats).by_format
+    if len(sizes) == 1:
+        (name,) = sizes
+        return [*lines, f"weights = parameters × {float(storage(name).bits):g} bits / 8 = {held:,} bytes ({name})"]
+    shares = (f"{size:,} in {_with_bits(name)}" for name, size in sizes.items())
+    return [*lines, f"weights = sum over modules of elements × bits / 8 = {held:,} bytes: {', '.join(shares)}"]
+
+
+def _with_bits(name: str) -> str:
+    return str(FORMATS[name]) if name in FORMATS else name
 
 
 def _cache(plan: "Plan") -> list[str]:
@@ -32,13 +40,16 @@ def _cache(plan: "Plan") -> list[str]:
     if o.mode == "train":
         return []
     terms = [f"{s.count} × ({s.layer.cache.kv}) [{s.kind}]" for s in plan.model.layers if s.layer.cache.kv != 0]
+    width = "in the rows of that layout" if o.kv in CACHE_ROWS else f"× {float(storage(o.kv).bits):g} bits / 8"
     lines = [
-        f"KV cache = batch × ({' + '.join(terms) or '0'}) elements × {float(BITS[o.kv]):g} bits / 8, "
+        f"KV cache = batch × ({' + '.join(terms) or '0'}) elements {width}, "
         f"at batch = {o.batch}, m = {o.context:,}: {plan.memory.kv:,} bytes ({o.kv})"
     ]
     states = [f"{s.count} × {s.layer.cache.state:,} [{s.kind}]" for s in plan.model.layers if s.layer.cache.state]
     return lines + (
-        [f"state = batch × ({' + '.join(states)}) elements = {plan.memory.state:,} bytes"] if states else []
+        [f"state = batch × ({' + '.join(states)}) elements in {o.state} = {plan.memory.state:,} bytes"]
+        if states
+        else []
     )
 
 
@@ -48,7 +59,7 @@ def _activations(plan: "Plan") -> list[str]:
         return [
             f"activations = what the backward pass reads of every layer, and the logits in fp32: {plan.memory.activations:,} bytes"
         ]
-    parts = [(p.for_keys(o.context), row.kind) for row in _cost(plan).layers for p in row.running]
+    parts = [(p.for_keys(o.context), row.kind) for row in plan.planner.cost.layers for p in row.running]
     sizes = {"b": o.batch, "n": o.at_once, "m": o.context, "s": o.context}
     part, kind = max(parts, key=lambda item: evaluate(item[0].live, sizes))
     formula = part.live
@@ -58,13 +69,9 @@ def _activations(plan: "Plan") -> list[str]:
     ]
 
 
-def _cost(plan: "Plan") -> ModelCost:
-    return Planner(plan.model, plan.machine, plan.options).cost
-
-
 def _flops(plan: "Plan") -> list[str]:
     lines = []
-    for row in _cost(plan).layers:
+    for row in plan.planner.cost.layers:
         total = sympy.Add(*(p.for_keys(plan.options.context).flops for p in row.running))
         lines.append(f"FLOPs of each {row.kind} layer = {sympy.factor_terms(total)}")
     o = plan.options
@@ -82,7 +89,11 @@ def _time(plan: "Plan") -> list[str]:
 
 def _machine(plan: "Plan") -> list[str]:
     figures = dict(plan.machine.figures())
-    used = [path for path in figures if path in ("memory.capacity", "memory.bandwidth") or path.startswith("peak.")]
+    used = [
+        path
+        for path in figures
+        if path in ("memory.capacity", "memory.usable", "memory.bandwidth") or path.startswith("peak.")
+    ]
     stated = ", ".join(f"{path} = {figures[path]}" for path in used)
     sources = dict.fromkeys(figures[path].source for path in used)
     return [f"{plan.machine.id}: {stated}", *(f"source: {source}" for source in sources)]

@@ -1,4 +1,4 @@
-"""A model's memory and time as compiled formulas: of batch, context, chunk and the bits of each data type."""
+"""A model's memory and time as compiled formulas: of batch, context, chunk, the bits of each format and the weights' bytes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,19 +9,21 @@ import sympy
 from attometer.count.formulas import Compiled, Graph, Node
 from attometer.count.model_cost import LayerCost, ModelCost, model_cost
 from attometer.count.part_cost import PartCost
-from attometer.models import Model
+from attometer.formats import CACHE_ROWS
+from attometer.models import Model, Part
 from attometer.plan.options import Options
 
-# Mixed-precision AdamW keeps an fp32 copy of the weights and two fp32 moments (Micikevicius et al. 2018; Rajbhandari et al. 2020).
-OPTIMIZER_BYTES = 12
 # The backward pass of a matrix product is two products of the same size.
 BACKWARD = 2
 KINDS = ("weights", "kv", "state", "activations", "gradients", "optimizer")
 """Kinds of memory, in the order of the formulas."""
-SIZES = ("b", "m", "chunk", "bits_w", "bits_kv", "bits_a")
-"""Batch, context, tokens at a time, and quarters of a bit per element of weights, cache and activations."""
-QUARTERS = 4
-"""The narrowest format is a whole number of quarters of a bit (MXFP4 takes 4.25 bits per element)."""
+SIZES = (
+    "b", "m", "chunk", "bits_kv", "bits_a", "bits_s", "bits_u", "weights", "gradients", "optimizer",
+)  # fmt: skip
+"""Batch, context, tokens at a time; eighths of a bit per element of cache, activations and recurrent states, and those that a
+training step moves per parameter to update it; bytes of weights, gradients and optimizer states."""
+PARTS_OF_A_BIT = 8
+"""Every format of caches takes a whole number of eighths of a bit per element (int4 with scales 4.125, MXFP4 4.25)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,9 @@ class PlanFormulas:
     Attributes:
         memory: bytes by kind, in the order of `KINDS`, then their total.
         parts: for each distinct part FLOPs and bytes moved, then for each row the cache bytes of one layer.
+            Its sizes are `SIZES` and then the bytes of the weights of each slot.
         times: how often each distinct part runs in the model.
+        slots: for each distinct part the slot of its weights, None where it has none; `cached` whether it reads the cache.
         rows: embedding, layers by stack, head.
     """
 
@@ -49,30 +53,73 @@ class PlanFormulas:
     total: Compiled
     parts: Compiled
     times: tuple[int, ...]
+    slots: tuple[int | None, ...]
+    cached: tuple[bool, ...]
     rows: tuple[RowFormulas, ...]
 
 
-def plan_formulas(model: Model, options: Options, fast_words: int | None = None) -> PlanFormulas:
+def plan_formulas(
+    model: Model,
+    options: Options,
+    fast_words: int | None = None,
+    slots: tuple[tuple[int | None, ...], ...] | None = None,
+    routing: str = "least",
+) -> PlanFormulas:
     """Return the formulas of a model for a mode, a schedule and checkpointing; made once for all other options.
 
-    `fast_words` are the words of fast memory that the schedule tiles for, where it needs one.
+    Args:
+        model: the model.
+        options: mode, schedule, checkpointing and the cache's layout are read.
+        fast_words: words of fast memory that the schedule tiles for, where it needs one.
+        slots: for each row and part that runs the slot that says the bytes of its weights; `one_slot_each` when not given.
+        routing: `least` reads the experts that one token needs, which no routing can undercut, `expected` those that
+            tokens are expected to use when each draws at random.
     """
-    return _formulas(model, options.mode, options.schedule, options.checkpoint, fast_words)
+    layout = options.kv if options.kv in CACHE_ROWS else None
+    return _formulas(model, options.mode, options.schedule, options.checkpoint, layout, fast_words, slots, routing)
+
+
+def one_slot_each(cost: ModelCost) -> tuple[tuple[int | None, ...], ...]:
+    """Return a slot for each distinct part that has weights."""
+    found: dict[Part, int] = {}
+    return tuple(
+        tuple(found.setdefault(p.part, len(found)) if p.weights else None for p in row.running) for row in cost.rows
+    )
 
 
 @lru_cache(maxsize=256)
-def _formulas(model: Model, mode: str, schedule: str, checkpoint: bool, fast_words: int | None) -> PlanFormulas:
+def _formulas(
+    model: Model,
+    mode: str,
+    schedule: str,
+    checkpoint: bool,
+    layout: str | None,
+    fast_words: int | None,
+    slots: tuple[tuple[int | None, ...], ...] | None,
+    routing: str,
+) -> PlanFormulas:
     cost = model_cost(model, schedule, "decode" if mode == "decode" else "prefill", fast_words=fast_words)
-    return _Builder(cost, mode, checkpoint).formulas()
+    return _Builder(cost, mode, checkpoint, layout, slots or one_slot_each(cost), routing).formulas()
 
 
 class _Builder:
     """Combines the parts' costs into bytes and times, without SymPy: its Max is what takes longest."""
 
-    def __init__(self, cost: ModelCost, mode: str, checkpoint: bool) -> None:
-        self.cost, self.mode, self.checkpoint = cost, mode, checkpoint
+    def __init__(
+        self,
+        cost: ModelCost,
+        mode: str,
+        checkpoint: bool,
+        layout: str | None,
+        slots: tuple[tuple[int | None, ...], ...],
+        routing: str,
+    ) -> None:
+        self.cost, self.mode, self.checkpoint, self.layout, self.routing = cost, mode, checkpoint, layout, routing
         g = self.g = Graph()
-        self.b, self.m, chunk, self.bits_w, self.bits_kv, self.bits_a = (g.size(name) for name in SIZES)
+        self.b, self.m, chunk, self.bits_kv, self.bits_a, self.bits_s, self.bits_u = map(g.size, SIZES[:7])
+        self.slots = slots
+        most = max((slot for row in slots for slot in row if slot is not None), default=-1)
+        self.weights = [g.size(f"w{k}") for k in range(most + 1)]
         self.one = g.number(1)
         self.new = self.one if mode == "decode" else self.m
         self.now = g.minimum(self.m, chunk) if mode == "prefill" else self.new
@@ -82,28 +129,31 @@ class _Builder:
         """Return everything compiled."""
         kinds = dict(zip(KINDS, self.kinds(), strict=True))
         total = self.g.add(*kinds.values())
-        pairs: dict[tuple[Node, Node], int] = {}
+        # Parts that cost the same are one, unless their operands may be of other types.
+        pairs: dict[tuple[Node, Node, int | None, bool], int] = {}
         times: list[int] = []
         rows = []
-        for row in self.cost.rows:
+        for row, own in zip(self.cost.rows, self.slots, strict=True):
             new = self.one if row is self.cost.head and self.mode != "train" else self.new
             indices = []
-            for part in row.running:
-                index = pairs.setdefault(self.part(part, new), len(pairs))
+            for part, slot in zip(row.running, own, strict=True):
+                index = pairs.setdefault((*self.part(part, new, slot), slot, part.cached != 0), len(pairs))
                 times += [0] * (index + 1 - len(times))
                 times[index] += row.layers
                 indices.append(index)
             rows.append((row, tuple(indices)))
         outputs: dict[str, Node] = {}
-        for k, (flops, moved) in enumerate(pairs):
+        for k, (flops, moved, *_) in enumerate(pairs):
             outputs |= {f"flops {k}": flops, f"bytes {k}": moved}
         caches = {f"kv {k}": self.cache(row) for k, row in enumerate(self.cost.rows)}
         return PlanFormulas(
             self.cost,
             Compiled(self.g, kinds | {"total": total}, SIZES),
             Compiled(self.g, {"total": total}, SIZES),
-            Compiled(self.g, outputs | caches, SIZES),
+            Compiled(self.g, outputs | caches, (*SIZES, *(f"w{k}" for k in range(len(self.weights))))),
             tuple(times),
+            tuple(slot for *_, slot, _ in pairs),
+            tuple(cached for *_, cached in pairs),
             tuple(RowFormulas(row, indices, 2 * len(pairs) + k) for k, (row, indices) in enumerate(rows)),
         )
 
@@ -120,22 +170,44 @@ class _Builder:
         return self.g.if_at_most(self.m, self.g.number(most), self.at(getattr(short, quantity), new), usual)
 
     def stored(self, elements: Node, bits: Node) -> Node:
-        """Return the bytes of elements of so many quarters of a bit, rounded up."""
-        return self.g.ceildiv(self.g.mul(elements, bits), self.g.number(8 * QUARTERS))
+        """Return the bytes of elements of so many eighths of a bit, rounded up."""
+        return self.g.ceildiv(self.g.mul(elements, bits), self.g.number(8 * PARTS_OF_A_BIT))
 
     def kinds(self) -> Iterable[Node]:
         """Return the bytes of each kind of memory."""
         g, nothing = self.g, self.g.number(0)
-        count = g.number(self.cost.parameters)
-        weights, activations = self.stored(count, self.bits_w), self.activations()
+        weights, gradients, optimizer = map(g.size, SIZES[7:])
+        activations = self.activations()
         if self.mode == "train":
-            optimizer = g.number(OPTIMIZER_BYTES * self.cost.parameters)
-            return weights, nothing, nothing, activations, self.stored(count, self.bits_a), optimizer
-        kept = self.cost.cache
-        kv = g.mul(self.b, self.at(kept.kv, self.new))
-        # Recurrent states are accumulated, so they stay as wide as activations when the cache is quantised.
-        state = g.mul(self.b, g.number(kept.state))
-        return weights, self.stored(kv, self.bits_kv), self.stored(state, self.bits_a), activations, nothing, nothing
+            return weights, nothing, nothing, activations, gradients, optimizer
+        rows = self.cost.layers
+        # Layers that keep the same are summed before they are rounded up to bytes.
+        kv = (
+            self.kept(rows)
+            if self.layout
+            else self.stored(g.mul(self.b, self.at(self.cost.cache.kv, self.new)), self.bits_kv)
+        )
+        state = g.add(*(g.mul(g.number(row.layers), self.state(row)) for row in rows))
+        return weights, kv, state, activations, nothing, nothing
+
+    def kept(self, rows: Iterable[LayerCost]) -> Node:
+        """Return the bytes of keys and values under a layout of whole rows."""
+        return self.g.add(*(self.g.mul(self.g.number(row.layers), self.keys(row)) for row in rows))
+
+    def keys(self, row: LayerCost) -> Node:
+        """Return the bytes of keys and values (or latents) that one layer keeps for the batch."""
+        kept = row.cache
+        if self.layout is not None and kept.latent is not None:
+            # An indexer's key is one byte per element and an fp32 scale (DeepSeek-V3.2's own kernels, vLLM and SGLang).
+            size = CACHE_ROWS[self.layout][0] + (kept.index + 4 if kept.index else 0)
+            return self.g.mul(self.b, self.m, self.g.number(size))
+        return self.stored(self.g.mul(self.b, self.at(row.kv, self.new)), self.bits_kv)
+
+    def state(self, row: LayerCost) -> Node:
+        """Return the bytes of recurrent states and of convolutions' inputs that one layer keeps for the batch."""
+        sums, inputs = row.state - row.cache.conv, row.cache.conv
+        states = self.stored(self.g.mul(self.b, self.g.number(sums)), self.bits_s)
+        return self.g.add(states, self.stored(self.g.mul(self.b, self.g.number(inputs)), self.bits_a))
 
     def activations(self) -> Node:
         """Return the bytes of the residual stream and the largest part; in training, of what backward reads."""
@@ -165,7 +237,7 @@ class _Builder:
         logits = self.g.add(*(self.of(p, "outputs", self.new) for p in self.cost.head.parts))
         return self.g.mul(self.g.number(2 * 4), logits)
 
-    def part(self, part: PartCost, new: Node) -> tuple[Node, Node]:
+    def part(self, part: PartCost, new: Node, slot: int | None) -> tuple[Node, Node]:
         """Return the FLOPs of a part in one pass and the bytes that it moves."""
         g = self.g
         passes = g.number(1 + BACKWARD + self.checkpoint if self.mode == "train" else 1)
@@ -173,35 +245,32 @@ class _Builder:
         if part.traffic is None:
             # Chunk k of c reads the k/c of the cache that is there: (c + 1) / 2 caches in all. A nest reads it per tile of rows.
             cached = g.floordiv(g.mul(cached, g.add(self.chunks, self.one)), g.number(2))
-        read = g.mul(self.chunks, self.weights_read(part, new))
         moved = g.add(
             self.stored(self.of(part, "moved", new), self.bits_a),
-            self.stored(read, self.bits_w),
+            g.mul(self.chunks, self.weights_read(part, new, slot)),
             self.stored(cached, self.bits_kv),
         )
         update = g.number(0)
         if self.mode == "train":
-            # A step writes each gradient, reads it, and reads and writes the optimizer's state.
-            width = g.add(g.mul(g.number(2), self.stored(self.one, self.bits_a)), g.number(2 * OPTIMIZER_BYTES))
-            update = g.mul(g.number(part.parameters), width)
+            update = self.stored(g.number(part.parameters), self.bits_u)
         return g.mul(passes, self.of(part, "flops", new)), g.add(g.mul(passes, moved), update)
 
-    def weights_read(self, part: PartCost, new: Node) -> Node:
-        """Return the weights that one chunk reads: rows looked up, distinct experts, else all."""
+    def weights_read(self, part: PartCost, new: Node, slot: int | None) -> Node:
+        """Return the bytes of weights that one chunk reads: rows looked up, distinct experts, else all."""
         g = self.g
+        if slot is None:
+            return g.number(0)
+        whole = self.weights[slot]
         tokens = g.mul(self.b, g.ceildiv(new, self.chunks))
         routed, rows = part.part.routed, part.table_rows
+        if routed is not None and self.routing == "expected":
+            return g.call("experts_read", whole, g.number(routed.num_experts), g.number(routed.top_k), tokens)
         if routed is not None:
-            sizes = (part.weights, routed.num_experts, routed.top_k)
-            return g.call("experts_read", *map(g.number, sizes), tokens)
+            return g.floordiv(g.mul(whole, g.number(routed.top_k)), g.number(routed.num_experts))
         if rows is None:
-            return g.number(part.weights)
-        return g.mul(g.number(part.weights // rows), g.minimum(tokens, g.number(rows)))
+            return whole
+        return g.floordiv(g.mul(whole, g.minimum(tokens, g.number(rows))), g.number(rows))
 
     def cache(self, row: LayerCost) -> Node:
         """Return the bytes that one layer keeps for the batch."""
-        if self.mode == "train":
-            return self.g.number(0)
-        kv = self.g.mul(self.b, self.at(row.kv, self.new))
-        state = self.g.mul(self.b, self.g.number(row.state))
-        return self.g.add(self.stored(kv, self.bits_kv), self.stored(state, self.bits_a))
+        return self.g.number(0) if self.mode == "train" else self.g.add(self.keys(row), self.state(row))

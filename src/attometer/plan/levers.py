@@ -1,22 +1,16 @@
 """Levers: what each change would save, most useful first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from attometer.models import Model
-from attometer.plan.dtypes import BITS
+from attometer.formats import CACHE_ROWS, storage
 from attometer.plan.options import Options
 from attometer.plan.planner import Planner
-from attometer.plan.what_if import with_half_the_heads, with_window
 
 CHUNK = 8192
-"""Tokens of the what-if that prefills piece by piece, as serving engines do."""
-
-RETRAINED = "another model: needs training"
-"""The note of a lever that changes what is computed beyond rounding."""
-
-WINDOW = 4096
-"""The window of the what-if: Mistral 7B's."""
+"""Tokens of the change that prefills piece by piece, as serving engines do."""
+WEIGHTS_ONLY = frozenset({"gptq"})
+"""Formats that levers try whose kernels multiply at 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -41,75 +35,52 @@ class Lever:
 
 
 def levers(here: Planner) -> tuple[Lever, ...]:
-    """Return every change that saves memory or time here, most useful first.
+    """Return every change to how this model runs that saves memory or time here, most useful first.
 
-    First what makes it fit; then changes to how this model runs before changes that need another model; then by the larger
-    share of memory or time saved.
+    First what makes it fit; then by the larger share of memory or time saved.
     """
     o, room = here.options, here.room
     need, seconds = here.total(o.context, o.batch), here.seconds(o.context, o.batch)
     helpful = []
-    for name, model, options, exact, note in _candidates(here.model, o):
-        there = Planner(model, here.machine, options)
+    for name, options, exact, note in _candidates(here):
+        # Kernels of formats that are only stored narrow widen them first: no faster product is promised.
+        there = Planner(here.model, here.machine, options, widened=options.weights in WEIGHTS_ONLY)
         after, then = there.total(options.context, options.batch), there.seconds(options.context, options.batch)
         if after < need or seconds - then > 1e-3 * seconds:
             helpful.append(Lever(name, need - after, seconds - then, after <= room, exact, note))
 
-    def useful(lever: Lever) -> tuple[bool, bool, float]:
+    def useful(lever: Lever) -> tuple[bool, float]:
         share = max(lever.bytes_saved / need, lever.seconds_saved / seconds)
-        return (lever.fits and need > room), lever.note != RETRAINED, share
+        return (lever.fits and need > room), share
 
     return tuple(sorted(helpful, key=useful, reverse=True))
 
 
-def _candidates(model: Model, options: Options) -> Iterator[tuple[str, Model, Options, bool, str]]:
-    if options.schedule == "naive":
-        yield "flash attention", model, replace(options, schedule="flash"), True, "same result; scores stay on the chip"
-    if options.mode == "train" and not options.checkpoint:
-        yield (
-            "gradient checkpointing",
-            model,
-            replace(options, checkpoint=True),
-            True,
-            "same result; one more forward pass",
-        )
-    if options.mode == "prefill" and options.at_once > CHUNK:
-        yield (
-            f"prefill in chunks of {CHUNK}",
-            model,
-            replace(options, chunk=CHUNK),
-            True,
-            "same result; weights are read once per chunk",
-        )
-    if options.mode != "train":
-        if BITS[options.kv] > 8:
-            yield "KV cache in fp8", model, replace(options, kv="fp8"), False, "rounds keys and values"
-        for narrow in ("fp8", "int4"):
-            if BITS[options.weights] > BITS[narrow]:
-                yield (
-                    f"weights in {narrow}",
-                    model,
-                    replace(options, weights=narrow),
-                    False,
-                    "rounds the weights; scales not counted",
-                )
-    if options.batch > 1:
-        yield (
-            f"batch {options.batch // 2}",
-            model,
-            replace(options, batch=options.batch // 2),
-            True,
-            "fewer sequences at once",
-        )
-    yield from _other_models(model, options)
+Candidate = tuple[str, Options, bool, str]
 
 
-def _other_models(model: Model, options: Options) -> Iterator[tuple[str, Model, Options, bool, str]]:
-    whatifs: tuple[tuple[str, Callable[[], Model | None]], ...] = (
-        (f"window of {WINDOW} on full layers", lambda: with_window(model, WINDOW)),
-        ("half the key/value heads", lambda: with_half_the_heads(model)),
-    )
-    for name, change in whatifs:
-        changed = change()
-        if changed is not None:
-            yield name, changed, options, False, RETRAINED
+def _candidates(here: Planner) -> Iterator[Candidate]:
+    o = here.options
+    if o.schedule == "naive":
+        yield "flash attention", replace(o, schedule="flash"), True, "same result; scores stay on the chip"
+    if o.mode == "train" and not o.checkpoint:
+        yield "gradient checkpointing", replace(o, checkpoint=True), True, "same result; one more forward pass"
+    if o.mode == "prefill" and o.at_once > CHUNK:
+        note = "same result; weights are read once per chunk"
+        yield f"prefill in chunks of {CHUNK}", replace(o, chunk=CHUNK), True, note
+    if o.mode != "train":
+        yield from _narrower(here)
+    if o.batch > 1:
+        yield f"batch {o.batch // 2}", replace(o, batch=o.batch // 2), True, "fewer sequences at once"
+
+
+def _narrower(here: Planner) -> Iterator[Candidate]:
+    """Formats of the cache and of the weights with fewer bits; a format that the machine multiplies comes with its rate."""
+    o = here.options
+    if o.kv not in CACHE_ROWS and storage(o.kv).bits > 8 and here.cost.cache.kv != 0:
+        yield "KV cache in fp8", replace(o, kv=here.cache_format("fp8")), False, "rounds keys and values"
+    names = ["fp8", "gptq", *(["nvfp4"] if here.machine.peak.fp4 is not None else [])]
+    for name in names:
+        if here.weight_bits > float(storage(name).bits) + 1:
+            said = {"gptq": "4 bits (GPTQ, AWQ)"}.get(name, name)
+            yield f"weights in {said}", replace(o, weights=name), False, "rounds the weights; scales counted"

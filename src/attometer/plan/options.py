@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from attometer.errors import positive_int, unknown
-from attometer.plan.dtypes import dtype
+from attometer.errors import AttometerError, positive_int, unknown
+from attometer.formats import CACHE_FORMATS, CACHE_ROWS, storage
 
 MODES = ("prefill", "decode", "train")
 SCHEDULES = (
@@ -23,9 +23,10 @@ class Options:
         context: tokens per sequence.
         batch: sequences at once.
         mode: prefill (all tokens at once), decode (one new token after `context` cached ones), or train.
-        weights: data type of the weights.
-        kv: data type of the key/value cache.
+        weights: format of the weights, or a GGUF mix; None is as the model's files say.
+        kv: format of the key/value cache.
         activations: data type of everything between.
+        state: data type of recurrent states.
         schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
@@ -34,9 +35,10 @@ class Options:
     context: int
     batch: int = 1
     mode: str = "prefill"
-    weights: str = "bf16"
+    weights: str | None = None
     kv: str = "bf16"
     activations: str = "bf16"
+    state: str = "bf16"
     schedule: str = "flash"
     checkpoint: bool = False
     chunk: int | None = None
@@ -50,8 +52,9 @@ class Options:
             raise unknown("mode", str(self.mode), MODES)
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
-        for name in ("weights", "kv", "activations"):
-            object.__setattr__(self, name, dtype(getattr(self, name)))
+        object.__setattr__(self, "kv", cache_format(self.kv))
+        for name in ("activations", "state"):
+            object.__setattr__(self, name, storage(getattr(self, name)).name)
 
     @property
     def new_tokens(self) -> int:
@@ -67,6 +70,21 @@ class Options:
     def chunks(self) -> int:
         """Passes that a prefill takes."""
         return -(-self.new_tokens // self.at_once)
+
+
+def cache_format(name: str) -> str:
+    """Return the name of a format that caches are kept in. Raises AttometerError for one that no engine keeps them in.
+
+    >>> cache_format("fp8_e4m3"), cache_format("fp8_ds_mla")
+    ('fp8', 'fp8_ds_mla')
+    """
+    if name in CACHE_ROWS:
+        return name
+    form = storage(name, CACHE_ROWS).name
+    if form not in CACHE_FORMATS:
+        known = ", ".join((*CACHE_FORMATS, *CACHE_ROWS))
+        raise AttometerError(f'data type "{name}" is none that caches are kept in; known: {known}')
+    return form
 
 
 MOST_TOKENS = 2**40

@@ -9,18 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.count.model_cost import ModelCost
+from attometer.count.model_cost import ModelCost, model_cost
+from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
+from attometer.formats import storage
+from attometer.formats.safetensors import Checkpoint
 from attometer.machine import Machine, machine
 from attometer.models import Model, model
-from attometer.plan.dtypes import BITS, dtype
-from attometer.plan.formulas import QUARTERS, PlanFormulas, RowFormulas, plan_formulas
-from attometer.plan.options import MOST_TOKENS, Options
-from attometer.plan.usage import LayerTime, MemoryFootprint, rate
+from attometer.models.stored import checkpoint, state_type, stored_type, weight_formats
+from attometer.plan.formulas import PARTS_OF_A_BIT, PlanFormulas, RowFormulas, plan_formulas
+from attometer.plan.options import MOST_TOKENS, Options, cache_format
+from attometer.plan.rates import cache_rate, fastest
+from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence, roofline
 
 DEFAULT_CONTEXT = 8192
 """Tokens, where neither the caller nor the configuration says."""
+# Mixed-precision AdamW keeps an fp32 copy of the weights and two fp32 moments (Micikevicius et al. 2018; Rajbhandari et al. 2020).
+OPTIMIZER_BYTES = 12
+# Bits per element that are read of a cache whose rows hold latents and an indexer's keys: no more than either has.
+TRAFFIC = {"fp8_ds_mla": 8, "nvfp4_ds_mla": 6}
 BLOCK = 16384
 """Grid points evaluated at a time: their intermediate arrays stay in the cache."""
 Integers = int | Iterable[int] | NDArray[np.integer[Any]]
@@ -78,7 +86,9 @@ class Planner:
     Args:
         subject: the model.
         place: the machine.
-        options: mode, data types, schedule; its context and batch are where `plan` stands.
+        options: mode, formats, schedule; its context and batch are where `plan` stands.
+        routing: `least` reads the experts of one token, `expected` those that tokens are expected to use.
+        widened: products run at the rate of activations, as kernels do that widen what they read.
 
     >>> p = planner("llama-3.1-8b", "h100-sxm", mode="decode")
     >>> e = p(131072, batch=2)
@@ -86,16 +96,79 @@ class Planner:
     (True, 50420806656, 'memory')
     """
 
-    def __init__(self, subject: Model, place: Machine, options: Options) -> None:
+    def __init__(
+        self, subject: Model, place: Machine, options: Options, routing: str = "least", widened: bool = False
+    ) -> None:
         self.model, self.machine, self.options = subject, place, options
+        self.routing, self.widened = routing, widened
         self.fast = fast_memory(place, options)
-        self.formulas: PlanFormulas = plan_formulas(subject, options, self.fast[1] if self.fast else None)
-        self.room = place.memory_bytes
-        self.rate = rate(options, place)
-        self._flop_seconds = 1 / place.peak_rate(self.rate)
-        self._byte_seconds = 1 / place.bandwidth
-        bits = (int(QUARTERS * BITS[name]) for name in (options.weights, options.kv, options.activations))
-        self._fixed = (options.chunk or MOST_TOKENS, *bits)
+        self.formats = weight_formats(subject, options.weights)
+        self.room = place.usable_bytes
+        slots, self._weights = self._slots()
+        fast_words = self.fast[1] if self.fast else None
+        self.formulas: PlanFormulas = plan_formulas(subject, options, fast_words, slots, routing)
+        self.rates = self._rates()
+        flop_seconds = {name: 1 / place.peak_rate(name) for name in set(self.rates)}
+        per_byte = 1 / place.bandwidth
+        self._terms = [
+            (t * flop_seconds[r], t * per_byte) for t, r in zip(self.formulas.times, self.rates, strict=True)
+        ]
+        self._fixed = self._sizes()
+        self._part_sizes = (*self._fixed, *(w.bytes for w in self._weights))
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """The headers of the model's files, where there are any and no other format is asked for."""
+        return checkpoint(self.model) if self.options.weights is None else None
+
+    @cached_property
+    def weights_bytes(self) -> int:
+        """Bytes of all weights: what the headers of the model's files add up to, else counted part by part."""
+        found = self.checkpoint
+        return stored_weights(self.model, self.formats).total if found is None else found.total
+
+    @property
+    def weight_bits(self) -> float:
+        """Mean bits per parameter, scales included."""
+        return 8 * self.weights_bytes / self.cost.parameters
+
+    def _slots(self) -> tuple[tuple[tuple[int | None, ...], ...], list[PartWeights]]:
+        """Return for each row and running part the slot of its weights, and what each slot holds."""
+        mode = "decode" if self.options.mode == "decode" else "prefill"
+        cost = model_cost(self.model, phase=mode)
+        layers = [(None,), *(stack.indices for stack in self.model.layers), (None,)]
+        found: dict[tuple[Any, PartWeights], int] = {}
+        rows = []
+        for row, indices in zip(cost.rows, layers, strict=True):
+            slots = []
+            for p in row.running:
+                held = part_weights(p.part, row.kind, indices, self.formats) if p.weights else None
+                slots.append(None if held is None else found.setdefault((p.part, held), len(found)))
+            rows.append(tuple(slots))
+        return tuple(rows), [held for _, held in found]
+
+    def _rates(self) -> list[str]:
+        """Return the rate that the products of each distinct part run at."""
+        o = self.options
+        cached, own = cache_rate(o.kv, o.activations), fastest([o.activations], self.machine)
+        known = {h.rates: own if self.widened else fastest(h.rates, self.machine) for h in self._weights}
+        attention = fastest([cached], self.machine)
+        return [
+            (attention if reads else own) if slot is None else known[self._weights[slot].rates]
+            for slot, reads in zip(self.formulas.slots, self.formulas.cached, strict=True)
+        ]
+
+    def _sizes(self) -> tuple[int, ...]:
+        """Return the values of the formulas' sizes after batch and context."""
+        o, count = self.options, self.formulas.cost.parameters
+        bits = [
+            PARTS_OF_A_BIT * (TRAFFIC[n] if n in TRAFFIC else storage(n).bits) for n in (o.kv, o.activations, o.state)
+        ]
+        gradient = int(storage(o.activations).bits) // 8
+        # A step writes each gradient, reads it, and reads and writes the optimizer's state.
+        update = 8 * PARTS_OF_A_BIT * 2 * (gradient + OPTIMIZER_BYTES)
+        held = (self.weights_bytes, gradient * count, OPTIMIZER_BYTES * count)
+        return (o.chunk or MOST_TOKENS, *map(int, bits), update, *held)
 
     @property
     def cost(self) -> ModelCost:
@@ -121,11 +194,10 @@ class Planner:
 
     def _times_at(self, context: int, batch: int) -> tuple[float, float, float]:
         """Return the seconds of one pass, and what computing and moving alone would take."""
-        flop_seconds, byte_seconds = self._flop_seconds, self._byte_seconds
-        figures = self._parts(batch, context, *self._fixed)
+        figures = self._parts(batch, context, *self._part_sizes)
         seconds = compute = moving = 0.0
-        for k, times in enumerate(self.formulas.times):
-            a, b = times * flop_seconds * figures[2 * k], times * byte_seconds * figures[2 * k + 1]
+        for k, (flop_seconds, byte_seconds) in enumerate(self._terms):
+            a, b = flop_seconds * figures[2 * k], byte_seconds * figures[2 * k + 1]
             compute += a
             moving += b
             seconds += a if a > b else b
@@ -146,18 +218,30 @@ class Planner:
 
     def layers(self, context: int, batch: int = 1) -> tuple[LayerTime, ...]:
         """Return what each type of layer takes, in order of first appearance, embedding first and head last."""
-        figures = self._parts(batch, context, *self._fixed)
+        figures = self._parts(batch, context, *self._part_sizes)
         kinds: dict[str, list[LayerTime]] = {}
         for row in self.formulas.rows:
             kinds.setdefault(row.cost.kind, []).append(self._layer_time(row, figures))
         return tuple(reduce(_together, rows) for rows in kinds.values())
 
     def _layer_time(self, row: RowFormulas, figures: tuple[int, ...]) -> LayerTime:
-        times, nothing = row.cost.layers, roofline(0, 0, self.machine, self.rate)
-        parts = [roofline(figures[2 * k], figures[2 * k + 1], self.machine, self.rate) for k in row.parts]
+        times, nothing = row.cost.layers, roofline(0, 0, self.machine)
+        parts = [roofline(figures[2 * k], figures[2 * k + 1], self.machine, self.rates[k]) for k in row.parts]
         time = _repeated(in_sequence(parts or [nothing]), times)
         counts = times * row.cost.parameters, times * figures[row.kv], time.flops, time.bytes_moved
         return LayerTime(row.cost.kind, times, *counts, time)
+
+    def cache_format(self, name: str) -> str:
+        """Return the format in which this model's cache is kept when `name` is asked for."""
+        return cache_format_of(self.model, name)
+
+    def rates_said(self) -> str:
+        """Return the rates of products: of weights, and of attention where they differ."""
+        slots = zip(self.formulas.slots, self.rates, strict=True)
+        weights = sorted({rate for slot, rate in slots if slot is not None and self.formulas.cost} or set(self.rates))
+        others = sorted({rate for slot, rate in zip(self.formulas.slots, self.rates, strict=True) if slot is None})
+        said = f"products with weights at the {' and '.join(weights)} rate"
+        return said if others == weights or not others else f"{said}, attention at {' and '.join(others)}"
 
     def schedule_notes(self) -> list[str]:
         """Return which tiles attention runs in, and which parts the schedule does not run."""
@@ -235,18 +319,28 @@ class Planner:
 
     def _seconds(self, b: Any, m: Any, compute: Any, moving: Any, seconds: Any) -> None:
         """Write the seconds of one block of the grid into the three arrays."""
-        figures = self.formulas.parts.floats(b, m, *map(float, self._fixed))
+        figures = self.formulas.parts.floats(b, m, *map(float, self._part_sizes))
         for out in (compute, moving, seconds):
             out[...] = 0
-        for k, times in enumerate(self.formulas.times):
-            a, c = times * self._flop_seconds * figures[2 * k], times * self._byte_seconds * figures[2 * k + 1]
+        for k, (flop_seconds, byte_seconds) in enumerate(self._terms):
+            a, c = flop_seconds * figures[2 * k], byte_seconds * figures[2 * k + 1]
             compute += a
             moving += c
             seconds += np.maximum(a, c)
 
     def with_options(self, **changes: Any) -> "Planner":
         """Return a planner of the same model and machine under other options."""
-        return Planner(self.model, self.machine, replace(self.options, **changes))
+        return Planner(self.model, self.machine, replace(self.options, **changes), self.routing, self.widened)
+
+    @cached_property
+    def routed(self) -> bool:
+        """Whether some layer routes tokens to experts."""
+        return any(p.part.routed is not None for _, p in self.cost.parts())
+
+    @cached_property
+    def expected(self) -> "Planner":
+        """The planner that reads the experts which tokens are expected to use: an estimate, no bound."""
+        return Planner(self.model, self.machine, self.options, "expected")
 
 
 def planner(
@@ -270,13 +364,14 @@ def planner(
     """
     read = subject if isinstance(subject, Model) else model(subject)
     place = on if isinstance(on, Machine) else machine(on)
-    own = _activations(read)
+    own = stored_type(read)
     options = Options(
         context=read.context or DEFAULT_CONTEXT,
         mode=mode,
-        weights=weights_dtype or _weights(read, own),
-        kv=kv_dtype or own,
+        weights=weights_dtype,
+        kv=cache_format_of(read, kv_dtype or own),
         activations=own,
+        state=state_type(read) or own,
         schedule=schedule,
         checkpoint=checkpoint,
         chunk=chunk,
@@ -297,7 +392,7 @@ def fast_memory(place: Machine, options: Options) -> tuple[str, int] | None:
         return None
     for name, figure in (("shared memory", place.memory.shared_memory), ("L2 cache", place.memory.l2)):
         if figure is not None:
-            return name, int(figure.amount * 8 / BITS[options.activations])
+            return name, int(figure.amount * 8 / storage(options.activations).bits)
     if options.schedule == "naive":
         return None  # operation by operation needs no tiles
     raise AttometerError(
@@ -306,15 +401,10 @@ def fast_memory(place: Machine, options: Options) -> tuple[str, int] | None:
     )
 
 
-def _activations(subject: Model) -> str:
-    """Return the configuration's data type; one that is older than 16-bit training is served in bf16."""
-    named = dtype(subject.dtype) if subject.dtype else "bf16"
-    return named if named in ("bf16", "fp16") else "bf16"
-
-
-def _weights(subject: Model, activations: str) -> str:
-    named = (subject.quantization or "").lower()
-    return next((name for name in BITS if name == named), activations)
+def cache_format_of(subject: Model, name: str) -> str:
+    """Return the cache's format; sparse attention by an indexer keeps FP8 latents in rows of their own layout."""
+    rows = any(stack.layer.cache.index for stack in subject.layers)
+    return "fp8_ds_mla" if rows and cache_format(name) == "fp8" else name
 
 
 def _axis(values: Integers, name: str) -> NDArray[np.int64]:

@@ -30,8 +30,8 @@ def plan(
         context: tokens per sequence; the configuration's own maximum when not given.
         batch: sequences at once.
         mode: prefill, decode (one token after `context` cached ones) or train.
-        kv_dtype: data type of the cache; the activations' when not given.
-        weights_dtype: data type of the weights; what the configuration says when not given.
+        kv_dtype: format of the cache (`fp8`, `q8_0`, `fp8_ds_mla`, …); the activations' when not given.
+        weights_dtype: format of the weights (`fp8`, `awq`, `nf4`, `q4_k_m`, …); what the model's files say when not given.
         schedule: `flash` is one kernel that reads its inputs once; `flash2`, `naive`, `two_pass`, … move what their nests
             are counted to move with the best tiles for the machine's fast memory.
         checkpoint: in training, save only the layers' inputs.
@@ -56,10 +56,7 @@ def plan(
     tokens = asked.options.context if context is None else context
     here = asked.with_options(context=tokens, batch=batch)
     return Plan(
-        model=here.model,
-        machine=here.machine,
-        options=here.options,
-        parameters=here.cost.parameters,
+        planner=here,
         memory=here.memory(tokens, batch),
         layers=here.layers(tokens, batch),
         largest_context=here.largest_context(batch),

@@ -10,8 +10,9 @@ from attometer.models import Model
 from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.planner import Planner
-from attometer.plan.usage import LayerTime, MemoryFootprint, rate
+from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence
+from attometer.view.numbers import seconds
 from attometer.view.report import Block, Report, rendered
 
 
@@ -20,29 +21,43 @@ class Plan(Report):
     """The answer to "does it fit, how fast, what limits it, what would help"; printing it prints the report.
 
     Attributes:
-        model: the model.
-        machine: the machine.
-        options: what was asked.
-        parameters: exact number of parameters.
+        planner: what was asked: model, machine, options.
         memory: bytes on the device, by kind.
         layers: what each type of layer takes.
         largest_context: tokens per sequence that still fit; 0 when nothing does.
         levers: changes that would help, most useful first.
     """
 
-    model: Model
-    machine: Machine
-    options: Options
-    parameters: int
+    planner: Planner
     memory: MemoryFootprint
     layers: tuple[LayerTime, ...]
     largest_context: int
     levers: tuple[Lever, ...]
 
     @property
+    def model(self) -> Model:
+        """The model."""
+        return self.planner.model
+
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
+        return self.planner.machine
+
+    @property
+    def options(self) -> Options:
+        """What was asked."""
+        return self.planner.options
+
+    @property
+    def parameters(self) -> int:
+        """Exact number of parameters."""
+        return self.planner.cost.parameters
+
+    @property
     def fits(self) -> bool:
-        """Whether everything fits in the machine's memory."""
-        return self.memory.total <= self.machine.memory_bytes
+        """Whether everything fits in the memory that the machine's driver hands out."""
+        return self.memory.total <= self.planner.room
 
     @property
     def time(self) -> Roofline:
@@ -52,7 +67,7 @@ class Plan(Report):
     @property
     def headline(self) -> str:
         """One sentence: fits or not, by how much, the largest context, what binds."""
-        room, need = self.machine.memory_bytes, self.memory.total
+        room, need = self.planner.room, self.memory.total
         o = self.options
         verdict = "fits" if self.fits else "does not fit"
         spare = f"{gigabytes(abs(room - need))} {'to spare' if self.fits else 'too much'}"
@@ -60,9 +75,23 @@ class Plan(Report):
         asked = f"{o.context:,} tokens, batch {o.batch}, {o.mode}"
         limit = f"largest context that fits: {most} tokens" if self.largest_context else self._nothing_fits()
         return (
-            f"{self.model.name} {verdict} on {self.machine.name} at {asked}: needs {gigabytes(need)} of "
-            f"{gigabytes(room)}, {spare}; {limit}; memory is mostly {self.memory.largest}, time is bound by {self.time.binds}."
+            f"{self.model.name} in {self.weights_said} {verdict} on {self.machine.name} at {asked}: needs {gigabytes(need)} of "
+            f"{gigabytes(room)} usable, {spare}; {limit}; memory is mostly {self.memory.largest}, time is bound by {self.time.binds}."
+            f"{self._beyond()}"
         )
+
+    @property
+    def weights_said(self) -> str:
+        """How the weights are stored, in a word, with mean bits where they differ."""
+        bits = self.planner.weight_bits
+        name = "its files' formats" if self.planner.checkpoint is not None else self.planner.formats.name
+        return f"{name} ({bits:.2f} bits per weight)" if abs(bits - 16) > 0.01 else name
+
+    def _beyond(self) -> str:
+        trained = self.model.context
+        if not trained or self.options.context <= trained:
+            return ""
+        return f" It was trained for {trained:,} positions: {self.options.context:,} are beyond that."
 
     def _nothing_fits(self) -> str:
         own = self.memory.weights + self.memory.gradients + self.memory.optimizer
@@ -75,13 +104,14 @@ class Plan(Report):
             "model": self.model.name,
             "family": self.model.family,
             "machine": self.machine.id,
-            "options": dict(vars(self.options)),
+            "options": dict(vars(self.options)) | {"weights": self.planner.formats.name},
+            "weight_bits": self.planner.weight_bits,
             "fits": self.fits,
             "headline": self.headline,
             "parameters": self.parameters,
             "kv_bytes": self.memory.kv,
             "bytes": dict(vars(self.memory)) | {"total": self.memory.total},
-            "memory_bytes": self.machine.memory_bytes,
+            "memory_bytes": self.planner.room,
             "largest_context": self.largest_context if self.largest_context < MOST_TOKENS else None,
             "trained_context": self.model.context,
             "flops": self.time.flops,
@@ -103,20 +133,22 @@ class Plan(Report):
         o, said = self.options, []
         said.append("FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows")
         said.append(
-            f"time is a {self.time.basis}: products at the {rate(o, self.machine)} rate, every part at peak rate or peak "
-            "bandwidth, nothing overlapped between parts; a lower bound"
+            f"time is a {self.time.basis}: {self.planner.rates_said()}, every part at peak rate or peak "
+            "bandwidth, one after the other; a lower bound for kernels that do not overlap"
         )
-        said += Planner(self.model, self.machine, o).schedule_notes()
+        said += self.planner.schedule_notes()
+        if self.planner.routed and o.mode != "train":
+            estimate = seconds(self.planner.expected.seconds(o.context, o.batch))
+            said.append(
+                f"of the experts those of one token are read, which no routing can undercut; an estimate with the distinct "
+                f"experts of tokens that draw at random: {estimate}"
+            )
         if o.mode != "train":
             said.append("logits of the last token only; runtime and allocator overhead are not counted")
         else:
             said.append(
                 "AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"
             )
-        if self.model.quantization:
-            said.append(f"the configuration says {self.model.quantization}; all weights are counted at {o.weights}")
-        if self.model.context and o.context > self.model.context:
-            said.append(f"the configuration allows {self.model.context:,} positions; {o.context:,} go beyond them")
         return [*said, *self.model.check.said]
 
     def page(self) -> list[Block]:

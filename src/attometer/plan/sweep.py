@@ -124,7 +124,8 @@ def _table(asked: Planner, grid: Grid) -> Table:
     most = [Cell(n, "any" if n >= MOST_TOKENS else f"{n:,}") for n in grid.largest_context.tolist()]
     notes = (
         "C: compute takes longer in all, M: memory; - does not fit (the last row says what does)",
-        f"weights {o.weights}, cache {o.kv}, activations {o.activations}, attention {o.schedule}; datasheet roofline, a lower bound",
+        f"weights {asked.formats.name}, cache {o.kv}, activations {o.activations}, attention {o.schedule}; datasheet roofline, "
+        "a lower bound",
         *asked.model.check.said,
     )
     return Table(title, columns, (*body, ("largest", *most)), notes)

@@ -3,7 +3,6 @@
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from attometer.plan.dtypes import BITS
 from attometer.view.numbers import Cell, seconds
 from attometer.view.report import Block
 from attometer.view.table import Table
@@ -38,10 +37,10 @@ def wrapped(*sentences: str, indent: str = "", width: int = WIDTH) -> str:
 
 def memory_table(plan: "Plan") -> Table:
     """Return the bytes on the device, by kind, with their share of the machine's memory."""
-    room = plan.machine.memory_bytes
+    room = plan.planner.room
     held = {kind: count for kind, count in vars(plan.memory).items() if count}
     rows = tuple(
-        _memory_row(kind, count, room) for kind, count in {**held, "total": plan.memory.total, "device": room}.items()
+        _memory_row(kind, count, room) for kind, count in {**held, "total": plan.memory.total, "usable": room}.items()
     )
     return Table("", ("memory", "GB (10^9)", "GiB (2^30)", "of device"), rows)
 
@@ -98,5 +97,5 @@ def _change(saved: float) -> str:
 def notes_text(plan: "Plan", width: int = WIDTH) -> str:
     """Return what the numbers assume, and where the machine's figures come from."""
     o = plan.options
-    stored = f"weights {o.weights} ({float(BITS[o.weights]):g} bits), cache {o.kv}, activations {o.activations}, attention {o.schedule}"
+    stored = f"weights {plan.weights_said}, cache {o.kv}, activations {o.activations}, attention {o.schedule}"
     return wrapped(*(f"- {note}" for note in [stored, *plan.notes]), indent="  ", width=width)

@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-from attometer.errors import AttometerError
-from attometer.machine import Machine
-from attometer.plan.options import Options
 from attometer.price import Roofline
 
 
@@ -41,17 +38,3 @@ class LayerTime:
     flops: int
     bytes_moved: int
     time: Roofline
-
-
-def rate(options: Options, machine: Machine) -> str:
-    """Return the data type whose peak rate products run at: the weights' own, or what the machine has to widen them to.
-
-    >>> from attometer.machine import machine
-    >>> rate(Options(context=1, weights="fp8"), machine("h100-sxm")), rate(Options(context=1, weights="fp8"), machine("t4"))
-    ('fp8', 'fp16')
-    """
-    own = [options.weights] if options.weights in ("fp8", "fp16", "fp32") else []
-    for name in (*own, options.activations, "bf16", "fp16", "fp32"):
-        if getattr(machine.peak, name) is not None:
-            return name
-    raise AttometerError(f'"{machine.id}" states no peak rate for bf16, fp16 or fp32')

@@ -1,11 +1,11 @@
 """DeepSeek V2 to V3.2 and what shares their layers: Kimi K2, GLM-5."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attometer.mechanisms import selection
 from attometer.models.blocks import gated, layernorm, linear, norm, residual
-from attometer.models.layer import CacheSize, Layer, Model
+from attometer.models.layer import Layer, Model
 from attometer.models.part import Part, part
 from attometer.models.readers.decoder import decoder, depth
 from attometer.models.readers.llama import act, without_prediction
@@ -159,9 +159,10 @@ def _sparse_layer(width: int, a: Latent, bias: bool, index: Indexer, mode: str, 
     def around(mixing: tuple[Part, ...]) -> tuple[Part, ...]:
         return (norm(width), *mixing, norm(width, name="norm 2"), *feed, residual(width))
 
-    kept = a.cache.kv + (index.head_dim * size("m") if between else 0)
+    width_of_keys = index.head_dim if between else 0
+    kept = replace(a.cache, kv=a.cache.kv + width_of_keys * size("m"), index=width_of_keys)
     parts, decode = expanded(width, a, bias, where, between), absorbed(width, a, bias, where, between)
-    return Layer("sparse", around(parts), CacheSize(kept), around(decode))
+    return Layer("sparse", around(parts), kept, around(decode))
 
 
 def indexer(width: int, rank: int, index: Indexer) -> tuple[Part, ...]:

@@ -44,7 +44,8 @@ class Delta:
     @property
     def cache(self) -> CacheSize:
         """A d × e state per value head and the last inputs of the convolution."""
-        return CacheSize(state=self.value_heads * self.d * self.e + (2 * self.keys + self.values) * (self.kernel - 1))
+        conv = (2 * self.keys + self.values) * (self.kernel - 1)
+        return CacheSize(state=self.value_heads * self.d * self.e + conv, conv=conv)
 
 
 def _delta_of(c: Reading, key_heads: int, value_heads: int) -> Delta:

@@ -41,7 +41,7 @@ def kimi_linear(c: Reading) -> Model:
     )
     c.must("moe_layer_freq", 1, 1)
     without_prediction(c)
-    line, state = _kimi_delta(width, heads, d, kernel), CacheSize(state=heads * d * d + 3 * heads * d * (kernel - 1))
+    line, state = _kimi_delta(width, heads, d, kernel), _delta_cache(heads, d, kernel)
     types = c.each("mlp_layer_types", layers, ("dense", "sparse"))
     if types is not None:
         c.ignore("first_k_dense_replace")
@@ -97,6 +97,11 @@ def _kimi_linear_layers(c: Reading, layers: int) -> tuple[list[str], int, int, i
     )
     s.close()
     return [FULL if i + 1 in full else LINEAR for i in range(layers)], *numbers
+
+
+def _delta_cache(heads: int, d: int, kernel: int) -> CacheSize:
+    conv = 3 * heads * d * (kernel - 1)
+    return CacheSize(state=heads * d * d + conv, conv=conv)
 
 
 def _kimi_delta(width: int, heads: int, d: int, kernel: int) -> tuple[Part, ...]:

@@ -26,7 +26,8 @@ class Selective:
     @property
     def cache(self) -> CacheSize:
         """The state of the scan and the last inputs of the convolution."""
-        return CacheSize(state=self.inner * (self.states + self.kernel - 1))
+        conv = self.inner * (self.kernel - 1)
+        return CacheSize(state=self.inner * self.states + conv, conv=conv)
 
 
 def selective(a: Selective, norms: bool = False) -> tuple[Part, ...]:
@@ -116,7 +117,8 @@ class Dual:
     @property
     def cache(self) -> CacheSize:
         """The state of each head and the last inputs of the convolution."""
-        return CacheSize(state=self.heads * self.d * self.states + self.channels * (self.kernel - 1))
+        conv = self.channels * (self.kernel - 1)
+        return CacheSize(state=self.heads * self.d * self.states + conv, conv=conv)
 
 
 def dual(a: Dual) -> tuple[Part, ...]:
@@ -159,7 +161,7 @@ def rwkv(c: Reading) -> Model:
     if inner != width:
         raise c.error("attention_hidden_size", f"is {inner}; only hidden_size = {width} can run")
     c.ignore("context_length", "rescale_every", "layer_norm_epsilon")
-    state = CacheSize(state=3 * inner + 2 * width)
+    state = CacheSize(state=3 * inner + 2 * width, conv=2 * width)
     parts = (*_time_mix(width, inner), *_channel_mix(width, hidden), residual(width))
     first = Layer("rwkv", (layernorm(width, name="pre norm"), *parts), state)
     made = [first, *[Layer("rwkv", parts, state)] * (depth(c) - 1)]

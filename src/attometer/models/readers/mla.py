@@ -35,7 +35,8 @@ class Latent:
     @property
     def cache(self) -> CacheSize:
         """One latent and one rotated key per token, shared by all heads."""
-        return CacheSize((self.kv_lora_rank + self.qk_rope_head_dim) * size("m"))
+        latent = self.kv_lora_rank, self.qk_rope_head_dim
+        return CacheSize(sum(latent) * size("m"), latent=latent)
 
 
 # DeepseekV3Config's values for missing keys; DeepseekV32Config has the same.

@@ -1,0 +1,106 @@
+"""How a model's weights are stored: as asked, as its configuration says, or as the headers of the files beside it say."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from attometer.errors import AttometerError
+from attometer.formats import MIXES, Mix, WeightFormats, from_quantization, mix, storage, uniform
+from attometer.formats.safetensors import Checkpoint, read_folder
+from attometer.models.layer import Model
+from attometer.view.files import read_json
+
+BESIDE = "hf_quant_config.json"
+"""Where NVIDIA ModelOpt writes what it quantised, beside the configuration."""
+
+
+def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mix:
+    """Return the formats of the weights: `asked` for all that quantisers take, or what the model's files say.
+
+    Args:
+        model: the model; its configuration, and the files in its folder, are asked when `asked` is None.
+        asked: a format (`fp8`, `nf4`, `awq`, …) or a GGUF mix (`q4_k_m`, …).
+
+    Raises AttometerError for a name or a quantisation that is not known, and for files that contradict each other.
+
+    >>> from attometer.models import model
+    >>> [weight_formats(model("llama-3.1-8b"), name).name for name in (None, "q4_k_m", "awq")]
+    ['bf16', 'q4_k_m', 'gptq']
+    """
+    if asked is not None:
+        return _asked(model, asked)
+    plain = stored_type(model)
+    values = _quantization(model)
+    if values is None:
+        return uniform(plain)
+    experts = _said(model, "expert_dtype")
+    return from_quantization(values, plain, experts if isinstance(experts, str) else None)
+
+
+def _asked(model: Model, name: str) -> WeightFormats | Mix:
+    short = str(name).strip().lower().replace("-", "_")
+    if short not in MIXES:
+        return uniform(storage(name, MIXES).name)
+    shape = _shape(model)
+    return mix(short, model.depth, shape[0], shape[1], tied=any(part.tied for part in model.head))
+
+
+def _shape(model: Model) -> tuple[int, int]:
+    """Return query heads per key/value head, and routed experts: what llama.cpp's mixes ask of a model."""
+    heads, shared = _said(model, "num_attention_heads"), _said(model, "num_key_value_heads")
+    whole = all(isinstance(n, int) and n > 0 for n in (heads, shared))
+    parts = [part for stack in model.layers for part in stack.layer.parts]
+    return (heads // shared if whole else 1), max((p.routed.num_experts for p in parts if p.routed), default=0)
+
+
+def stored_type(model: Model) -> str:
+    """Return the 16-bit type of what is not quantised: the configuration's own; what is older than those is served in bf16."""
+    named = model.dtype or _said(model, "dtype") or _said(model, "torch_dtype")
+    try:
+        form = storage(named).name if isinstance(named, str) else "bf16"
+    except AttometerError:
+        return "bf16"
+    return form if form in ("bf16", "fp16") else "bf16"
+
+
+def state_type(model: Model) -> str | None:
+    """Return the type that the configuration gives the states of recurrent layers, or None where it says nothing."""
+    for key in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "ssm_dtype"):
+        named = _said(model, key)
+        if isinstance(named, str):
+            return storage(named).name
+    return None
+
+
+def checkpoint(model: Model) -> Checkpoint | None:
+    """Return the tensors in the files of the model's folder, or None where it holds none.
+
+    Raises AttometerError for files that are cut off or contradict each other.
+    """
+    return None if model.folder is None else _read(model.folder)
+
+
+@lru_cache(maxsize=16)
+def _read(folder: Path) -> Checkpoint | None:
+    return read_folder(folder)
+
+
+def _quantization(model: Model) -> Mapping[str, Any] | None:
+    """Return what the files say of quantisation: the configuration at any depth, else ModelOpt's file beside it."""
+    found = [v for v in (_said(model, "quantization_config"), _said(model, "compression_config")) if v]
+    if not found and model.folder is not None and (model.folder / BESIDE).is_file():
+        beside = read_json(model.folder / BESIDE)
+        inner = beside.get("quantization") if isinstance(beside, dict) else None
+        if not isinstance(inner, dict):
+            raise AttometerError(f'{model.folder / BESIDE}: must hold an object "quantization"')
+        found = [inner] if inner.get("quant_algo") else []
+    return found[0] if found else None
+
+
+def _said(model: Model, key: str) -> Any:
+    """Return the value of a key at the top of the configuration, or in one of the objects that hold a text model."""
+    inner = (model.values.get(name) for name in ("text_config", "llm_config", "language_config", "thinker_config"))
+    objects = [model.values, *(v for v in inner if isinstance(v, dict))]
+    objects += [v["text_config"] for v in objects[1:] if isinstance(v.get("text_config"), dict)]
+    return next((v[key] for v in objects if v.get(key) is not None), None)

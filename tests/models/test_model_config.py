@@ -92,6 +92,9 @@ def test_more_chosen_experts_than_experts() -> None:
     values = LLAMA | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 5}
     with pytest.raises(AttometerError, match=r"\$\.num_experts_per_tok is 5, more than the 4 experts"):
         from_values(values)
+    # ERNIE's default is six, also for a file with fewer experts.
+    with pytest.raises(AttometerError, match=r"\$\.num_experts_per_tok is 6, more than the 5 experts"):
+        from_values(LLAMA | {"model_type": "ernie4_5_moe", "moe_num_experts": 5, "moe_intermediate_size": 28})
 
 
 def write(folder: Path, text: str | bytes) -> Path:

@@ -20,7 +20,7 @@ def routed(c: Reading, experts_default: int | None = None, chosen_default: int |
     """Read the number of experts and how many of them each token uses."""
     keys = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = c.integer(*keys) if experts_default is None else c.integer(*keys, default=experts_default)
-    names = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_top_k")
+    names = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_top_k", "moe_k")
     chosen = c.integer(*names) if chosen_default is None else c.integer(*names, default=chosen_default)
     if chosen > count:
         raise c.error(

@@ -3,7 +3,7 @@
 from attometer.mechanisms.projections import BIAS
 from attometer.models.blocks import gated
 from attometer.models.layer import Model
-from attometer.models.part import MoE, part
+from attometer.models.part import part
 from attometer.models.readers.decoder import decoder, depth, heads_of, windows
 from attometer.models.readers.llama import act, block, feed_forward, grouped, head_norms, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
@@ -71,10 +71,7 @@ def dots1(c: Reading) -> Model:
 
 def ernie4_5_moe(c: Reading) -> Model:
     """ERNIE 4.5 MoE: experts in a range of layers, beside shared ones; the routing bias is a parameter."""
-    width, layers = c.integer("hidden_size"), depth(c)
-    chosen = MoE(
-        c.integer("moe_num_experts", "num_experts", default=64), c.integer("moe_k", "num_experts_per_tok", default=6)
-    )
+    width, layers, chosen = c.integer("hidden_size"), depth(c), routed(c, 64, 6)
     heads, bias, hidden = (
         heads_of(c, width, kv=4),
         c.flag("use_bias", default=False),

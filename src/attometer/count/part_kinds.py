@@ -4,7 +4,7 @@ from attometer.errors import AttometerError
 
 KINDS: dict[str, tuple[str, ...]] = {
     "embedding": ("embedding", "source embedding", "positions", "segments"),
-    "head": ("head", "head bias", "head dense", "head act", "pooler"),
+    "head": ("head", "head bias", "head dense", "head act", "logit cap", "pooler"),
     "attention": ("attention", "cross attention"),
     "index": ("index scores", "index pool", "index weights", "index q", "index k", "index compress"),
     "recurrence": ("scan", "delta rule"),

@@ -22,6 +22,9 @@ class Formats(Protocol):
     def name(self) -> str:
         """What the formats are called."""
 
+    def __hash__(self) -> int:
+        """Formats are compared and kept as keys."""
+
     @property
     def default(self) -> Storage:
         """The format of what is no matrix product: norms, biases, lookups."""

@@ -1,0 +1,180 @@
+"""How each kind of part is spread: which of its axes tensor- and expert-parallel ranks cut; what is not here is replicated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attometer.count.part_kinds import part_kind
+from attometer.errors import AttometerError
+from attometer.models import Part
+from attometer.program import Program
+from attometer.schedule.placement import LayerDegrees
+from attometer.schedule.sharding import Cut
+
+RULES: dict[str, str] = {
+    "embedding": "vocabulary",
+    "positions": "replicated",
+    "segments": "replicated",
+    "head": "vocabulary",
+    "head bias": "vocabulary",
+    "logit cap": "vocabulary",
+    "head dense": "replicated",
+    "head act": "replicated",
+    "pooler": "replicated",
+    "attention": "heads",
+    "projection": "column",
+    "out": "row",
+    "cross out": "row",
+    "out down": "groups",
+    "out up": "row",
+    "x": "row",
+    # What makes latents and shared keys is small and stands on every rank; what expands them is cut by heads.
+    "q down": "replicated",
+    "kv down": "replicated",
+    "kv": "replicated",
+    "compress": "replicated",
+    "kv expand": "heads",
+    "q absorb": "heads",
+    "o absorb": "heads",
+    "index": "replicated",
+    "recurrence": "heads",
+    "decay": "heads",
+    "beta and decay": "column",
+    "convolution": "channels",
+    "compressor": "replicated",
+    "rotary": "heads",
+    "norm": "heads",
+    "router": "replicated",
+    "experts": "experts",
+    "shared experts": "hidden",
+    "feed-forward": "hidden",
+    "residual": "replicated",
+}
+"""The rule of a part by its name or its kind; the longest beginning of the name that is here decides, then the kind."""
+
+ATTENTION_KINDS = frozenset(
+    {"attention", "index", "recurrence", "projection", "gate", "convolution", "compressor", "rotary"}
+)
+"""Kinds of parts that work on one replica's batch when attention is data parallel."""
+
+
+@dataclass(frozen=True)
+class PartCut:
+    """How one part is spread: its cuts, the inputs gathered first, and in words what is held alike on every rank."""
+
+    rule: str
+    cuts: tuple[Cut, ...] = ()
+    whole: tuple[tuple[str, tuple[str, str]], ...] = ()
+    note: str | None = None
+
+
+def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, str] | None = None) -> PartCut:
+    """Return how `part` is spread under the degrees of a placement.
+
+    `split_norms` names parts that normalise over an axis which the part before them leaves in slices: name → axis.
+
+    >>> from attometer.models import model
+    >>> parts = {p.name: p for p in model("llama-3.1-8b").layers[0].layer.parts}
+    >>> [[(c.axis, c.pieces) for c in part_cut(parts[n], LayerDegrees(4, 4)).cuts] for n in ("q", "k", "out", "up", "norm")]
+    [[('h', 4)], [('g', 4)], [('h', 4)], [('f', 4)], []]
+    """
+    rule = _rule(part)
+    tp = place.attention_tp if _in_attention(part) else place.tp
+    if tp == 1 and place.ep == 1 and place.expert_tp == 1:
+        return PartCut(rule)
+    if split_norms and part.name in split_norms:
+        axis = split_norms[part.name]
+        inputs = [t.name for t in part.program.inputs if t.role == "input" and axis in t.indices]
+        return PartCut("gathered", (), tuple((name, (axis, "tp")) for name in inputs))
+    if rule == "experts":
+        return PartCut(rule, (Cut("x", place.ep, "ep"), Cut("f", place.expert_tp, "tp")))
+    if rule == "hidden" and kind_of(part.name) == "shared experts" and place.dispatched:
+        return PartCut("replicated", note="shared experts stand on every rank where tokens travel")
+    cuts = _CUTS[rule](part.program, tp) if tp > 1 else ()
+    note = None if cuts or rule != "unknown" else f'part "{part.name}" is of no known kind and stands on every rank'
+    return PartCut(rule, cuts, note=note)
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a part by its name; `unknown` where no kind has it.
+
+    >>> kind_of("q"), kind_of("hologram")
+    ('projection', 'unknown')
+    """
+    try:
+        return part_kind(name)
+    except AttometerError:
+        return "unknown"
+
+
+def _rule(part: Part) -> str:
+    words = part.name.split()
+    if "norm" not in words:
+        for end in range(len(words), 0, -1):
+            if (name := " ".join(words[:end])) in RULES and name not in _KINDS_ONLY:
+                return RULES[name]
+    return RULES.get(kind_of(part.name), "unknown")
+
+
+_KINDS_ONLY = frozenset({"experts"})
+
+
+def _in_attention(part: Part) -> bool:
+    return kind_of(part.name) in ATTENTION_KINDS or (kind_of(part.name) == "norm" and "h" in dict(part.program.axes))
+
+
+def _heads(program: Program, tp: int) -> tuple[Cut, ...]:
+    axes = dict(program.axes)
+    # One head that all share, as MLA's rotary key or a norm over one group, is held alike.
+    named = [axis for axis in ("h", "g") if axis in axes and axes[axis] != 1 and _heads_of(program, axis)]
+    weighted = {index for tensor in program.weights for index in tensor.indices}
+    shared = {"g"} if "h" in weighted or "j" in axes else {"g", "h"}
+    if named:
+        return tuple(Cut(axis, tp, shared=axis in shared) for axis in named)
+    return _channels(program, tp) if "t" in axes and "c" in axes else ()
+
+
+def _heads_of(program: Program, axis: str) -> bool:
+    return any(axis in tensor.indices for tensor in program.tensors.values())
+
+
+def _column(program: Program, tp: int) -> tuple[Cut, ...]:
+    """The features that come out: heads where they are named, else the last index of the result."""
+    if found := _heads(program, tp):
+        return found
+    return (Cut(program.outputs[0].indices[-1], tp),)
+
+
+def _row(program: Program, tp: int) -> tuple[Cut, ...]:
+    """The features that are summed: heads where they are named, else the weights' index that the result has not."""
+    if found := _heads(program, tp):
+        return found
+    (output,) = program.outputs
+    matrix = max(program.weights, key=lambda t: len(t.indices))
+    return (Cut(next(i for i in matrix.indices if i not in output.indices), tp),)
+
+
+def _channels(program: Program, tp: int) -> tuple[Cut, ...]:
+    return (Cut("c", tp),)
+
+
+def _groups(program: Program, tp: int) -> tuple[Cut, ...]:
+    return (Cut("g", tp),)
+
+
+def _hidden(program: Program, tp: int) -> tuple[Cut, ...]:
+    return (Cut("f", tp),) if "f" in dict(program.axes) else ()
+
+
+def _vocabulary(program: Program, tp: int) -> tuple[Cut, ...]:
+    table = "v" in dict(program.axes)
+    return (Cut("v" if table else program.outputs[0].indices[-1], tp, padded=True),)
+
+
+def _none(program: Program, tp: int) -> tuple[Cut, ...]:
+    return ()
+
+
+_CUTS = {
+    "heads": _heads, "column": _column, "row": _row, "channels": _channels, "groups": _groups, "hidden": _hidden, "vocabulary": _vocabulary,
+    "replicated": _none, "unknown": _none,
+}  # fmt: skip

@@ -280,5 +280,7 @@ def _end_bytes(kind: str, parts: Iterable[RankPart], formats: Formats) -> int:
     total = 0
     for part in parts:
         matrices, rest = matrices_and_rest(part.local.part)
-        total += stored_bytes(matrices, formats.of(None, kind, part.name)) + stored_bytes(rest, formats.default)
+        # Tied weights are the embedding's, in its format.
+        where = ("embedding", "embedding") if part.whole.part.tied else (kind, part.name)
+        total += stored_bytes(matrices, formats.of(None, *where)) + stored_bytes(rest, formats.default)
     return total

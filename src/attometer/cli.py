@@ -458,17 +458,34 @@ def _progress() -> Callable[[str], None] | None:
 
 @app.command(rich_help_panel=MEASURE)
 def calibrate(
-    source: Annotated[Path, typer.Option("--from", help="a folder of measurement CSVs")],
+    source: Annotated[Path | None, typer.Option("--from", help="a folder of measurement CSVs")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="measure this machine for a minute: then --on this")] = False,
     to: Annotated[Path | None, typer.Option(help="write the coefficients into this folder")] = None,
     only: Annotated[str | None, typer.Option(help="these classes, as in gemm,decode")] = None,
     json: Json = False,
 ) -> None:
     """Fit the coefficients of predicted times to measurements, and print errors in sample, held out and left out."""
+    if quick == (source is not None):
+        raise AttometerError("calibrate takes either --from DIR (measurements) or --quick (this machine)")
+    if source is None:
+        _show(_quick(), json)
+        return
     from attometer.price.calibrate import calibrate as fitted
     from attometer.price.load import load
 
     kinds = only.split(",") if only else None
     _show(fitted(str(source), load(source), to, kinds, lambda line: print(f"attometer: {line}", file=sys.stderr)), json)
+
+
+def _quick() -> Any:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from attometer.price.quick import quick
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("timing this machine (Ctrl-C keeps what is done)", total=1.0)
+        return quick(tell=lambda share: bar.update(task, completed=share))
 
 
 @app.command(rich_help_panel=MEASURE)

@@ -1,6 +1,6 @@
 """Where a program runs: idealised machines and a catalogue of real ones, each figure with its source."""
 
-from attometer.machine.catalogue import machine, machines
+from attometer.machine.catalogue import machine, machines, this_folder
 from attometer.machine.cluster import Cluster, cluster
 from attometer.machine.figure import Figure
 from attometer.machine.hardware import Machine
@@ -19,6 +19,7 @@ __all__ = [
     "machine",
     "machines",
     "node_of",
+    "this_folder",
 ]
 
 make_callable(__name__)

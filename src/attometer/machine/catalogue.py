@@ -1,5 +1,6 @@
 """Machines by name or from a file; only the file that is asked for is parsed in full."""
 
+import os
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
@@ -37,6 +38,8 @@ def machine(name: str | Path) -> Machine:
     if isinstance(name, Path) or name.endswith(".toml"):
         return _from_file(Path(name))
     wanted = name.strip().lower().replace(" ", "-").replace("_", "-")
+    if wanted == "this":
+        return _measured()
     ids = machines()
     if wanted in ids:
         return _shipped(wanted)
@@ -44,6 +47,19 @@ def machine(name: str | Path) -> Machine:
     if wanted in aliases:
         return _shipped(aliases[wanted])
     return _shipped(_meant(name, ids))
+
+
+def this_folder() -> Path:
+    """Return the user's folder of what `attometer calibrate --quick` measured on this machine."""
+    home = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".local" / "share"
+    return Path(home) / "attometer" / "this"
+
+
+def _measured() -> Machine:
+    path = this_folder() / "this.toml"
+    if not path.is_file():
+        raise AttometerError('"this" machine was not measured yet; run: attometer calibrate --quick')
+    return _from_file(path)
 
 
 def _meant(name: str, ids: tuple[str, ...]) -> str:

@@ -68,7 +68,7 @@ def gemm(row: Row, where: Machine) -> Counted:
 
 
 def _layer_product(row: Row) -> tuple[float, float, float]:
-    op, shards = row.extra["op"], _tensor(row)
+    op, shards = row.option("op"), _tensor(row)
     tokens = row.number("tokens", row.number("sequences", 1.0))
     width = row.number("hidden_size")
     d = row.number("head_dim", 128.0)
@@ -196,7 +196,7 @@ def moe(row: Row, where: Machine) -> Counted:
 
 def collective(row: Row, where: Machine) -> Counted:
     """A collective over devices; sizes are elements of two bytes, or bytes for int8."""
-    op, n = row.extra["op"], row.number("n_devices")
+    op, n = row.option("op"), row.number("n_devices")
     size = row.number("message_elems_or_bytes", row.number("size", 0.0))
     size *= 1.0 if "int8" in row.text("dtype") or row.text("source_id").startswith("vidur") else 2.0
     rounds = 2.0 if op in ("all_reduce", "send_recv") else 1.0
@@ -211,7 +211,7 @@ _OPERATIONS: dict[str, tuple[float, str]] = {
     "input_layernorm": (8, "hidden"), "post_layernorm": (8, "hidden"), "post_attention_layernorm": (8, "hidden"),
     "final_layernorm": (8, "hidden"), "layernorm": (8, "hidden"), "norm": (8, "hidden"), "embedding": (4, "hidden"),
     "attn_rope": (4, "heads"), "rotary_emb": (4, "heads"), "qk_norm": (4, "heads"), "mlp_act": (6, "ffn"),
-    "act_fn": (6, "ffn"), "sampler": (6, "vocab"),
+    "act_fn": (6, "ffn"), "sampler": (6, "vocab"), "copy": (8, "hidden"),
 }  # fmt: skip
 
 
@@ -233,6 +233,8 @@ def operation(row: Row, where: Machine) -> Counted:
         moved = 2 * (rows * width + width * vocabulary) + rows * vocabulary * 4
     else:
         shards, rows = _tensor(row), row.number("tokens", row.number("sequences", 0.0) or None)
+        if op not in _OPERATIONS:
+            raise Unpriced(f"no class prices the operation {op}")
         each, over = _OPERATIONS[op]
         heads = (row.number("n_heads", 1) + row.number("n_kv_heads", 1)) * row.number("head_dim", 128)
         widths = {"hidden": row.number("hidden_size", 0.0), "heads": heads / shards}

@@ -50,9 +50,9 @@ RULES = (
     Rule("llmservingsim_profile", "kernel_fwd", features.moe, "moe"),
     Rule("vidur_mlp|llmservingsim_profile", "kernel_fwd", features.gemm, _PRODUCT),
     Rule("vidur_mlp|llmservingsim_profile|cudnn_norms", "kernel", features.operation, _STEP),
-    Rule("cudnn_norms", "kernel", features.operation),
+    Rule("cudnn_norms|this_copy", "kernel", features.operation),
     Rule("tokamax_gemm_loss", "kernel", features.operation, metric="latency"),
-    Rule("aic_gemm|aiter_gemm|deepgemm|mamf", "kernel", features.gemm),
+    Rule("aic_gemm|aiter_gemm|deepgemm|mamf|this_gemm", "kernel", features.gemm),
     Rule("tpu_training", "kernel", features.gemm),
     Rule(".*", "kernel_decode", features.decode),
     Rule(".*", "kernel_mixed", features.mixed),
@@ -150,7 +150,10 @@ def counts(row: Row) -> Counted:
     rule = _rule(row.text("source_id"), row.text("mode"), row.extra.get("op", ""), metric)
     if rule is None:
         raise Unpriced(f"no rule reads {row.text('mode')} of {row.text('source_id')}")
-    counted = rule.reader(row, machine)
+    try:
+        counted = rule.reader(row, machine)
+    except ZeroDivisionError as error:
+        raise Unpriced(f"impossible: a count of 0 in a {row.text('mode')} row") from error
     bad = [name for name, value in counted.x.items() if not 0 <= value < float("inf")]
     if bad or not 0 < counted.seconds < float("inf"):
         raise AttometerError(f"{row.place}: {bad[0] if bad else 'time'} is impossible")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attometer.errors import AttometerError
-from attometer.machine import Machine, machine
+from attometer.machine import Machine, machine, this_folder
 from attometer.price.classes import class_of
 from attometer.price.figures import figures, precision
 from attometer.price.fit import by_name
@@ -93,7 +93,8 @@ def kernel_seconds(
     `operation`, `collective`, or a whole model's), `family` an engine's kernel and data types as in
     `vllm 0.24 vllm_flash_attn_fa3|bfloat16|bfloat16|`; a family that was not measured borrows the nearest one's
     coefficients and `measured_for` names it. `counts` are the class's counts (shape (rows,) or numbers, base units; the
-    features of `attometer.price.features` list them). `calibrated` is a folder of coefficients instead of the shipped.
+    features of `attometer.price.features` list them). `calibrated` is a folder of coefficients instead of the shipped;
+    on the machine `this`, it is what `attometer calibrate --quick` wrote.
     Raises AttometerError for an unknown class and a missing count.
 
     >>> times = kernel_seconds("gemm", "vllm|bfloat16", "h100-sxm", m=[512], n=4096, k=4096, residual=False,
@@ -109,6 +110,8 @@ def kernel_seconds(
     rows = len(next(iter(given.values())))
     x = {name: np.full(rows, value) for name, value in figures(where, precision(family)[2]).items()} | given
     names = np.full(rows, family), np.full(rows, where.id)
+    if calibrated is None and where.id == "this":
+        calibrated = this_folder()
     try:
         return predict(calibration(kind, calibrated), x, *names, residual=residual)
     except KeyError as error:

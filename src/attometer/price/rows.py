@@ -75,6 +75,12 @@ class Row:
         text = f"{self.text('extra')};{self.text('parallelism')}"
         return dict(re.findall(r"([A-Za-z_0-9.]+)=([^;,() ]*)", text))
 
+    def option(self, name: str) -> str:
+        """Return the text of a key of `extra` or `parallelism`; Incomplete when it is absent."""
+        if name not in self.extra:
+            raise Incomplete(name)
+        return self.extra[name]
+
     @property
     def value(self) -> float:
         """The measured value in base units (seconds, per second, FLOP/s, bytes/s, a share)."""

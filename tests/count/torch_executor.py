@@ -41,9 +41,11 @@ CALLS: dict[str, Any] = {
     "gelu": torch.nn.functional.gelu,
     "softplus": torch.nn.functional.softplus,
     "less": lambda x, y: torch.less(x, y).to(torch.float64),
+    "equal": lambda x, y: torch.eq(x, y).to(torch.float64),
 }
 FOLDS: dict[str, tuple[Any, float]] = {
     "sum": (lambda x, axes: x.sum(axes), 0.0),
+    "prod": (lambda x, axes: x.flatten(axes[0]).prod(-1), 1.0),
     "max": (lambda x, axes: x.amax(axes), -math.inf),
     "min": (lambda x, axes: x.amin(axes), math.inf),
 }

@@ -16,6 +16,7 @@ from attometer.masks import (
     strided,
     window,
 )
+from attometer.program.gradient import gradient
 from attometer.program.mask_reader import parse_mask
 from attometer.program.notation import parse
 from attometer.program.program import Declaration, Program
@@ -33,6 +34,7 @@ __all__ = [
     "document",
     "fixed",
     "global_",
+    "gradient",
     "parse",
     "parse_mask",
     "prefix",

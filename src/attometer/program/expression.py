@@ -169,7 +169,7 @@ FUNCTIONS: dict[str, int] = dict.fromkeys(
         "floor",
     ],
     1,
-) | {"maximum": 2, "minimum": 2, "pow": 2, "less": 2}
+) | {"maximum": 2, "minimum": 2, "pow": 2, "less": 2, "equal": 2}
 """Element-wise functions and their number of arguments."""
 
 REDUCTIONS = ("sum", "max", "min", "prod", "mean")

@@ -54,6 +54,15 @@ def index_names(part: Expression) -> list[str]:
     return []
 
 
+def meets_here(index: str, factors: list[Expression]) -> bool:
+    """Return whether a summed index belongs to this product, not to the inside of one of its factors.
+
+    `exp(A[i,j] * B[j]) / c[i]` sums inside the exponential, as `exp(A[i,j] * B[j])` does.
+    """
+    using = [f for f in factors if index in indices_of(f)]
+    return len(using) > 1 or any(isinstance(f, Ref) for f in using)
+
+
 def is_shift(part: Expression) -> str | None:
     """Return the index that `part` looks one step back along (`t-1`), or None.
 

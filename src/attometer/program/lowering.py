@@ -26,7 +26,7 @@ from attometer.program.expression import (
     walk,
 )
 from attometer.program.expression_reader import read_expression
-from attometer.program.indices import indices_of, is_shift
+from attometer.program.indices import indices_of, is_shift, meets_here
 from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -40,16 +40,21 @@ def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:
     """Return the primitive operations of `program` in executable order, and every tensor by name."""
     tensors = declared_tensors(program)
     operations: list[Operation] = []
+    for statements in groups(program):
+        group = [operation for s in statements for operation in _Statement(program, s, tensors).lower()]
+        operations.extend(group_steps(group, {s.tensor for s in statements}, tensors))
+    return tuple(operations), _with_outputs(program, operations, tensors)
+
+
+def groups(program: Program) -> list[tuple[Statement, ...]]:
+    """Return the statements in groups: those of one may read one another's earlier steps, and no group a later one."""
     made = {s.tensor: k for k, s in enumerate(program.statements)}
-    at = 0
+    found, at = list[tuple[Statement, ...]](), 0
     while at < len(program.statements):
         last = _last_of_group(program, at, made)
-        group: list[Operation] = []
-        for statement in program.statements[at : last + 1]:
-            group.extend(_Statement(program, statement, tensors).lower())
-        operations.extend(group_steps(group, {s.tensor for s in program.statements[at : last + 1]}, tensors))
+        found.append(program.statements[at : last + 1])
         at = last + 1
-    return tuple(operations), _with_outputs(program, operations, tensors)
+    return found
 
 
 def _last_of_group(program: Program, first: int, made: dict[str, int]) -> int:
@@ -138,7 +143,7 @@ class _Statement:
 
     def product(self, node: Binary, context: tuple[str, ...]) -> Expression:
         factors = factors_of(node)
-        bound = tuple(i for i in indices_of(node) if i not in context and _meets_here(i, [f for _, f in factors]))
+        bound = tuple(i for i in indices_of(node) if i not in context and meets_here(i, [f for _, f in factors]))
         if not bound:
             return Binary(node.op, self.elementwise(node.left, context), self.elementwise(node.right, context))
         inside = [f for _, f in factors if set(indices_of(f)) & set(bound)]
@@ -358,15 +363,6 @@ def _fresh(stem: str, taken: set[str]) -> str:
 
 def _plain(tensor: Tensor) -> Ref:
     return Ref(tensor.name, tuple(Name(i) for i in tensor.indices))
-
-
-def _meets_here(index: str, factors: list[Expression]) -> bool:
-    """Return whether a summed index belongs to this product, not to the inside of one of its factors.
-
-    `exp(A[i,j] * B[j]) / c[i]` sums inside the exponential, as `exp(A[i,j] * B[j])` does.
-    """
-    using = [f for f in factors if index in indices_of(f)]
-    return len(using) > 1 or any(isinstance(f, Ref) for f in using)
 
 
 def _size_node(value: sympy.Expr) -> Expression:

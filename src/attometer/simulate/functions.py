@@ -35,5 +35,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "minimum": np.minimum,
     "pow": np.power,
     "less": lambda x, y: np.less(x, y).astype(np.float64),
+    "equal": lambda x, y: np.equal(x, y).astype(np.float64),
 }
 """Each name of `attometer.program.expression.FUNCTIONS`, on float64 arrays."""

@@ -1,0 +1,161 @@
+"""Gradients: those of the notation are PyTorch's, and a step along them changes the result as they say."""
+
+import numpy as np
+import pytest
+import sympy
+
+from attometer.count import count
+from attometer.errors import AttometerError
+from attometer.mechanisms import MECHANISMS, mechanism
+from attometer.program import Program, parse, size
+from attometer.program.explicit import explicit
+from attometer.program.gradient import gradient
+from attometer.simulate.graph.dag import graph
+from attometer.simulate.interpreter import interpret
+
+torch = pytest.importorskip("torch")
+from torch_executor import Executor  # noqa: E402
+
+SIZES = {"b": 2, "h": 4, "g": 2, "n": 4, "m": 4, "d": 4, "e": 3, "D": 4, "F": 5, "w": 2, "k": 2, "s": 2, "B": 2, "f": 3,
+         "l": 2, "c": 3, "r": 2, "t": 1, "u": 3, "p": 3, "E": 3, "V": 5, "x": 2, "y": 3, "i": 3, "j": 4}  # fmt: skip
+
+
+def by_torch(program: Program, arrays: dict[str, np.ndarray], sizes: dict[str, int], of: str, at: np.ndarray) -> dict:
+    run = Executor(program, {size(k): sympy.Integer(v) for k, v in sizes.items()})
+    for name, array in arrays.items():
+        found = torch.as_tensor(np.asarray(array))
+        run.tensors[name] = found.double().requires_grad_() if found.is_floating_point() else found
+    leaves = dict(run.tensors)
+    for operation in program.operations:
+        run.execute(operation)
+    torch.autograd.backward(run.tensors[of], torch.as_tensor(at))
+    return {name: leaf.grad.numpy() for name, leaf in leaves.items() if leaf.grad is not None}
+
+
+def check(program: Program, arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> Program:
+    """Assert that the gradients equal PyTorch's, that the program parses back, and that counting obeys the law."""
+    made = gradient(program)
+    assert parse(str(made)) == made
+    results = interpret(program, arrays, sizes)
+    rng = np.random.default_rng(1)
+    arriving = {t.name: rng.standard_normal(results[t.name].shape) for t in program.outputs}
+    read = {t.name for t in made.inputs}
+    given = {**arrays, **{f"d{name}": at for name, at in arriving.items()}}
+    found = interpret(made, {k: v for k, v in given.items() if k in read}, sizes)
+    wanted: dict[str, np.ndarray] = {}
+    for name, at in arriving.items():
+        for leaf, grad in by_torch(program, arrays, sizes, name, at).items():
+            wanted[leaf] = wanted.get(leaf, 0) + grad
+    got = [t.name for t in made.outputs]
+    assert {name.removeprefix("d") for name in got} <= set(wanted)
+    for name in got:
+        leaf = name.removeprefix("d")
+        np.testing.assert_allclose(found[name], wanted[leaf], rtol=1e-9, atol=1e-11, err_msg=name)
+    left_out = set(wanted) - {name.removeprefix("d") for name in got}
+    assert all(np.all(wanted[leaf] == 0) for leaf in left_out), left_out
+    return made
+
+
+def sizes_of(program: Program, given: dict[str, int] | None = None) -> dict[str, int]:
+    return {str(s): (given or {}).get(str(s), SIZES[str(s)]) for s in program.symbols}
+
+
+GATHERS = {"topk", "hyperattention", "relative_bias", "embedding", "moe"}
+RECURRENCES = {"linear_causal", "linear_chunked", "rnn", "lstm", "gru", "ssm", "mamba", "mamba2", "wkv", "gated_delta"}
+
+
+@pytest.mark.parametrize("name", [n for n in MECHANISMS if n not in GATHERS | RECURRENCES])
+def test_the_catalogue(name: str) -> None:
+    made = mechanism(name)
+    sizes = made.sizes(**sizes_of(made.program))
+    arrays = made.draw(sizes, np.random.default_rng(0))
+    check(made.program, arrays, sizes)
+
+
+def obeys_the_law(program: Program, sizes: dict[str, int]) -> None:
+    cost, built = count(program).at(**sizes), graph(program, sizes)
+    assert (cost.work, cost.depth) == (built.work, built.span)
+
+
+@pytest.mark.parametrize("name", ["softmax", "gqa", "attention_sinks", "mla", "linear", "layernorm", "rope", "ffn"])
+def test_gradients_obey_the_law(name: str) -> None:
+    made = mechanism(name)
+    obeys_the_law(gradient(made.program), made.sizes(**{k: min(v, 2) for k, v in sizes_of(made.program).items()}))
+
+
+def test_softmax_attention_has_the_products_of_the_backward_schedules() -> None:
+    # Dao et al. 2022, arXiv:2205.14135, algorithm 4: S again, dV, dP, dQ and dK; D is a row sum of dO O, with O computed again.
+    made = gradient(mechanism("softmax").program)
+    assert count(made).at(b=1, h=1, n=8, d=4).flop == (5 + 1) * 2 * 8 * 8 * 4 + 2 * 8 * 4
+    assert "DP[b,h,i] = dO[b,h,i,e] * O[b,h,i,e]" in str(made)
+
+
+OWN = {
+    "extremes": "input X[i,j]\nY[i] = max[j](X)\nZ[j] = min[i](X)",
+    "products": "input X[i,j]\nY[i] = prod[j](X)",
+    "means": "input X[i,j]\nY[i] = mean[j](exp(X))",
+    "quotients under a sum": "input A[i,j], B[i,j], C[k]\nY[i,k] = sum[j](A[i,j] / B[i,j]) * tanh(C[k])",
+    "a tensor twice": "axis i: n, j: n\ninput X[i,d]\nS[i,j] = X[i,d] * X[j,d]\nY[i] = logsumexp[j](S)",
+    "shifts": "axis i: n\ninput X[i]\nY[i] = X[i+1] * 3 - X[i-1] / (1 + square(X[i]))",
+    "a mask on the sum": "axis i: n, j: n\ninput A[i], B[j]\nY[i] = A[i] * B[j]   where causal(i, j)",
+    "a mask and a shift": "axis i: n, j: n\ninput A[i,d], B[j,d]\nS[i,j] = A[i,d] * B[j-1,d]   where window(i, j, 2)\n"
+    "P[i,j] = softmax[j](S)",
+    "a masked maximum": "axis i: n, j: n\ninput X[i,j]\nS[i,j] = X[i,j] * 2   where causal(i, j)\nY[i] = max[j](S)",
+    "inner reductions": "input X[i,j]\nP[i,j] = X[i,j] / sum[j](X) + exp(X[i,j] - max[j](X)) * rmsnorm[j](X)",
+    "functions": "input X[i]\nY[i] = silu(X) + gelu(X) + relu(X) + softplus(X) + erf(X) + tanh(X) + sigmoid(X) + cos(X) + sin(X)"
+    " + abs(X) + square(X)\nU[i] = exp(X)\nZ[i] = log(U) + sqrt(U) + rsqrt(U) + pow(U, 1.5) + maximum(X, 0.3) + minimum(X, U)",
+    "fixed places": "axis i: n\ninput X[i]\nY = X[0] * X[2]",
+    "strides": "axis k: n / 2, i: n\ninput X[i]\nY[k] = X[k*2] * X[k*2+1]",
+    "chunks": "axis i: n, c: n / 2, r: 2\ninput X[i]\nY[c,r] = square(X[c*2+r])\nZ[i] = Y[i // 2, i % 2]",
+    "a convolution": "axis i: n, t: n + u - 1\ninput X[t], W[u]\nY[i] = X[i+u] * W[u]",
+    "three in a product": "input A[i,j], B[j], C[i]\nY[i] = A[i,j] * B[j] * C[i]",
+    "alone under a function": "input A[i,j], B[i]\nY[i] = sum[j](relu(A[i,j]) * B[i])",
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_each_construct(name: str) -> None:
+    program = parse(OWN[name])
+    sizes = sizes_of(program, {"n": 6, "u": 2})
+    numbers = {size(k): v for k, v in sizes.items()}
+    rng = np.random.default_rng(0)
+    arrays = {t.name: rng.standard_normal([int(e.subs(numbers)) for e in t.extents]) for t in program.inputs}
+    obeys_the_law(check(program, arrays, sizes), sizes)
+
+
+def test_ties_share_a_gradient() -> None:
+    made = gradient(parse("input X[j]\nY = max[j](X)"))
+    assert interpret(made, {"X": [1.0, 3.0, 3.0], "dY": 2.0})["dX"].tolist() == [0, 1, 1]
+
+
+def test_what_is_asked_for_is_what_is_computed() -> None:
+    made = gradient(mechanism("softmax").program, to=["V"])
+    assert [t.name for t in made.outputs] == ["dV"]
+    assert "dS" not in made.tensors
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("Y[i] = exp(X[i])", {"of": "Z"}, 'unknown result "Z"; known: Y'),
+        ("Y[i] = exp(X[i])", {"to": ["x"]}, 'unknown input "x"; did you mean "X"'),
+        (
+            "Y[i] = X[i] * floor(U[i])",
+            {"to": ["U"]},
+            'no result depends on the entries of "U" smoothly; it has no gradient',
+        ),
+        ("T[j] = argsort[i](X[i])\nY[j] = pos(j)", {}, "no result depends smoothly on an input; there is no gradient"),
+    ],
+)
+def test_what_has_no_gradient_is_refused(text: str, options: dict, words: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        gradient(parse(f"axis i: n, j: n\n{text}"), **options)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_naming_parts_changes_no_count(name: str) -> None:
+    program = mechanism(name).program
+    split = explicit(program)
+    one, other = count(program), count(split)
+    assert (one.work, one.depth) == (other.work, other.depth)

@@ -157,7 +157,7 @@ def explain_choice(
     >>> from attometer.program import window
     >>> x = torch.zeros(1, 8, 4096, 64)
     >>> explain_choice(x, x, x, mask=window(256)).impl
-    'tiled'
+    'sdpa_chunked'
     """
     held = terms(bias)
     check(Call(q, k, v, mask, held, None))

@@ -43,7 +43,7 @@ def chunk_rows(mask: str, n: int, m: int) -> int:
     >>> from attometer.program import window
     >>> from attometer.run.mask_text import to_text
     >>> chunk_rows(to_text(window(256)), 8192, 8192)
-    128
+    64
     """
     plans = {rows: chunk_plan(mask, n, m, rows) for rows in CHUNKS if rows < 2 * n or rows == CHUNKS[0]}
     seconds = {

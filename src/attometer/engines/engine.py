@@ -84,6 +84,8 @@ class Version(_Frozen):
         window_extra: whether layers with a window keep the batch of a step beside it.
         state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
         tokens_by: whether the tokens of hybrid models are counted by `groups` of layers or by whole `requests`.
+        step: how the memory of a step is found: by a `profile` run, or as a `graph` that is allocated once (llama.cpp), with
+            attention scores in it where there is no `flash` attention.
         driver: what the runtime sees less than the driver reports: a fixed part in GiB and a share.
         runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
         sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
@@ -100,6 +102,8 @@ class Version(_Frozen):
     window_extra: bool = False
     state_pages: bool = False
     tokens_by: Literal["groups", "requests"] = "requests"
+    step: Literal["profile", "graph"] = "profile"
+    flash: bool = True
     driver: tuple[Stated, Stated]
     runtime: Stated
     communication: tuple[Degree, ...] = ()
@@ -153,7 +157,7 @@ def engine(text: str, platform: str = "cuda") -> Engine:
 
     Raises AttometerError for an unknown name, or a version that is no number.
     """
-    match = re.fullmatch(r"\s*([a-z][a-z._-]*?)[\s@=:]*v?(\d[\w.+-]*)?\s*", str(text).lower())
+    match = re.fullmatch(r"\s*([a-z][a-z._-]*?)[\s@=:]*[vb]?(\d[\w.+-]*)?\s*", str(text).lower())
     name = _SPELLED.get(match[1], match[1]) if match else str(text)
     if match is None or name not in NAMES:
         raise unknown("engine", text, NAMES)

@@ -37,13 +37,14 @@ class Recipe(_Frozen):
         optimizer: name in the table of optimizers.
         state: `fp32` or `bf16`: the width of the optimizer's states.
         lora_rank: 0 trains every weight; otherwise the rank of adapters beside frozen weights.
+        ends: whether the embedding and the head are trained beside adapters, as copies of their own.
         lora_targets: names of the parts that have adapters; none means every projection of layers but routed experts'.
         recompute: what of the activations is computed again instead of kept.
         loss: whether all logits exist at once.
         accumulate: whether gradients live from one micro-batch to the next.
         fused_step: whether the optimizer runs within the backward pass, so that gradients never exist together.
         compiled: whether a compiler fuses element-wise operations, so that fewer tensors are kept.
-        kept_eager, kept_compiled, kept_selective: share of the counted activations that is kept.
+        kept_eager, kept_compiled, kept_selective, kept_adapters: share of the counted activations that is kept.
         logit_bytes: bytes per logit alive at once under a whole loss.
         runtime: GiB of context, libraries and buffers of one process.
     """
@@ -56,6 +57,7 @@ class Recipe(_Frozen):
     state: Literal["fp32", "bf16"] = "fp32"
     lora_rank: int = Field(default=0, ge=0)
     lora_targets: tuple[str, ...] = ()
+    ends: bool = False
     recompute: Literal["none", "selective", "full", "offloaded"] = "none"
     loss: Literal["whole", "chunked", "fused"] = "whole"
     chunks: int = Field(default=8, ge=1)
@@ -65,6 +67,7 @@ class Recipe(_Frozen):
     kept_eager: Stated
     kept_compiled: Stated
     kept_selective: Stated
+    kept_adapters: Stated
     logit_bytes: Stated
     runtime: Stated
     source: str
@@ -73,6 +76,7 @@ class Recipe(_Frozen):
     def kept(self) -> float:
         """Share of the counted activations of a layer that are really kept."""
         share = self.kept_compiled.value if self.compiled else self.kept_eager.value
+        share = min(share, self.kept_adapters.value) if self.lora_rank else share
         return share * (self.kept_selective.value if self.recompute == "selective" else 1.0)
 
     @property

@@ -93,6 +93,7 @@ def training(
     pp: int = 1,
     dp: int = 1,
     zero: int = 0,
+    sequence_parallel: bool = True,
     parameters: int | None = None,
 ) -> Training:
     """Return the memory of the fullest rank.
@@ -102,10 +103,11 @@ def training(
         recipe: how it is trained.
         batch: sequences of one micro-batch.
         length: tokens of one.
-        tp: tensor-parallel degree, sequence parallelism with it.
+        tp: tensor-parallel degree.
         pp: pipeline stages; the first holds as many micro-batches as there are stages.
         dp: ranks that ZeRO divides states over.
         zero: 0 divides nothing, 1 the optimizer's states, 2 gradients too, 3 weights too (FSDP).
+        sequence_parallel: whether the ranks of a tensor-parallel group divide the residual stream too.
         parameters: parameters of the fullest rank where a placement has counted them.
 
     Raises AttometerError for a ZeRO stage that does not exist.
@@ -119,21 +121,23 @@ def training(
     if zero not in (0, 1, 2, 3):
         raise AttometerError(f"zero must be 0, 1, 2 or 3, got {zero}")
     own = rank_parameters(model, tp, pp) if parameters is None else parameters
-    trained = ceil(adapters(model, recipe) / (tp * pp)) if recipe.lora_rank else own
+    copied = sum(row.parameters for row in (model_cost(model).embedding, model_cost(model).head)) if recipe.ends else 0
+    trained = ceil((adapters(model, recipe) + copied) / (tp * pp)) if recipe.lora_rank else own
     part = [dp if zero >= stage else 1 for stage in (1, 2, 3)]
     largest = max(row.parameters for row in model_cost(model).layers) // tp
     in_flight = batch * pp
     layer, whole = layer_activations(model, batch, length), layer_inputs(model, batch * length)
     depth = ceil(model.depth / pp)
-    kept = _kept(recipe, layer, whole, depth, pp) // tp
+    divided = tp if sequence_parallel or recipe.recompute not in ("full", "offloaded") else 1
+    kept = _kept(recipe, layer, whole, depth, pp) // divided
     return Training(
         recipe,
-        weights=ceil(_weight_bytes(model, recipe, own) / part[2]),
+        weights=ceil((_weight_bytes(model, recipe, own) + (WORD * trained if recipe.lora_rank else 0)) / part[2]),
         master=ceil(recipe.master * trained / part[0]),
         optimizer=ceil(recipe.states * trained / part[0]),
         gradients=ceil(recipe.gradients * trained / part[1]),
         kept=kept,
-        layer=layer // tp,
+        layer=layer // tp + (0 if divided == tp else 2 * whole),
         logits=logits(model, recipe, in_flight // pp * length, tp),
         head_gradient=0 if recipe.lora_rank else ceil(recipe.gradients * _head(model) / tp),
         # While a layer runs the next is gathered in 16 bits.

@@ -61,10 +61,9 @@ def sizes_of(program: Program, given: dict[str, int] | None = None) -> dict[str,
 
 
 GATHERS = {"topk", "hyperattention", "relative_bias", "embedding", "moe"}
-RECURRENCES = {"linear_causal", "linear_chunked", "rnn", "lstm", "gru", "ssm", "mamba", "mamba2", "wkv", "gated_delta"}
 
 
-@pytest.mark.parametrize("name", [n for n in MECHANISMS if n not in GATHERS | RECURRENCES])
+@pytest.mark.parametrize("name", [n for n in MECHANISMS if n not in GATHERS])
 def test_the_catalogue(name: str) -> None:
     made = mechanism(name)
     sizes = made.sizes(**sizes_of(made.program))
@@ -77,10 +76,13 @@ def obeys_the_law(program: Program, sizes: dict[str, int]) -> None:
     assert (cost.work, cost.depth) == (built.work, built.span)
 
 
-@pytest.mark.parametrize("name", ["softmax", "gqa", "attention_sinks", "mla", "linear", "layernorm", "rope", "ffn"])
+@pytest.mark.parametrize("name", ["softmax", "gqa", "attention_sinks", "mla", "linear", "layernorm", "rope", "ffn",
+                                  "rnn", "ssm", "mamba2", "wkv", "linear_causal", "linear_chunked", "gated_delta"])  # fmt: skip
 def test_gradients_obey_the_law(name: str) -> None:
     made = mechanism(name)
-    obeys_the_law(gradient(made.program), made.sizes(**{k: min(v, 2) for k, v in sizes_of(made.program).items()}))
+    for n in (2, 4):
+        sizes = {k: n if k in ("n", "m") else min(v, 2) for k, v in sizes_of(made.program).items()}
+        obeys_the_law(gradient(made.program), made.sizes(**sizes))
 
 
 def test_softmax_attention_has_the_products_of_the_backward_schedules() -> None:
@@ -104,6 +106,11 @@ OWN = {
     "inner reductions": "input X[i,j]\nP[i,j] = X[i,j] / sum[j](X) + exp(X[i,j] - max[j](X)) * rmsnorm[j](X)",
     "functions": "input X[i]\nY[i] = silu(X) + gelu(X) + relu(X) + softplus(X) + erf(X) + tanh(X) + sigmoid(X) + cos(X) + sin(X)"
     " + abs(X) + square(X)\nU[i] = exp(X)\nZ[i] = log(U) + sqrt(U) + rsqrt(U) + pow(U, 1.5) + maximum(X, 0.3) + minimum(X, U)",
+    "a scan": "axis t: n\ninput A[t], X[t]\nZ[t] = A[t] * Z[t-1] + X[t]   associative\nY[t] = tanh(Z)",
+    "a scan of differences": "axis t: n\ninput X[t]\nZ[t] = X[t] - 2 + -Z[t-1]   associative\nY[t] = Z[t] * Z[t-1]",
+    "a decaying quotient": "axis t: n\ninput A[t], X[t]\nZ[t] = Z[t-1] / (2 + square(A[t])) + X[t]",
+    "two coupled recurrences": "axis t: n\ninput X[t]\nA[t] = B[t-1] * X[t]\nB[t] = A[t] + B[t-1] + X[t]",
+    "a recurrence from the last": "axis t: n\ninput X[t]\nZ[t] = tanh(Z[t+1] + X[t])",
     "fixed places": "axis i: n\ninput X[i]\nY = X[0] * X[2]",
     "strides": "axis k: n / 2, i: n\ninput X[i]\nY[k] = X[k*2] * X[k*2+1]",
     "chunks": "axis i: n, c: n / 2, r: 2\ninput X[i]\nY[c,r] = square(X[c*2+r])\nZ[i] = Y[i // 2, i % 2]",

@@ -72,12 +72,12 @@ class Executor:
 
     def execute(self, operation: Operation) -> None:
         match operation:
-            case Recurrence(axis=axis, length=length, steps=steps):
+            case Recurrence(axis=axis, length=length, steps=steps, step=way):
                 for step in steps:
                     self.tensors[step.output.name] = torch.zeros(
                         [self.number(e) for e in step.output.extents], dtype=torch.float64
                     )
-                for at in range(self.number(length)):
+                for at in range(self.number(length))[::way]:
                     for step in steps:
                         where = tuple(at if i == axis else slice(None) for i in step.output.indices)
                         kept = tuple(0 if i == axis else slice(None) for i in step.output.indices)

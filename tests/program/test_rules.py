@@ -37,8 +37,8 @@ BROKEN = {
         ("input X[j,j]\nY[j] = X[j,j]", 'tensor "X" has the index "j" twice'),
     ],
     "_lookback_is_one": [
-        ("Z[t] = Z[t] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1]'),
-        ("Z[t] = Z[t-2] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1]'),
+        ("Z[t] = Z[t] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], or [t+1]'),
+        ("Z[t] = Z[t-2] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], or [t+1]'),
         ("A[i] = B\nB[i] = X[i]", 'statement "A" reads "B" before it is computed'),
     ],
     "_ranks_agree": [
@@ -104,11 +104,11 @@ UNLOWERED = [
     ),
     (
         "Z[t] = X[t]   associative",
-        'statement "Z": associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)',
+        'statement "Z": associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x), or z[t+1]',
     ),
     (
         "Z[t] = minimum(Z[t-1], X[t])   associative",
-        'statement "Z": associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)',
+        'statement "Z": associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x), or z[t+1]',
     ),
     (
         "Z[t,s] = Z[t-1,s-1] + X[t,s]",

@@ -15,7 +15,7 @@ from attometer.count.work.dominance import largest
 from attometer.count.work.work_depth import copies, own_depth, points_of, ready, scalars
 from attometer.errors import AttometerError, unknown
 from attometer.program.conditions import conditions
-from attometer.program.indices import is_shift
+from attometer.program.indices import step_of
 from attometer.program.operations import Map, Operation, steps_of
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
@@ -124,7 +124,7 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
     depth = largest(*(depths[t.name] for t in program.outputs)) + (1 if loads else 0)
     # What no one reads runs all the same, a last step that only the next would read too: it may be the longest path.
     refs = [ref for operation in program.operations for ref in refs_of(operation)]
-    read = {ref.tensor for ref in refs if not any(map(is_shift, ref.indices))}
+    read = {ref.tensor for ref in refs if not any(map(step_of, ref.indices))}
     depth = largest(depth, *(depths[name] for name in _made(program) - read))
     if serial:
         depth = Add(*(row.levels for row in rows), Integer(len(program.inputs) + len(program.outputs) if loads else 0))

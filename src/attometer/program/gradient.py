@@ -440,6 +440,11 @@ class _Reverse:
                 term if term.where is None else replace(term, product=self.helper(stem, term.product, left, term.where))
                 for term in terms
             ]
+        itself = [term for term in terms if adjoint in reads(term.product)]
+        if associative and len(itself) == 1 and len(terms) > 1:
+            # A scan reads its own next step in one term of two.
+            last = Negative(itself[0].product) if itself[0].negative else itself[0].product
+            terms = [*(term for term in terms if term is not itself[0]), _Term(False, last, None)]
         total = Negative(terms[0].product) if terms[0].negative else terms[0].product
         for term in terms[1:]:
             total = Binary("-" if term.negative else "+", total, term.product)

@@ -69,9 +69,19 @@ def is_shift(part: Expression) -> str | None:
     >>> is_shift(Binary("-", Name("t"), Number(1)))
     't'
     """
+    found = step_of(part)
+    return found[0] if found is not None and found[1] == -1 else None
+
+
+def step_of(part: Expression) -> tuple[str, int] | None:
+    """Return the index that `part` looks one step along, and -1 for back (`t-1`) or 1 for ahead (`t+1`); or None.
+
+    >>> step_of(Binary("+", Name("t"), Number(1)))
+    ('t', 1)
+    """
     match part:
-        case Binary(op="-", left=Name(name=name), right=Number(value=1)):
-            return name
+        case Binary(op="-" | "+" as op, left=Name(name=name), right=Number(value=1)):
+            return name, 1 if op == "+" else -1
     return None
 
 

@@ -26,7 +26,7 @@ from attometer.program.expression import (
     walk,
 )
 from attometer.program.expression_reader import read_expression
-from attometer.program.indices import indices_of, is_shift, meets_here
+from attometer.program.indices import indices_of, meets_here, step_of
 from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -268,10 +268,10 @@ class _Statement:
         earlier = [p for p in parts if self.earlier(p)]
         factors = factors_of(earlier[0]) if len(earlier) == 1 else []
         state = [f for inverse, f in factors if not inverse and self.earlier(f)]
-        axis = self.step_back(state[0]) if len(state) == 1 else None
+        look = self.looks(state[0]) if len(state) == 1 else None
         decay = [(inverse, f) for inverse, f in factors if not self.earlier(f)]
-        if axis is None or len(decay) != len(factors) - 1 or (kind == "max" and decay):
-            self.fail("associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x)")
+        if look is None or len(decay) != len(factors) - 1 or (kind == "max" and decay):
+            self.fail("associative needs the form z[t-1] + x, a * z[t-1] + x or maximum(z[t-1], x), or z[t+1]")
         term_ref = self.reference(next(p for p in parts if p is not earlier[0]), indices)
         decay_ref = None
         if decay:
@@ -280,18 +280,20 @@ class _Statement:
                 joined = Binary("/" if inverse else "*", joined, factor)
             decay_ref = self.reference(joined, indices)
         output = self.tensor(self.statement.tensor, indices, None)
+        axis, direction = look
         label = f"scan[{axis}] {expression_text(node)}"
         extents = tuple(self.extents(indices).items())
-        self.operations.append(Scan(output, axis, kind, term_ref, decay_ref, extents, label))
+        self.operations.append(Scan(output, axis, kind, term_ref, decay_ref, extents, label, -direction))
 
-    def step_back(self, node: Expression) -> str | None:
-        """Return the index along which `node` is this tensor one step earlier and otherwise the same entry, or None."""
+    def looks(self, node: Expression) -> tuple[str, int] | None:
+        """Return the index and direction along which `node` is this tensor one step on and otherwise the same, or None."""
         if not isinstance(node, Ref):
             return None
         moved = [
             (own, part) for own, part in zip(self.statement.indices, node.indices, strict=True) if part != Name(own)
         ]
-        return moved[0][0] if len(moved) == 1 and is_shift(moved[0][1]) == moved[0][0] else None
+        found = step_of(moved[0][1]) if len(moved) == 1 else None
+        return found if found is not None and found[0] == moved[0][0] else None
 
     def earlier(self, node: Expression) -> bool:
         return any(isinstance(part, Ref) and part.tensor == self.statement.tensor for part in walk(node))

@@ -98,12 +98,16 @@ class Sort:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """Operations repeated along `axis`, each step reading the one before: sequential, depth grows with the length."""
+    """Operations repeated along `axis`, each step reading the one before: sequential, depth grows with the length.
+
+    `step` is 1, or -1 where they run from the last place to the first, reading `[t+1]`.
+    """
 
     axis: str
     length: sympy.Expr
     steps: tuple["Einsum | Map | Reduce", ...]
     label: str
+    step: int = 1
 
     @property
     def output(self) -> Tensor:
@@ -113,7 +117,10 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Scan:
-    """An associative first-order recurrence `z[t] = decay[t] * z[t-1] + term[t]` (or maximum), done as a parallel prefix."""
+    """An associative first-order recurrence `z[t] = decay[t] * z[t-1] + term[t]` (or maximum), done as a parallel prefix.
+
+    `step` is -1 where it runs from the last place to the first, reading `z[t+1]`.
+    """
 
     output: Tensor
     axis: str
@@ -122,6 +129,7 @@ class Scan:
     decay: Ref | None
     extents: tuple[tuple[str, sympy.Expr], ...]
     label: str
+    step: int = 1
 
 
 Operation: TypeAlias = Einsum | Map | Reduce | Sort | Recurrence | Scan

@@ -4,7 +4,7 @@ import sympy
 
 from attometer.errors import AttometerError
 from attometer.program.expression import Expression, Name, Ref, walk
-from attometer.program.indices import is_shift
+from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
 
 
@@ -74,11 +74,15 @@ def _operand_names(operation: Operation) -> set[str]:
 
 def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tensor]) -> Recurrence:
     names = {s.output.name for s in steps}
-    axes = {i for s in steps for r in refs_of(s) if r.tensor in names for p in r.indices if (i := is_shift(p))}
+    looks = {i for s in steps for r in refs_of(s) if r.tensor in names for p in r.indices if (i := step_of(p))}
     label = steps[-1].output.name
-    if len(axes) != 1:
-        raise AttometerError(f'recurrence "{label}" must look back along one index, got {sorted(axes) or "none"}')
-    axis = axes.pop()
+    if len(looks) != 1:
+        told = sorted({i for i, _ in looks}) or "none"
+        both = len(looks) > len({i for i, _ in looks})
+        raise AttometerError(
+            f'recurrence "{label}" must look back along one index, got {told}{" in both directions" if both else ""}'
+        )
+    axis, look = looks.pop()
     plain: list[Einsum | Map | Reduce] = []
     done: set[str] = set()
     for step in steps:
@@ -87,14 +91,15 @@ def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tenso
         if axis not in step.output.indices:
             raise AttometerError(f'recurrence "{label}": operation "{step.output.name}" has no index "{axis}"')
         for ref in refs_of(step):
-            if ref.tensor in names and ref.tensor not in done and not _looks_back(ref, axis, tensors):
+            if ref.tensor in names and ref.tensor not in done and not _looks_back(ref, axis, look, tensors):
                 raise AttometerError(f'statement "{step.output.name}" reads "{ref.tensor}" before it is computed')
         done.add(step.output.name)
         plain.append(step)
     length: sympy.Expr = dict(plain[0].extents)[axis]
-    return Recurrence(axis, length, tuple(plain), f"for {axis}: {'; '.join(s.output.name for s in plain)}")
+    way = "" if look < 0 else " from the last"
+    return Recurrence(axis, length, tuple(plain), f"for {axis}{way}: {'; '.join(s.output.name for s in plain)}", -look)
 
 
-def _looks_back(ref: Ref, axis: str, tensors: dict[str, Tensor]) -> bool:
+def _looks_back(ref: Ref, axis: str, look: int, tensors: dict[str, Tensor]) -> bool:
     own = tensors[ref.tensor].indices
-    return axis in own and is_shift(ref.indices[own.index(axis)]) == axis
+    return axis in own and step_of(ref.indices[own.index(axis)]) == (axis, look)

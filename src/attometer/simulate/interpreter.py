@@ -93,10 +93,10 @@ class _Run:
 
     def execute(self, operation: Operation) -> None:
         match operation:
-            case Recurrence(axis=axis, length=length, steps=steps):
+            case Recurrence(axis=axis, length=length, steps=steps, step=way):
                 for step in steps:
                     self.arrays[step.output.name] = np.zeros(self.shape(step.output))
-                for at in range(self.integer(length)):
+                for at in range(self.integer(length))[::way]:
                     for step in steps:
                         self.assign(step, {axis: at})
             case Scan():
@@ -154,7 +154,7 @@ class _Run:
             decay = np.moveaxis(np.broadcast_to(grid.evaluate(operation.decay), grid.shape), at, 0)
         result = np.empty(term.shape)
         state = np.zeros(term.shape[1:])
-        for step in range(len(term)):
+        for step in range(len(term))[:: operation.step]:
             state = np.maximum(state, term[step]) if operation.kind == "max" else decay[step] * state + term[step]
             result[step] = state
         return np.moveaxis(result, 0, at)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.expression import Binary, Expression, Name, Negative, Number, Ref, Where, walk
-from attometer.program.indices import is_shift
+from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
@@ -101,7 +101,10 @@ class _Walker:
             case Scan(output=output, axis=axis, extents=extents):
                 grid = _Grid(self, dict(extents), None, {})
                 found = np.minimum.reduce([grid.full_read(r) for r in refs_of(operation)])
-                self.steps[output.name] = np.minimum.accumulate(found, axis=output.indices.index(axis))
+                along = output.indices.index(axis)
+                found = np.flip(found, along) if operation.step < 0 else found
+                found = np.minimum.accumulate(found, axis=along)
+                self.steps[output.name] = np.flip(found, along) if operation.step < 0 else found
             case _:
                 self.steps[operation.output.name] = self.compute(operation, {})
 
@@ -109,7 +112,7 @@ class _Walker:
         self.running = frozenset(s.output.name for s in operation.steps)
         for step in operation.steps:
             self.steps[step.output.name] = np.full((*self.shape(step.output), self.count), NEVER, dtype=np.int32)
-        for at in range(self.integer(operation.length)):
+        for at in range(self.integer(operation.length))[:: operation.step]:
             for step in operation.steps:
                 where = tuple(at if i == operation.axis else slice(None) for i in step.output.indices)
                 kept = tuple(0 if i == operation.axis else slice(None) for i in step.output.indices)
@@ -174,7 +177,7 @@ class _Grid:
                 steps = steps.min(axis=axis, keepdims=True)
                 chosen += [self.read(node) for node in inner]
             at.append(np.zeros((1,) * len(self.axes), dtype=np.int64) if inner else self.index(part))
-        late = int(ref.tensor in self.walker.running and any(map(is_shift, ref.indices)))
+        late = int(ref.tensor in self.walker.running and any(map(step_of, ref.indices)))
         found = _taken(steps, at) + np.int32(late)
         return reduce(np.minimum, chosen, np.minimum(found, NEVER))
 

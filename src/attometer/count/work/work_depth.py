@@ -12,7 +12,7 @@ from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
-from attometer.program.indices import is_shift
+from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor, space
 from attometer.program.recurrences import refs_of
 from attometer.sizes import clog2, scan_depth, scan_work, size
@@ -132,18 +132,19 @@ def ready(operation: Operation, depths: Depths, exclusive: bool) -> dict[str, sy
         before = _after(replace(operation, extents=tuple(shorter.items())), depths, exclusive)
         return {
             operation.output.name: _after(operation, depths, exclusive),
-            _step_before(operation.output, operation.axis): before,
+            _step_before(operation.output, operation.axis, operation.step): before,
         }
     return {operation.output.name: _after(operation, depths, exclusive)}
 
 
-def _step_before(tensor: Tensor, axis: str) -> str:
-    return f"{tensor.name}[{tensor.indices.index(axis)}]-1"
+def _step_before(tensor: Tensor, axis: str, step: int) -> str:
+    return f"{tensor.name}[{tensor.indices.index(axis)}]{-step:+d}"
 
 
 def _arrival(ref: Ref, depths: Depths) -> sympy.Expr:
-    shifted = next((f"{ref.tensor}[{k}]-1" for k, part in enumerate(ref.indices) if is_shift(part)), "")
-    return depths.get(shifted, depths.get(ref.tensor, ZERO))
+    looks = ((k, look) for k, part in enumerate(ref.indices) if (look := step_of(part)))
+    shifted = [f"{ref.tensor}[{k}]{way:+d}" for k, (_, way) in looks]
+    return next((depths[key] for key in shifted if key in depths), depths.get(ref.tensor, ZERO))
 
 
 def _after(operation: Operation, depths: Depths, exclusive: bool) -> sympy.Expr:
@@ -194,7 +195,9 @@ def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[
     before = {q: walks[q].xreplace({length: operation.length - 1}) for q in names}
     # One step has none before it.
     some = Min(1, operation.length - 1)
-    return found | {_step_before(s.output, operation.axis): some * before[s.output.name] for s in operation.steps}
+    return found | {
+        _step_before(s.output, operation.axis, operation.step): some * before[s.output.name] for s in operation.steps
+    }
 
 
 def _longest_walk(
@@ -287,7 +290,7 @@ def _one_step(
         arrivals: list[sympy.Expr] = [ZERO]
         found: dict[str, list[sympy.Expr]] = {}
         for ref, levels in _levels(step, exclusive, operation.axis):
-            if any(map(is_shift, ref.indices)):
+            if any(step_of(part) == (operation.axis, -operation.step) for part in ref.indices):
                 # The first step finds nothing there.
                 found.setdefault(ref.tensor, []).append(levels)
                 arrivals.append(levels)

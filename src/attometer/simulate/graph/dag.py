@@ -92,10 +92,10 @@ class _Builder:
 
     def execute(self, operation: Operation) -> None:
         match operation:
-            case Recurrence(axis=axis, length=length, steps=steps):
+            case Recurrence(axis=axis, length=length, steps=steps, step=way):
                 for step in steps:
                     self.arrays[step.output.name] = np.full(self.shape(step.output.extents), FREE)
-                for at in range(int(length.xreplace(self.numbers))):
+                for at in range(int(length.xreplace(self.numbers)))[::way]:
                     for step in steps:
                         self.unroll(step, {axis: at})
             case Scan():
@@ -244,12 +244,12 @@ class _Builder:
         array = np.full(self.shape(operation.output.extents), FREE)
         for values in product(*(range(extents[i]) for i in rest)):
             at = dict(zip(rest, values, strict=True))
-            items = []
-            for t in range(extents[operation.axis]):
+            items, places = [], range(extents[operation.axis])[:: operation.step]
+            for t in places:
                 here = at | {operation.axis: t}
                 decay = FREE if operation.decay is None else self.read(operation.decay, here)
                 items.append((decay, self.read(operation.term, here)))
-            for t, (_, total) in enumerate(prefix(self.graph, items, operation.decay is not None)):
+            for t, (_, total) in zip(places, prefix(self.graph, items, operation.decay is not None), strict=True):
                 array[tuple((at | {operation.axis: t})[i] for i in operation.output.indices)] = total
         self.arrays[operation.output.name] = array
 

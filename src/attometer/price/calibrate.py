@@ -22,7 +22,7 @@ from attometer.price.intervals import coverage, width
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
 from attometer.price.predict import PLAIN, predict
-from attometer.price.residual import Trees, columns, numbers, tokens
+from attometer.price.residual import Trees, columns, numbers, pairs_of, tokens
 from attometer.price.scores import Score, score
 from attometer.price.split import fraction
 from attometer.price.tables import ANY, SITUATIONS, Calibration, are_siblings, calibration, hashes, save
@@ -275,7 +275,7 @@ def train(
         loss_function="RMSE", l2_leaf_reg=_L2, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
         thread_count=2, allow_writing_files=False,
     )  # fmt: skip
-    model.fit(columns(names, found, family, machine), goal, sample_weight=_votes(table))
+    model.fit(columns(names, found, *pairs_of(family, machine)), goal, sample_weight=_votes(table))
     return _exported(model, names)
 
 
@@ -427,7 +427,7 @@ def _sizes(given: Calibration, table: Table) -> Array:
         return np.full(len(table), PLAIN)
     plain = predict(given, table.x, family, machine, residual=False)
     found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
-    sizes: Array = np.exp(given.spread(columns(given.spread.names, found, family, machine)))
+    sizes: Array = np.exp(given.spread(columns(given.spread.names, found, *pairs_of(family, machine))))
     return sizes
 
 

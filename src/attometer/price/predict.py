@@ -3,7 +3,7 @@
 `kernel_seconds` is what other rooms call; `predict` does the same for rows of many families and machines at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,42 @@ from attometer.price.classes import class_of
 from attometer.price.figures import figures, precision
 from attometer.price.fit import by_name
 from attometer.price.kernels import Array, Counts, Terms
-from attometer.price.residual import columns, numbers
+from attometer.price.residual import Pairs, columns, numbers, pairs_of
 from attometer.price.tables import SITUATIONS, Calibration, among, calibration
 
 Texts = NDArray[np.str_]
 PLAIN = 0.1  # of log time: the size that quantiles scale where none is predicted
+_ROWS = 1 << 15  # evaluated together, so that arrays stay in the cache
 _SMALLEST = 0.01  # of log time: no interval is narrower than what repeats of a measurement show
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Times in seconds with their terms, the 90 % interval, the situation and the family the coefficients come from."""
+    """Times in seconds with their terms and the 90 % interval, shape (rows,), and what they stand on.
+
+    `pair` is each row's place in `families`, the families that coefficients were measured for; `code` its place in
+    SITUATIONS.
+    """
 
     kind: str
     seconds: Array
     low: Array
     high: Array
     terms: Terms
-    situation: Texts
-    measured_for: Texts
+    code: NDArray[np.int8]
+    pair: NDArray[np.int64]
+    families: tuple[str, ...]
     provenance: dict[str, Any]
+
+    @property
+    def situation(self) -> Texts:
+        """Each row's situation, as in `unseen shape`."""
+        return np.array(SITUATIONS)[self.code]
+
+    @property
+    def measured_for(self) -> Texts:
+        """The family that each row's coefficients were measured for: another one when they are borrowed."""
+        return np.array(self.families)[self.pair]
 
 
 def predict(
@@ -45,37 +61,45 @@ def predict(
 
     `block` names each row's geometry, so that shapes which were measured are told from unseen ones.
     """
-    pairs, inverse = np.unique(np.char.add(np.char.add(family, "\n"), where), return_inverse=True)
-    found = [known.find(*pair.split("\n")) for pair in pairs]
-    logs = np.array([each[0] for each in found])[inverse]
-    situation = np.array([each[1] for each in found])[inverse].astype("U32")
-    measured_for = np.array([each[2] for each in found])[inverse]
-    if block is not None and len(known.blocks):
-        situation[(situation == "unseen shape") & among(block, "block", known.blocks)] = "seen"
+    pairs, index = pairs_of(family, where)
+    seen = among(block, "block", known.blocks) if block is not None else None
+    return _evaluate(known, x, pairs, index, seen, residual)
+
+
+def _evaluate(
+    known: Calibration,
+    x: Counts,
+    pairs: Pairs,
+    index: NDArray[np.int64],
+    seen: NDArray[np.bool_] | None,
+    residual: bool,
+) -> Predicted:
+    found = [known.find(*pair) for pair in pairs]
+    logs = np.array([each[0] for each in found])
+    code = np.array([SITUATIONS.index(each[1]) for each in found], dtype=np.int8)[index]
+    if seen is not None:
+        code[(code == SITUATIONS.index("unseen shape")) & seen] = SITUATIONS.index("seen")
     each = class_of(known.kind)
-    terms = each.model(x, by_name(each.coefficients, logs))
-    found_numbers = numbers(x, terms) if residual and known.residual is not None else {}
-    shift, size = np.zeros(len(logs)), np.full(len(logs), PLAIN)
+    terms = each.model(x, by_name(each.coefficients, logs[index] if len(pairs) > 1 else logs))
+    shift, size = np.zeros(1), np.full(1, PLAIN)
     if residual and known.residual is not None:
-        trust = _of(known.trust, situation, 0.0)
-        shift = trust * known.residual(columns(known.residual.names, found_numbers, measured_for, where))
+        measured = [(each[2], pair[1]) for each, pair in zip(found, pairs, strict=True)]
+        given = numbers(x, terms)
+        shift = _of(known.trust, 0.0)[code] * known.residual(columns(known.residual.names, given, measured, index))
         if known.spread is not None:
-            size = np.exp(known.spread(columns(known.spread.names, found_numbers, measured_for, where)))
-            size = np.where(np.isin(situation, ("seen", "unseen shape")), size, PLAIN)
+            size = np.exp(known.spread(columns(known.spread.names, given, measured, index)))
+            size = np.where(code <= SITUATIONS.index("unseen shape"), size, PLAIN)
     seconds = terms["total"] * np.exp(shift)
-    band = np.maximum(_of(known.width, situation, 10.0) * size, _SMALLEST)
+    band = np.exp(np.maximum(_of(known.width, 10.0)[code] * size, _SMALLEST))
     return Predicted(
-        known.kind, seconds, seconds * np.exp(-band), seconds * np.exp(band), terms | {"residual": np.exp(shift)},
-        situation, measured_for, known.provenance,
+        known.kind, seconds, seconds / band, seconds * band, terms | {"residual": np.exp(shift)}, code, index,
+        tuple(each[2] for each in found), known.provenance,
     )  # fmt: skip
 
 
-def _of(values: dict[str, float], situation: Texts, otherwise: float) -> Array:
-    widest = max(values.values(), default=otherwise)
-    table = {name: values.get(name, widest if otherwise else 0.0) for name in SITUATIONS}
-    names, inverse = np.unique(situation, return_inverse=True)
-    chosen: Array = np.array([table[name] for name in names])[inverse]
-    return chosen
+def _of(values: dict[str, float], otherwise: float) -> Array:
+    widest = max(values.values(), default=otherwise) if otherwise else 0.0
+    return np.array([values.get(name, widest) for name in SITUATIONS])
 
 
 def kernel_seconds(
@@ -103,16 +127,34 @@ def kernel_seconds(
     True
     """
     where = machine(on) if isinstance(on, str) else on
-    arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in counts.values()))
-    given = {name: np.atleast_1d(value) for name, value in zip(counts, arrays, strict=True)}
-    if not given:
+    if not counts:
         raise AttometerError(f"{kind} needs counts, none given")
-    rows = len(next(iter(given.values())))
-    x = {name: np.full(rows, value) for name, value in figures(where, precision(family)[2]).items()} | given
-    names = np.full(rows, family), np.full(rows, where.id)
+    arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in counts.values()))
+    rows = len(arrays[0])
+    machine_figures = {name: np.full(1, value) for name, value in figures(where, precision(family)[2]).items()}
     if calibrated is None and where.id == "this":
         calibrated = this_folder()
-    try:
-        return predict(calibration(kind, calibrated), x, *names, residual=residual)
-    except KeyError as error:
-        raise AttometerError(f"{kind} needs the count {error}; given: {', '.join(given)}") from error
+    known, parts = calibration(kind, calibrated), []
+    for first in range(0, rows, _ROWS):
+        given = {name: value[first : first + _ROWS] for name, value in zip(counts, arrays, strict=True)}
+        count = len(given[next(iter(given))])
+        try:
+            made = _evaluate(
+                known, {**machine_figures, **given}, [(family, where.id)], np.zeros(count, np.int64), None, residual
+            )
+        except KeyError as error:
+            raise AttometerError(f"{kind} needs the count {error}; given: {', '.join(given)}") from error
+        parts.append(made)
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Predicted]) -> Predicted:
+    """Return the parts of one family's rows, evaluated a cache-full at a time, as one."""
+    sizes = [len(part.seconds) for part in parts]
+    terms = {
+        name: np.concatenate([np.broadcast_to(p.terms[name], n) for p, n in zip(parts, sizes, strict=True)])
+        for name in parts[0].terms
+    }
+    seconds, low, high = (np.concatenate([getattr(p, name) for p in parts]) for name in ("seconds", "low", "high"))
+    code, pair = (np.concatenate([getattr(p, name) for p in parts]) for name in ("code", "pair"))
+    return replace(parts[0], seconds=seconds, low=low, high=high, terms=terms, code=code, pair=pair)

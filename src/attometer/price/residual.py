@@ -7,6 +7,7 @@ NeurIPS 2018), where the error on rows left out falls, and shrink to zero weight
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from attometer.price.kernels import Array, Counts, Terms
 
-_CHUNK = 8192
+_CHUNK = 16384
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,31 @@ class Trees:
         parts = [self._chunk(columns[first : first + _CHUNK]) for first in range(0, len(columns), _CHUNK)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    @cached_property
+    def _ranks(self) -> tuple[list[NDArray[np.float32]], NDArray[np.uint8]]:
+        """Every feature's borders in order, and of each question the place of its border among them."""
+        borders = [
+            np.unique(self.border[(self.feature == f) & np.isfinite(self.border)]) for f in range(len(self.names))
+        ]
+        place = np.full(self.feature.shape, 255, np.uint8)  # an infinite border is never passed
+        for f, each in enumerate(borders):
+            asked = (self.feature == f) & np.isfinite(self.border)
+            place[asked] = np.searchsorted(each, self.border[asked])
+        return borders, place
+
     def _chunk(self, columns: NDArray[np.float32]) -> Array:
-        turned = np.ascontiguousarray(columns.T)
-        total = np.zeros(len(columns), dtype=np.float64)
-        index = np.empty(len(columns), dtype=np.uint8 if self.feature.shape[1] <= 8 else np.int64)
-        for features, borders, leaves in zip(self.feature, self.border, self.leaf, strict=True):
+        borders, place = self._ranks
+        # a value passes a border when more borders lie below it than the border's place: bytes compare fast
+        passed = [np.searchsorted(each, columns[:, f], side="left").astype(np.uint8) for f, each in enumerate(borders)]
+        rows, total = len(columns), np.zeros(len(columns))
+        index, bit = np.empty(rows, np.uint8), np.empty(rows, np.bool_)
+        for features, places, leaves in zip(self.feature.tolist(), place, self.leaf, strict=True):
             index[:] = 0
-            for level, (feature, border) in enumerate(zip(features, borders, strict=True)):
-                np.bitwise_or(index, (turned[feature] > border).astype(index.dtype) << level, out=index)
-            total += leaves[index]
+            for level in range(len(features) - 1, -1, -1):
+                np.greater(passed[features[level]], places[level], out=bit)
+                np.add(index, index, out=index)
+                np.add(index, bit.view(np.uint8), out=index)
+            total += leaves.take(index)
         return total
 
 
@@ -92,13 +109,21 @@ def tokens(family: str, machine: str) -> set[str]:
     return {word for word in re.split(r"[| ]+", family) if word} | {f"on {machine}"}
 
 
+Pairs = list[tuple[str, str]]
+
+
+def pairs_of(families: NDArray[np.str_], machines: NDArray[np.str_]) -> tuple[Pairs, NDArray[np.int64]]:
+    """Return the distinct (family, machine) pairs of rows, and each row's place among them."""
+    pairs, index = np.unique(np.char.add(np.char.add(families, "\n"), machines), return_inverse=True)
+    return [(str(pair).split("\n")[0], str(pair).split("\n")[1]) for pair in pairs], index
+
+
 def columns(
-    names: tuple[str, ...], found: dict[str, Array], families: NDArray[np.str_], machines: NDArray[np.str_]
+    names: tuple[str, ...], found: dict[str, Array], pairs: Pairs, index: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the columns of the names, shape (rows, names): a number of `numbers`, or 1 where a row has the word."""
-    pairs, inverse = np.unique(np.char.add(np.char.add(families, "\n"), machines), return_inverse=True)
-    each = [tokens(*pair.split("\n")) for pair in pairs]
-    table = np.empty((len(names), len(families)), dtype=np.float32)
-    for index, name in enumerate(names):
-        table[index] = found[name] if name in found else np.array([name in have for have in each], np.float32)[inverse]
+    each = [tokens(*pair) for pair in pairs]
+    table = np.empty((len(names), len(index)), dtype=np.float32)
+    for place, name in enumerate(names):
+        table[place] = found[name] if name in found else np.array([name in have for have in each], np.float32)[index]
     return table.T

@@ -135,17 +135,57 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 @app.command(rich_help_panel=ASK)
 def plan(
     call: typer.Context,
-    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
-    on: Annotated[str, typer.Option(help="a machine's name, or a TOML file")] = "h100-sxm",
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL ...]", help="further models, or machines, side by side")
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on", "--gpu", help="devices, as in h100-sxm, '8x H100', '2x rtx-3090 + rtx-4090', or a TOML file"
+        ),
+    ] = None,
     context: Annotated[
-        str | None, typer.Option(help="tokens per sequence, as in 128k; the configuration's own maximum if not given")
+        str | None,
+        typer.Option(
+            "--context", "--ctx", help="tokens per sequence, as in 128k; the configuration's own maximum if not given"
+        ),
     ] = None,
-    batch: Annotated[str, typer.Option(help="sequences at once")] = "1",
+    batch: Annotated[str | None, typer.Option(help="sequences at once, over all devices")] = None,
     mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
-    kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache, such as bf16 or fp8")] = None,
+    kv_dtype: Annotated[str | None, typer.Option(help="format of the cache: bf16, fp8, q8_0, fp8_ds_mla, ...")] = None,
     weights_dtype: Annotated[
-        str | None, typer.Option(help="data type of the weights, such as bf16, fp8 or int4")
+        str | None, typer.Option("--weights-dtype", "--quant", help="format of the weights: fp8, awq, nf4, q4_k_m, ...")
     ] = None,
+    engine: Annotated[str | None, typer.Option(help="a serving engine, as in vllm or sglang@0.5.4")] = None,
+    utilization: Annotated[
+        float | None,
+        typer.Option("--utilization", "--gpu-memory-utilization", "--mem-fraction-static", help="the engine's share"),
+    ] = None,
+    batched_tokens: Annotated[
+        str | None, typer.Option("--batched-tokens", "--max-num-batched-tokens", help="tokens of one engine step")
+    ] = None,
+    max_requests: Annotated[
+        str | None, typer.Option("--max-requests", "--max-num-seqs", help="requests of one engine step")
+    ] = None,
+    cache_gib: Annotated[
+        float | None, typer.Option(help="GiB of cache on each device, in place of what the engine would leave")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="how it is trained: adamw, megatron, lora, qlora, ...; with parts as in lora,compiled,recompute=offloaded"
+        ),
+    ] = None,
+    micro_batch: Annotated[
+        str | None, typer.Option(help="in training, sequences of one forward pass of a replica")
+    ] = None,
+    tp: Annotated[int | None, typer.Option(help="tensor-parallel ranks")] = None,
+    pp: Annotated[int | None, typer.Option(help="pipeline stages")] = None,
+    ep: Annotated[int | None, typer.Option(help="ranks that share the experts")] = None,
+    dp: Annotated[int | None, typer.Option(help="replicas")] = None,
+    cp: Annotated[int | None, typer.Option(help="ranks that share each sequence")] = None,
+    zero: Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 is FSDP)")] = None,
     schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
@@ -157,31 +197,70 @@ def plan(
 ) -> None:
     """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
     from attometer.models import model as read
+    from attometer.plan import EngineOptions, side_by_side
     from attometer.plan import plan as make
     from attometer.view.amounts import amount
 
     if check:
         _only(call, "--check", "check", "model", "json")
-    subject = read(model)
-    if check:
-        _show(_Checked(subject), json)
+        _show(_Checked(read(model)), json)
         return
-    made = make(
-        subject,
-        on,
-        context=None if context is None else amount(context, "context"),
-        batch=amount(batch, "batch"),
-        mode=mode,
-        kv_dtype=kv_dtype,
-        weights_dtype=weights_dtype,
-        schedule=schedule,
-        chunk=None if chunk is None else amount(chunk, "chunk"),
-        checkpoint=checkpoint,
-    )
-    _show(made, json)
+
+    def number(text: str | None, name: str) -> int | None:
+        return None if text is None else amount(text, name)
+
+    degrees = {
+        k: v for k, v in {"tp": tp, "pp": pp, "ep": ep, "dp": dp, "cp": cp, "zero": zero}.items() if v is not None
+    }
+    flags = (utilization, number(batched_tokens, "batched_tokens"), number(max_requests, "max_requests"))
+    if engine is None and (cache_gib is not None or any(flag is not None for flag in flags)):
+        raise AttometerError(
+            "--utilization, --batched-tokens, --max-requests and --cache-gib are an engine's; name one: --engine vllm"
+        )
+    given = None if cache_gib is None else int(cache_gib * 2**30)
+    models, machines = _models_and_machines([model, *(more or ())], on or ["h100-sxm"])
+    made = [
+        make(
+            subject,
+            place,
+            context=number(context, "context"),
+            batch=number(batch, "batch"),
+            mode=mode,
+            kv_dtype=kv_dtype,
+            weights_dtype=weights_dtype,
+            engine=None if engine is None else EngineOptions(engine, *flags, pool=given),
+            recipe=recipe,
+            micro_batch=number(micro_batch, "micro_batch"),
+            placement=degrees or None,
+            schedule=schedule,
+            chunk=number(chunk, "chunk"),
+            checkpoint=checkpoint,
+        )
+        for subject in map(read, models)
+        for place in machines
+    ]
+    _show(made[0] if len(made) == 1 else side_by_side(made), json)
     if explain and not json:
-        print("\n" + printable(made.explain()))
-    raise typer.Exit(0 if made.fits else 1)
+        for each in made:
+            print("\n" + printable(each.explain()))
+    raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+def _models_and_machines(names: list[str], on: list[str]) -> tuple[list[str], list[str]]:
+    """Tell further models from further machines: `plan A B --on X Y` gives A, B and Y before it gives X."""
+    from attometer.machine import cluster
+    from attometer.models import shipped
+
+    models, machines = names[:1], list(on)
+    for name in names[1:]:
+        try:
+            if name in shipped():
+                raise AttometerError(name)
+            cluster(name)
+            machines.append(name)
+        except AttometerError:
+            models.append(name)
+    return models, machines
 
 
 class _Checked:

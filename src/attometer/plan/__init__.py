@@ -5,11 +5,14 @@ from attometer.plan.options import Options
 from attometer.plan.planner import Estimate, Grid, Planner, planner
 from attometer.plan.planning import plan
 from attometer.plan.result import Plan
+from attometer.plan.serving import EngineOptions
+from attometer.plan.side_by_side import SideBySide, side_by_side
 from attometer.plan.sweep import Sweep, sweep
 from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.rooms import make_callable
 
 __all__ = [
+    "EngineOptions",
     "Estimate",
     "Grid",
     "LayerTime",
@@ -18,9 +21,11 @@ __all__ = [
     "Options",
     "Plan",
     "Planner",
+    "SideBySide",
     "Sweep",
     "plan",
     "planner",
+    "side_by_side",
     "sweep",
 ]
 

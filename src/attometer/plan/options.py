@@ -30,6 +30,7 @@ class Options:
         schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
+        update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
     """
 
     context: int
@@ -42,6 +43,7 @@ class Options:
     schedule: str = "flash"
     checkpoint: bool = False
     chunk: int | None = None
+    update: int = 28
 
     def __post_init__(self) -> None:
         for name, most in (("context", MOST_TOKENS), ("batch", None), ("chunk", None)):

@@ -122,10 +122,14 @@ class Planner:
         return checkpoint(self.model) if self.options.weights is None else None
 
     @cached_property
+    def counted_weights(self) -> int:
+        """Bytes of all weights, counted part by part."""
+        return stored_weights(self.model, self.formats).total
+
+    @cached_property
     def weights_bytes(self) -> int:
         """Bytes of all weights: what the headers of the model's files add up to, else counted part by part."""
-        found = self.checkpoint
-        return stored_weights(self.model, self.formats).total if found is None else found.total
+        return self.counted_weights if self.checkpoint is None else self.checkpoint.total
 
     @property
     def weight_bits(self) -> float:
@@ -165,10 +169,8 @@ class Planner:
             PARTS_OF_A_BIT * (TRAFFIC[n] if n in TRAFFIC else storage(n).bits) for n in (o.kv, o.activations, o.state)
         ]
         gradient = int(storage(o.activations).bits) // 8
-        # A step writes each gradient, reads it, and reads and writes the optimizer's state.
-        update = 8 * PARTS_OF_A_BIT * 2 * (gradient + OPTIMIZER_BYTES)
         held = (self.weights_bytes, gradient * count, OPTIMIZER_BYTES * count)
-        return (o.chunk or MOST_TOKENS, *map(int, bits), update, *held)
+        return (o.chunk or MOST_TOKENS, *map(int, bits), 8 * PARTS_OF_A_BIT * o.update, *held)
 
     @property
     def cost(self) -> ModelCost:
@@ -360,7 +362,7 @@ def planner(
     Raises AttometerError for what is unknown or unreadable.
 
     >>> planner("llama-3.1-8b").largest_context(batch=1)
-    283822
+    308328
     """
     read = subject if isinstance(subject, Model) else model(subject)
     place = on if isinstance(on, Machine) else machine(on)

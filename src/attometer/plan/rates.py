@@ -27,7 +27,7 @@ def fastest(rates: Iterable[str], machine: Machine) -> str:
 
     >>> from attometer.machine import machine
     >>> [fastest([r], machine("rtx-5090")) for r in ("int8", "fp4", "bf16")], fastest(["fp8"], machine("t4"))
-    (['int8', 'fp4', 'fp16'], 'fp16')
+    (['int8', 'fp4', 'bf16'], 'fp16')
     """
     wanted = list(dict.fromkeys(name for rate in sorted(rates) for name in HOLDS[rate]))
     stated = [name for name in wanted if getattr(machine.peak, name) is not None]

@@ -4,12 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from attometer.engines import Training
 from attometer.errors import unknown
 from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
+from attometer.plan.placed import Placed
 from attometer.plan.planner import Planner
+from attometer.plan.serving import Served
 from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence
 from attometer.view.numbers import seconds
@@ -26,6 +29,10 @@ class Plan(Report):
         layers: what each type of layer takes.
         largest_context: tokens per sequence that still fit; 0 when nothing does.
         levers: changes that would help, most useful first.
+        at: the placement over several devices, or under an engine; figures of `memory` are then of the fullest rank.
+        served: what the engine makes of it.
+        trained: what the training recipe makes of it.
+        fewest: how many devices of the kind it takes at least, where that was looked for.
     """
 
     planner: Planner
@@ -33,6 +40,10 @@ class Plan(Report):
     layers: tuple[LayerTime, ...]
     largest_context: int
     levers: tuple[Lever, ...]
+    at: Placed | None = None
+    served: Served | None = None
+    trained: Training | None = None
+    fewest: int | None = None
 
     @property
     def model(self) -> Model:
@@ -55,30 +66,41 @@ class Plan(Report):
         return self.planner.cost.parameters
 
     @property
+    def devices(self) -> str:
+        """The devices in words, as in `2 × GeForce RTX 4090 (tp 2)`."""
+        if self.at is None:
+            return self.machine.name
+        many = self.at.devices.count > 1
+        return f"{self.at.devices} ({self.at.placement})" if many else self.machine.name
+
+    @property
+    def needed(self) -> int:
+        """Bytes needed on the fullest device."""
+        if self.served is not None:
+            return self.served.taken
+        return self.memory.total if self.trained is None else self.trained.total
+
+    @property
     def fits(self) -> bool:
-        """Whether everything fits in the memory that the machine's driver hands out."""
-        return self.memory.total <= self.planner.room
+        """Whether everything fits in the memory that the machine's driver, or the engine, hands out."""
+        return self.served.fits if self.served is not None else self.needed <= self.planner.room
 
     @property
     def time(self) -> Roofline:
-        """The whole pass: every part at the slower of its rooflines, one after the other."""
+        """The whole pass on one device: every part at the slower of its rooflines, one after the other."""
         return in_sequence([layer.time for layer in self.layers])
+
+    @property
+    def seconds(self) -> float:
+        """A lower bound on the pass: the roofline of one device, shared evenly by all, their links left out."""
+        return self.time.seconds / (self.at.devices.count if self.at is not None else 1)
 
     @property
     def headline(self) -> str:
         """One sentence: fits or not, by how much, the largest context, what binds."""
-        room, need = self.planner.room, self.memory.total
-        o = self.options
-        verdict = "fits" if self.fits else "does not fit"
-        spare = f"{gigabytes(abs(room - need))} {'to spare' if self.fits else 'too much'}"
-        most = f"{self.largest_context:,}" if self.largest_context < MOST_TOKENS else "any"
-        asked = f"{o.context:,} tokens, batch {o.batch}, {o.mode}"
-        limit = f"largest context that fits: {most} tokens" if self.largest_context else self._nothing_fits()
-        return (
-            f"{self.model.name} in {self.weights_said} {verdict} on {self.machine.name} at {asked}: needs {gigabytes(need)} of "
-            f"{gigabytes(room)} usable, {spare}; {limit}; memory is mostly {self.memory.largest}, time is bound by {self.time.binds}."
-            f"{self._beyond()}"
-        )
+        from attometer.plan.verdict import headline
+
+        return headline(self)
 
     @property
     def weights_said(self) -> str:
@@ -86,17 +108,6 @@ class Plan(Report):
         bits = self.planner.weight_bits
         name = "its files' formats" if self.planner.checkpoint is not None else self.planner.formats.name
         return f"{name} ({bits:.2f} bits per weight)" if abs(bits - 16) > 0.01 else name
-
-    def _beyond(self) -> str:
-        trained = self.model.context
-        if not trained or self.options.context <= trained:
-            return ""
-        return f" It was trained for {trained:,} positions: {self.options.context:,} are beyond that."
-
-    def _nothing_fits(self) -> str:
-        own = self.memory.weights + self.memory.gradients + self.memory.optimizer
-        what = "weights" if own == self.memory.weights else "weights, gradients and optimizer"
-        return f"no context fits: {what} alone need {gigabytes(own)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number of the plan, ready for JSON; bytes are exact integers, times seconds."""
@@ -119,13 +130,18 @@ class Plan(Report):
             "time": self.time.to_dict() | {"tokens_per_second": self.tokens_per_second},
             "layers": [_layer_dict(layer) for layer in self.layers],
             "levers": [dict(vars(lever)) for lever in self.levers],
+            "needed_bytes": self.needed,
+            "devices": None if self.at is None else self.at.to_dict(),
+            "engine": None if self.served is None else self.served.to_dict(),
+            "training": None if self.trained is None else self.trained.to_dict(),
+            "fewest_devices": self.fewest,
             "notes": self.notes,
         }
 
     @property
     def tokens_per_second(self) -> float:
         """New tokens per second at the datasheet's rates: an upper bound."""
-        return self.options.batch * self.options.new_tokens / self.time.seconds
+        return self.options.batch * self.options.new_tokens / self.seconds
 
     @property
     def notes(self) -> list[str]:
@@ -143,9 +159,16 @@ class Plan(Report):
                 f"of the experts those of one token are read, which no routing can undercut; an estimate with the distinct "
                 f"experts of tokens that draw at random: {estimate}"
             )
+        if self.at is not None and self.at.ranks.replicated:
+            said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
         if o.mode != "train":
-            said.append("logits of the last token only; runtime and allocator overhead are not counted")
-        else:
+            own = (
+                ""
+                if self.served is not None
+                else "; runtime and allocator overhead are not counted (--engine counts them)"
+            )
+            said.append(f"logits of the last token only{own}")
+        elif self.trained is None:
             said.append(
                 "AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"
             )
@@ -180,17 +203,6 @@ class Plan(Report):
         if not chosen:
             raise unknown("number of a plan", str(name), [re.split(r" = |:", line)[0] for line in lines])
         return wrapped(*chosen, indent="    ")
-
-
-def gigabytes(count: int) -> str:
-    """Return bytes as GB (10^9), said.
-
-    >>> gigabytes(17179869184)
-    '17.18 GB'
-    """
-    if count < 10**6:
-        return f"{count:,} bytes"
-    return f"{count / 1e9:,.2f} GB" if count >= 10**8 else f"{count / 1e6:,.2f} MB"
 
 
 def _layer_dict(layer: LayerTime) -> dict[str, Any]:

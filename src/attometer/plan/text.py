@@ -8,6 +8,7 @@ from attometer.view.report import Block
 from attometer.view.table import Table
 
 if TYPE_CHECKING:
+    from attometer.engines import Training
     from attometer.plan.result import Plan
 
 WIDTH = 110
@@ -17,9 +18,14 @@ WIDTH = 110
 def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
     """Return the whole report, its sentences in lines of at most `width` characters."""
     sentence = min(width or WIDTH, WIDTH)
+    held = [memory_table(plan)]
+    if plan.served is not None:
+        held = [plan.served.table()]
+    elif plan.trained is not None:
+        held = [training_table(plan, plan.trained)]
     return [
         wrapped(plan.headline, width=sentence),
-        memory_table(plan),
+        *held,
         layers_table(plan),
         levers_table(plan),
         notes_text(plan, sentence),
@@ -45,6 +51,17 @@ def memory_table(plan: "Plan") -> Table:
     return Table("", ("memory", "GB (10^9)", "GiB (2^30)", "of device"), rows)
 
 
+def training_table(plan: "Plan", trained: "Training") -> Table:
+    """Return the bytes of the fullest rank while it trains, by kind."""
+    room = plan.planner.room
+    held = {name: size for name, size in trained.terms.items() if size}
+    rows = tuple(
+        _memory_row(kind, count, room) for kind, count in {**held, "total": trained.total, "usable": room}.items()
+    )
+    notes = (f"{trained.recipe}; recomputation: {trained.recipe.recompute}; loss: {trained.recipe.loss}",)
+    return Table("", ("memory", "GB (10^9)", "GiB (2^30)", "of device"), rows, notes)
+
+
 def _memory_row(kind: str, count: int, room: int) -> tuple[Any, ...]:
     share = Cell(count / room, f"{100 * count / room:.1f} %")
     return kind, Cell(count, f"{count / 1e9:,.2f}"), Cell(count, f"{count / 2**30:,.2f}"), share
@@ -57,7 +74,11 @@ def layers_table(plan: "Plan") -> Table:
     total = plan.time
     rows.append(("total", plan.model.depth, plan.parameters, plan.memory.kv, total.flops, total.bytes_moved, total))
     speed = f"{plan.tokens_per_second:,.{1 if plan.options.mode == 'decode' else 0}f} tokens/s at most"
-    note = f"{total.basis}: {seconds(total.seconds)} per {_PASS[plan.options.mode]}, {speed}"
+    note = f"{total.basis}: {seconds(plan.seconds)} per {_PASS[plan.options.mode]}, {speed}"
+    if plan.at is not None and plan.at.devices.count > 1:
+        note += (
+            f"; the table is of one device's time, the pass is shared evenly by {plan.at.devices.count}, links left out"
+        )
     return Table("", columns, tuple(_layer_row(*row) for row in rows), (note,))
 
 

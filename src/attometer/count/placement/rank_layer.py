@@ -197,15 +197,16 @@ def _rank_part(
     try:
         if kind == "experts" and degrees.dispatched:
             # Rows travel to their expert and come back whole: only hidden features are summed over ranks.
-            program, cuts = (_one_expert(part.program), cut.cuts) if routed else (part.program, ())
-            sharded = shard_program(program, cuts, leave=[t.name for t in program.outputs])
-            local_program = sharded.program
+            given, leave = {}, []
+            program = _one_expert(part.program) if routed else part.program
+            sharded = shard_program(program, cut.cuts if routed else (), leave=[t.name for t in program.outputs])
         else:
             sharded = shard_program(part.program, cut.cuts, given, leave, whole=dict(cut.whole))
-            local_program = _one_expert(sharded.program) if routed else sharded.program
+            if routed:
+                sharded = replace(sharded, whole=_one_expert(sharded.whole))
     except AttometerError as error:
         raise AttometerError(f'part "{part.name}": {error}') from None
-    local = replace(part, program=local_program, part=replace(part.part, program=local_program), short=None)
+    local = replace(part, program=sharded.program, part=replace(part.part, program=sharded.program), short=None)
     if part.short is not None:
         short = shard_program(part.short[1].program, cut.cuts)
         local = replace(local, short=(part.short[0], replace(part.short[1], program=short.program)))
@@ -214,7 +215,7 @@ def _rank_part(
 
 def _one_expert(program: Program) -> Program:
     """Each routed row meets one expert."""
-    axes = {axis: sympy.Integer(1) if axis == "k" else extent for axis, extent in program.axes}
+    axes = dict(program.axes) | {"k": sympy.Integer(1)}
     return Program(program.statements, tuple(axes.items()), program.declarations)
 
 

@@ -1,0 +1,54 @@
+"""How many devices of a kind it takes at least."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from attometer.errors import AttometerError
+from attometer.machine import Cluster
+from attometer.plan.placed import first_legal
+from attometer.plan.planner import Planner
+from attometer.plan.serving import EngineOptions, serve
+
+MOST = 1024
+"""Devices beyond this are not tried."""
+
+
+def counts(per_node: int) -> Iterator[int]:
+    """Yield the numbers of devices that people rent: powers of two and whole nodes.
+
+    >>> list(counts(8))[:6]
+    [1, 2, 4, 8, 16, 24]
+    """
+    count = 1
+    while count < per_node:
+        yield count
+        count *= 2
+    yield from range(per_node, 8 * per_node + 1, per_node)
+    count = 16 * per_node
+    while count <= MOST:
+        yield count
+        count *= 2
+
+
+def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | None = None) -> int | None:
+    """Return the fewest devices on which the question fits, by the placements that are tried first; None beyond `MOST`.
+
+    >>> from attometer.machine import cluster
+    >>> from attometer.plan import planner
+    >>> asked = planner("llama-3.1-70b", "h100-sxm", mode="decode").with_options(context=8192)
+    >>> fewest_devices(asked, cluster("h100-sxm"))
+    2
+    """
+    # Each device holds its share of the weights at least.
+    least = -(-planner.weights_bytes // planner.room)
+    o = planner.options
+    for count in counts(devices.per_node):
+        if count < least:
+            continue
+        try:
+            at = first_legal(planner, replace(devices, groups=((devices.machine, count),)), engine and engine.name)
+        except AttometerError:
+            continue
+        if serve(at, engine).fits if engine is not None else at.memory(o.context, o.batch).total <= planner.room:
+            return count
+    return None

@@ -1,0 +1,136 @@
+"""Plans over several devices, under engines and recipes: against logs and published tables, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+import attometer as am
+from attometer.errors import AttometerError
+from attometer.models import Model, from_values
+from attometer.plan import EngineOptions, Plan, plan, side_by_side
+
+GIB = 2**30
+
+
+def read(name: str, **changes: Any) -> Model:
+    found = dict(am.model(name).values) | changes
+    found.pop("layer_types", None)
+    return from_values(found, f"{name}.json", name)
+
+
+def test_two_cards_share_each_layer() -> None:
+    # vllm-project/vllm, issue 13061: Qwen2.5-14B on two RTX 4090 at 0.98: 13.95 GiB a rank, 98,304 bytes a token and rank
+    sizes = {"hidden_size": 5120, "intermediate_size": 13824, "num_attention_heads": 40, "num_hidden_layers": 48,
+             "num_key_value_heads": 8, "vocab_size": 152064, "tie_word_embeddings": False}  # fmt: skip
+    made = plan(
+        read("qwen2.5-7b", **sizes), "2x rtx-4090", context=32768, mode="decode", engine=EngineOptions("vllm@0.7", 0.98)
+    )
+    assert made.served is not None
+    assert made.at is not None
+    assert made.at.placement.tp == 2
+    assert made.served.weights / GIB == pytest.approx(13.9476, rel=0.02)
+    assert made.served.layout.per_token == 98_304
+    assert made.served.tokens == pytest.approx(81_536, rel=0.06)
+    assert made.fits
+    assert "on 2 × GeForce RTX 4090 (tp 2) under vllm 0.7" in made.headline
+
+
+def test_what_one_card_cannot_hold_more_can() -> None:
+    made = plan("llama-3.1-70b", "h100-sxm", context=65536, engine="vllm@0.19")
+    assert not made.fits
+    assert made.fewest == 4
+    assert "4 × H100 SXM5 80GB are needed at least" in made.headline
+    assert plan("llama-3.1-70b", "4x h100-sxm", context=65536, engine="vllm@0.19").fits
+
+
+def test_an_engine_answers_the_utilisation_it_needs() -> None:
+    # vllm-project/vllm, issue 33155: gpt-oss-120b does not hold one request of 131,072 tokens on one H100 at the default
+    made = plan("gpt-oss-120b", "h100-sxm", context=131_072, mode="decode", engine="vllm@0.13")
+    assert made.served is not None
+    assert not made.fits
+    assert made.served.weights / GIB == pytest.approx(64.38, rel=0.005)
+    again = plan(
+        "gpt-oss-120b",
+        "h100-sxm",
+        context=131_072,
+        mode="decode",
+        engine=EngineOptions("vllm@0.13", made.served.needed + 1e-6),
+    )
+    assert again.fits
+
+
+@pytest.mark.parametrize(
+    ("gib", "tokens"),
+    [(0.39, 1280)],  # vllm-project/vllm, issue 11230: 0.39 GiB of cache are 1,280 tokens of Qwen2.5-72B
+)
+def test_tokens_of_a_given_cache(gib: float, tokens: int) -> None:
+    sizes = {"hidden_size": 8192, "intermediate_size": 29568, "num_attention_heads": 64, "num_hidden_layers": 80,
+             "num_key_value_heads": 8, "vocab_size": 152064, "tie_word_embeddings": False}  # fmt: skip
+    asked = EngineOptions("vllm@0.6", pool=int(gib * GIB))
+    made = plan(read("qwen2.5-7b", **sizes), "rtx-a6000", context=1024, weights_dtype="awq", engine=asked)
+    assert made.served is not None
+    assert made.served.tokens == pytest.approx(tokens, rel=0.02)
+
+
+def ladder(recipe: str, **changes: Any) -> Plan:
+    return plan("llama-3.2-3b", "a100-80gb-sxm", context=4096, batch=2, mode="train", recipe=recipe, **changes)
+
+
+# meta-pytorch/torchtune, README.md: peak GiB of Llama-3.2-3B, batch 2 × 4,096
+@pytest.mark.parametrize(
+    ("recipe", "gib"),
+    [("adamw-bf16", 60.0), ("lora,compiled,recompute=offloaded", 8.5), ("qlora,compiled,recompute=offloaded", 4.6)],
+)
+def test_recipes_against_torchtune(recipe: str, gib: float) -> None:
+    made = ladder(recipe)
+    assert made.trained is not None
+    assert made.trained.allocated / GIB == pytest.approx(gib, rel=0.04)
+    assert made.fits
+    assert f"with {recipe.partition(',')[0]} " in made.headline
+
+
+def test_states_divided_over_replicas() -> None:
+    # deepspeedai/DeepSpeed, issue 4527: Llama-7B, ZeRO-3 on four devices, 29.01 GiB of states and the largest layer
+    made = plan("llama-2-7b", "4x a100-80gb-sxm", context=2048, mode="train", recipe="megatron", checkpoint=True)
+    assert made.trained is not None
+    assert made.at is not None
+    assert (made.at.placement.dp, made.at.placement.zero) == (4, 3)
+    assert (made.trained.states + made.trained.gathered) / GIB == pytest.approx(29.01, rel=0.03)
+
+
+def test_cards_of_unlike_kinds_hold_whole_layers() -> None:
+    made = plan("llama-3.1-70b", "2x rtx-3090 + 1x rtx-4090", context=8192, weights_dtype="q4_k_m", mode="decode")
+    assert made.fits
+    assert made.planner.room == (2 * 24576 + 24564) * 2**20
+    with pytest.raises(AttometerError, match="a placement needs devices of one kind"):
+        plan("llama-3.1-8b", "2x rtx-3090 + 2x rtx-4090", context=8192, placement={"tp": 4})
+
+
+def test_several_devices_bound_the_time_by_their_number() -> None:
+    one, eight = (plan("llama-3.1-70b", f"{n}x h200-sxm", context=1024, mode="decode") for n in (1, 8))
+    assert eight.seconds == pytest.approx(one.seconds / 8)
+    assert eight.memory.weights < one.memory.weights / 7.9
+
+
+def test_side_by_side() -> None:
+    both = side_by_side([plan("gpt2", on, context=512) for on in ("l4", "t4")])
+    assert "L4" in both.text()
+    assert [each["machine"] for each in both.to_dict()["plans"]] == ["l4", "t4"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"on": "8x h100", "placement": {"tp": 3}}, "takes 3 devices, 8 × H100 SXM5 80GB are 8"),
+        ({"on": "7x h100", "placement": {"tp": 7}}, 'tp 7 does not divide axis "'),
+        ({"mode": "train", "engine": "vllm"}, "an engine serves; training takes a recipe"),
+        ({"recipe": "qlora"}, 'a recipe trains; mode is "prefill", use --mode train'),
+        ({"engine": "vlm"}, 'unknown engine "vlm"; did you mean "vllm"?'),
+        ({"mode": "train", "recipe": "qloro"}, 'unknown recipe "qloro"; did you mean "qlora"?'),
+        ({"mode": "train", "on": "8x h100", "batch": 9}, "batch 9 is no multiple of micro_batch 1 x dp 8"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        plan("llama-3.1-8b", asked.pop("on", "h100-sxm"), context=1024, **asked)
+    assert message in str(error.value)

@@ -46,7 +46,9 @@ def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | N
         if count < least:
             continue
         try:
-            at = first_legal(planner, replace(devices, groups=((devices.machine, count),)), engine and engine.name)
+            at = first_legal(
+                planner, replace(devices, groups=((devices.machine, count),)), engine.name if engine else None
+            )
         except AttometerError:
             continue
         if serve(at, engine).fits if engine is not None else at.memory(o.context, o.batch).total <= planner.room:

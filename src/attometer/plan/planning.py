@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attometer.engines import Recipe, Training, recipe, training
 from attometer.errors import AttometerError
@@ -88,7 +89,7 @@ def plan(
 
 def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
     """Return the placement of the degrees given; replicas, else stages, else ranks take the devices that are left over."""
-    known = dict(given)
+    known: dict[str, Any] = dict(given)
     used = 1
     for name in ("tp", "pp", "dp", "cp"):
         used *= known.get(name, 1)
@@ -114,7 +115,11 @@ def _placed(here: Planner, devices: Cluster, degrees: Placement | None, engine: 
     if engine is not None and here.options.chunk is None:
         here = here.with_options(chunk=step_tokens(engine, devices))
     o = here.options
-    at = first_legal(here, devices, engine and engine.name) if degrees is None else placed(here, devices, degrees)
+    at = (
+        first_legal(here, devices, engine.name if engine else None)
+        if degrees is None
+        else placed(here, devices, degrees)
+    )
     served = None if engine is None else serve(at, engine)
     memory = at.memory(o.context, o.batch)
     fits = memory.total <= here.room if served is None else served.fits

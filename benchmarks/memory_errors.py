@@ -15,13 +15,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from attometer.count.part_kinds import part_kind
+from attometer.count.placement.rank_cost import shard
 from attometer.count.weights import Formats, matrices_and_rest
 from attometer.engines import Engine, Recipe, cache_layout, engine, pool, recipe, tokens, training
 from attometer.engines.engine import GIB
@@ -30,6 +29,7 @@ from attometer.errors import AttometerError
 from attometer.formats import WeightFormats, from_quantization, mix, storage, stored_bytes, uniform
 from attometer.machine import machine
 from attometer.models import Model, from_values, model, shipped
+from attometer.schedule.placement import Placement
 
 MIB, GB = 2**20, 10**9
 Row = dict[str, str]
@@ -149,36 +149,25 @@ def formats(row: Row, found: Model) -> Formats:
     raise AttometerError(f'no format "{written}"')
 
 
-def rank_weights(found: Model, forms: Formats, tp: int, rotary: bool = False) -> int:
-    """Return the bytes of one rank: products over ranks, heads of keys repeated, norms, routers and latents whole."""
-    total = 0.0
-    for layer, kind, parts in _places(found):
-        for part in parts:
-            matrices, rest = matrices_and_rest(part)
-            if matrices or rest:
-                share = _share(part, found, tp)
-                total += stored_bytes(matrices, forms.of(layer, kind, part.name)) * share
-                total += stored_bytes(rest, forms.default) * (share if part.routed else 1)
+def rank_weights(found: Model, forms: Formats, place: Placement, rotary: bool = False) -> int:
+    """Return the bytes of the fullest rank, and of the table of sines and cosines that vLLM keeps for every position."""
     head = max((int(t.extents[-1]) for s in found.layers for p in s.layer.parts for t in p.program.tensors.values()
                 if t.role == "cache"), default=0)  # fmt: skip
-    # vLLM keeps a table of sines and cosines for every position
-    return int(total) + (2 * head * (found.context or 0) if rotary else 0)
+    return max(shard(found, place).weights(forms)) + (2 * head * (found.context or 0) if rotary else 0)
 
 
-@lru_cache(maxsize=64)
-def _places(found: Model) -> tuple[Any, ...]:
-    ends = [(None, "embedding", found.embedding), (None, "head", found.head)]
-    return (*ends, *((i, s.kind, s.layer.parts) for s in found.layers for i in s.indices))
-
-
-def _share(part: Any, found: Model, tp: int) -> float:
-    kind = part_kind(part.name)
-    if kind in ("norm", "router", "residual", "index", "compressor") or part.name in ("q down", "kv down", "kv"):
-        return 1.0
-    if part.name in ("k", "v"):
-        heads = int(found.values.get("num_key_value_heads") or tp)
-        return 1 / min(tp, heads)
-    return 1 / tp
+def placement(row: Row) -> Placement:
+    """Return how a row's model is spread over devices."""
+    zero = degree(row, "zero") if "zero=" in row["parallelism"] else 0
+    if "torchtitan" in row["engine"]:
+        context = degree(row, "cp")
+        return Placement(
+            tp=degree(row), pp=degree(row, "pp"), dp=degree(row, "fsdp"), cp=context, zero=3, sp=degree(row) > 1
+        )
+    if "FSDP" in row["parallelism"]:
+        return Placement(dp=int(row["n_devices"]), zero=3)
+    experts = degree(row) if "enable-expert-parallel" in row["extra"] else 1
+    return Placement(tp=degree(row), pp=degree(row, "pp"), dp=degree(row, "dp"), ep=experts, zero=zero)
 
 
 def options(row: Row) -> dict[str, str]:
@@ -223,7 +212,7 @@ def usable(row: Row) -> int:
 
 def predict_weights(row: Row, found: Model) -> float:
     """GiB of one rank."""
-    return rank_weights(found, formats(row, found), degree(row), row["engine"].startswith("vLLM")) / GIB
+    return rank_weights(found, formats(row, found), placement(row), row["engine"].startswith("vLLM")) / GIB
 
 
 def predict_pool(row: Row, found: Model) -> float:
@@ -239,8 +228,8 @@ def predict_pool(row: Row, found: Model) -> float:
     sizes = {key: int(value) for key, value in numbers.items() if value}
     if "V0" in row["engine"] and asked.get("max_model_len", "").isdigit():
         sizes.setdefault("batched_tokens", max(2048, int(asked["max_model_len"])))
-    weights = rank_weights(found, formats(row, found), degree(row), True)
-    return pool(used, found, usable(row), weights, degree(row), fraction, **sizes).bytes / GIB  # type: ignore[arg-type]
+    weights = rank_weights(found, formats(row, found), placement(row), True)
+    return pool(used, found, usable(row), weights, placement(row), fraction, **sizes).bytes / GIB  # type: ignore[arg-type]
 
 
 def predict_tokens(row: Row, found: Model) -> float:
@@ -248,12 +237,12 @@ def predict_tokens(row: Row, found: Model) -> float:
     asked = options(row)
     if "kv_gib" not in asked:
         # DistServe's profiler: like vLLM of its day at 0.95 (the file does not say), each stage with its share of the layers
-        stages, day = degree(row, "pp"), engine("vllm@0.6")
-        weights = rank_weights(found, uniform("fp16"), degree(row)) // stages
-        layout = cache_layout(found, day, degree(row), "fp16")
-        return tokens(pool(day, found, usable(row), weights, degree(row), 0.95).bytes * stages, layout)
+        place, day = placement(row), engine("vllm@0.6")
+        weights = rank_weights(found, uniform("fp16"), place)
+        layout = cache_layout(found, day, place, "fp16")
+        return tokens(pool(day, found, usable(row), weights, place, 0.95).bytes, layout)
     held = float(asked["kv_gib"]) * GIB
-    layout = cache_layout(found, engine_of(row), degree(row), cache_format(row))
+    layout = cache_layout(found, engine_of(row), placement(row), cache_format(row))
     longest = asked.get("max_model_len", "")
     return tokens(int(held), layout, int(longest) if longest.isdigit() else None)
 
@@ -267,7 +256,7 @@ def predict_llamacpp(row: Row, found: Model) -> float:
     """MiB of llama.cpp's cache, compute buffer, or all that it puts on the device."""
     cells = 8192 if found.values.get("vocab_size") == 128256 else 512
     cells = 512 if row["metric"] == "kv_cache_bytes" and float(row["value"]) < 100 else cells
-    layout = cache_layout(found, engine("llama.cpp@0"), 1, cache_format(row))
+    layout = cache_layout(found, engine("llama.cpp@0"), kv_format=cache_format(row))
     kept, buffer = layout.request(cells), graph_buffer(found, cells, 512, False)
     if row["metric"] == "kv_cache_bytes":
         return kept / MIB
@@ -275,7 +264,7 @@ def predict_llamacpp(row: Row, found: Model) -> float:
         return buffer / MIB
     forms = formats(row, found)
     host = sum(stored_bytes(matrices_and_rest(p)[0], forms.of(None, "embedding", p.name)) for p in found.embedding)
-    return (rank_weights(found, forms, 1) - host + kept + buffer) / MIB
+    return (rank_weights(found, forms, Placement()) - host + kept + buffer) / MIB
 
 
 def recipe_of(row: Row) -> Recipe:
@@ -301,24 +290,13 @@ def recipe_of(row: Row) -> Recipe:
 
 def predict_training(row: Row, found: Model) -> float:
     """GB or GiB of one rank: what the allocator hands out where the row says so, else all of the process."""
-    batch, length = int(row["micro_batch"] or row["batch"]), int(row["seq_len"])
-    asked = {name: degree(row, name) for name in ("tp", "pp", "dp")}
-    zero = degree(row, "zero") if "zero=" in row["parallelism"] else 0
-    devices = int(row["n_devices"] or 1)
-    if "torchtitan" in row["engine"]:
-        context = degree(row, "cp")
-        asked["dp"], zero, length, batch = (
-            degree(row, "fsdp") * context,
-            3,
-            length // context,
-            max(1, batch // asked["pp"]),
-        )
-    elif "DeepSpeed" in row["engine"] and "HF" in row["engine"] and (devices > 1 or "Zero3" in row["extra"]):
-        raise AttometerError("memory of several devices together")
-    elif "LitGPT" in row["engine"] and devices > 1:
-        asked["dp"], zero = devices, 3
-    divided = "Megatron" not in row["engine"]
-    found_memory = training(found, recipe_of(row), batch, length, zero=zero, sequence_parallel=divided, **asked)
+    batch, length, place = int(row["micro_batch"] or row["batch"]), int(row["seq_len"]), placement(row)
+    if "DeepSpeed" in row["engine"] and "HF" in row["engine"]:
+        if int(row["n_devices"] or 1) > 1 or "Zero3" in row["extra"]:
+            raise AttometerError("memory of several devices together")
+    elif "torchtitan" in row["engine"]:
+        batch = max(1, batch // place.pp)
+    found_memory = training(found, recipe_of(row), batch, length, place)
     size = found_memory.allocated if "LitGPT" in row["engine"] else found_memory.total
     return size / (GIB if row["unit"] == "GiB" else GB)
 
@@ -328,12 +306,12 @@ def predict_generation(row: Row, found: Model) -> float:
     if int(row["n_devices"] or 1) > 1:
         raise AttometerError("memory of several devices together")
     prompt, new, batch = int(row["input_len"] or 1), int(row["output_len"] or 0), int(row["batch"] or 1)
-    layout = cache_layout(found, engine("transformers"), 1, "bf16")
+    layout = cache_layout(found, engine("transformers"))
     step = step_activations(found, prompt * batch)
     # transformers before 4.45 computed the logits of the whole prompt, in 16 bits and again in fp32
     old = row["model"].startswith(("Qwen-", "Qwen2-", "Llama 2"))
     step += (6 if old else 0) * prompt * batch * vocabulary(found)
-    weights = rank_weights(found, formats(row, found), 1)
+    weights = rank_weights(found, formats(row, found), Placement())
     return (weights + batch * layout.request(prompt + new) + step) / (
         MIB if row["unit"] == "MB" else GB if re.match("LitGPT|mlx", row["engine"]) else GIB
     )

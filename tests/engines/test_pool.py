@@ -8,6 +8,7 @@ from attometer.engines import NAMES, cache_layout, engine, largest_context, pool
 from attometer.engines.engine import GIB
 from attometer.errors import AttometerError
 from attometer.models import model
+from attometer.schedule.placement import Placement
 
 H200, B200, MI300X = 143_771 * 2**20, 183_359 * 2**20, 206_141_652_992
 
@@ -32,20 +33,20 @@ LOGS = [
 def test_vllm_leaves_what_its_logs_say(log):
     name, device, tp, version, _, utilisation, weights, cache, _ = log
     found = engine(f"vllm {version}", "rocm" if device == MI300X else "cuda")
-    left = pool(found, model(name), device, int(weights * GIB), tp, utilisation)
+    left = pool(found, model(name), device, int(weights * GIB), Placement(tp=tp), utilisation)
     assert left.bytes / GIB == pytest.approx(cache, rel=0.02)
 
 
 @pytest.mark.parametrize("log", LOGS)
 def test_tokens_follow_from_the_pool(log):
     name, _, tp, version, kept, _, _, cache, expected = log
-    layout = cache_layout(model(name), engine(f"vllm {version}"), tp, kept)
+    layout = cache_layout(model(name), engine(f"vllm {version}"), Placement(tp=tp), kept)
     # the log rounds the cache to 0.01 GiB, and counts the pages of the rank that has fewest
     assert tokens(int(cache * GIB), layout) == pytest.approx(expected, rel=0.005 / cache + 4e-4)
 
 
 def test_states_and_keys_share_pages_of_one_size():
-    layout = cache_layout(model("nemotron-3-nano-30b-a3b"), engine("vllm@0.13"), 1, "fp8")
+    layout = cache_layout(model("nemotron-3-nano-30b-a3b"), engine("vllm@0.13"), kv_format="fp8")
     # 64 heads × 64 × 128 fp32 states and 3 × 6,144 bf16 inputs, over 512 bytes of keys and values a token
     assert layout.block == 4176
     assert layout.pages == (4176 * 512 * 6, 5)
@@ -54,16 +55,16 @@ def test_states_and_keys_share_pages_of_one_size():
 def test_latents_are_kept_by_every_rank_and_may_have_a_layout_of_their_own():
     found = engine("vllm@0.18")
     latents = model("deepseek-v3")
-    assert cache_layout(latents, found, 8).per_token == 61 * 576 * 2
-    assert cache_layout(latents, found, 1, "fp8_ds_mla").per_token == 61 * 656
+    assert cache_layout(latents, found, Placement(tp=8)).per_token == 61 * 576 * 2
+    assert cache_layout(latents, found, kv_format="fp8_ds_mla").per_token == 61 * 656
     with pytest.raises(AttometerError, match=r"llama-3\.1-8b keeps keys and values"):
-        cache_layout(model("llama-3.1-8b"), found, 1, "fp8_ds_mla")
+        cache_layout(model("llama-3.1-8b"), found, kv_format="fp8_ds_mla")
 
 
 def test_heads_are_repeated_where_ranks_outnumber_them():
     found = engine("vllm")
     keys = model("qwen3-235b-a22b")
-    per = [cache_layout(keys, found, tp).per_token for tp in (1, 2, 4, 8)]
+    per = [cache_layout(keys, found, Placement(tp=tp)).per_token for tp in (1, 2, 4, 8)]
     assert per == [94 * 4 * 256 * 2, 94 * 2 * 256 * 2, 94 * 256 * 2, 94 * 256 * 2]
 
 
@@ -76,7 +77,7 @@ def test_the_layout_of_the_reader_with_two_cards():
         "num_key_value_heads": 8, "vocab_size": 152064, "tie_word_embeddings": False,
     }  # fmt: skip
     values.pop("layer_types", None)
-    layout = cache_layout(from_values(values, "distilled"), engine("vllm@0.7"), 2)
+    layout = cache_layout(from_values(values, "distilled"), engine("vllm@0.7"), Placement(tp=2))
     assert layout.per_token == 98_304
 
 

@@ -1,6 +1,6 @@
 """What one rank's cache holds: bytes per token and request, page by page, as an engine lays it out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -8,14 +8,19 @@ from math import ceil
 
 import sympy
 
+from attometer.count.part_cost import PartCost
+from attometer.count.placement.rank_cost import RankStage, shard
+from attometer.count.placement.rank_layer import RankLayer
 from attometer.engines.engine import Engine
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
-from attometer.models.layer import Layer, Model
+from attometer.models.layer import Layer, Model, Stack
 from attometer.program import size
+from attometer.schedule.placement import Placement
 
 # Keys kept apart by windows, chunks or recurrent states reach their full size well before this many tokens.
 FAR = 1 << 24
+ALONE = Placement()
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,7 @@ class LayerCache:
 
     def bytes_at(self, tokens: int) -> int:
         """Return the bytes of one layer for one sequence of `tokens` tokens, without pages."""
-        held = self.elements.xreplace({size("m"): sympy.Integer(tokens)})
-        return ceil(int(held) * self.element_bytes) + self.state
+        return ceil(int(_at(self.elements, tokens)) * self.element_bytes) + self.state
 
 
 @dataclass(frozen=True)
@@ -110,46 +114,68 @@ class CacheLayout:
 def cache_layout(
     model: Model,
     engine: Engine,
-    tp: int = 1,
+    place: Placement = ALONE,
     kv_format: str = "bf16",
     state_format: str | None = None,
     step: int = 8192,
 ) -> CacheLayout:
-    """Return how one rank of a tensor-parallel group keeps the model's cache.
-
-    Key/value heads are divided over the ranks and repeated where there are fewer heads than ranks; latents, which have no
-    heads, are kept whole by every rank; recurrent states are divided.
+    """Return how the rank with the largest cache keeps it, page by page.
 
     Args:
         model: the model.
         engine: whose pages they are.
-        tp: tensor-parallel degree.
+        place: how the model is spread over devices.
         kv_format: format of keys, values and latents, or a layout of latents (`fp8_ds_mla`).
         state_format: format of recurrent states; what the model's file asks for when not given.
         step: tokens that a step may add, which layers with a window keep beside it.
 
     Raises AttometerError for an unknown format, or a layout of latents on a model without.
     """
-    rows = CACHE_ROWS.get(kv_format)
-    bits = Fraction(0) if rows else storage(kv_format).bits
+    bits = Fraction(0) if kv_format in CACHE_ROWS else storage(kv_format).bits
     states = storage(state_format or _state_format(model)).bits / 8
-    layers = []
-    for stack in model.layers:
-        share, latent = _share(stack.layer, tp)
-        kept = stack.layer.cache.kv
-        element = bits / 8 * share
-        if rows and kept != 0:
-            if not latent:
-                raise AttometerError(f'cache format "{kv_format}" holds latents; {model.name} keeps keys and values')
-            element = Fraction(rows[0]) / int(kept.xreplace({size("m"): sympy.Integer(1)}))
-        window = _window(kept)
-        at = FAR if window is None else window
-        growing = element * int(kept.xreplace({size("m"): sympy.Integer(at)})) / at
-        tail = _convolved(stack.layer)
-        # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
-        state = -(-tail // tp) * 2 + ceil(-(-(stack.layer.cache.state - tail) // tp) * states)
-        layers.append(LayerCache(stack.kind, stack.count, kept, element, growing, window, state))
-    return CacheLayout(tuple(layers), engine, step)
+    stages = [
+        tuple(
+            _layer_cache(row, times, _convolved(stack.layer), place, (kv_format, bits, states), model.name)
+            for row, times, stack in _held(stage, model)
+        )
+        for stage in shard(model, place).stages
+    ]
+    return max((CacheLayout(layers, engine, step) for layers in stages), key=lambda layout: layout.request(FAR))
+
+
+def _held(stage: RankStage, model: Model) -> Iterator[tuple[RankLayer, int, Stack]]:
+    """Yield the rows of a stage's layers, how many it has of each, and the stack that they are of."""
+    inside = set(stage.layers)
+    stacks = [stack for stack in model.layers if inside.intersection(stack.indices)]
+    rows = [(row, times) for row, times in stage.held if row.kind not in ("embedding", "head")]
+    return ((row, times, stack) for (row, times), stack in zip(rows, stacks, strict=True))
+
+
+def _layer_cache(
+    row: RankLayer, times: int, tail: int, place: Placement, form: tuple[str, Fraction, Fraction], name: str
+) -> LayerCache:
+    """Return the cache of one layer on one rank; `tail` are the inputs that its convolution keeps, before any split."""
+    kv_format, bits, states = form
+    element = bits / 8 / place.cp
+    if kv_format in CACHE_ROWS and row.kv != 0:
+        if any(_has_heads(part.whole) for part in row.parts):
+            raise AttometerError(f'cache format "{kv_format}" holds latents; {name} keeps keys and values')
+        element = Fraction(CACHE_ROWS[kv_format][0], place.cp) / int(_at(row.kv, 1))
+    window = _window(row.kv)
+    at = FAR if window is None else window
+    # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
+    tail = -(-tail // place.attention_tp)
+    state = tail * 2 + ceil((row.state - tail) * states)
+    return LayerCache(row.kind, times, row.kv, element, element * int(_at(row.kv, at)) / at, window, state)
+
+
+def _has_heads(part: PartCost) -> bool:
+    """Say whether a part keeps a tensor with an axis of heads."""
+    return any(t.role == "cache" and len(t.extents) == 4 for t in part.program.tensors.values())
+
+
+def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
+    return elements.xreplace({size("m"): sympy.Integer(tokens)})
 
 
 def _state_format(model: Model) -> str:
@@ -171,23 +197,9 @@ def _convolved(layer: Layer) -> int:
     return sum(int(channels) * (int(kernel) - 1) for channels, kernel in taps) if layer.cache.state else 0
 
 
-def _share(layer: Layer, tp: int) -> tuple[Fraction, bool]:
-    """Return the part of a layer's keys and values that one rank keeps, and whether they are latents without heads."""
-    heads = {
-        int(tensor.extents[1])
-        for part in layer.parts
-        for tensor in part.program.tensors.values()
-        if tensor.role == "cache" and len(tensor.extents) == 4 and tensor.extents[1].is_Integer
-    }
-    if not heads:
-        return Fraction(1), True
-    return max(Fraction(-(-count // tp), count) for count in heads), False
-
-
 def _window(kept: sympy.Expr) -> int | None:
     """Return the tokens after which a layer's cache no longer grows; None where it goes on growing."""
-    m = size("m")
-    if kept == 0 or kept.xreplace({m: sympy.Integer(2 * FAR)}) != kept.xreplace({m: sympy.Integer(FAR)}):
+    if kept == 0 or _at(kept, 2 * FAR) != _at(kept, FAR):
         return None
     return max(int(bound) for found in kept.atoms(sympy.Min) for bound in found.args if bound.is_Integer)
 

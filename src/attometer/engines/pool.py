@@ -13,9 +13,11 @@ from attometer.errors import AttometerError
 from attometer.models.layer import Model
 from attometer.models.part import Part
 from attometer.program import size
+from attometer.schedule.placement import Placement
 from attometer.view.printed import Printed
 
 FP32, BF16 = 4, 2
+ALONE = Placement()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def pool(
     model: Model,
     usable: int,
     weights: int,
-    tp: int = 1,
+    place: Placement = ALONE,
     fraction: float | None = None,
     batched_tokens: int | None = None,
     max_requests: int | None = None,
@@ -91,7 +93,7 @@ def pool(
         model: whose vocabulary and layers are profiled.
         usable: bytes that the driver reports (`nvidia-smi`).
         weights: bytes of the rank's weights as the engine stores them.
-        tp: tensor-parallel degree.
+        place: how the model is spread over devices.
         fraction: utilisation or static fraction; the engine's default when not given.
         batched_tokens: tokens of one step; the engine's default for such a device when not given.
         max_requests: requests of one step; likewise.
@@ -115,9 +117,9 @@ def pool(
     terms = {
         "weights": weights,
         "runtime": int(version.runtime.value * GIB),
-        "communication": int(_by_degree(engine, tp) * GIB),
+        "communication": int(_by_degree(engine, place.tp) * GIB),
         "activations": profiled(
-            engine, model, tp, batched_tokens or scale.tokens, max_requests or scale.requests, length
+            engine, model, place.tp, batched_tokens or scale.tokens, max_requests or scale.requests, length
         ),
         "graphs": int(version.graphs.value * GIB) if graphs else 0,
     }

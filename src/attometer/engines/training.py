@@ -7,20 +7,22 @@ from typing import Any
 
 import sympy
 
-from attometer.count.evaluate import evaluate
-from attometer.count.model_cost import LayerCost, model_cost
+from attometer.count.model_cost import model_cost
 from attometer.count.part_kinds import part_kind
+from attometer.count.placement.rank_cost import RankCost, RankStage, shard
+from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import stored_weights
 from attometer.engines.engine import GIB
 from attometer.engines.pool import vocabulary
 from attometer.engines.recipe import Recipe
-from attometer.errors import AttometerError
 from attometer.formats import uniform
 from attometer.models.layer import Model
 from attometer.models.part import Part
+from attometer.schedule.placement import Placement
 from attometer.view.printed import Printed
 
 WORD, FP32 = 2, 4
+ALONE = Placement()
 PLAIN = ("bf16", "fp16", "fp32")
 
 
@@ -88,82 +90,98 @@ def training(
     recipe: Recipe,
     batch: int,
     length: int,
-    *,
-    tp: int = 1,
-    pp: int = 1,
-    dp: int = 1,
-    zero: int = 0,
-    sequence_parallel: bool = True,
-    parameters: int | None = None,
+    place: Placement = ALONE,
+    micro_batches: int | None = None,
 ) -> Training:
     """Return the memory of the fullest rank.
 
     Args:
         model: the model.
         recipe: how it is trained.
-        batch: sequences of one micro-batch.
+        batch: sequences of one micro-batch of one replica.
         length: tokens of one.
-        tp: tensor-parallel degree.
-        pp: pipeline stages; the first holds as many micro-batches as there are stages.
-        dp: ranks that ZeRO divides states over.
-        zero: 0 divides nothing, 1 the optimizer's states, 2 gradients too, 3 weights too (FSDP).
-        sequence_parallel: whether the ranks of a tensor-parallel group divide the residual stream too.
-        parameters: parameters of the fullest rank where a placement has counted them.
+        place: how the model is spread, and what ZeRO divides.
+        micro_batches: of one step; as many as there are stages when not given.
 
-    Raises AttometerError for a ZeRO stage that does not exist.
+    Raises AttometerError for a placement that does not divide the model.
 
     >>> from attometer.engines.recipe import recipe
     >>> from attometer.models import model
-    >>> found = training(model("llama-2-7b"), recipe("megatron"), 1, 2048, dp=4, zero=3)
+    >>> found = training(model("llama-2-7b"), recipe("megatron"), 1, 2048, Placement(dp=4, zero=3))
     >>> round(found.states / 2**30, 1), found.total > found.states
     (28.2, True)
     """
-    if zero not in (0, 1, 2, 3):
-        raise AttometerError(f"zero must be 0, 1, 2 or 3, got {zero}")
-    own = rank_parameters(model, tp, pp) if parameters is None else parameters
-    copied = sum(row.parameters for row in (model_cost(model).embedding, model_cost(model).head)) if recipe.ends else 0
-    trained = ceil((adapters(model, recipe) + copied) / (tp * pp)) if recipe.lora_rank else own
-    part = [dp if zero >= stage else 1 for stage in (1, 2, 3)]
-    largest = max(row.parameters for row in model_cost(model).layers) // tp
-    in_flight = batch * pp
-    layer, whole = layer_activations(model, batch, length), layer_inputs(model, batch * length)
-    depth = ceil(model.depth / pp)
-    divided = tp if sequence_parallel or recipe.recompute not in ("full", "offloaded") else 1
-    kept = _kept(recipe, layer, whole, depth, pp) // divided
+    ranks = shard(model, place)
+    sizes = ranks.sizes(batch * place.dp, length)
+    steps = place.pp if micro_batches is None else micro_batches
+    return max((_stage(ranks, stage, recipe, sizes, steps) for stage in ranks.stages), key=lambda found: found.total)
+
+
+def _stage(ranks: RankCost, stage: RankStage, recipe: Recipe, sizes: RankSizes, micro_batches: int) -> Training:
+    model, place = ranks.cost.model, stage.placement
+    trained, own = _trained(ranks, stage, recipe), (stage.dense_parameters, stage.expert_parameters)
+    # A pipeline under FSDP leaves weights gathered and adds gradients up whole, rather than gather for every micro-batch.
+    whole = place.zero == 3 and place.pp > 1 and place.shards > 1
+    inputs = len(stage.layers) * sizes.stream_tokens * sizes.width
+    layer = int(stage.saved(sizes, True)) - inputs
+    ends_here = any(row.kind == "head" for row, _ in stage.held)
     return Training(
         recipe,
-        weights=ceil((_weight_bytes(model, recipe, own) + (WORD * trained if recipe.lora_rank else 0)) / part[2]),
-        master=ceil(recipe.master * trained / part[0]),
-        optimizer=ceil(recipe.states * trained / part[0]),
-        gradients=ceil(recipe.gradients * trained / part[1]),
-        kept=kept,
-        layer=layer // tp + (0 if divided == tp else 2 * whole),
-        logits=logits(model, recipe, in_flight // pp * length, tp),
-        head_gradient=0 if recipe.lora_rank else ceil(recipe.gradients * _head(model) / tp),
-        # While a layer runs the next is gathered in 16 bits.
-        gathered=2 * WORD * largest if zero == 3 and dp > 1 else 0,
+        weights=_divided(place, 3, own, _weight_width(model, recipe))
+        + ceil(WORD * sum(trained) * bool(recipe.lora_rank)),
+        master=_divided(place, 1, trained, recipe.master),
+        optimizer=_divided(place, 1, trained, recipe.states),
+        gradients=_divided(place, 4 if whole else 2, trained, recipe.gradients),
+        kept=int(WORD * _kept(recipe, stage, sizes) * stage.in_flight(micro_batches)),
+        layer=WORD * layer,
+        logits=logits(model, recipe, sizes.b * sizes.n, place.tp) if ends_here else 0,
+        head_gradient=ceil(recipe.gradients * _head(model) / place.tp) if ends_here and not recipe.lora_rank else 0,
+        gathered=_gathered(stage, whole),
         runtime=int(recipe.runtime.value * GIB),
     )
+
+
+def _trained(ranks: RankCost, stage: RankStage, recipe: Recipe) -> tuple[int, int]:
+    """Return the parameters that a rank trains: those of its stage, or its share of the adapters; and those of experts."""
+    if not recipe.lora_rank:
+        return stage.dense_parameters, stage.expert_parameters
+    ends = (ranks.cost.embedding, ranks.cost.head) if recipe.ends else ()
+    every = adapters(ranks.cost.model, recipe) + sum(row.parameters for row in ends)
+    return ceil(every / (stage.placement.tp * stage.placement.pp)), 0
+
+
+def _divided(place: Placement, level: int, parameters: tuple[int, int], each: float) -> int:
+    """Return the bytes of dense and expert parameters, `each` bytes per one, where ZeRO divides them from `level` on."""
+    by = (place.shards, place.expert_shards) if place.zero >= level else (1, 1)
+    return sum(ceil(each * count / ranks) for count, ranks in zip(parameters, by, strict=True))
+
+
+def _kept(recipe: Recipe, stage: RankStage, sizes: RankSizes) -> float:
+    """Return the elements that forward leaves of one micro-batch on a rank of a stage."""
+    stream = sizes.stream_tokens * sizes.width
+    if recipe.recompute == "offloaded":
+        return 2 * stream
+    return len(stage.layers) * stream if recipe.recompute == "full" else recipe.kept * stage.saved(sizes)
+
+
+def _gathered(stage: RankStage, whole: bool) -> int:
+    """Return the bytes of weights that FSDP has gathered: of two layers, the next being fetched, or of the whole stage."""
+    if stage.placement.zero != 3 or stage.placement.shards == 1:
+        return 0
+    layers = [row.parameters + row.expert_parameters for row, _ in stage.held if row.kind not in ("embedding", "head")]
+    return WORD * (stage.parameters if whole else 2 * max(layers))
+
+
+def _weight_width(model: Model, recipe: Recipe) -> float:
+    """Return the bytes per parameter of the weights that layers compute with, norms and ends at their own width."""
+    if recipe.weights in PLAIN:
+        return 4 if recipe.weights == "fp32" else WORD
+    return stored_weights(model, uniform(recipe.weights)).total / model_cost(model).parameters
 
 
 def _head(model: Model) -> int:
     """Return the elements of the head's matrix, tied or not."""
     return vocabulary(model) * model.width
-
-
-def _kept(recipe: Recipe, layer: int, whole: int, depth: int, pp: int) -> int:
-    """Return the bytes that forward leaves on a stage of `depth` layers, with `pp` micro-batches in flight."""
-    if recipe.recompute == "offloaded":
-        return 2 * whole
-    each = whole if recipe.recompute == "full" else int(layer * recipe.kept)
-    return each * depth * pp
-
-
-def _weight_bytes(model: Model, recipe: Recipe, own: int) -> int:
-    if recipe.weights in PLAIN:
-        return own * (4 if recipe.weights == "fp32" else WORD)
-    total = model_cost(model).parameters
-    return ceil(stored_weights(model, uniform(recipe.weights)).total * own / total)
 
 
 @lru_cache(maxsize=512)
@@ -201,38 +219,6 @@ def _edges(extents: tuple[sympy.Expr, ...], width: int) -> int:
     sizes = [int(extent) for extent in extents]
     outer = sizes[-1] if sizes[-1] == width and sizes[0] != width else sizes[0]
     return outer + prod(sizes) // outer
-
-
-@lru_cache(maxsize=512)
-def rank_parameters(model: Model, tp: int, pp: int) -> int:
-    """Return the parameters of the fullest of `pp` stages: its layers, and the embedding or the head, over `tp` ranks."""
-    cost = model_cost(model)
-    layers = sum(row.layers * row.parameters for row in cost.layers)
-    ends = [cost.embedding.parameters, cost.head.parameters]
-    if pp == 1:
-        return ceil((layers + sum(ends)) / tp)
-    return ceil((layers / model.depth * ceil(model.depth / pp) + max(ends)) / tp)
-
-
-@lru_cache(maxsize=1024)
-def layer_activations(model: Model, batch: int, length: int) -> int:
-    """Return the bytes in 16 bits that the backward pass of the largest layer reads.
-
-    >>> from attometer.models import model
-    >>> layer_activations(model("llama-3.2-3b"), 2, 4096) // 2**20
-    1059
-    """
-    sizes = {"b": batch, "n": length, "m": length, "s": length}
-
-    def saved(row: LayerCost) -> int:
-        return sum(int(evaluate(part.saved, sizes)) for part in row.running)
-
-    return WORD * max(saved(row) for row in model_cost(model).layers)
-
-
-def layer_inputs(model: Model, tokens: int) -> int:
-    """Return the bytes in 16 bits of the residual stream that enters a layer."""
-    return WORD * model.width * tokens
 
 
 def logits(model: Model, recipe: Recipe, tokens: int, tp: int = 1) -> int:

@@ -197,8 +197,7 @@ def _value(text: str) -> object:
 
 def training_of(at: Placed, how: Recipe, batch: int) -> Training:
     """Return the memory of the fullest rank of a placement while it trains micro-batches of `batch` sequences."""
-    place, o = at.placement, at.planner.options
-    return training(at.planner.model, how, batch, o.context, tp=place.tp, pp=place.pp, dp=place.dp, zero=place.zero)
+    return training(at.planner.model, how, batch, at.planner.options.context, at.placement)
 
 
 def _largest_trained(at: Placed, how: Recipe, batch: int) -> int:

@@ -195,18 +195,18 @@ def serve(at: Placed, options: EngineOptions) -> Served:
     """
     planner, machine, place = at.planner, at.devices.machine, at.placement
     found = engine_on(options.name, machine)
-    o, degree = planner.options, place.tp
+    o = planner.options
     padded = padding(found, planner.model, planner.formats) // (place.tp * place.pp)
     left = pool(
         found,
         planner.model,
         machine.usable_bytes,
         max(at.stage_weights) + padded,
-        degree,
+        place,
         options.utilization,
         options.batched_tokens,
         options.max_requests,
         options.graphs,
     )
-    layout = cache_layout(planner.model, found, place.attention_tp, o.kv, o.state, step_tokens(options, at.devices))
+    layout = cache_layout(planner.model, found, place, o.kv, o.state, step_tokens(options, at.devices))
     return Served(at, found, left, layout, options)

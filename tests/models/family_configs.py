@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from more_families import MORE
+
 BASE: dict[str, Any] = {
     "hidden_size": 48,
     "num_attention_heads": 6,
@@ -644,6 +646,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     ),
     "rwkv": _c("rwkv", "RwkvForCausalLM", hidden_size=48, num_hidden_layers=2, intermediate_size=80, vocab_size=101),
 }
+FAMILIES |= MORE
 
 # Other starting points of the walk over all keys: branches that no configuration above takes.
 WALKED: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import pytest
 import sympy
 from family_configs import FAMILIES, WALKED
 from one_key_changed import changes
-from test_model_families import build, count_flops
+from test_model_families import build, count_flops, sizes
 
 from attometer.count.model_cost import flops, parameters
 from attometer.errors import AttometerError
@@ -85,7 +85,7 @@ def compare(values: dict[str, Any], base: Model | None = None, key: str = "") ->
         return f"windows {windows(read)}, transformers {theirs.windows}"
     # Where the weights are the same, the key may still choose what is computed with them, here or in transformers.
     if base is not None and ours == parameters(base) and (_parts(read) != _parts(base) or _left(read, key)):
-        return _operations(read, theirs.model)
+        return _operations(read, theirs.model, values)
     return "equal"
 
 
@@ -98,12 +98,12 @@ def _parts(read: Model) -> Any:
     return read.embedding, read.layers, read.head
 
 
-def _operations(read: Model, model: Any) -> str:
+def _operations(read: Model, model: Any, values: dict[str, Any]) -> str:
     try:
         theirs = count_flops(model, TOKENS, "meta")
     except Exception:  # data-dependent code does not run without data; sizes that cannot run say so here
         return "equal"
-    ours = flops(read, n=TOKENS, b=2, causal="full", form="reference")
+    ours = flops(read, **sizes(values, read, TOKENS), causal="full", form="reference")
     return "equal" if ours == theirs else f"FLOPs {ours}, transformers {theirs}"
 
 

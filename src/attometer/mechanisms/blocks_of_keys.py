@@ -30,3 +30,12 @@ OVERLAPPING_CHUNKS = """
     S[b,h,t,l,x] = Q[b,h,t,l,d] * K[b,h,t,x,d]
     O[b,h,u,k,d] = P[b,h,u,k,y] * V[b,h,u,y,d]
 """
+
+# Softmax attention within windows of x tokens, one window after another (Qwen2.5-VL's tower as it runs).
+WINDOWS = """
+    axis w: n / x, i: x, j: x
+    input Q[b,w,h,i,d], K[b,w,h,j,d], V[b,w,h,j,e]
+    S[b,w,h,i,j] = Q[b,w,h,i,d] * K[b,w,h,j,d] / sqrt(d)
+    P[b,w,h,i,j] = softmax[j](S)
+    O[b,w,h,i,e] = P[b,w,h,i,j] * V[b,w,h,j,e]
+"""

@@ -36,12 +36,24 @@ def projections(bias: bool = False, out_bias: bool = False) -> dict[str, str]:
     }
 
 
+def convolution(stride: int = 1, bias: bool = True, function: str = "gelu") -> str:
+    """Return a convolution over u neighbours of D channels onto F, every `stride` tokens; its ends are padded.
+
+    >>> print(convolution(2, bias=False).splitlines()[-1])
+    Y[b,i,o] = gelu(S[b,i,o])
+    """
+    place = f"i*{stride}+u" if stride > 1 else "i+u"
+    product = affine("S[b,i,o]", f"X[b,{place},c]", "W[u,c,o]", "B[o]" * bias)
+    return f"axis i: n, t: n * {stride} + u, c: D, o: F\ninput X[b,t,c]\n{product}\nY[b,i,o] = {function}(S[b,i,o])"
+
+
 # A block-diagonal matrix, one block for each of G groups of heads.
 GROUPED_PROJECTION = f"axis i: n, g: G, c: h * d / G, o: F\n{affine('Y[b,i,g,o]', 'X[b,i,g,c]', 'W[g,o,c]')}"
 # The first token alone, as BERT's pooler reads it.
 POOLER = f"axis c: D, o: F\n{affine('Y[b,o]', 'X[b,c]', 'W[c,o]', 'B[o]')}"
 LOOKUP = "axis i: n, v: V, c: D\ninput T[b,i]\nweight W[v,c]\nY[b,i,c] = W[T[b,i], c]"
 BIAS = f"{AXES}\nweight B[c]\nY[b,i,c] = X[b,i,c] + B[c]"
+SCALE = f"{AXES}\nweight G[c]\nY[b,i,c] = X[b,i,c] * G[c]"
 RESIDUAL = f"{AXES}\nY[b,i,c] = X[b,i,c] + R[b,i,c]"
 
 PROJECTION = Entry(

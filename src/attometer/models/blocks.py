@@ -39,13 +39,18 @@ class Heads:
         return "h" if self.query == self.kv else "g"
 
 
-def linear(name: str, inputs: int, outputs: int, bias: bool = False, rows: str = "n") -> Part:
+def linear(name: str, inputs: int, outputs: int, bias: bool = False, rows: Size | str = "n") -> Part:
     """Return `Y = X W (+ B)` for `rows` tokens."""
     return part(name, products.projection(bias), D=inputs, F=outputs, n=rows)
 
 
 def norm(
-    width: int, kind: str = "rmsnorm", scale: bool = True, bias: bool = False, name: str = "norm", rows: str = "n"
+    width: int,
+    kind: str = "rmsnorm",
+    scale: bool = True,
+    bias: bool = False,
+    name: str = "norm",
+    rows: Size | str = "n",
 ) -> Part:
     """Return a norm over the width, `kind` one of rmsnorm and layernorm, with its learned scale and bias."""
     return part(name, norms.norm(kind, scale, bias), D=width, n=rows)
@@ -61,12 +66,12 @@ def head_norm(name: str, heads: int, d: int, kind: str = "rmsnorm", scale: str =
     return part(name, norms.head_norm(kind, scale, bias), h=heads, d=d)
 
 
-def residual(width: int, count: int = 2, rows: str = "n") -> Part:
+def residual(width: int, count: int = 2, rows: Size | str = "n") -> Part:
     """Return the additions to the residual stream."""
     return part("residual", products.RESIDUAL, D=width, n=rows).times(count)
 
 
-def embedding(vocabulary: int, width: int, name: str = "embedding", rows: str = "n") -> Part:
+def embedding(vocabulary: int, width: int, name: str = "embedding", rows: Size | str = "n") -> Part:
     """Return the lookup of one row of a table per token."""
     return part(name, products.LOOKUP, V=vocabulary, D=width, n=rows)
 

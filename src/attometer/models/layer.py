@@ -108,6 +108,8 @@ class Model(Printed):
     context: int | None = None
     dtype: str | None = None
     quantization: str | None = None
+    towers: tuple["Model", ...] = ()
+    tokens: int | None = None
     check: Check = field(default=Check(), compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     folder: Path | None = field(default=None, compare=False, repr=False)
@@ -139,6 +141,7 @@ class Model(Printed):
     def __str__(self) -> str:
         rows = [f"{self.name} ({self.family}): {self.depth} layers, width {self.width}"]
         rows += [f"  {s.count:4d} × {s.kind:<10} {' '.join(p.name for p in s.layer.parts)}" for s in self.layers]
+        rows += [line for tower in self.towers for line in str(tower).splitlines()]
         return printable("\n".join(rows))
 
 

@@ -17,6 +17,8 @@ class Reading:
 
     def __init__(self, values: Mapping[str, Any], path: str, where: str = "$", shared: "Reading | None" = None):
         self.values, self.path, self.where = values, path, where
+        # What transformers' class has for a missing key, where the reader leaves that to `data/class_defaults.json`.
+        self.of_class: Mapping[str, Any] = {}
         self._read: dict[str, None] = {} if shared is None else shared._read
         self._defaults: dict[str, str] = {} if shared is None else shared._defaults
         self._ignored: dict[str, None] = {} if shared is None else shared._ignored
@@ -47,6 +49,7 @@ class Reading:
                 )
         if given:
             return given[0], self.values[given[0]]
+        default = next((self.of_class[key] for key in keys if key in self.of_class), default)
         if default is REQUIRED:
             near = nearest(keys[0], self.values) if len(self.values) < 200 else ""
             hint = near if "did you mean" in near else ""

@@ -103,11 +103,11 @@ def _distil_head(c: Reading, width: int, vocabulary: int, function: str) -> tupl
         return ()
     if name.endswith("ForMaskedLM"):
         return _masked_head(width, vocabulary, tied, function)
-    first = _pooler(width, "head dense")
+    first = pooler(width, "head dense")
     if name.endswith("ForSequenceClassification"):
-        return first, _pooler(width, "labels", labels(c))
+        return first, pooler(width, "labels", labels(c))
     if name.endswith("ForMultipleChoice"):
-        return first, _pooler(width, "choice", 1)
+        return first, pooler(width, "choice", 1)
     if name.endswith(("ForTokenClassification", "ForQuestionAnswering")):
         return (linear("labels", width, labels(c), True),)
     raise _other_head(c, name)
@@ -157,29 +157,30 @@ def _heads_of_file(c: Reading, width: int, words: Part, family: str) -> tuple[Pa
     c.ignore("num_choices", "classifier_dropout", "summary_type")
     tied = c.flag("tie_word_embeddings", default=True)
     vocabulary = int(words.program.weights[0].extents[0])
-    pooler = (_pooler(width),)
-    both = pooler if family == "big_bird" else ()
+    pooled = (pooler(width),)
+    both = pooled if family == "big_bird" else ()
     if bare(name):
         c.ignore("tie_word_embeddings")
-        return pooler
+        return pooled
     if name.endswith(("ForMaskedLM", "LMHeadModel", "ForCausalLM")):
         return *both, *_masked_head(width, vocabulary, tied, act(c, "gelu"), spare=True)
     if name.endswith("ForPreTraining"):
         masked = _masked_head(width, vocabulary, tied, act(c, "gelu"), spare=True)
-        return *pooler, *masked, _pooler(width, "next sentence", 2)
+        return *pooled, *masked, pooler(width, "next sentence", 2)
     if name.endswith("ForNextSentencePrediction"):
-        return *pooler, _pooler(width, "next sentence", 2)
+        return *pooled, pooler(width, "next sentence", 2)
     if name.endswith("ForSequenceClassification"):
-        first = (*both, _pooler(width, "head dense")) if family in DENSE else pooler
-        return *first, _pooler(width, "labels", labels(c))
+        first = (*both, pooler(width, "head dense")) if family in DENSE else pooled
+        return *first, pooler(width, "labels", labels(c))
     if name.endswith("ForMultipleChoice"):
-        return *pooler, _pooler(width, "choice", 1)
+        return *pooled, pooler(width, "choice", 1)
     if name.endswith("ForTokenClassification") or (name.endswith("ForQuestionAnswering") and family != "big_bird"):
         return *both, linear("labels", width, labels(c), True)
     raise _other_head(c, name)
 
 
-def _pooler(width: int, name: str = "pooler", outputs: int | None = None) -> Part:
+def pooler(width: int, name: str = "pooler", outputs: int | None = None) -> Part:
+    """Return a dense layer on the first token."""
     return part(name, products.POOLER, D=width, F=outputs or width)
 
 

@@ -1,14 +1,17 @@
 """The readers by `model_type`, and the classes that stand for a `model_type` that is not known."""
 
+from attometer.models.class_defaults import class_defaults
 from attometer.models.layer import Model
 from attometer.models.readers import (
     alibi,
     bamba,
+    bart,
     bert,
     cohere,
     deepseek,
     deepseek_v4,
     delta_net,
+    encoder,
     gemma,
     gpt,
     jamba,
@@ -23,6 +26,7 @@ from attometer.models.readers import (
     post_norm,
     shared_experts,
     t5,
+    vision,
 )
 from attometer.models.readers.decoder import architecture
 from attometer.models.readers.multimodal import Reader, wrapped
@@ -40,6 +44,32 @@ def _named(reader: Reader, name: str) -> Reader:
     read.__doc__ = reader.__doc__
     return read
 
+
+def _of_class(kind: str, reader: Reader) -> Reader:
+    """Read with `reader`, which leaves the values of missing keys to the table of transformers' classes."""
+
+    def read(c: Reading) -> Model:
+        c.of_class = class_defaults(kind)
+        return reader(c)
+
+    read.__doc__ = reader.__doc__
+    return read
+
+
+OF_CLASS: dict[str, Reader] = {
+    **{kind: bart.seq2seq(kind) for kind in bart.RECIPES},
+    **{kind: encoder.encoder(kind) for kind in encoder.RECIPES},
+    **{kind: vision.seen(kind) for kind in vision.RECIPES},
+    "clip_text_model": vision.clip_text,
+    "data2vec-text": bert.roberta,
+    "internvl_vision": vision.internvl_vision,
+    "metaclip_2_text_model": vision.clip_text,
+    "qwen2_5_vl_vision": vision.qwen2_5_vl_vision,
+    "qwen2_vl_vision": vision.qwen2_vl_vision,
+    "siglip_text_model": vision.siglip_text,
+    "whisper": bart.whisper,
+}
+"""Readers of families whose missing keys have the values of `data/class_defaults.json`."""
 
 TEXT: dict[str, Reader] = {
     "arcee": llama_variants.arcee,
@@ -144,6 +174,7 @@ TEXT: dict[str, Reader] = {
     "t5": t5.t5,
     "umt5": t5.umt5,
     "xlm-roberta": bert.xlm_roberta,
+    **{kind: _of_class(kind, reader) for kind, reader in OF_CLASS.items()},
 }
 """Readers of models of text, by `model_type`."""
 

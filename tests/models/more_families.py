@@ -1,0 +1,91 @@
+"""Small configurations of encoders, encoder–decoders, towers and what was added after the first families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _c(model_type: str, architecture: str, *bases: dict[str, Any], **own: Any) -> dict[str, Any]:
+    merged: dict[str, Any] = {"model_type": model_type, "architectures": [architecture]}
+    for base in (*bases, own):
+        merged |= base
+    return merged
+
+
+SPECIAL: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+ENCODER: dict[str, Any] = {
+    "hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 80, "vocab_size": 101,
+    "max_position_embeddings": 96, **SPECIAL,
+}  # fmt: skip
+SIDES: dict[str, Any] = {
+    "d_model": 48, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 6, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 80, "decoder_ffn_dim": 72, "vocab_size": 101, "max_position_embeddings": 96,
+    "decoder_start_token_id": 1, "forced_eos_token_id": None, **SPECIAL,
+}  # fmt: skip
+IMAGE: dict[str, Any] = {
+    "hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 80, "image_size": 20, "patch_size": 4,
+    "num_channels": 3,
+}  # fmt: skip
+RATIO: dict[str, Any] = {k: v for k, v in IMAGE.items() if k != "intermediate_size"} | {"mlp_ratio": 2}
+QWEN: dict[str, Any] = {"depth": 3, "num_heads": 6, "patch_size": 2, "temporal_patch_size": 2, "spatial_merge_size": 2}
+
+MORE: dict[str, dict[str, Any]] = {
+    "bart": _c("bart", "BartForConditionalGeneration", SIDES),
+    "mbart": _c("mbart", "MBartForConditionalGeneration", SIDES),
+    "plbart": _c("plbart", "PLBartForConditionalGeneration", SIDES),
+    "pegasus": _c("pegasus", "PegasusForConditionalGeneration", SIDES),
+    "marian": _c("marian", "MarianMTModel", SIDES),
+    "m2m_100": _c("m2m_100", "M2M100ForConditionalGeneration", SIDES),
+    "blenderbot": _c("blenderbot", "BlenderbotForConditionalGeneration", SIDES),
+    "blenderbot-small": _c("blenderbot-small", "BlenderbotSmallForConditionalGeneration", SIDES),
+    "whisper": _c(
+        "whisper",
+        "WhisperForConditionalGeneration",
+        {k: v for k, v in SIDES.items() if k != "max_position_embeddings"},
+        num_mel_bins=10,
+        max_source_positions=9,
+        max_target_positions=40,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    ),
+    "electra": _c("electra", "ElectraForMaskedLM", ENCODER, embedding_size=32),
+    "ernie": _c("ernie", "ErnieForMaskedLM", ENCODER, use_task_id=True),
+    "gte": _c("gte", "GteForMaskedLM", ENCODER),
+    "jina_embeddings_v3": _c("jina_embeddings_v3", "JinaEmbeddingsV3ForMaskedLM", ENCODER),
+    "mpnet": _c("mpnet", "MPNetForMaskedLM", ENCODER),
+    "nomic_bert": _c("nomic_bert", "NomicBertForMaskedLM", ENCODER),
+    "roberta-prelayernorm": _c("roberta-prelayernorm", "RobertaPreLayerNormForMaskedLM", ENCODER),
+    "xlm-roberta-xl": _c("xlm-roberta-xl", "XLMRobertaXLForMaskedLM", ENCODER),
+    "data2vec-text": _c("data2vec-text", "Data2VecTextForMaskedLM", ENCODER),
+    "clip_text_model": _c("clip_text_model", "CLIPTextModelWithProjection", ENCODER, projection_dim=20),
+    "metaclip_2_text_model": _c("metaclip_2_text_model", "MetaClip2TextModel", ENCODER),
+    "siglip_text_model": _c("siglip_text_model", "SiglipTextModel", ENCODER, projection_size=20),
+    "clip_vision_model": _c("clip_vision_model", "CLIPVisionModelWithProjection", IMAGE, projection_dim=20),
+    "chinese_clip_vision_model": _c("chinese_clip_vision_model", "ChineseCLIPVisionModel", IMAGE),
+    "metaclip_2_vision_model": _c("metaclip_2_vision_model", "MetaClip2VisionModel", IMAGE),
+    "siglip_vision_model": _c("siglip_vision_model", "SiglipVisionModel", IMAGE),
+    "vit": _c("vit", "ViTModel", IMAGE),
+    "vit_classified": _c("vit", "ViTForImageClassification", IMAGE, image_size=[20, 12]),
+    "vit_msn": _c("vit_msn", "ViTMSNModel", IMAGE),
+    "deit": _c("deit", "DeiTModel", IMAGE),
+    "ijepa": _c("ijepa", "IJepaModel", IMAGE),
+    "dinov2": _c("dinov2", "Dinov2Model", RATIO),
+    "dinov2_gated": _c("dinov2", "Dinov2ForImageClassification", RATIO, use_swiglu_ffn=True),
+    "dinov2_with_registers": _c("dinov2_with_registers", "Dinov2WithRegistersModel", RATIO),
+    "dinov3_vit": _c("dinov3_vit", "DINOv3ViTModel", IMAGE, num_register_tokens=4),
+    "idefics3_vision": _c("idefics3_vision", "Idefics3VisionTransformer", IMAGE),
+    "smolvlm_vision": _c("smolvlm_vision", "SmolVLMVisionTransformer", IMAGE),
+    "pixtral": _c("pixtral", "PixtralVisionModel", IMAGE),
+    "internvl_vision": _c("internvl_vision", "InternVLVisionModel", IMAGE, image_size=[20, 20], patch_size=[4, 4], use_qk_norm=True),
+    "qwen2_vl_vision": _c("qwen2_vl_vision", "Qwen2VisionTransformerPretrainedModel", QWEN, embed_dim=48, hidden_size=60),
+    "qwen2_5_vl_vision": _c(
+        "qwen2_5_vl_vision",
+        "Qwen2_5_VisionTransformerPretrainedModel",
+        QWEN,
+        hidden_size=48,
+        out_hidden_size=60,
+        intermediate_size=80,
+        window_size=8,
+        fullatt_block_indexes=[1],
+    ),
+}  # fmt: skip

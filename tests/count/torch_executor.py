@@ -11,7 +11,7 @@ from attometer.masks.counts import substitute
 from attometer.program import Program
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where, walk
 from attometer.program.indices import indices_of
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort
 from attometer.program.size_expressions import to_size
 from attometer.sizes import size
 
@@ -102,6 +102,15 @@ class Executor:
                 new = next(i for i in output.indices if i not in grid.full or i == along)
                 names = [*list(grid.full)[:-1], new]
                 self.tensors[output.name] = order.permute([names.index(i) for i in output.indices])
+            case Scatter(output=output, operand=operand, places=places):
+                grid = Grid(self, operation.extents, operation.where, {})
+                value = grid.read(operand).expand(grid.shape)
+                held = grid.allowed()
+                value = value if held is None else torch.where(held, value, torch.zeros_like(value))
+                at = {i: grid.index(place) for i, place in places}
+                at = [(at[i] if i in at else grid.positions(i)).expand(grid.shape) for i in output.indices]
+                found = torch.zeros([self.number(e) for e in output.extents], dtype=torch.float64)
+                self.tensors[output.name] = found.index_put(tuple(at), value, accumulate=True)
             case _:
                 self.tensors[operation.output.name] = self.compute(operation, {})
 

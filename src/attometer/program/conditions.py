@@ -7,7 +7,7 @@ from typing import Any
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Expression, Ref, walk
+from attometer.program.expression import SCATTER, Along, Binary, Expression, Ref, walk
 from attometer.program.operations import Sort, steps_of
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -61,7 +61,7 @@ def _all(program: Program) -> Iterator[Condition]:
                 yield Condition(extent, f'axis "{index}" of "{tensor.name}" has the size {extent}')
     for statement in program.statements:
         for node in walk(statement.expression):
-            if isinstance(node, Ref):
+            if isinstance(node, Ref) or (isinstance(node, Along) and node.function == SCATTER):
                 for divisor in _divisors(node):
                     value = size_in(divisor, program.size_of)
                     yield Condition(value, f'"{expression_text(node)}" is read with the size {value}')
@@ -72,8 +72,8 @@ def _all(program: Program) -> Iterator[Condition]:
             yield Condition(length - operation.keep + 1, what, "there are not that many")
 
 
-def _divisors(ref: Ref) -> Iterator[Expression]:
-    for part in ref.indices:
-        for node in walk(part):
-            if isinstance(node, Binary) and node.op in ("*", "/", "//", "%"):
-                yield node.right
+def _divisors(node: Ref | Along) -> Iterator[Expression]:
+    for part in node.indices if isinstance(node, Ref) else node.parameters:
+        for inner in walk(part):
+            if isinstance(inner, Binary) and inner.op in ("*", "/", "//", "%"):
+                yield inner.right

@@ -6,6 +6,7 @@ from dataclasses import replace
 from attometer.program.composites import expand
 from attometer.program.derivatives import times
 from attometer.program.expression import (
+    SCATTER,
     SORTS,
     Along,
     Binary,
@@ -141,6 +142,9 @@ class _Splitter:
         return self.named(self.whole(node, context), kept)
 
     def whole(self, node: Along, context: tuple[str, ...]) -> Along:
+        if node.function == SCATTER:
+            context = tuple(dict.fromkeys((*context, *indices_of(node))))
+            return replace(node, argument=self.value(node.argument, context))
         inner = context if node.index in context else (*context, node.index)
         convert = self.value if node.function == "sum" else self.tensor
         return replace(node, argument=convert(node.argument, inner))

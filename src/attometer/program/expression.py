@@ -180,3 +180,6 @@ COMPOSITES = ("softmax", "logsumexp", "rmsnorm", "layernorm")
 
 SORTS = ("argsort", "topk")
 """Functions along an index that return positions."""
+
+SCATTER = "scatter"
+"""`scatter[j, T[i]](X)` sums the entries of X into the place j that T names: what a gather is, the other way round."""

@@ -6,6 +6,7 @@ from attometer.program.expression import (
     COMPOSITES,
     FUNCTIONS,
     REDUCTIONS,
+    SCATTER,
     SORTS,
     Along,
     Binary,
@@ -18,7 +19,7 @@ from attometer.program.expression import (
     Ref,
 )
 
-_ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS)
+_ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS, SCATTER)
 _LARGEST = 1e300
 
 
@@ -103,7 +104,9 @@ class ExpressionReader(Cursor):
         inside = self.indices()
         if not inside or not isinstance(inside[0], Name):
             self.fail(f"{function} needs the index it runs along, as in {function}[j](X)", column)
-        if len(inside) != (2 if function == "topk" else 1):
+        if function == SCATTER and (len(inside) % 2 or not all(isinstance(i, Name) for i in inside[::2])):
+            self.fail("scatter takes an index and its place, as in scatter[j, T[i]](X), for each index", column)
+        if function != SCATTER and len(inside) != (2 if function == "topk" else 1):
             wanted = "an index and a count" if function == "topk" else "one index"
             self.fail(f"{function} takes {wanted} in brackets, got {len(inside)}", column)
         self.take("(")

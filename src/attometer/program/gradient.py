@@ -9,6 +9,7 @@ from attometer.errors import AttometerError, unknown
 from attometer.program.derivatives import derivatives
 from attometer.program.explicit import Names, explicit
 from attometer.program.expression import (
+    SCATTER,
     SORTS,
     Along,
     Binary,
@@ -23,7 +24,7 @@ from attometer.program.expression import (
     factors_of,
     walk,
 )
-from attometer.program.indices import indices_of
+from attometer.program.indices import index_names, indices_of
 from attometer.program.inversion import Inversion
 from attometer.program.lowering import groups
 from attometer.program.operations import Tensor
@@ -218,6 +219,11 @@ class _Reverse:
         }.get(node.function)
         if node.function == "sum":
             self.spread(node.argument, arriving, inner)
+        elif node.function == SCATTER:
+            own = (Name(node.index), *node.parameters)
+            at = dict(zip((i.name for i in own[::2] if isinstance(i, Name)), own[1::2], strict=True))
+            gathered = Ref(self.adjoints[statement.tensor], tuple(at.get(i, Name(i)) for i in statement.indices))
+            self.spread(node.argument, ((False, gathered),), replace(use, context=tuple(indices_of(gathered))))
         elif node.function == "prod":
             self.spread(node.argument, (*arriving, (False, use.value), (True, node.argument)), inner)
         elif rule is not None and isinstance(node.argument, Ref):
@@ -303,9 +309,8 @@ class _Reverse:
         negative, factors = _signed(arriving)
         left = self.left(ref.tensor)
         solved = Inversion(self.program.size_of, use.context, left, self.new_axis)
-        if any(isinstance(n, Ref) for part in ref.indices for n in walk(part)):
-            raise AttometerError(f'"{use.statement.tensor}" reads "{ref.tensor}" where data say; no gradient is known')
-        solved.solve_all(ref.indices)
+        chosen = {k for k, part in enumerate(ref.indices) if any(isinstance(n, Ref) for n in walk(part))}
+        solved.solve_all({k: part for k, part in enumerate(ref.indices) if k not in chosen})
         where = use.statement.where
         if not solved.plain and (where or any(inverse or not isinstance(f, Ref) for inverse, f in _varying(factors))):
             # Past the ends of an axis a product of tensors is 0, a quotient need not be.
@@ -316,8 +321,32 @@ class _Reverse:
         factors = tuple((inverse, solved.substituted(f)) for inverse, f in factors) + only
         where = self.moved(where, solved.found, use.statement)
         order = _order(use.context, solved.found, left, factors)
-        product = self.contractible(factors, left, order, where, use.statement)
+        places = tuple(part for k in chosen for part in (Name(left[k]), solved.undone(ref.indices[k])))
+        if places:
+            product, where = self.scattered(places, factors, left, order, where, use.statement), None
+        else:
+            product = self.contractible(factors, left, order, where, use.statement)
         self.terms.setdefault(ref.tensor, []).append(_Term(negative, product, where))
+
+    def scattered(
+        self,
+        places: tuple[Expression, ...],
+        factors: Factors,
+        left: tuple[str, ...],
+        order: tuple[str, ...],
+        where: Where | None,
+        statement: Statement,
+    ) -> Expression:
+        """Return the sum of what a gather read from each place."""
+        told = {n for place in places[1::2] for n in index_names(place)}
+        kept = tuple(i for i in order if i in told or (i in left and Name(i) not in places[::2]))
+        product = self.contractible(factors, kept, order, where, statement)
+        stem = f"d{statement.tensor}"
+        if where is not None or set(indices_of(product)) - {*kept}:
+            product = self.helper(stem, product, kept, where)
+        index, *parameters = places
+        assert isinstance(index, Name)
+        return self.helper(stem, Along(SCATTER, index.name, tuple(parameters), product), left, None)
 
     def one_factor(self, factors: Factors, use: _Use) -> Factors:
         constant = tuple(f for f in factors if f not in _varying(factors))
@@ -388,6 +417,8 @@ class _Reverse:
     def helper(self, stem: str, expression: Expression, context: tuple[str, ...], where: Where | None) -> Ref:
         """Return `expression`, over the indices of `context` that it uses, by the name of a statement of its own."""
         used = set(indices_of(expression)) - ({expression.index} if isinstance(expression, Along) else set())
+        if isinstance(expression, Along) and expression.function == SCATTER:
+            used = {*context}
         indices = tuple(i for i in context if i in used)
         if where is not None and not {where.query, where.key} <= set(indices_of(expression)):
             where = None

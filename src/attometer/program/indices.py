@@ -34,6 +34,9 @@ def _indices(node: Expression) -> list[str]:
             return [name for part in parts for name in index_names(part)]
         case Position(index=index):
             return [index]
+        case Along(function="scatter", index=index, parameters=(place, *more), argument=argument):
+            chosen = [index, *(i.name for i in more[::2] if isinstance(i, Name))]
+            return [*chosen, *(n for p in (place, *more[1::2]) for n in index_names(p)), *_indices(argument)]
         case Along(function=function, index=index, argument=argument):
             inner = _indices(argument)
             return [i for i in inner if i != index] if function in REDUCTIONS else inner

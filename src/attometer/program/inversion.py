@@ -1,6 +1,6 @@
 """Where an index expression is undone: which indices of a statement lead to place x of the tensor that it reads."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 import sympy
@@ -34,9 +34,9 @@ class Inversion:
         """Whether every index is an index of the tensor."""
         return all(isinstance(target, Name) for target in self.found.values())
 
-    def solve_all(self, parts: Sequence[Expression]) -> None:
-        """Find the indices for which each of `parts` is the tensor's own index; quotient and remainder of one index are one place."""
-        left: list[tuple[Expression, Expression]] = list(zip(parts, map(Name, self.own), strict=True))
+    def solve_all(self, parts: Mapping[int, Expression]) -> None:
+        """Find the indices for which each of `parts` is the tensor's own; quotient and remainder of one index are one place."""
+        left: list[tuple[Expression, Expression]] = [(part, Name(self.own[k])) for k, part in parts.items()]
         while left:
             part, target = left.pop(0)
             match part:
@@ -131,6 +131,10 @@ class Inversion:
             case Call(function=function, arguments=arguments):
                 return Call(function, tuple(self.substituted(a) for a in arguments))
         return node
+
+    def undone(self, part: Expression) -> Expression:
+        """Return an index expression with the indices that were found put in."""
+        return _in_index(part, self)
 
     def indices(self, part: Expression) -> list[str]:
         """Return the indices of the statement that `part` names."""

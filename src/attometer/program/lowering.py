@@ -10,6 +10,7 @@ from attometer.errors import AttometerError
 from attometer.program.composites import expand
 from attometer.program.expression import (
     COMPOSITES,
+    SCATTER,
     SORTS,
     Along,
     Binary,
@@ -26,8 +27,8 @@ from attometer.program.expression import (
     walk,
 )
 from attometer.program.expression_reader import read_expression
-from attometer.program.indices import indices_of, meets_here, step_of
-from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Sort, Tensor
+from attometer.program.indices import index_names, indices_of, meets_here, step_of
+from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
@@ -93,6 +94,8 @@ class _Statement:
             self.scan(expression)
         elif isinstance(expression, Along) and expression.function in SORTS:
             self.sort(expression)
+        elif isinstance(expression, Along) and expression.function == SCATTER:
+            self.scatter(expression)
         else:
             self.finish(self.elementwise(expression, statement.indices))
         return self.operations
@@ -198,7 +201,7 @@ class _Statement:
         return _plain(output)
 
     def along(self, node: Along, context: tuple[str, ...]) -> Expression:
-        if node.function in SORTS:
+        if node.function in (*SORTS, SCATTER):
             self.fail(f"{node.function} must be the whole right-hand side")
         inner = context if node.index in context else (*context, node.index)
         ref = self.reference(node.argument, inner)
@@ -255,6 +258,24 @@ class _Statement:
         label = f"{node.function}[{node.index}]({expression_text(ref)})"
         extents = tuple(self.extents((*kept, node.index)).items())
         self.operations.append(Sort(output, ref, node.index, keep, extents, label, self.operand_where(ref)))
+
+    def scatter(self, node: Along) -> None:
+        """`scatter[j, T[i]](X)`: what has no place of its own on the left is summed."""
+        own = (Name(node.index), *node.parameters)
+        places = tuple((i.name, place) for i, place in zip(own[::2], own[1::2], strict=True) if isinstance(i, Name))
+        chosen = tuple(i for i, _ in places)
+        for index in chosen:
+            if chosen.count(index) > 1 or index not in self.statement.indices or index in indices_of(node.argument):
+                self.fail(f"scatter fills the index {index}: it stands once on the left, and not in what is summed")
+        kept = tuple(i for i in self.statement.indices if i not in chosen)
+        used = dict.fromkeys((*indices_of(node.argument), *(n for _, place in places for n in index_names(place))))
+        summed = tuple(i for i in used if i not in kept)
+        ref = self.reference(node.argument, kept + summed)
+        extents = self.extents(kept + summed)
+        output = self.tensor(self.statement.tensor, self.statement.indices, None)
+        label = expression_text(node)
+        where = self.where([ref], extents)
+        self.operations.append(Scatter(output, ref, places, summed, tuple(extents.items()), where, label))
 
     def scan(self, node: Expression) -> None:
         """`z[t] = decay * z[t-1] + term`, or `maximum(z[t-1], term)`."""

@@ -97,6 +97,30 @@ class Sort:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """Sums of the entries of `operand` over `summed`, each into the place of the output that `places` name: data choose.
+
+    `places` are pairs of an index of the output and what it is at a point of the iteration space.
+    """
+
+    output: Tensor
+    operand: Ref
+    places: tuple[tuple[str, Expression], ...]
+    summed: tuple[str, ...]
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    where: Where | None
+    label: str
+
+    @property
+    def together(self) -> Reduce:
+        """The sum that it is where data send every entry to one place: the most additions and levels there can be."""
+        chosen = {index for index, _ in self.places}
+        kept = [(i, e) for i, e in zip(self.output.indices, self.output.extents, strict=True) if i not in chosen]
+        output = replace(self.output, indices=tuple(i for i, _ in kept), extents=tuple(e for _, e in kept))
+        return Reduce(output, "sum", self.operand, self.summed, self.extents, self.where, self.label)
+
+
+@dataclass(frozen=True)
 class Recurrence:
     """Operations repeated along `axis`, each step reading the one before: sequential, depth grows with the length.
 
@@ -132,10 +156,10 @@ class Scan:
     step: int = 1
 
 
-Operation: TypeAlias = Einsum | Map | Reduce | Sort | Recurrence | Scan
+Operation: TypeAlias = Einsum | Map | Reduce | Sort | Scatter | Recurrence | Scan
 
 
-def steps_of(operations: Iterable[Operation]) -> list["Einsum | Map | Reduce | Sort | Scan"]:
+def steps_of(operations: Iterable[Operation]) -> list["Einsum | Map | Reduce | Sort | Scatter | Scan"]:
     """Return the operations with those inside a recurrence in its place."""
     return [s for o in operations for s in (o.steps if isinstance(o, Recurrence) else (o,))]
 

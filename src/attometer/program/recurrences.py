@@ -5,7 +5,7 @@ import sympy
 from attometer.errors import AttometerError
 from attometer.program.expression import Expression, Name, Ref, walk
 from attometer.program.indices import step_of
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 
 
 def reads(expression: Expression) -> set[str]:
@@ -62,6 +62,8 @@ def refs_of(operation: Operation) -> list[Ref]:
             return [n for n in walk(expression) if isinstance(n, Ref)]
         case Reduce(operand=operand) | Sort(operand=operand):
             return [n for n in walk(operand) if isinstance(n, Ref)]
+        case Scatter(operand=operand, places=places):
+            return [n for node in (operand, *(place for _, place in places)) for n in walk(node) if isinstance(n, Ref)]
         case Scan(term=term, decay=decay):
             return [term] if decay is None else [term, decay]
         case Recurrence(steps=steps):

@@ -8,6 +8,7 @@ from attometer.program.expression import (
     FUNCTIONS,
     MAX_HEIGHT,
     REDUCTIONS,
+    SCATTER,
     SORTS,
     Along,
     Binary,
@@ -28,7 +29,7 @@ from attometer.program.resolution import bare_names, declared_tensors
 from attometer.program.size_expressions import size_in
 from attometer.sizes import as_size
 
-RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS}
+RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS, SCATTER}
 
 _SCALINGS = {"*": "multiplied by", "/": "divided by", "//": "divided by", "%": "taken modulo"}
 _MAX_INDICES = 32  # NumPy's limit on the axes of an array

@@ -22,7 +22,7 @@ from attometer.program.expression import (
     walk,
 )
 from attometer.program.indices import indices_of
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 
@@ -262,6 +262,7 @@ class _Flow:
         along = {operation.along} if isinstance(operation, Sort) else set()
         along |= {operation.axis} if isinstance(operation, Scan) else set()
         along |= set(operation.summed) if isinstance(operation, Reduce) else set()
+        along |= {*operation.summed, *(i for i, _ in operation.places)} if isinstance(operation, Scatter) else set()
         if along & axes and isinstance(operation, Reduce) and operation.kind == "max":
             self.collectives.append(Collective("all_max", operation.output.name, (dim,), at + 1))
         elif along & axes or looked:

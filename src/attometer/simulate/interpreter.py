@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.size_expressions import size_in
 from attometer.simulate.functions import FUNCTIONS
@@ -101,6 +101,8 @@ class _Run:
                         self.assign(step, {axis: at})
             case Scan():
                 self.arrays[operation.output.name] = self.scan(operation)
+            case Scatter():
+                self.arrays[operation.output.name] = self.scatter(operation)
             case Sort():
                 self.arrays[operation.output.name] = self.sort(operation)
             case _:
@@ -144,6 +146,19 @@ class _Run:
             order = order[..., :kept]
         names = [*list(grid.axes)[:-1], new]
         return np.transpose(order, [names.index(i) for i in operation.output.indices]).astype(np.int64)
+
+    def scatter(self, operation: Scatter) -> Floats:
+        grid = _Grid(self, dict(operation.extents), operation.where, {})
+        value = np.broadcast_to(grid.evaluate(operation.operand), grid.shape)
+        places = {index: grid.index(place) for index, place in operation.places}
+        places |= {i: grid.positions(i) for i in operation.output.indices if i not in places}
+        at = np.broadcast_arrays(*(places[i] for i in operation.output.indices), np.empty(grid.shape))[:-1]
+        found = np.zeros(self.shape(operation.output))
+        inside = np.logical_and.reduce([(p >= 0) & (p < size) for p, size in zip(at, found.shape, strict=True)])
+        if (seen := grid.allowed()) is not None:
+            inside = inside & seen
+        np.add.at(found, tuple(p[inside] for p in at), value[inside])
+        return found
 
     def scan(self, operation: Scan) -> Floats:
         grid = _Grid(self, dict(operation.extents), None, {})

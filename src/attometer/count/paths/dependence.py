@@ -12,7 +12,7 @@ from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.expression import Binary, Expression, Name, Negative, Number, Ref, Where, walk
 from attometer.program.indices import step_of
-from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 from attometer.program.size_expressions import to_size
@@ -98,6 +98,18 @@ class _Walker:
                 order = [names.index(i) if i in names else len(names) for i in output.indices]
                 found = np.broadcast_to(np.transpose(found, [*order, len(order)]), (*self.shape(output), self.count))
                 self.steps[output.name] = np.array(found)
+            case Scatter(output=output, places=places, extents=extents):
+                # Any entry may be sent anywhere.
+                grid = _Grid(self, dict(extents), operation.where, {})
+                found = np.minimum.reduce([grid.full_read(r) for r in refs_of(operation)])
+                chosen, names = {i for i, _ in places}, list(grid.axes)
+                found = found.min(axis=tuple(k for k, i in enumerate(names) if i in operation.summed), keepdims=True)
+                kept = [i for i in names if i not in operation.summed]
+                found = found.reshape([*(len(grid.axes[i]) for i in kept), self.count])
+                shape = [1 if i in chosen else len(grid.axes[i]) for i in output.indices]
+                order = [kept.index(i) for i in output.indices if i not in chosen]
+                found = np.transpose(found, [*order, len(order)]).reshape([*shape, self.count])
+                self.steps[output.name] = np.array(np.broadcast_to(found, (*self.shape(output), self.count)))
             case Scan(output=output, axis=axis, extents=extents):
                 grid = _Grid(self, dict(extents), None, {})
                 found = np.minimum.reduce([grid.full_read(r) for r in refs_of(operation)])

@@ -13,7 +13,7 @@ from attometer.count.work.exclusive import readers
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
 from attometer.program.indices import step_of
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor, space
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor, space
 from attometer.program.recurrences import refs_of
 from attometer.sizes import clog2, scan_depth, scan_work, size
 
@@ -72,6 +72,8 @@ def scalars(operation: Operation) -> Histogram:
         case Reduce(kind=kind):
             p = points_of(operation)
             return _from(operation, {_FOLDS[kind]: p.points - p.results})
+        case Scatter():
+            return scalars(operation.together)
         case Sort():
             levels = clog2(dict(operation.extents)[operation.along])
             rest = Mul(*(e for i, e in operation.extents if i != operation.along))
@@ -111,7 +113,7 @@ def copies(operation: Operation, axis: str | None = None) -> sympy.Expr:
     match operation:
         case Recurrence(axis=own, steps=steps):
             return Add(*(copies(step, own) for step in steps))
-        case Sort() | Scan():
+        case Sort() | Scan() | Scatter():
             return ZERO
     points = points_of(operation).points
     return Add(*(points - points / readers(operation, ref, axis) for ref in refs_of(operation)))
@@ -166,6 +168,9 @@ def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> l
         case Map(expression=expression):
             found = [(inner, h) for ref, h in heights(expression) for inner in with_positions((ref,))]
             return [(ref, h + _spread(operation, ref, exclusive, axis)) for ref, h in found]
+        case Scatter():
+            own = clog2(points_of(operation.together).fold)
+            return [(ref, own) for ref in refs_of(operation)]
         case Sort(operand=operand):
             levels = clog2(dict(operation.extents)[operation.along])
             return [(ref, levels * (levels + 1) / 2) for ref in with_positions((operand,))]

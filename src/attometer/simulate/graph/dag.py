@@ -13,7 +13,7 @@ from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.conditions import check_conditions
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, Tensor
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.size_expressions import size_in
 from attometer.simulate.graph.networks import FREE, Graph, bitonic, prefix, tree
@@ -100,13 +100,17 @@ class _Builder:
                         self.unroll(step, {axis: at})
             case Scan():
                 self.scan(operation)
+            case Scatter():
+                self.scatter(operation)
             case Sort():
                 self.sort(operation)
             case _:
                 self.arrays[operation.output.name] = np.full(self.shape(operation.output.extents), FREE)
                 self.unroll(operation, {})
 
-    def unroll(self, operation: Einsum | Map | Reduce, fixed: dict[str, int]) -> None:
+    def unroll(
+        self, operation: Einsum | Map | Reduce, fixed: dict[str, int], waits: tuple[Expression, ...] = ()
+    ) -> None:
         extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
         seen = None
         if operation.where is not None:
@@ -121,7 +125,10 @@ class _Builder:
         if self.exclusive:
             self.broadcast(operation, points)
         for at in points:
-            leaves.setdefault(tuple(at[i] for i in kept), []).append(self.point(operation, at))
+            leaf = self.point(operation, at)
+            positions = [self.read(n, at) for part in waits for n in walk(part) if isinstance(n, Ref)]
+            leaf = self.graph.wait(leaf, *positions) if positions else leaf
+            leaves.setdefault(tuple(at[i] for i in kept), []).append(leaf)
         self.copies = {}
         array = self.arrays[operation.output.name]
         for place, nodes in leaves.items():
@@ -219,6 +226,16 @@ class _Builder:
 
     def scalar(self, node: Expression) -> int:
         return int(size_in(node, self.program.size_of).xreplace(self.numbers))
+
+    def scatter(self, operation: Scatter) -> None:
+        """Which place is filled depends on data: here all of them are the first."""
+        name, fold = operation.output.name, operation.together
+        self.arrays[name] = np.full(self.shape(fold.output.extents), FREE)
+        self.unroll(fold, {}, tuple(place for _, place in operation.places))
+        filled, array = self.arrays[name], np.full(self.shape(operation.output.extents), FREE)
+        chosen = {index for index, _ in operation.places}
+        array[tuple(0 if i in chosen else slice(None) for i in operation.output.indices)] = filled
+        self.arrays[name] = array
 
     def sort(self, operation: Sort) -> None:
         """A bitonic sorting network over the next power of two (Batcher 1968)."""

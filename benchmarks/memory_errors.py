@@ -273,7 +273,9 @@ def recipe_of(row: Row) -> Recipe:
     if "torchtitan" in source:
         return recipe("torchtitan").with_(compiled="eager" not in how, recompute=row["recompute"].split()[0])
     if "Megatron" in source:
-        return recipe("megatron").with_(recompute="full")
+        # early 2022, before flash attention: with fp16 gradients have 16 bits, with BF16_Optimizer they are kept in fp32 as well
+        gradients = 6.0 if "date=02-28" in how else 2.0
+        return recipe("megatron").with_(recompute="full", scores=True, gradients=gradients)
     if "DeepSpeed" in source:
         # rank 64 and 16-bit adapters with fp32 states; before transformers 4.45 the loss kept 8 bytes per logit
         logits = {"value": 8, "source": "slope of the rows over length"}

@@ -11,8 +11,7 @@ from attometer.count.model_cost import model_cost
 from attometer.engines.engine import GIB, Engine
 from attometer.errors import AttometerError
 from attometer.models.layer import Model
-from attometer.models.part import Part
-from attometer.program import size
+from attometer.program import Program, size
 from attometer.schedule.placement import Placement
 from attometer.view.printed import Printed
 
@@ -170,19 +169,19 @@ def graph_buffer(model: Model, cells: int, tokens: int, flash: bool) -> int:
     558
     """
     stream, cells = model.width * tokens * FP32, 256 * -(-cells // 256)
-    heads = max((_score_heads(part) for stack in model.layers for part in stack.layer.parts), default=0)
+    heads = max((score_heads(part.program) for stack in model.layers for part in stack.layer.parts), default=0)
     scores = 0 if flash else (heads + 1) * cells * tokens * FP32
     layer = int(10 / 3 * stream) + scores + int(3.86 * 2**20)
     return max(vocabulary(model) * tokens * FP32 + stream + int(0.5 * 2**20), layer)
 
 
-def _score_heads(part: Part) -> int:
-    """Return how many matrices of scores a part has for one sequence."""
+def score_heads(program: Program) -> int:
+    """Return how many matrices of scores a program has for one sequence."""
     n, m = size("n"), size("m")
     return max(
         (
             int(t.size.xreplace({size("b"): sympy.Integer(1), n: sympy.Integer(1), m: sympy.Integer(1)}))
-            for t in part.program.tensors.values()
+            for t in program.tensors.values()
             if n in t.extents and m in t.extents
         ),
         default=0,

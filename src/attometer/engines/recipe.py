@@ -43,9 +43,11 @@ class Recipe(_Frozen):
         loss: whether all logits exist at once.
         accumulate: whether gradients live from one micro-batch to the next.
         fused_step: whether the optimizer runs within the backward pass, so that gradients never exist together.
+        scores: whether attention keeps its scores for the backward pass (no flash attention).
         compiled: whether a compiler fuses element-wise operations, so that fewer tensors are kept.
         kept_eager, kept_compiled, kept_selective, kept_adapters: share of the counted activations that is kept.
         logit_bytes: bytes per logit alive at once under a whole loss.
+        slack: share that the allocator reserves beyond what it hands out.
         runtime: GiB of context, libraries and buffers of one process.
     """
 
@@ -63,12 +65,14 @@ class Recipe(_Frozen):
     chunks: int = Field(default=8, ge=1)
     accumulate: bool = False
     fused_step: bool = False
+    scores: bool = False
     compiled: bool = False
     kept_eager: Stated
     kept_compiled: Stated
     kept_selective: Stated
     kept_adapters: Stated
     logit_bytes: Stated
+    slack: Stated
     runtime: Stated
     source: str
 

@@ -1,7 +1,7 @@
 """Memory of one rank while it trains: states divided by ZeRO, activations by what is recomputed, logits on a line of their own."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil, prod
 from typing import Any
 
@@ -13,7 +13,7 @@ from attometer.count.placement.rank_cost import RankCost, RankStage, shard
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import stored_weights
 from attometer.engines.engine import GIB
-from attometer.engines.pool import vocabulary
+from attometer.engines.pool import score_heads, vocabulary
 from attometer.engines.recipe import Recipe
 from attometer.formats import uniform
 from attometer.models.layer import Model
@@ -46,6 +46,7 @@ class Training(Printed):
     head_gradient: int
     gathered: int
     runtime: int
+    accumulated: bool = False
 
     @property
     def states(self) -> int:
@@ -55,26 +56,36 @@ class Training(Printed):
     @property
     def terms(self) -> dict[str, int]:
         """What is there at the peak, by name; the terms add up to the total."""
+        return {**self.handed_out, "slack": self.slack, "runtime": self.runtime}
+
+    @cached_property
+    def handed_out(self) -> dict[str, int]:
+        """What the framework's allocator hands out at the peak, by name."""
         lasting = {"weights": self.weights, "master": self.master, "optimizer": self.optimizer}
-        rest = {"gathered": self.gathered, "runtime": self.runtime}
+        rest = {"gathered": self.gathered}
         all_gradients = 0 if self.recipe.fused_step else self.gradients
-        early = all_gradients if self.recipe.accumulate else min(self.head_gradient, self.gradients)
-        loss = self.logits + early >= self.layer + (early if self.recipe.accumulate else 0)
-        begin = self.kept + (self.logits + early if loss else self.layer + early)
+        early = all_gradients if self.accumulated else min(self.head_gradient, self.gradients)
+        loss = self.logits + early * (not self.accumulated) >= self.layer
+        begin = self.kept + early + (self.logits if loss else self.layer)
         if begin >= all_gradients + self.layer:
             activations, logits = (self.kept, self.logits) if loss else (self.kept + self.layer, 0)
             return {**lasting, "gradients": early, "activations": activations, "logits": logits, **rest}
         return {**lasting, "gradients": all_gradients, "activations": self.layer, "logits": 0, **rest}
 
     @property
-    def total(self) -> int:
-        """Bytes at the peak."""
-        return sum(self.terms.values())
+    def allocated(self) -> int:
+        """Bytes that the framework's allocator hands out at the peak."""
+        return sum(self.handed_out.values())
 
     @property
-    def allocated(self) -> int:
-        """Bytes that the framework's allocator hands out at the peak: without the runtime's own."""
-        return self.total - self.runtime
+    def slack(self) -> int:
+        """Bytes that it reserves beyond them."""
+        return int(self.recipe.slack.value * self.allocated)
+
+    @property
+    def total(self) -> int:
+        """Bytes of the device at the peak: what is reserved, and the runtime's own."""
+        return self.allocated + self.slack + self.runtime
 
     def to_dict(self) -> dict[str, Any]:
         """Return the terms and their total as plain values for JSON."""
@@ -123,7 +134,9 @@ def _stage(ranks: RankCost, stage: RankStage, recipe: Recipe, sizes: RankSizes, 
     # A pipeline under FSDP leaves weights gathered and adds gradients up whole, rather than gather for every micro-batch.
     whole = place.zero == 3 and place.pp > 1 and place.shards > 1
     inputs = len(stage.layers) * sizes.stream_tokens * sizes.width
-    layer = int(stage.saved(sizes, True)) - inputs
+    # Where positions are shared, a block gathers its input, and the gradient of it.
+    gathered = 2 * sizes.b * sizes.n * sizes.width if place.sp else 0
+    layer = int(stage.saved(sizes, True)) - inputs + gathered + (_scores(stage, sizes) if recipe.scores else 0)
     ends_here = any(row.kind == "head" for row, _ in stage.held)
     return Training(
         recipe,
@@ -134,11 +147,18 @@ def _stage(ranks: RankCost, stage: RankStage, recipe: Recipe, sizes: RankSizes, 
         gradients=_divided(place, 4 if whole else 2, trained, recipe.gradients),
         kept=int(WORD * _kept(recipe, stage, sizes) * stage.in_flight(micro_batches)),
         layer=WORD * layer,
-        logits=logits(model, recipe, sizes.b * sizes.n, place.tp) if ends_here else 0,
+        logits=logits(model, recipe, sizes.b * sizes.n, place.tp) + WORD * gathered if ends_here else 0,
         head_gradient=ceil(recipe.gradients * _head(model) / place.tp) if ends_here and not recipe.lora_rank else 0,
         gathered=_gathered(stage, whole),
         runtime=int(recipe.runtime.value * GIB),
+        accumulated=recipe.accumulate or micro_batches > 1,
     )
+
+
+def _scores(stage: RankStage, sizes: RankSizes) -> int:
+    """Return the elements of scores that eager attention keeps: before and after the softmax, and a mask of one byte."""
+    heads = max((score_heads(part.sharded.program) for row, _ in stage.held for part in row.parts), default=0)
+    return int(2.5 * heads * sizes.attention_b * sizes.new * sizes.keys)
 
 
 def _trained(ranks: RankCost, stage: RankStage, recipe: Recipe) -> tuple[int, int]:

@@ -45,15 +45,15 @@ def positive_int(name: str, value: Any, most: int | None = None) -> int:
     return number
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the option closest to `name`, or the sorted options when none is close.
+def nearest(name: str, options: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return `; did you mean "x"?` for the option closest to `name`, or the sorted options when none is as close as `cutoff`.
 
     >>> nearest("h1000", ["h100-sxm", "l40s"])
     '; did you mean "h100-sxm"?'
     """
     known = sorted(options)
     spelled = {option.lower(): option for option in known}
-    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=cutoff)
     if close:
         return f'; did you mean "{spelled[close[0]]}"?'
     return f"; known: {', '.join(known)}" if known else ""

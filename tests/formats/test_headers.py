@@ -10,9 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from attometer.count.model_cost import cache, parameters
 from attometer.errors import AttometerError
 from attometer.formats.gguf_file import read_gguf
 from attometer.formats.safetensors import read_folder, read_safetensors
+from attometer.models import model
+from attometer.models.stored import weight_formats
 
 
 def write_safetensors(path: Path, tensors: dict[str, tuple[str, list[int], int]]) -> Path:
@@ -145,3 +148,65 @@ def test_any_bytes_are_no_safetensors_or_are_read(tmp_path_factory: pytest.TempP
     file.write_bytes(data)
     with pytest.raises(AttometerError):
         read_safetensors(file)
+
+
+# GGUF's names of what configurations state (ggml-org/ggml, docs/gguf.md; llama.cpp, src/llama-arch.cpp).
+_KEYS = {
+    "block_count": "num_hidden_layers", "context_length": "max_position_embeddings", "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size", "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads", "attention.sliding_window": "sliding_window", "vocab_size": "vocab_size",
+    "attention.key_length": "head_dim",
+}  # fmt: skip
+_EXPERTS = {"expert_used_count": "num_experts_per_tok", "expert_feed_forward_length": "moe_intermediate_size"}
+_LATENTS = {
+    "attention.q_lora_rank": "q_lora_rank", "attention.kv_lora_rank": "kv_lora_rank", "attention.value_length": "v_head_dim",
+    "rope.dimension_count": "qk_rope_head_dim", "leading_dense_block_count": "first_k_dense_replace",
+    "expert_shared_count": "n_shared_experts", "expert_count": "n_routed_experts",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name", "more"),
+    [
+        ("llama", "llama-3.1-8b", {}),
+        ("llama", "mixtral-8x7b", {"expert_count": "num_local_experts"}),
+        ("qwen2", "qwen2.5-7b", {}),
+        ("qwen3", "qwen3-8b", {}),
+        ("qwen3moe", "qwen3-30b-a3b", {"expert_count": "num_experts"}),
+        ("gemma2", "gemma-2-2b", {}),
+        ("gemma3", "gemma-3-1b", {}),
+        ("phi3", "phi-4-mini", {}),
+        (
+            "gpt-oss",
+            "gpt-oss-20b",
+            {"expert_count": "num_local_experts", "expert_feed_forward_length": "intermediate_size"},
+        ),
+        ("deepseek2", "deepseek-v3", _LATENTS),
+    ],
+)
+def test_the_metadata_of_a_gguf_file_is_its_model(
+    architecture: str, name: str, more: dict[str, str], tmp_path: Path
+) -> None:
+    wanted = model(name)
+    keys = _KEYS | _EXPERTS | more
+    found = {k: wanted.values[v] for k, v in keys.items() if isinstance(wanted.values.get(v), int)}
+    if architecture == "deepseek2":
+        found |= {"attention.key_length": 192, "expert_gating_func": 2}
+    metadata = {"general.architecture": architecture, **{f"{architecture}.{k}": v for k, v in found.items()}}
+    tied = any(part.tied for part in wanted.head)
+    tensors = {"token_embd.weight": ([256, 2], 12), **({} if tied else {"output.weight": ([256, 2], 14)})}
+    file = write_gguf(tmp_path / f"{name}-Q4_K_M.gguf", metadata, tensors, 4000)
+    read = model(str(file))
+    assert read.name == f"{name}-Q4_K_M"
+    assert parameters(read) == parameters(wanted)
+    assert cache(read).at(4096) == cache(wanted).at(4096)
+    assert weight_formats(read).of(None, "embedding", "embedding").name == "q4_k"
+
+
+def test_a_gguf_file_of_another_family_is_refused(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "m.gguf", {"general.architecture": "rwkv6"}, {"norm": ([256], 0)}, 2000)
+    with pytest.raises(AttometerError, match='unknown GGUF architecture "rwkv6"'):
+        model(str(file))
+    file = write_gguf(tmp_path / "n.gguf", {"general.architecture": "llama"}, {"norm": ([256], 0)}, 2000)
+    with pytest.raises(AttometerError, match=r"llama\.attention\.head_count must be a whole number"):
+        model(str(file))

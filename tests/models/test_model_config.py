@@ -164,7 +164,7 @@ def test_a_path_is_never_taken_for_a_shipped_name(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("llama-3.1-8B-instruct", 'unknown model "llama-3.1-8B-instruct"; did you mean "llama-3.1-8b"?'),
+        ("llama-3.1-9B", 'unknown model "llama-3.1-9B"; did you mean "llama-3.1-8b"?'),
         ("no/such/folder", "no/such/folder: no such file"),
         ("missing.json", "missing.json: no such file"),
         ("", 'unknown model ""'),

@@ -1,6 +1,6 @@
 """How numbers are stored: formats of elements with their scales, and which module of a model is stored in which."""
 
-from attometer.formats.gguf import MIXES, Mix, mix
+from attometer.formats.gguf import MIXES, FileFormats, Mix, mix
 from attometer.formats.modules import module_path
 from attometer.formats.quantization import from_quantization
 from attometer.formats.rules import WeightFormats, uniform
@@ -11,6 +11,7 @@ __all__ = [
     "CACHE_ROWS",
     "FORMATS",
     "MIXES",
+    "FileFormats",
     "Mix",
     "Storage",
     "WeightFormats",

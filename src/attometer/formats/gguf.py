@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from attometer.errors import AttometerError
 from attometer.formats.modules import is_linear, module_path
@@ -144,3 +145,51 @@ class Mix:
         if layer is None or not is_linear(path):
             return self.default
         return FORMATS[choose(Place(path, layer, self.layers, self.group, self.experts))]
+
+
+_TENSORS = {
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+    "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b", "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa",
+    "self_attn.kv_b_proj": "attn_kv_b", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp", "mlp.experts.gate_up_proj": "ffn_up_exps", "mlp.experts.gate_proj": "ffn_gate_exps",
+    "mlp.experts.down_proj": "ffn_down_exps", "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_experts.up_proj": "ffn_up_shexp", "mlp.shared_experts.down_proj": "ffn_down_shexp",
+}  # fmt: skip
+_OTHERWISE = {
+    "attn_kv_b": "attn_k_b",
+    "attn_q": "attn_qkv",
+    "attn_k": "attn_qkv",
+    "attn_v": "attn_qkv",
+    "ffn_gate": "ffn_up",
+}
+"""Names of llama.cpp's tensors by module (src/llama-arch.cpp), and under which tensor others are kept where they are joined."""
+
+
+@dataclass(frozen=True)
+class FileFormats:
+    """The formats of the tensors in one GGUF file, by name; asked for as `WeightFormats` is."""
+
+    name: str
+    types: tuple[tuple[str, str], ...]
+
+    by_layer = True
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return dict(self.types)
+
+    @property
+    def default(self) -> Storage:
+        """Norms, biases and routers are stored as fp32."""
+        return FORMATS["fp32"]
+
+    def of(self, layer: int | None, kind: str, part: str) -> Storage:
+        """Return the format of the matrices of `part` in layer number `layer` (None: outside the layers) of `kind`."""
+        path = module_path(kind, part)
+        if layer is None:
+            names = {"embed_tokens": ("token_embd",), "lm_head": ("output", "token_embd")}.get(path, ())
+        else:
+            short = _TENSORS.get(path, "")
+            names = tuple(f"blk.{layer}.{name}" for name in (short, _OTHERWISE.get(short, short)))
+        found = next((self._known[f"{n}.weight"] for n in names if f"{n}.weight" in self._known), None)
+        return self.default if found is None else FORMATS[found]

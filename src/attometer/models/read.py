@@ -9,6 +9,8 @@ import sympy
 from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
 from attometer.models.layer import Model
+from attometer.models.names import NEAR, cached_folder, hub_id, no_such_model, shipped_name
+from attometer.models.other_files import from_gguf, from_params, is_params
 from attometer.models.readers.decoder import architecture
 from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.readers.multimodal import without_towers
@@ -17,10 +19,11 @@ from attometer.models.shipped import shipped, shipped_path
 
 
 def model(path_or_name: str | Path) -> Model:
-    """Read a model: a Hugging Face `config.json`, the folder that holds one, or the name of a shipped one.
+    """Read a model: a `config.json`, a GGUF file, Meta's `params.json`, the folder that holds one, or a shipped name.
 
     Args:
-        path_or_name: a path, or a name such as `llama-3.1-8b`.
+        path_or_name: a path, a folder of the hub's cache too, or a name such as `llama-3.1-8b` or
+            `meta-llama/Llama-3.1-8B-Instruct`. Nothing is downloaded.
 
     Returns:
         The Model: layers by type, each a list of parts that are Programs.
@@ -35,37 +38,59 @@ def model(path_or_name: str | Path) -> Model:
     attometer.errors.AttometerError: unknown model "llama-3-8b"; did you mean "llama-3.1-8b"?
     """
     text = str(path_or_name)
-    known = shipped()
-    if isinstance(path_or_name, str) and text.lower() in known:
-        if Path(text).exists():
-            raise AttometerError(f'"{text}" is both a shipped model and a path here; write "./{text}" for the path')
-        return from_values(read_config(shipped_path(text.lower())), f"{text.lower()}.json", text.lower())
-    if _is_path(text):
-        file = _file(text)
-        made = from_values(read_config(text), str(file), _name(text))
-        # A file of another name stands beside files of other models.
-        return replace(made, folder=file.parent) if file.name == "config.json" else made
-    raise AttometerError(f'unknown model "{text[:200]}"{nearest(text[:200], known)}')
+    name = text.lower() if text.lower() in shipped() else None
+    if name is not None and isinstance(path_or_name, str) and Path(text).exists():
+        raise AttometerError(f'"{text}" is both a shipped model and a path here; write "./{text}" for the path')
+    if isinstance(path_or_name, str) and (name is not None or not _is_path(text)):
+        meant = name or shipped_name(hub_id(text) or text)
+        if meant is None:
+            raise no_such_model(text)
+        return from_values(read_config(shipped_path(meant)), f"{meant}.json", meant)
+    return _read(Path(text))
+
+
+def _read(path: Path) -> Model:
+    """Read the file at a path, or the one in a folder."""
+    if path.is_dir():
+        path = _inside(cached_folder(path))
+    if path.suffix.lower() == ".gguf":
+        return replace(from_values(from_gguf(path), str(path), path.stem), folder=path)
+    if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth") and path.is_file():
+        raise AttometerError(f"{path}: holds weights alone; give the folder that also holds config.json")
+    values = read_config(path)
+    if is_params(values):
+        values = from_params(values, str(path))
+    made = from_values(values, str(path), _name(str(path)))
+    # A file of another name stands beside files of other models.
+    return replace(made, folder=path.parent) if path.name in ("config.json", "params.json") else made
+
+
+def _inside(folder: Path) -> Path:
+    """Return the file of a folder that describes the model: its configuration, Meta's, or the one GGUF file."""
+    for name in ("config.json", "params.json"):
+        if (folder / name).is_file():
+            return folder / name
+    files = sorted(folder.glob("*.gguf"))
+    return files[0] if len(files) == 1 else folder / "config.json"
 
 
 def _is_path(text: str) -> bool:
     try:
-        return bool(text) and (Path(text).exists() or "/" in text or text.endswith(".json"))
+        if not text or hub_id(text) is not None:
+            return bool(text) and Path(text).exists()
+        return Path(text).exists() or "/" in text or Path(text).suffix in (".json", ".gguf", ".safetensors")
     except (OSError, ValueError):
         return False
 
 
-def _file(text: str) -> Path:
-    return Path(text) / "config.json" if Path(text).is_dir() else Path(text)
-
-
 def _name(text: str) -> str:
+    """Return what a model of a file is called: its folder, for a file of the usual name; in the hub's cache the model's own."""
     file = Path(text)
-    return (
-        file.parent.resolve().name
-        if file.name == "config.json"
-        else (file.resolve().name if file.is_dir() else file.stem)
-    )
+    if file.name not in ("config.json", "params.json"):
+        return file.stem
+    folder = file.parent.resolve()
+    cached = folder.parent.parent.name if folder.parent.name == "snapshots" else ""
+    return cached.rsplit("--", 1)[-1] if cached.startswith("models--") else folder.name
 
 
 def from_values(values: dict[str, Any], path: str = "config.json", name: str | None = None) -> Model:
@@ -122,7 +147,7 @@ def _kind(c: Reading) -> str:
     if not isinstance(kind, str):
         raise c.error("model_type", f"must be a text, got {str(kind)[:80]}")
     if kind not in READERS:
-        near = nearest(kind[:80], READERS)
+        near = nearest(kind[:80], READERS, NEAR)
         hint = near if "did you mean" in near else "; docs/models.md lists the families that are"
         raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{hint}')
     if kind in AROUND and c.values.get("text_config") is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from attometer.errors import AttometerError
-from attometer.formats import MIXES, Mix, WeightFormats, from_quantization, mix, storage, uniform
+from attometer.formats import MIXES, FileFormats, Mix, WeightFormats, from_quantization, mix, storage, uniform
+from attometer.formats.gguf_file import read_gguf
 from attometer.formats.safetensors import Checkpoint, read_folder
 from attometer.models.layer import Model
 from attometer.view.files import read_json
@@ -15,7 +16,7 @@ BESIDE = "hf_quant_config.json"
 """Where NVIDIA ModelOpt writes what it quantised, beside the configuration."""
 
 
-def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mix:
+def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mix | FileFormats:
     """Return the formats of the weights: `asked` for all that quantisers take, or what the model's files say.
 
     Args:
@@ -30,6 +31,8 @@ def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mi
     """
     if asked is not None:
         return _asked(model, asked)
+    if _is_gguf(model):
+        return _of_file(model)
     plain = stored_type(model)
     values = _quantization(model)
     if values is None:
@@ -44,6 +47,18 @@ def _asked(model: Model, name: str) -> WeightFormats | Mix:
         return uniform(storage(name, MIXES).name)
     shape = _shape(model)
     return mix(short, model.depth, shape[0], shape[1], tied=any(part.tied for part in model.head))
+
+
+def _is_gguf(model: Model) -> bool:
+    return model.folder is not None and model.folder.suffix.lower() == ".gguf"
+
+
+def _of_file(model: Model) -> FileFormats:
+    """Return the formats of a GGUF file, called after the one that most bytes are in."""
+    found = checkpoint(model)
+    assert found is not None
+    types = tuple((name, tensor.type) for name, tensor in found.tensors.items())
+    return FileFormats(next(iter(found.by_type()), "fp32"), types)
 
 
 def _shape(model: Model) -> tuple[int, int]:
@@ -83,13 +98,13 @@ def checkpoint(model: Model) -> Checkpoint | None:
 
 @lru_cache(maxsize=16)
 def _read(folder: Path) -> Checkpoint | None:
-    return read_folder(folder)
+    return read_gguf(folder).checkpoint if folder.suffix.lower() == ".gguf" else read_folder(folder)
 
 
 def _quantization(model: Model) -> Mapping[str, Any] | None:
     """Return what the files say of quantisation: the configuration at any depth, else ModelOpt's file beside it."""
     found = [v for v in (_said(model, "quantization_config"), _said(model, "compression_config")) if v]
-    if not found and model.folder is not None and (model.folder / BESIDE).is_file():
+    if not found and model.folder is not None and not _is_gguf(model) and (model.folder / BESIDE).is_file():
         beside = read_json(model.folder / BESIDE)
         inner = beside.get("quantization") if isinstance(beside, dict) else None
         if not isinstance(inner, dict):

@@ -1,0 +1,91 @@
+"""Names of models as people write them: shipped names, ids and addresses of the hub, folders of its cache. Nothing is fetched."""
+
+import re
+from pathlib import Path
+
+from attometer.errors import AttometerError, nearest
+from attometer.models.shipped import shipped
+
+# What an id may add to the model's name without changing its sizes.
+_ENDINGS = ("instruct", "it", "chat", "hf", "base", "pt")
+_MAKERS = ("meta", "nvidia", "google", "microsoft", "openai", "deepseek")
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB = re.compile(
+    r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:[/?#].*)?", re.IGNORECASE
+)
+NEAR = 0.75
+"""How alike a name must be to be suggested: another model is no help."""
+
+
+def shipped_name(text: str) -> str | None:
+    """Return the shipped name that `text` means, or None: case, `_`, the maker, and endings such as `-Instruct` do not count.
+
+    >>> shipped_name("meta-llama/Llama-3.1-8B-Instruct"), shipped_name("Qwen/Qwen3-8B"), shipped_name("gpt-4")
+    ('llama-3.1-8b', 'qwen3-8b', None)
+    """
+    last = text.rsplit("/", 1)[-1].lower().replace("_", "-")
+    known = {_squeezed(name): name for name in shipped()}
+    for candidate in _shorter(last):
+        if _squeezed(candidate) in known:
+            return known[_squeezed(candidate)]
+    return None
+
+
+def _shorter(name: str) -> list[str]:
+    """Return the name, then the name without its endings one by one, each also without the maker before it."""
+    names = [name]
+    while (ending := next((e for e in _ENDINGS if names[-1].endswith(f"-{e}")), None)) is not None:
+        names.append(names[-1].removesuffix(f"-{ending}"))
+    return [short for n in names for short in (n, *(n.removeprefix(f"{m}-") for m in _MAKERS if n.startswith(f"{m}-")))]
+
+
+def _squeezed(name: str) -> str:
+    """Return a name without the signs that people vary; a point between numbers counts."""
+    return re.sub(r"(?<=\d)p(?=\d)", ".", name).replace("-", "").replace(" ", "")
+
+
+def hub_id(text: str) -> str | None:
+    """Return `owner/name` where `text` is an address of the hub, or an id that is no path here; else None.
+
+    >>> hub_id("https://huggingface.co/meta-llama/Llama-3.1-8B"), hub_id("configs/x.json"), hub_id("a/b")
+    ('meta-llama/Llama-3.1-8B', None, 'a/b')
+    """
+    address = _HUB.fullmatch(text.strip())
+    if address:
+        return address[1]
+    file = Path(text).suffix.lower() in (".json", ".gguf", ".safetensors", ".toml", ".yaml", ".bin", ".pt", ".pth")
+    return text if _ID.fullmatch(text) and not file and not Path(text).parent.exists() else None
+
+
+def cached_folder(folder: Path) -> Path:
+    """Return the folder that holds the configuration: the snapshot of a folder of the hub's cache, else `folder` itself.
+
+    Raises AttometerError where the cache holds no snapshot with a configuration.
+    """
+    snapshots = folder / "snapshots"
+    if not snapshots.is_dir():
+        return folder
+    main = folder / "refs" / "main"
+    named = [snapshots / main.read_text(encoding="utf-8").strip()] if main.is_file() else []
+    every = [*named, *sorted(p for p in snapshots.iterdir() if p.is_dir())]
+    found = next((p for p in every if (p / "config.json").is_file()), None)
+    if found is None:
+        raise AttometerError(f"{folder}: none of its snapshots holds a config.json")
+    return found
+
+
+def no_such_model(text: str) -> AttometerError:
+    """Build the error for a name that is no shipped model and no path: which file to save, or the nearest shipped name.
+
+    >>> print(no_such_model("mistralai/Mistral-Small-24B"))
+    "mistralai/Mistral-Small-24B" is not shipped, and nothing is downloaded: save huggingface.co/mistralai/Mistral-Small-24B/resolve/main/config.json and give its path
+    """
+    where = hub_id(text)
+    if where is not None:
+        return AttometerError(
+            f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
+            f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
+        )
+    near = nearest(text[:200], shipped(), NEAR)
+    hint = near if "did you mean" in near else f"; give the path of a config.json, or one of {', '.join(shipped())}"
+    return AttometerError(f'unknown model "{text[:200]}"{hint}')

@@ -77,8 +77,8 @@ def cached_folder(folder: Path) -> Path:
 def no_such_model(text: str) -> AttometerError:
     """Build the error for a name that is no shipped model and no path: which file to save, or the nearest shipped name.
 
-    >>> print(no_such_model("mistralai/Mistral-Small-24B"))
-    "mistralai/Mistral-Small-24B" is not shipped, and nothing is downloaded: save huggingface.co/mistralai/Mistral-Small-24B/resolve/main/config.json and give its path
+    >>> print(no_such_model("a/b"))
+    "a/b" is not shipped, and nothing is downloaded: save huggingface.co/a/b/resolve/main/config.json and give its path
     """
     where = hub_id(text)
     if where is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attometer.count import Convention, Cost, best_tiles, count
+    from attometer.count.derive import derive
     from attometer.errors import AttometerError
     from attometer.ledger.ledger import ledger as claims
     from attometer.machine import machine, machines
@@ -63,6 +64,7 @@ _ROOMS = {
     "claims": "ledger.ledger:ledger",
     "compare": "report.compare",
     "count": "count",
+    "derive": "count.derive",
     "document": "program",
     "figures": "report.figures.draw:draw_all",
     "fixed": "program",
@@ -110,6 +112,7 @@ __all__ = [
     "claims",
     "compare",
     "count",
+    "derive",
     "document",
     "figures",
     "fixed",

@@ -443,6 +443,23 @@ def _io_splits(
 
 
 @app.command(rich_help_panel=PROVE)
+def derive(
+    name: Annotated[str, typer.Argument(help="a mechanism, a file of notation, or - for standard input")],
+    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
+    json: Json = False,
+) -> None:
+    """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
+    from attometer.count.derive import derive as derived
+    from attometer.report.subject import program_of
+
+    sizes = _sizes(at)
+    if "M" in sizes:
+        raise AttometerError('--at does not take "M"; use -M')
+    _show(derived(program_of(name), memory, **sizes), json)
+
+
+@app.command(rich_help_panel=PROVE)
 def pebble(
     name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, or a mechanism of the catalogue")],
     sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],

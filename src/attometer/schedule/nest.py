@@ -5,12 +5,13 @@ Nothing here counts: traffic, footprint, work and depth are derived elsewhere by
 executes the same nest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import sympy
 
+from attometer.program.expression import Expression, Where
 from attometer.view.printed import Printed
 
 Accumulators: TypeAlias = Literal["accumulator", "tree"]
@@ -69,8 +70,24 @@ class Free:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A compute step as an expression over the tiles it reads, which it names, at every point of `axes`.
+
+    `kind`: "set" makes the first output; "sum", "max", "min" and "prod" fold the points into it, those that `where`
+    forbids left out; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0. When a fold moves
+    its output from `old` to `new`, each further output is multiplied by its factor in `carried`.
+    """
+
+    kind: str
+    expression: Expression
+    axes: tuple[str, ...]
+    where: Where | None = None
+    carried: tuple[Expression, ...] = ()
+
+
+@dataclass(frozen=True)
 class Compute:
-    """One compute step on tiles in fast memory: `kernel` updates `out` from `reads`.
+    """One compute step on tiles in fast memory: `kernel`, or the formula of a derived nest, updates `out` from `reads`.
 
     `work` lists (operations per element, axes of the elements); `depth` is (constant, axes reduced by balanced trees).
     """
@@ -81,14 +98,16 @@ class Compute:
     text: str
     work: tuple[tuple[int, tuple[str, ...]], ...]
     depth: tuple[int, tuple[str, ...]]
+    formula: Formula | None = None
 
 
 @dataclass(frozen=True)
 class Loop:
     """Run the body for each tile of `length` along `axis`.
 
-    `partner` is an axis already tiled: tiles of the pair that the mask leaves empty are skipped. `parallel` says that
-    the iterations are independent; `index` names the running number of the tile.
+    `partner` is an axis already tiled: tiles of the pair that the mask leaves empty are skipped, the mask of the problem
+    over (i, j) or the loop's own in `where`. `parallel` says that the iterations are independent; `index` names the
+    running number of the tile.
     """
 
     axis: str
@@ -97,6 +116,7 @@ class Loop:
     parallel: bool = False
     partner: str | None = None
     index: str | None = None
+    where: Where | None = None
 
 
 Node: TypeAlias = Load | Store | New | Free | Compute | Loop
@@ -105,11 +125,12 @@ Role: TypeAlias = Literal["input", "output", "scratch"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in slow memory: its axes in order, and its part in the calculation."""
+    """A tensor in slow memory: its axes in order, and its part in the calculation; `of` is the tensor it is a view of."""
 
     axes: tuple[str, ...]
     role: Role
     blocks: str | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,8 @@ class Schedule(Printed):
     """How a calculation runs on a fast memory of M words: phases of loops over tiles, one after another.
 
     `axes` gives the size symbol of each axis, `tiles` the free tile sizes with the axis that each divides,
-    `accumulators` the class of algorithms it belongs to, for the lower bounds.
+    `accumulators` the class of algorithms it belongs to, for the lower bounds. `copies` is the axis of independent
+    problems; a derived nest has none, its axes are those of its program.
     """
 
     name: str
@@ -131,6 +153,7 @@ class Schedule(Printed):
     backward: bool = False
     clipped: bool = False
     notes: tuple[str, ...] = field(default=())
+    copies: str | None = "z"
 
     def size_of(self, axis: str) -> sympy.Expr:
         """Return the size symbol of an axis."""
@@ -139,6 +162,15 @@ class Schedule(Printed):
     def tensor(self, name: str) -> Tensor:
         """Return the declaration of a tensor in slow memory."""
         return dict(self.tensors)[name]
+
+    @property
+    def symbols(self) -> set[sympy.Symbol]:
+        """The size symbols of the axes and of the masks that loops bring along."""
+        from attometer.masks.counts import symbols
+
+        masks = [loop.where.mask for loop in loops(self.phases) if loop.where is not None]
+        extents = {s for _, extent in self.axes for s in extent.free_symbols}
+        return extents | {s for mask in masks for s in symbols(mask)}
 
     @property
     def tile_names(self) -> tuple[str, ...]:
@@ -162,6 +194,14 @@ class Schedule(Printed):
                 lines.append(f"pass {number}:")
             lines.extend(_lines(phase, self, 0))
         return "\n".join(lines)
+
+
+def loops(body: Iterable[Node]) -> Iterator[Loop]:
+    """Yield every loop of a nest, outer ones first."""
+    for node in body:
+        if isinstance(node, Loop):
+            yield node
+            yield from loops(node.body)
 
 
 def _lines(node: Node, schedule: Schedule, indent: int) -> Iterator[str]:

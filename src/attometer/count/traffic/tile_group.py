@@ -141,7 +141,7 @@ class TileGroup:
         if len(self.free) == 1:
             return {self.free[0]: self._largest_alone(self.free[0])}
         one, two = self.free
-        first = _distinct(self.extent[one])
+        first = distinct(self.extent[one])
         second = self._largest(two, {one: first}, len(first))
         first, second = first[second > 0], second[second > 0]
         at = int(np.argmin(self.words({one: first, two: second}, None)))
@@ -184,7 +184,7 @@ class TileGroup:
     def _even(self) -> dict[str, Ints]:
         """The smallest tile for each number of tiles, with the largest other one beside it, or a square."""
         one, *others = self.free
-        first = _distinct(self.extent[one])
+        first = distinct(self.extent[one])
         if not others:
             return {one: first[first <= self._largest_alone(one)]}
         second = self._largest(others[0], {one: first}, len(first))
@@ -213,7 +213,7 @@ class TileGroup:
         return chosen, best, True
 
 
-def _distinct(extent: int) -> Ints:
+def distinct(extent: int) -> Ints:
     """The smallest tile for each number of tiles: ⌈extent / k⌉ for k = 1 … extent, without repeats."""
     root = int(np.sqrt(extent)) + 1
     counts = np.arange(1, min(root, extent) + 1)

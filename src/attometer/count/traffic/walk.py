@@ -6,7 +6,7 @@ its tensor has moves each word of that axis once in all; a loop over any other a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import mul
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ import sympy
 from attometer.count.traffic.visits import PairFloor, visited
 from attometer.errors import AttometerError
 from attometer.masks import Mask
+from attometer.masks.counts import substitute
 from attometer.schedule.nest import Loop, Node, Schedule, Tile
 from attometer.sizes import size
 
@@ -25,19 +26,37 @@ Number: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Problem:
-    """The sizes that a schedule is walked with: `values` by symbol name, the mask, the query heads per key head."""
+    """The sizes that a schedule is walked with: `values` by symbol name, the mask, the query heads per key head.
+
+    Without `masked` the masks that loops bring along skip nothing.
+    """
 
     values: Mapping[str, Number]
     mask: Mask | PairFloor | None = None
     stack: Number = 1
+    masked: bool = True
 
     def of(self, expression: sympy.Expr) -> Number:
-        """Return the value of a size: a symbol, an integer, or a product of them."""
+        """Return the value of a size."""
         if expression.is_Integer:
             return int(expression)
         if expression.is_Symbol:
             return self.values.get(expression.name, expression)
-        return reduce(mul, (self.of(factor) for factor in expression.args))
+        if expression.is_Mul and all(factor.is_Symbol or factor.is_Integer for factor in expression.args):
+            return reduce(mul, (self.of(factor) for factor in expression.args))
+        value = expression.xreplace(self.numbers)
+        return int(value) if value.is_Integer else value
+
+    @cached_property
+    def numbers(self) -> dict[sympy.Expr, sympy.Expr]:
+        """The sizes that are whole numbers, by symbol."""
+        return {size(name): sympy.Integer(v) for name, v in self.values.items() if isinstance(v, int | np.integer)}
+
+    def mask_of(self, loop: Loop) -> "tuple[Mask | PairFloor, str, str] | None":
+        """Return the mask that shortens a loop, with its axes of queries and keys; None where none does."""
+        if loop.where is None:
+            return (self.mask, "i", "j") if self.mask is not None else None
+        return (substitute(loop.where.mask, self.numbers), loop.where.query, loop.where.key) if self.masked else None
 
     def axis(self, schedule: Schedule, axis: str) -> Number:
         """Return the size of an axis; the row axis holds `stack` rows per query."""
@@ -73,6 +92,7 @@ class Place:
     def __init__(self, schedule: Schedule, problem: Problem, loops: tuple[Loop, ...] = ()) -> None:
         self.schedule, self.problem, self.loops = schedule, problem, loops
         self.innermost = {loop.axis: loop for loop in loops}
+        self.mask: tuple[Mask | PairFloor, str, str] | None = None
         self.grain = self._grain()
 
     def inside(self, loop: Loop) -> "Place":
@@ -81,12 +101,12 @@ class Place:
 
     def _grain(self) -> dict[str, Loop] | None:
         """The loops that fix the tile pair of the last masked loop."""
-        if self.problem.mask is None:
-            return None
         found, seen = None, dict[str, Loop]()
         for loop in self.loops:
             seen[loop.axis] = loop
-            if loop.partner:
+            mask = self.problem.mask_of(loop)
+            if loop.partner and mask:
+                self.mask = mask
                 found = {loop.axis: loop, loop.partner: seen[loop.partner]}
         return found
 
@@ -110,13 +130,13 @@ class Place:
 
     def _visited(self, named: set[str]) -> Number:
         assert self.grain is not None
-        assert self.problem.mask is not None
+        assert self.mask is not None
         lengths = {axis: self.problem.of(loop.length) for axis, loop in self.grain.items()}
         # A loop word by word inside the tile repeats its body once per row or column of the tile.
         extent = {axis: axis in named or self.innermost[axis] is not loop for axis, loop in self.grain.items()}
-        n, m = self.problem.of(size("n")), self.problem.of(size("m"))
-        mask, stack = self.problem.mask, self.problem.stack
-        return visited(mask, n, m, lengths["i"], lengths["j"], stack, extent["i"], extent["j"])
+        mask, i, j = self.mask
+        n, m = (self.problem.of(self.schedule.size_of(axis)) for axis in (i, j))
+        return visited(mask, n, m, lengths[i], lengths[j], self.problem.stack, extent[i], extent[j])
 
     def words(self, tile: Tile) -> Number:
         """Fast-memory words of a full tile."""
@@ -140,12 +160,12 @@ def problem(
 
     Raises AttometerError for a size or tile that the schedule does not have.
     """
-    known = {s.name for _, axis in schedule.axes for s in axis.free_symbols} - {"z"} | set(schedule.tile_names)
+    known = {s.name for s in schedule.symbols} - {schedule.copies} | set(schedule.tile_names)
     given = dict(sizes or {})
     extra = sorted(set(given) - known)
     if extra:
         raise AttometerError(f'schedule "{schedule.name}" has no size "{extra[0]}"; it has {", ".join(sorted(known))}')
-    return Problem({**given, "z": copies}, mask, stack)
+    return Problem({**given, schedule.copies: copies} if schedule.copies else given, mask, stack)
 
 
 def walk(body: Iterable[Node], place: Place) -> Iterable[tuple[Node, Place]]:

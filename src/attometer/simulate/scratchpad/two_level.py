@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
 from attometer.masks import Mask
-from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store, Tile
+from attometer.masks.counts import substitute
+from attometer.program.expression import Where
+from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tile
+from attometer.simulate.scratchpad.formula import Evaluation
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
+from attometer.sizes import size
 
 Span = tuple[int, int]
 
@@ -57,17 +62,23 @@ class TwoLevel:
         tiles: Mapping[str, int],
         mask: Mask | None = None,
         stack: int = 1,
+        sizes: Mapping[str, int] | None = None,
     ) -> Execution:
         """Execute `schedule` on `arrays` (inputs, each [z, rows, columns] or [z, rows]) with the given tile sizes.
 
-        With `stack` > 1 each query is that many consecutive rows, the query heads that share a key/value head.
+        With `stack` > 1 each query is that many consecutive rows, the query heads that share a key/value head. A derived
+        nest takes its program's inputs, in their shapes, and gives its outputs in the axes of the nest; `sizes` are the
+        sizes by name, those of its masks included.
 
         Raises AttometerError when a tile does not fit into fast memory, or for missing or misshapen inputs or tiles.
         """
-        sizes = _sizes(schedule, arrays, tiles)
-        allowed = _allowed(mask, sizes["i"], sizes["j"], stack)
-        machine = _Machine(self.M, schedule, sizes, dict(tiles), allowed, mask is not None, self.serial)
-        machine.slow = _memory(schedule, arrays, sizes, tiles)
+        if schedule.copies is None:
+            machine = _derived(self.M, schedule, arrays, tiles, sizes or {}, self.serial)
+        else:
+            extents = _sizes(schedule, arrays, tiles)
+            allowed = _allowed(mask, extents["i"], extents["j"], stack)
+            machine = _Machine(self.M, schedule, extents, dict(tiles), allowed, mask is not None, self.serial)
+            machine.slow = _memory(schedule, arrays, extents)
         depth = sum(machine.loop(phase) for phase in schedule.phases)
         outputs = {name: machine.slow[name] for name, t in schedule.tensors if t.role == "output"}
         return Execution(outputs, machine.reads, machine.writes, machine.peak, machine.operations, depth)
@@ -111,16 +122,40 @@ def _allowed(mask: Mask | None, rows: int, keys: int, stack: int) -> NDArray[np.
     return np.repeat(mask.matrix(rows // stack, keys), stack, axis=0)
 
 
-def _memory(
-    schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str, int], tiles: Mapping[str, int]
-) -> dict[str, Array]:
+def _memory(schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
     """Slow memory: the inputs, and everything else poisoned so that a word read before it is written shows."""
-    memory = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
-    for name, tensor in schedule.tensors:
-        if tensor.role != "input":
-            shape = tuple(sizes[axis] for axis in tensor.axes)
+    memory: dict[str, Array] = {}
+    for name, tensor in sorted(schedule.tensors, key=lambda entry: entry[1].of is not None):
+        shape = tuple(sizes[axis] for axis in tensor.axes)
+        if tensor.of is not None:
+            memory[name] = memory[tensor.of].reshape(shape)  # a view: the same words under other axes
+        elif tensor.role == "input":
+            memory[name] = np.array(arrays[name], dtype=np.float64).reshape(shape)
+        else:
             memory[name] = np.full((sizes["j"], *shape) if tensor.blocks else shape, np.nan)
     return memory
+
+
+def _derived(
+    M: int,
+    schedule: Schedule,
+    arrays: Mapping[str, Array],
+    tiles: Mapping[str, int],
+    sizes: Mapping[str, int],
+    serial: bool,
+) -> "_Machine":
+    """A machine for a nest over the axes of a program, whose sizes are all given."""
+    inputs = [name for name, tensor in schedule.tensors if tensor.role == "input" and tensor.of is None]
+    if set(arrays) != set(inputs):
+        raise AttometerError(f'schedule "{schedule.name}" takes {", ".join(inputs)}; got {", ".join(arrays)}')
+    missing = sorted({s.name for s in schedule.symbols} - set(sizes)) + sorted(set(schedule.tile_names) - set(tiles))
+    if missing:
+        raise AttometerError(f'schedule "{schedule.name}" needs a number for {", ".join(missing)}')
+    numbers = {size(name): sympy.Integer(value) for name, value in sizes.items()}
+    extents = {axis: int(extent.xreplace(numbers)) for axis, extent in schedule.axes}
+    machine = _Machine(M, schedule, extents, dict(tiles), np.ones((0, 0), bool), False, serial, numbers)
+    machine.slow = _memory(schedule, arrays, extents)
+    return machine
 
 
 @dataclass
@@ -132,6 +167,8 @@ class _Machine:
     allowed: NDArray[np.bool_]
     masked: bool
     serial: bool = False
+    bound: Mapping[sympy.Expr, sympy.Expr] = field(default_factory=dict)
+    seen: dict[Where, NDArray[np.bool_]] = field(default_factory=dict)
     slow: dict[str, Array] = field(default_factory=dict)
     fast: dict[str, tuple[Array, dict[str, Span]]] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
@@ -162,8 +199,21 @@ class _Machine:
             self.spans[loop.axis] = (low, min(low + length, outer[1]))
             if loop.index:
                 self.numbers[loop.index] = number
-            if not (loop.partner and self.masked) or self._pairs().any():
+            if self._visible(loop):
                 yield None
+
+    def _visible(self, loop: Loop) -> bool:
+        """Whether the mask leaves a pair in the tiles that a loop is at."""
+        if loop.where is not None:
+            return bool(self._allowed(loop.where).any())
+        return not (loop.partner and self.masked) or bool(self._pairs().any())
+
+    def _allowed(self, where: Where) -> NDArray[np.bool_]:
+        """The pairs of the current tiles that a mask allows."""
+        if where not in self.seen:
+            mask = substitute(where.mask, dict(self.bound))
+            self.seen[where] = mask.matrix(self.sizes[where.query], self.sizes[where.key])
+        return self.seen[where][slice(*self._span(where.query)), slice(*self._span(where.key))]
 
     def _length(self, loop: Loop) -> int:
         factors = loop.length.args or (loop.length,)
@@ -230,7 +280,9 @@ class _Machine:
         return data[tuple(place)]
 
     def compute(self, node: Compute) -> int:
-        """Run a kernel on tiles in fast memory."""
+        """Run a kernel, or a formula, on tiles in fast memory."""
+        if node.formula is not None:
+            return self.evaluate(node, node.formula)
         step = Step(
             tuple(map(self.view, node.out)),
             tuple(map(self.view, node.reads)),
@@ -242,3 +294,17 @@ class _Machine:
         operations, depth = KERNELS[node.kernel](step)
         self.operations += operations
         return depth
+
+    def evaluate(self, node: Compute, formula: Formula) -> int:
+        """Run a formula on tiles in fast memory."""
+        tiles = {tile.name: (self.view(tile), tile.axes) for tile in (*node.reads, *node.out)}
+        spans = {axis: self._span(axis) for axis in self.sizes}
+        where = formula.where
+        allowed = self._allowed(where) if where is not None else None
+        at = Evaluation(spans, tiles, self._number, allowed, (where.query, where.key) if where else ("", ""))
+        operations, depth = at.run(formula, tuple(map(self.view, node.out)), tuple(t.axes for t in node.out))
+        self.operations += operations
+        return depth
+
+    def _number(self, name: str) -> float:
+        return float(self.bound[size(name)]) if size(name) in self.bound else float(self.sizes[name])

@@ -1,0 +1,337 @@
+"""Deriving a schedule: of the nests that a Program's algebra allows, the one that moves the fewest words through M.
+
+A nest cuts the program into phases: what a cut stores, a later phase reads; what is not cut never leaves fast memory, or
+is computed again. Each phase takes tiles of one or two axes, streams another, and finishes its reductions in as few
+passes as algebra allows (`schedule.running`). Cuts, orders, passes and tiles are compared by their counted traffic.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, product
+from typing import Any
+
+import sympy
+
+from attometer.count.traffic.phase_tiles import PhaseTiles
+from attometer.count.traffic.walk import Problem
+from attometer.count.traffic.words import Traffic, held, moved
+from attometer.errors import AttometerError, positive_int, unknown
+from attometer.program.conditions import check_conditions
+from attometer.program.program import Program
+from attometer.schedule.cascade import Cascade, cascade
+from attometer.schedule.fused import Phase, Plan
+from attometer.schedule.nest import Loop, Schedule, Tensor
+from attometer.schedule.running import Passes
+from attometer.sizes import size
+from attometer.view.printed import Printed
+
+TYPICAL = {"n": 4096, "m": 4096, "d": 64, "e": 64, "b": 1, "h": 1, "g": 1, "w": 256}
+"""Sizes at which a nest is chosen where none are given."""
+_OTHER = 64
+_SUBSETS_OF = 6
+
+
+@dataclass(frozen=True)
+class Derived(Printed):
+    """A derived schedule with the tiles chosen at `sizes` for `M` words: `words` moved, `footprint` words held.
+
+    `forced` lists (reduction, what waited for it) for every pass beyond the first; `considered` counts the phases tried.
+    """
+
+    schedule: Schedule
+    sizes: Mapping[str, int]
+    tiles: Mapping[str, int]
+    M: int
+    words: int
+    footprint: int
+    stored: tuple[str, ...]
+    passes: tuple[int, ...]
+    forced: tuple[tuple[str, str], ...]
+    considered: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def traffic(self) -> Traffic:
+        """Words moved per tensor at the sizes."""
+        where = Problem({**self.sizes, **self.tiles})
+        moves = moved(self.schedule, self.schedule.phases, where)
+        return Traffic(moves.reads, moves.writes, self.footprint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        rows = {k: getattr(self, k) for k in ("M", "words", "footprint", "considered")}
+        return {
+            **rows,
+            "sizes": dict(self.sizes),
+            "tiles": dict(self.tiles),
+            "stored": list(self.stored),
+            "passes": list(self.passes),
+            "forced": [list(pair) for pair in self.forced],
+            "traffic": self.traffic.to_dict(),
+            "notes": list(self.notes),
+            "schedule": self.schedule.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        tiles = ", ".join(f"{k} = {v:,}" for k, v in self.tiles.items()) or "no tiles"
+        at = ", ".join(f"{k} = {v:,}" for k, v in self.sizes.items())
+        lines = [
+            str(self.schedule),
+            "",
+            f"at {at}: {tiles}; moves {self.words:,} words, holds {self.footprint:,} of M = {self.M:,}",
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+
+def derive(program: Program, /, M: int, **sizes: int) -> Derived:
+    """Return the nest that moves the fewest words of `program` through a fast memory of M words.
+
+    Args:
+        program: maps, products, sums and reductions over named axes.
+        M: words of fast memory.
+        **sizes: sizes by name at which nests are compared; those left out are typical ones (`TYPICAL`), said in the notes.
+
+    Returns:
+        The schedule with its tiles, traffic, and the reductions that forced a pass of their own.
+
+    Raises:
+        AttometerError: an operation that no nest runs, an unknown size, or an M in which nothing fits.
+
+    >>> from attometer.mechanisms import mechanism
+    >>> found = derive(mechanism("softmax").program, M=98304, n=65536, d=64, b=1, h=1)
+    >>> found.words, found.stored, found.passes
+    (738264000, (), (1,))
+    """
+    positive_int("M", M)
+    return _Search(program, M, sizes).derived()
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best plan found for a phase."""
+
+    plan: Plan
+    words: int
+    footprint: int
+    tiles: Mapping[str, int]
+
+
+@dataclass
+class _Search:
+    program: Program
+    M: int
+    given: Mapping[str, int]
+    considered: int = 0
+    known: dict[tuple[frozenset[str], frozenset[str]], _Best | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cascade: Cascade = cascade(self.program)
+        self.sizes, self.notes = self._sizes()
+        numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
+        check_conditions(self.program, {s: numbers[s] for s in self.program.symbols})
+        self.extent = {axis: int(extent.xreplace(numbers)) for axis, extent in self.cascade.axes}
+
+    def _sizes(self) -> tuple[dict[str, int], tuple[str, ...]]:
+        names = [s.name for s in self.program.symbols]
+        for name, value in self.given.items():
+            if name not in names:
+                raise unknown("size", name, names)
+            positive_int(name, value)
+        free = [name for name in names if name not in self.given]
+        sizes = {name: self.given.get(name, TYPICAL.get(name, _OTHER)) for name in names}
+        said = ", ".join(f"{name} = {sizes[name]}" for name in free)
+        return sizes, ((f"sizes that were not given: {said}",) if free else ())
+
+    # --- cuts --------------------------------------------------------------------------------------------------------
+
+    def derived(self) -> Derived:
+        """Return the best nest over all cuts."""
+        must = {v.of for v in self.cascade.values if v.name != v.of and v.of not in self.cascade.inputs}
+        must |= set(self.cascade.outputs)
+        free = [s.name for s in self.cascade.steps if s.kind != "set" and s.name not in must]
+        best: list[_Best] | None = None
+        for cut in self._cuts(free, must):
+            phases = self._phases(cut)
+            if phases is not None and (best is None or _cost(phases) < _cost(best)):
+                best = phases
+        if best is None:
+            raise AttometerError(
+                f"no nest of this program fits into M = {self.M} words at "
+                f"{', '.join(f'{k} = {v}' for k, v in self.sizes.items())}; hint: a larger M"
+            )
+        return self._result(best, must)
+
+    def _cuts(self, free: list[str], must: set[str]) -> Iterator[frozenset[str]]:
+        """Every choice of what else to store; of many, those that store nearly nothing or nearly everything."""
+        counts = range(len(free) + 1)
+        if len(free) > _SUBSETS_OF:
+            counts = [0, 1, len(free) - 1, len(free)]  # type: ignore[assignment]
+        for count in counts:
+            yield from (frozenset(must | set(chosen)) for chosen in combinations(free, count))
+
+    def _phases(self, cut: frozenset[str]) -> list[_Best] | None:
+        """Return the phases of a cut, those merged that move fewer words together; None where one does not fit."""
+        order = [s.name for s in self.cascade.steps if s.name in cut]
+        groups = [frozenset({name}) for name in order]
+        found = [self._best(group, cut) for group in groups]
+        if len(groups) > 1:
+            groups, found = self._merged(groups, found, cut)
+        return None if any(f is None for f in found) else [f for f in found if f is not None]
+
+    def _merged(
+        self, groups: list[frozenset[str]], found: list[_Best | None], cut: frozenset[str]
+    ) -> tuple[list[frozenset[str]], list[_Best | None]]:
+        """Merge neighbouring phases while that saves words."""
+        for one, two in combinations(range(len(groups)), 2):
+            if not self._may_join(groups, one, two, cut):
+                continue
+            both = self._best(groups[one] | groups[two], cut)
+            apart = [found[one], found[two]]
+            if both and (None in apart or _cost([both]) < _cost([f for f in apart if f])):
+                rest = [k for k in range(len(groups)) if k not in (one, two)]
+                at = sum(k < two for k in rest)
+                kept, best = [groups[k] for k in rest], [found[k] for k in rest]
+                kept.insert(at, groups[one] | groups[two])
+                best.insert(at, both)
+                return self._merged(kept, best, cut)
+        return groups, found
+
+    def _may_join(self, groups: list[frozenset[str]], one: int, two: int, cut: frozenset[str]) -> bool:
+        """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
+        between = {r for k in range(one + 1, two) for r in self._loads(groups[k], cut)}
+        aliases = {self.cascade.value(r).of for r in self._loads(groups[two], cut) if self.cascade.value(r).of != r}
+        return not (groups[one] & between) and not (groups[one] & aliases)
+
+    def _loads(self, targets: frozenset[str], cut: frozenset[str]) -> set[str]:
+        """Names of the stored values that a phase reads."""
+        steps = Passes(self.cascade, targets, cut - targets, None).steps
+        return {r for s in steps.values() for r in s.reads if r not in steps}
+
+    # --- one phase ---------------------------------------------------------------------------------------------------
+
+    def _best(self, targets: frozenset[str], cut: frozenset[str]) -> _Best | None:
+        loads = self._loads(targets, cut)
+        key = (targets, frozenset(loads))
+        if key not in self.known:
+            self.known[key] = self._best_plan(targets, cut, loads)
+        return self.known[key]
+
+    def _best_plan(self, targets: frozenset[str], cut: frozenset[str], loads: set[str]) -> _Best | None:
+        best: _Best | None = None
+        for plan in self._plans(targets, cut, loads):
+            self.considered += 1
+            found = self._evaluated(plan)
+            if found is not None and (best is None or _cost([found]) < _cost([best])):
+                best = found
+        return best
+
+    def _plans(self, targets: frozenset[str], cut: frozenset[str], loads: set[str]) -> Iterator[Plan]:
+        stored = frozenset((cut | set(self.cascade.inputs)) - targets)
+        steps = Passes(self.cascade, targets, stored, None).steps
+        summed = dict.fromkeys(a for s in steps.values() for a in s.summed)
+        shared = [a for a, _ in self.cascade.axes if all(a in steps[t].axes for t in targets) and a not in summed]
+        lacked = [a for a in shared if any(a not in self.cascade.value(v).axes for v in loads)]
+        always = [a for a in shared if a not in lacked]
+        for row, panel in _pairs(lacked):
+            rest = [a for a in lacked if a not in (row, panel)]
+            for chosen in product((True, False), repeat=len(rest)):
+                batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
+                for stream in summed or [None]:
+                    for by_row in (False, True) if row and stream else (False,):
+                        yield Plan(targets, stored, tuple(batch), row, panel, stream, by_row)
+
+    def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
+        return Schedule("derived", "", "", self.cascade.axes, (), phases, tiles, copies=None)
+
+    def _evaluated(self, plan: Plan) -> _Best | None:
+        if not plan.tiled:
+            return None
+        loop = Phase(self.cascade, plan, _tile("")).loop()
+        axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
+        chosen = self._schedule((loop,), tuple((_tile("")(a), a) for a in axes))
+        free = {_tile("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
+        search = PhaseTiles(chosen, loop, self.sizes, free, self.M)
+        found = search.best()
+        if found is None:
+            return None
+        words, tiles = found
+        return _Best(plan, words, int(search.need(tiles)), tiles)
+
+    # --- the result --------------------------------------------------------------------------------------------------
+
+    def _result(self, best: list[_Best], must: set[str]) -> Derived:
+        phases, tiles, chosen = [], [], dict[str, int]()
+        forced: list[tuple[str, str]] = []
+        passes: list[int] = []
+        for number, found in enumerate(best, 1):
+            tile = _tile(str(number) if len(best) > 1 else "")
+            phase = Phase(self.cascade, found.plan, tile)
+            phases.append(phase.loop())
+            for axis in (found.plan.row, found.plan.panel, found.plan.stream):
+                if axis:
+                    tiles.append((tile(axis), axis))
+                    chosen[tile(axis).name] = found.tiles.get(_tile("")(axis).name, 1)
+            passes.append(max([1, *(r.done for r in phase.running.values())]))
+            later = {r.passed: r.forced for r in reversed(phase.running.values()) if r.forced}
+            forced += [later[number] for number in sorted(later)]
+        cut = {t for found in best for t in found.plan.targets}
+        stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
+        reason = _reason(stored, passes, forced)
+        schedule = Schedule(
+            "derived", _title(best), "derived from the program's text", self.cascade.axes, self._tensors(cut),
+            tuple(phases), tuple(tiles), notes=reason, copies=None,
+        )  # fmt: skip
+        where = Problem({**self.sizes, **chosen})
+        words = int(moved(schedule, schedule.phases, where).words)
+        need = int(held(schedule, schedule.phases, where))
+        return Derived(
+            schedule, self.sizes, chosen, self.M, words, need, stored, tuple(passes), tuple(forced),
+            self.considered, (*reason, *self.notes),
+        )  # fmt: skip
+
+    def _tensors(self, cut: set[str]) -> tuple[tuple[str, Tensor], ...]:
+        """Declare what is in slow memory: inputs, what is stored, and the names under which other loops read these."""
+        kept = []
+        for value in self.cascade.values:
+            role = "input" if value.of in self.cascade.inputs else "scratch"
+            role = "output" if value.of in self.cascade.outputs else role
+            if value.of in self.cascade.inputs or value.of in cut:
+                of = value.of if value.of != value.name else None
+                kept.append((value.name, Tensor(value.axes, role, None, of)))  # type: ignore[arg-type]
+        return tuple(kept)
+
+
+def _cost(phases: list[_Best]) -> tuple[int, int, int]:
+    """Words first, then the memory held, then the number of phases."""
+    return sum(p.words for p in phases), max((p.footprint for p in phases), default=0), len(phases)
+
+
+def _pairs(axes: list[str]) -> Iterator[tuple[str | None, str | None]]:
+    """Choices of the axes in tiles: one, or two."""
+    if not axes:
+        yield None, None
+    for row in axes:
+        yield row, None
+        yield from ((row, panel) for panel in axes if panel != row)
+
+
+def _tile(prefix: str) -> Any:
+    return lambda axis: size(f"B{prefix}_{axis}")
+
+
+def _title(best: list[_Best]) -> str:
+    phases = f"{len(best)} phase{'s' if len(best) > 1 else ''}"
+    streams = ", ".join(f"{'+'.join(sorted(p.plan.targets))} along {p.plan.stream or 'no axis'}" for p in best)
+    return f"{phases}: {streams}"
+
+
+def _reason(stored: tuple[str, ...], passes: list[int], forced: list[tuple[str, str]]) -> tuple[str, ...]:
+    lines = ["stores " + ", ".join(stored) if stored else "stores no intermediate"]
+    lines += [
+        f"{later} waits for {first}: no factor corrects it, so that it takes another pass" for first, later in forced
+    ]
+    return (*lines, f"passes: {', '.join(map(str, passes))}")
+
+
+__all__ = ["TYPICAL", "Derived", "derive"]

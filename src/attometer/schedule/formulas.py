@@ -1,0 +1,88 @@
+"""Compute steps that are expressions of a Program: their text, their scalar operations and their depth."""
+
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Position, Ref, Where, children
+from attometer.program.printer import expression_text
+from attometer.schedule.nest import Compute, Formula, Tile
+
+_FOLDS = {"sum": "{out} += {term}", "prod": "{out} *= {term}"}
+
+
+def axes_of(node: Expression) -> tuple[str, ...]:
+    """Return the axes that an expression over tiles varies along, in order of first use."""
+    match node:
+        case Ref(indices=indices):
+            return tuple(part.name for part in indices if isinstance(part, Name))
+        case Position(index=index):
+            return (index,)
+    return tuple(dict.fromkeys(axis for child in children(node) for axis in axes_of(child)))
+
+
+def operations(node: Expression) -> list[tuple[int, tuple[str, ...]]]:
+    """Return one entry per scalar operation of an expression: how many, and the axes it is done along.
+
+    Constants are folded before anything runs, as everywhere.
+
+    >>> operations(Binary("*", Ref("A", (Name("i"),)), Call("exp", (Ref("r", ()),))))
+    [(1, ('i',)), (1, ())]
+    """
+    if not isinstance(node, Binary | Call | Negative) or not varies(node):
+        return []
+    return [(1, axes_of(node)), *(entry for child in children(node) for entry in operations(child))]
+
+
+def varies(node: Expression) -> bool:
+    """Return whether an expression reads a tile or a position; what does not is a constant."""
+    return isinstance(node, Ref | Position) or (
+        isinstance(node, Binary | Call | Negative) and any(map(varies, children(node)))
+    )
+
+
+def levels(node: Expression) -> int:
+    """Return the longest chain of scalar operations in an expression."""
+    if not isinstance(node, Binary | Call | Negative) or not varies(node):
+        return 0
+    return 1 + max(map(levels, children(node)))
+
+
+def evaluate(out: Tile, expression: Expression, tiles: tuple[Tile, ...], where: Where | None = None) -> Compute:
+    """`out = expression`; entries that the mask forbids are 0."""
+    formula = Formula("set", expression, out.axes, where)
+    text = f"{out} = {expression_text(expression)}" + (", 0 where masked" if where else "")
+    return Compute("formula", (out,), tiles, text, tuple(operations(expression)), (levels(expression), ()), formula)
+
+
+def fold(
+    out: Tile,
+    kind: str,
+    term: Expression,
+    tiles: tuple[Tile, ...],
+    axes: tuple[str, ...],
+    where: Where | None = None,
+    carried: tuple[tuple[Tile, Expression], ...] = (),
+) -> Compute:
+    """Fold a term into `out` over `axes`; every further accumulator is corrected by its factor."""
+    over = tuple(dict.fromkeys((*out.axes, *axes)))
+    reduced = tuple(axis for axis in over if axis not in out.axes)
+    sums = [(operations(factor), tile.axes) for tile, factor in carried]
+    work = [*operations(term), (1, over), *((len(ops), out.axes) for ops, _ in sums if ops), *((1, a) for _, a in sums)]
+    depth = levels(term) + 1 + max((levels(factor) + 1 for _, factor in carried), default=0)
+    text = _FOLDS.get(kind, "{out} = {kind}({out}, {term})").format(out=out, term=expression_text(term), kind=kind)
+    for tile, factor in carried:
+        text += f"; {tile} *= {expression_text(factor)}".replace("old[]", f"old {out.name}").replace("new[]", out.name)
+    text += ", masked ones left out" if where else ""
+    formula = Formula(kind, term, over, where, tuple(factor for _, factor in carried))
+    return Compute("formula", (out, *(t for t, _ in carried)), tiles, text, tuple(work), (depth, reduced), formula)
+
+
+def scale(out: Tile, factor: Expression, tiles: tuple[Tile, ...]) -> Compute:
+    """Multiply a finished sum by a factor; what nothing was added to stays 0."""
+    formula = Formula("scale", factor, out.axes)
+    work = (*operations(factor), (1, out.axes))
+    text = f"{out} *= {expression_text(factor)}"
+    return Compute("formula", (out,), tiles, text, work, (levels(factor) + 1, ()), formula)
+
+
+def settle(out: Tile) -> Compute:
+    """Set the extreme of rows that see nothing to 0."""
+    text = f"{out} = 0 where nothing was seen"
+    return Compute("formula", (out,), (), text, (), (0, ()), Formula("settle", Ref(out.name, ()), out.axes))

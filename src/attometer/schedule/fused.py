@@ -1,0 +1,354 @@
+"""One phase of a derived nest: tiles of some axes outside, one axis streamed, everything between kept in fast memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import sympy
+
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Ref, Where, walk
+from attometer.schedule.cascade import Cascade, Step
+from attometer.schedule.formulas import evaluate, fold, scale, settle
+from attometer.schedule.incremental import product_of, reads
+from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
+from attometer.schedule.running import Part, Passes, Running
+
+EMPTY = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
+TileOf = Callable[[str], sympy.Expr]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one phase runs: `batch` axes one by one, `row` and `panel` in tiles, `stream` in passes; the rest is whole.
+
+    With `by_row` the rows of a tile follow one another inside a step of the stream, which then holds what belongs to one
+    row at a time; else what is streamed comes in word by word, and a step holds what belongs to all rows of the tile.
+    """
+
+    targets: frozenset[str]
+    stored: frozenset[str]
+    batch: tuple[str, ...] = ()
+    row: str | None = None
+    panel: str | None = None
+    stream: str | None = None
+    by_row: bool = False
+
+    @property
+    def tiled(self) -> tuple[str, ...]:
+        """The axes of parallel loops, outermost first."""
+        return (*self.batch, *(a for a in (self.row, self.panel) if a))
+
+
+@dataclass(frozen=True)
+class Op:
+    """One instruction before tiles are placed: what it makes or changes, and the values that it reads."""
+
+    name: str
+    axes: tuple[str, ...]
+    kind: str
+    expression: Expression = Number(0)  # noqa: RUF009 - frozen
+    summed: tuple[str, ...] = ()
+    where: Where | None = None
+    carried: tuple[tuple[str, tuple[str, ...], Expression], ...] = ()
+
+    @property
+    def reads(self) -> set[str]:
+        """Names of the values it needs to be in fast memory."""
+        own = set() if self.kind in ("new", "make", "set") else {self.name}
+        return reads(self.expression) | own | {name for name, _, _ in self.carried}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A loop whose body is placed on its own."""
+
+    body: tuple["Op | Block", ...]
+    wrap: Callable[[tuple[Node, ...]], Loop]
+    level: str
+
+    @property
+    def reads(self) -> set[str]:
+        """Names of the values that the body reads, from outside or its own."""
+        return {name for item in self.body for name in item.reads}
+
+
+@dataclass
+class Phase:
+    """Emits the nest of a plan; `tile` gives the tile size of an axis."""
+
+    cascade: Cascade
+    plan: Plan
+    tile: TileOf
+    buffers: dict[str, Tile] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        stored = self.plan.stored - self.plan.targets
+        self.passes = Passes(self.cascade, self.plan.targets, stored, self.plan.stream)
+        self.running, self.rows = self._demanded()
+
+    def loop(self) -> Loop:
+        """Return the phase as one loop, its outermost axis."""
+        body = tuple(self._place(self._items(), "rows"))
+        plan = self.plan
+        if plan.panel:
+            outside = [n for n in body if isinstance(n, Load) and plan.panel not in n.tile.axes]
+            kept = {n.tile for n in outside}
+            inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile in kept))
+            wheres = [p.where for r in self.running.values() for p in r.parts]
+            wheres += [self.passes.steps[t].where for t in plan.targets if t not in self.running]
+            panel = Loop(plan.panel, self.tile(plan.panel), inside, True)
+            body = (*outside, self._skipping(panel, wheres, plan.targets, plan.tiled[:-1]))
+        for axis in reversed([a for a in plan.tiled if a != plan.panel]):
+            body = (Loop(axis, self.tile(axis) if axis == plan.row else ONE, body, True),)
+        assert isinstance(body[0], Loop)
+        return body[0]
+
+    # --- what is needed ----------------------------------------------------------------------------------------------
+
+    def _demanded(self) -> tuple[dict[str, Running], set[str]]:
+        """Return the streamed reductions that the targets need once sums are opened, and the values of rows alone."""
+        running, rows, seen, todo = set[str](), set[str](), set[str](), list(self.plan.targets)
+        while todo:
+            name = todo.pop()
+            step = self.passes.made(name)
+            if step is None or name in seen:
+                continue
+            seen.add(name)
+            if self.passes.reduces(step):
+                running.add(name)
+                for part in self.passes.running[name].parts:
+                    todo += [*reads(part.term), *(r for _, f in part.after for r in reads(f))]
+            else:
+                rows |= set() if self.passes.streams(name) else {name}
+                todo += step.reads
+        return {name: self.passes.running[name] for name in self.passes.steps if name in running}, rows
+
+    def _after(self, name: str) -> int:
+        """Return the pass after which a value can be had."""
+        if name in self.running:
+            return self.running[name].done
+        return max((self.running[r].done for r in self.passes.after[name] if r in self.running), default=0)
+
+    # --- instructions ------------------------------------------------------------------------------------------------
+
+    def _items(self) -> list[Op | Block]:
+        """Everything that one tile of rows does, pass by pass."""
+        streamed = {t: 1 + self._after(t) for t in self.plan.targets if self.passes.streams(t)}
+        items: list[Op | Block] = []
+        for number in range(max([0, *(r.done for r in self.running.values()), *streamed.values()]) + 1):
+            here = [r for r in self.running.values() if r.passed == number]
+            targets = [t for t in self.passes.steps if streamed.get(t) == number]
+            if here or targets:
+                items += [Op(p.name, r.step.axes, "new", Number(0), (), None) for r in here for p in r.parts]
+                items.append(self._pass(here, targets))
+            for name, step in self.passes.steps.items():
+                if name in self.running and self.running[name].done == number:
+                    items += self._finish(self.running[name])
+                elif name in self.rows and self._after(name) == number:
+                    items += self._step(step)
+                if name in self.plan.targets and name not in streamed and self._after(name) == number:
+                    items.append(Op(name, step.axes, "store"))
+        return items
+
+    def _step(self, step: Step) -> list[Op | Block]:
+        """A step of the program: element by element, or folded along axes that are whole in the tile."""
+        if step.kind == "set":
+            return [Op(step.name, step.axes, "set", step.expression, (), step.where)]
+        made = Op(step.name, step.axes, "make", Number(0), (), None)
+        folded = Op(step.name, step.axes, step.kind, step.expression, step.summed, step.where)
+        unseen = [Op(step.name, step.axes, "settle")] if step.where and step.kind != "sum" else []
+        return [made, folded, *unseen]
+
+    def _finish(self, running: Running) -> list[Op | Block]:
+        """Multiply finished sums by what was taken out of them, and add up those that ran apart."""
+        items: list[Op | Block] = []
+        axes = running.step.axes
+        for part in running.parts:
+            if running.step.kind != "sum" and part.where:
+                items.append(Op(part.name, axes, "settle"))
+            if part.after:
+                items.append(Op(part.name, axes, "scale", product_of(part.after)))
+        first, *others = (Ref(p.name, tuple(map(Name, axes))) for p in running.parts)
+        return items + [Op(first.tensor, axes, "add", Binary("+", first, other)) for other in others]
+
+    def _pass(self, here: list[Running], targets: list[str]) -> Block:
+        """The loop along the stream that sums the reductions `here` and stores `targets`."""
+        terms = {r.step.name: r for r in here}
+        todo: list[Expression] = [p.term for r in here for p in r.parts] + [Ref(t, ()) for t in targets]
+        streamed = set[str]()
+        while todo:
+            for name in reads(todo.pop()) - streamed:
+                step = self.passes.made(name)
+                if step is not None and self.passes.streams(name):
+                    streamed.add(name)
+                    todo.append(step.expression)
+        items: list[Op | Block] = []
+        for name, step in self.passes.steps.items():
+            if name in streamed:
+                items += self._step(step)
+                items += [Op(name, step.axes, "store")] if name in targets else []
+            elif name in terms:
+                items += [self._fold(terms[name], part, here) for part in terms[name].parts]
+        wheres = [p.where for r in here for p in r.parts] + [self.passes.steps[t].where for t in targets]
+        return self._along(tuple(items), wheres, targets)
+
+    def _fold(self, running: Running, part: Part, here: list[Running]) -> Op:
+        """Fold a step of the stream into an accumulator, and correct those that run with it."""
+        step = running.step
+        carried = tuple(
+            (p.name, r.step.axes, factor)
+            for r in here
+            for p in r.parts
+            for own, factor in p.carried
+            if own == step.name
+        )
+        return Op(part.name, step.axes, step.kind, part.term, step.summed, part.where, carried)
+
+    def _along(self, items: tuple[Op | Block, ...], wheres: list[Where | None], targets: list[str]) -> Block:
+        """Put a loop along the stream around instructions; with `by_row`, those that have rows run row by row."""
+        plan = self.plan
+        if plan.by_row and plan.row:
+            row = plan.row
+            before = tuple(i for i in items if isinstance(i, Op) and row not in i.axes)
+            rest = tuple(i for i in items if i not in before)
+
+            def each(body: tuple[Node, ...]) -> Loop:
+                loop = Loop(row, ONE, body, True)
+                return self._skipping(loop, wheres, targets, (*plan.tiled, plan.stream or ""))
+
+            items = (*before, Block(rest, each, "row"))
+
+        def wrap(body: tuple[Node, ...]) -> Loop:
+            assert plan.stream is not None
+            return self._skipping(Loop(plan.stream, self.tile(plan.stream), body), wheres, targets, plan.tiled)
+
+        return Block(items, wrap, "stream")
+
+    def _skipping(self, loop: Loop, wheres: list[Where | None], targets: object, outer: tuple[str, ...]) -> Loop:
+        """Let a loop skip the tiles that the mask of everything in it leaves empty."""
+        where = wheres[0] if wheres else None
+        # A result must be written where it is masked out, too: as 0.
+        if where is None or any(w != where for w in wheres) or set(targets) & set(self.cascade.outputs):  # type: ignore[call-overload]
+            return loop
+        partner = {where.query: where.key, where.key: where.query}.get(loop.axis)
+        if partner not in outer:
+            return loop
+        return Loop(loop.axis, loop.length, loop.body, loop.parallel, partner, loop.index, where)
+
+    # --- placing tiles -----------------------------------------------------------------------------------------------
+
+    def _place(self, items: list[Op | Block] | tuple[Op | Block, ...], level: str) -> Iterator[Node]:
+        """Yield nodes: what is read is loaded before its first use, a tile is dropped after its last one."""
+        last = {name: at for at, item in enumerate(items) for name in item.reads}
+        own: set[str] = set()
+        for at, item in enumerate(items):
+            streamed = []
+            for name in sorted(item.reads):
+                if self.passes.made(name) is None and name not in self.buffers and self._loaded(name, level):
+                    if isinstance(item, Op) and self._by_word(name, item, items):
+                        streamed.append(name)
+                        continue
+                    own.add(name)
+                    self.buffers[name] = Tile(name, self.passes.cascade.value(name).axes)
+                    yield Load(self.buffers[name])
+            if isinstance(item, Block):
+                yield item.wrap(tuple(self._place(item.body, item.level)))
+            else:
+                yield from self._emit(item, streamed, {n for n in own if last.get(n) == at}, level)
+                own |= {item.name} if item.kind in ("new", "make", "set") else set()
+            done = [name for name in own if last.get(name, at) <= at]
+            yield from self._dropped(done, own, free=at < len(items) - 1)
+        yield from self._dropped(list(own), own, free=False)
+
+    def _dropped(self, done: list[str], own: set[str], *, free: bool) -> Iterator[Node]:
+        """Forget tiles; free those that no other value has taken over."""
+        for name in sorted(done):
+            own.discard(name)
+            tile = self.buffers.pop(name)
+            if free and tile not in self.buffers.values():
+                yield Free(tile)
+
+    def _loaded(self, name: str, level: str) -> bool:
+        """Whether a stored value is loaded at this level of the nest."""
+        plan = self.plan
+        rowed = plan.by_row and plan.row in self.cascade.value(name).axes
+        if not self.passes.streams(name):
+            return level == "rows"
+        return level == ("row" if rowed else "stream")
+
+    def _by_word(self, name: str, op: Op, items: object) -> bool:
+        """Whether a value can be loaded word by word: one sum reads it, nothing else."""
+        assert isinstance(items, list | tuple)
+        readers = [i for i in items if name in i.reads]
+        times = sum(isinstance(n, Ref) and n.tensor == name for n in walk(op.expression))
+        return len(readers) == 1 and times == 1 and op.kind == "sum" and bool(self._inner(name))
+
+    def _inner(self, name: str) -> list[str]:
+        """The axes of a value that no loop of the phase runs along."""
+        return [a for a in self.cascade.value(name).axes if a not in (*self.plan.tiled, self.plan.stream)]
+
+    def _emit(self, op: Op, streamed: list[str], dying: set[str], level: str) -> Iterator[Node]:
+        """Yield the nodes of one instruction."""
+        if op.kind == "store":
+            tile = self.buffers[op.name]
+            yield Store(tile, None if tile.name == op.name else op.name)
+            return
+        if op.kind in ("new", "make", "set") and op.name not in self.buffers:
+            taken = self._taken(op, dying, level)
+            if taken is None:
+                self.buffers[op.name] = Tile(op.name, op.axes)
+                yield New(self.buffers[op.name], self._start(op))
+            else:
+                self.buffers[op.name] = self.buffers[taken]
+        if op.kind in ("new", "make"):
+            return
+        tiles = {name: Tile(name, self.cascade.value(name).axes) for name in streamed}
+        node: Node = self._compute(op, tiles)
+        axes = list(dict.fromkeys(a for name in streamed for a in self._inner(name)))
+        for depth, axis in enumerate(reversed(axes)):
+            loads = tuple(map(Load, tiles.values())) if depth == 0 else ()
+            node = Loop(axis, ONE, (*loads, node), axis not in op.summed)
+        yield node
+
+    def _taken(self, op: Op, dying: set[str], level: str) -> str | None:
+        """Return the tile that an element-wise step may overwrite: one it reads last, of the same shape."""
+        if op.kind != "set":
+            return None
+        for name in sorted(dying & reads(op.expression)):
+            # A tile that stays for the next panel must not be overwritten.
+            kept = level == "rows" and self.plan.panel and self.passes.made(name) is None
+            if self.buffers[name].axes == op.axes and not kept:
+                return name
+        return None
+
+    def _start(self, op: Op) -> float:
+        step = self.passes.steps.get(op.name.split("~")[0])
+        return EMPTY.get(step.kind, 0.0) if step is not None else 0.0
+
+    def _compute(self, op: Op, streamed: dict[str, Tile]) -> Compute:
+        """Return the compute step of an instruction on the tiles where its values are."""
+        at = {name: (streamed | self.buffers)[name] for name in op.reads | {op.name}}
+        out, tiles = at[op.name], tuple(dict.fromkeys(at[n] for n in sorted(reads(op.expression))))
+        expression = _renamed(op.expression, {name: tile.name for name, tile in at.items()})
+        match op.kind:
+            case "set" | "add":
+                return evaluate(out, expression, tiles, op.where)
+            case "scale":
+                return scale(out, expression, tiles)
+            case "settle":
+                return settle(out)
+        carried = tuple((at[name], factor) for name, _, factor in op.carried)
+        return fold(out, op.kind, expression, tiles, op.summed, op.where, carried)
+
+
+def _renamed(node: Expression, names: dict[str, str]) -> Expression:
+    """Return an expression over tiles instead of values."""
+    match node:
+        case Ref(tensor=tensor, indices=indices):
+            return Ref(names[tensor], indices)
+        case Negative(operand=operand):
+            return Negative(_renamed(operand, names))
+        case Binary(op=op, left=left, right=right):
+            return Binary(op, _renamed(left, names), _renamed(right, names))
+        case Call(function=function, arguments=arguments):
+            return Call(function, tuple(_renamed(a, names) for a in arguments))
+    return node

@@ -1,0 +1,199 @@
+"""Which reductions of a cascade run in the same pass over an axis, and which forces another one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from attometer.program.expression import Binary, Call, Expression, Name, Ref, Where
+from attometer.schedule.cascade import Cascade, Step
+from attometer.schedule.formulas import axes_of
+from attometer.schedule.incremental import Factors, correction, expanded, product_of, products, reads
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running accumulator of a reduction: what is folded into it, and what multiplies it when it is finished.
+
+    `carried` lists the reductions that move while it runs, each with the factor that corrects it.
+    """
+
+    name: str
+    term: Expression
+    after: Factors
+    where: Where | None
+    carried: tuple[tuple[str, Expression], ...]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A reduction along the streamed axis: the pass that sums it, the one after which it is finished, its accumulators.
+
+    `forced` names the reduction that it had to wait for, and itself, where it is not in the first pass.
+    """
+
+    step: Step
+    passed: int
+    done: int
+    parts: tuple[Part, ...]
+    forced: tuple[str, str] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether its accumulator is its value all along: others may be corrected with it."""
+        return len(self.parts) == 1 and not self.parts[0].after and not self.parts[0].carried
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The steps that a phase needs to compute `targets` from what is `stored`, arranged in passes along `stream`."""
+
+    cascade: Cascade
+    targets: frozenset[str]
+    stored: frozenset[str]
+    stream: str | None
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The steps between what is stored and the targets, in executable order."""
+        todo, needed = list(self.targets), set[str]()
+        while todo:
+            name = todo.pop()
+            step = self.cascade.step(name)
+            if step is not None and name not in needed:
+                needed.add(name)
+                todo += [r for r in step.reads if r not in self.stored]
+        return {s.name: s for s in self.cascade.steps if s.name in needed}
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """Return the axes of a value."""
+        return self.cascade.value(name).axes
+
+    def made(self, name: str) -> Step | None:
+        """Return the step of this phase that computes a value; None when it is loaded."""
+        return self.steps.get(name)
+
+    def streams(self, name: str) -> bool:
+        """Whether a value exists per place of the streamed axis."""
+        return self.stream in self.axes(name)
+
+    def reduces(self, step: Step) -> bool:
+        """Whether a step folds along the streamed axis."""
+        return self.stream in step.summed
+
+    @cached_property
+    def after(self) -> Mapping[str, frozenset[str]]:
+        """For each step, the streamed reductions that it depends on."""
+        found: dict[str, frozenset[str]] = {}
+        for name, step in self.steps.items():
+            found[name] = frozenset(r for read in step.reads for r in self._seen(read, found))
+        return found
+
+    def _seen(self, read: str, found: Mapping[str, frozenset[str]]) -> frozenset[str]:
+        step = self.made(read)
+        if step is None:
+            return frozenset()
+        return frozenset({read}) if self.reduces(step) else found[read]
+
+    def depends(self, node: Expression) -> set[str]:
+        """Return the streamed reductions that an expression depends on."""
+        return {r for read in reads(node) for r in self._seen(read, self.after)}
+
+    @cached_property
+    def running(self) -> Mapping[str, Running]:
+        """Every reduction along the streamed axis, in order."""
+        found: dict[str, Running] = {}
+        for name, step in self.steps.items():
+            if self.reduces(step):
+                found[name] = self._place(step, found)
+        return found
+
+    def _place(self, step: Step, found: Mapping[str, Running]) -> Running:
+        parts = self._parts(step)
+        passed, forced = 1, None
+        factors: list[dict[str, Expression]] = []
+        for _, term in parts:
+            own: dict[str, Expression] = {}
+            for name in sorted(self.depends(term), key=list(found).index):
+                factor = self._factor(step, term, found[name])
+                least = found[name].done + (factor is None)
+                if least >= passed and factor is None:
+                    forced = (name, step.name)
+                passed = max(passed, least)
+                if factor is not None:
+                    own[name] = factor
+            factors.append(own)
+        named = [step.name, *(f"{step.name}~{k}" for k in range(2, len(parts) + 1))]
+        made = []
+        for name, (after, term), own in zip(named, parts, factors, strict=True):
+            carried = tuple((r, c) for r, c in own.items() if found[r].passed == passed)
+            made.append(Part(name, term, after, step.where or self._masked(term), carried))
+        waits = [found[r].done for after, _ in parts for _, factor in after for r in self.depends(factor)]
+        return Running(step, passed, max([passed, *waits]), tuple(made), forced)
+
+    def _factor(self, step: Step, term: Expression, reduction: Running) -> Expression | None:
+        """Return what corrects a sum of `term` when `reduction` moves; None where nothing does."""
+        if step.kind != "sum" or not reduction.plain or not set(reduction.step.axes) <= set(step.axes):
+            return None
+        return correction(term, reduction.step.name, self._element)
+
+    def _parts(self, step: Step) -> list[tuple[Factors, Expression]]:
+        """Return the accumulators of a reduction: what is taken out of the sum, and the term that stays."""
+        if step.kind != "sum":
+            return [([], step.expression)]
+
+        def outside(factor: Expression) -> bool:
+            along = set(axes_of(factor))
+            return bool(self.depends(factor)) and along <= set(step.axes)
+
+        parts = []
+        for factors in products(step.expression, self._opened, outside):
+            after = [f for f in factors if outside(f[1])]
+            inside = [f for f in factors if not outside(f[1])]
+            parts.append((after, product_of(inside)))
+        return parts
+
+    def _masked(self, term: Expression) -> Where | None:
+        steps = [self.made(name) for name in reads(term)]
+        return next((s.where for s in steps if s is not None and s.kind == "set" and s.where), None)
+
+    def _element(self, name: str) -> Expression | None:
+        """The expression behind an element-wise value that depends on a streamed reduction."""
+        step = self.made(name)
+        return step.expression if step is not None and step.kind == "set" and self.after[name] else None
+
+    def _opened(self, name: str) -> Expression | None:
+        """As `_element`, where exp(x - r) is opened at the running maximum m of x: exp(x - m) exp(m - r)."""
+        if not self.streams(name) or (node := self._element(name)) is None:
+            return None
+        difference = expanded(node, self._streamed)
+        match difference:
+            case Call(function="exp", arguments=(Binary(op="-", left=left, right=right),)) if self._row(right):
+                level = self._maximum(left)
+                if level is not None and right != level:
+                    shifted = self._known(Call("exp", (Binary("-", left, level),)))
+                    return Binary("*", shifted, Call("exp", (Binary("-", level, right),)))
+        return node
+
+    def _streamed(self, name: str) -> Expression | None:
+        return self._element(name) if self.streams(name) else None
+
+    def _row(self, node: Expression) -> bool:
+        return self.stream not in axes_of(node) and bool(self.depends(node))
+
+    def _maximum(self, node: Expression) -> Ref | None:
+        """Return the running maximum of an expression, where the program takes one."""
+        for step in self.steps.values():
+            if step.kind == "max" and self.reduces(step) and step.expression == node:
+                return Ref(step.name, _names(step.axes))
+        return None
+
+    def _known(self, node: Expression) -> Expression:
+        """Return the value that already holds an expression, else the expression."""
+        for step in self.steps.values():
+            if step.kind == "set" and self.streams(step.name) and expanded(step.expression, self._streamed) == node:
+                return Ref(step.name, _names(step.axes))
+        return node
+
+
+def _names(axes: tuple[str, ...]) -> tuple[Name, ...]:
+    return tuple(map(Name, axes))

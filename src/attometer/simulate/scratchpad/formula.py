@@ -1,0 +1,130 @@
+"""Compute steps that are expressions, on real float64 tiles; each returns the scalar operations it did and their depth."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attometer.errors import AttometerError
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref
+from attometer.schedule.nest import Formula
+from attometer.simulate.functions import FUNCTIONS
+
+Array = NDArray[np.float64]
+_FOLDS: dict[str, tuple[np.ufunc, float]] = {
+    "sum": (np.add, 0.0),
+    "prod": (np.multiply, 1.0),
+    "max": (np.maximum, -np.inf),
+    "min": (np.minimum, np.inf),
+}
+_ARITHMETIC: dict[str, np.ufunc] = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide}
+
+
+@dataclass
+class Evaluation:
+    """Where an expression is evaluated: the span of each axis, the tiles by name, the numbers of sizes."""
+
+    spans: Mapping[str, tuple[int, int]]
+    tiles: Mapping[str, tuple[Array, tuple[str, ...]]]
+    number: Callable[[str], float]
+    allowed: NDArray[np.bool_] | None
+    pair: tuple[str, str]
+    operations: int = 0
+    depths: dict[int, int] = field(default_factory=dict)
+
+    def run(self, formula: Formula, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> tuple[int, int]:
+        """Execute a formula on its outputs; return operations and depth."""
+        with np.errstate(all="ignore"):
+            if formula.kind == "settle":
+                out[0][~np.isfinite(out[0])] = 0.0
+                return 0, 0
+            value, depth = self.value(formula.expression, formula.axes)
+            if formula.kind in _FOLDS:
+                depth = self.fold(formula, value, depth, out, axes)
+                return self.operations, depth
+            value = np.broadcast_to(value, [self.length(axis) for axis in formula.axes])
+            if formula.kind == "scale":
+                out[0][:] = np.where(out[0] == 0, 0.0, out[0] * value)
+                return self.operations + out[0].size, depth + 1
+            out[0][:] = self.held(value, formula, 0.0)
+            return self.operations, depth
+
+    def fold(
+        self, formula: Formula, value: Array, depth: int, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]
+    ) -> int:
+        """Fold the points of a formula into the first output and correct the others; return the depth."""
+        function, empty = _FOLDS[formula.kind]
+        value = np.broadcast_to(value, [self.length(axis) for axis in formula.axes])
+        value = self.held(value, formula, empty)
+        self.operations += value.size
+        reduced = tuple(k for k, axis in enumerate(formula.axes) if axis not in axes[0])
+        levels: int = sum((value.shape[k] - 1).bit_length() for k in reduced) + 1
+        folded = function.reduce(value, axis=reduced) if reduced else value
+        kept = [axis for axis in formula.axes if axis in axes[0]]
+        old = out[0].copy()
+        out[0][:] = function(old, np.transpose(folded, [kept.index(axis) for axis in axes[0]]))
+        return depth + levels + self.correct(formula, old, out, axes)
+
+    def correct(self, formula: Formula, old: Array, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> int:
+        """Multiply the other outputs by their factors where the first one has moved."""
+        deepest = 0
+        for factor, target, own in zip(formula.carried, out[1:], axes[1:], strict=True):
+            tiles = {"old": (old, axes[0]), "new": (out[0], axes[0])}
+            inner = Evaluation(self.spans, tiles, self.number, None, self.pair)
+            value, depth = inner.value(factor, axes[0])
+            self.operations += inner.operations + target.size
+            value = np.where(out[0] == old, 1.0, np.broadcast_to(value, old.shape))
+            target *= _aligned(value, axes[0], own)
+            deepest = max(deepest, depth + 1)
+        return deepest
+
+    def length(self, axis: str) -> int:
+        """Return how many places of an axis are in the tile."""
+        low, high = self.spans[axis]
+        return high - low
+
+    def held(self, value: Array, formula: Formula, forbidden: float) -> Array:
+        """Return the values with those that the mask forbids replaced."""
+        if self.allowed is None:
+            return value
+        query, key = self.pair
+        return np.where(_aligned(self.allowed, (query, key), formula.axes), value, forbidden)
+
+    def value(self, node: Expression, axes: tuple[str, ...]) -> tuple[Array, int]:
+        """Return an expression's values along `axes`, 1 long where it does not vary, and its depth; 0-d for constants."""
+        match node:
+            case Number(value=value):
+                return np.asarray(float(value)), 0
+            case Name(name=name):
+                return np.asarray(self.number(name)), 0
+            case Position(index=index):
+                return _aligned(np.arange(*self.spans[index], dtype=np.float64), (index,), axes), 0
+            case Ref(tensor=name, indices=indices):
+                data, own = self.tiles[name]
+                read = tuple(part.name for part in indices if isinstance(part, Name)) or own
+                return _aligned(data, read, axes) if data.ndim else data.reshape((1,) * max(1, len(axes))), 0
+            case Negative(operand=operand):
+                return self.applied(np.negative, [operand], axes)
+            case Binary(op=op, left=left, right=right):
+                return self.applied(_ARITHMETIC[op], [left, right], axes)
+            case Call(function=function, arguments=arguments):
+                return self.applied(FUNCTIONS[function], list(arguments), axes)
+        raise AttometerError(f"cannot evaluate {type(node).__name__.lower()}")
+
+    def applied(
+        self, function: Callable[..., Array], nodes: list[Expression], axes: tuple[str, ...]
+    ) -> tuple[Array, int]:
+        """Apply one scalar operation."""
+        values, depths = zip(*(self.value(node, axes) for node in nodes), strict=True)
+        result = np.asarray(function(*values))
+        constant = all(np.ndim(v) == 0 for v in values)
+        self.operations += 0 if constant else result.size
+        return result, 0 if constant else max(depths) + 1
+
+
+def _aligned(data: NDArray[np.generic], own: tuple[str, ...], axes: tuple[str, ...]) -> Array:
+    """Return `data` with one array axis per entry of `axes`, 1 long where it has none."""
+    order = [own.index(axis) for axis in axes if axis in own]
+    shape = [data.shape[own.index(axis)] if axis in own else 1 for axis in axes]
+    return np.asarray(np.transpose(data, order).reshape(shape))

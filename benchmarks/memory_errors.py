@@ -22,11 +22,12 @@ from typing import Any
 
 from attometer.count.placement.rank_cost import shard
 from attometer.count.weights import Formats, matrices_and_rest
-from attometer.engines import Engine, Recipe, cache_layout, engine, pool, recipe, tokens, training
+from attometer.engines import Engine, Recipe, cache_layout, engine, padding, pool, recipe, tokens, training
 from attometer.engines.engine import GIB
 from attometer.engines.pool import graph_buffer, step_activations, vocabulary
 from attometer.errors import AttometerError
 from attometer.formats import WeightFormats, from_quantization, mix, storage, stored_bytes, uniform
+from attometer.formats.rules import rule
 from attometer.machine import machine
 from attometer.models import Model, from_values, model, shipped
 from attometer.schedule.placement import Placement
@@ -37,7 +38,7 @@ Row = dict[str, str]
 # rows' types of weights in the words of `formats`
 TYPES = (
     (r"gptq.?int8|int8|w8a8", "int8"), (r"nf4-dq|bnb-4bit", "nf4_double"), (r"nf4|q-?lora|bnb", "nf4"), (r"fp8", "fp8"),
-    (r"gptq|awq|int4", "gptq"),
+    (r"gptq|awq|int4", "gptq"), (r"fp32|float32", "fp32"),
     (r"^(bf16|bfloat16|fp16|float16|f16|bf16-true|)", "bf16"),
 )  # fmt: skip
 
@@ -135,6 +136,10 @@ def formats(row: Row, found: Model) -> Formats:
     if row["engine"].startswith("llama.cpp") or written.startswith("q8_0"):
         name = {"q4_k - medium": "q4_k_m"}.get(written, written)
         return uniform("fp16") if name == "f16" else mix(name, found.depth)
+    if re.search("Nemotron-3-Nano.*FP8", row["model"]):
+        # NVIDIA's report of the model: attention and the Mamba layers before it stay in bf16
+        kept = {n - back for stack in found.layers if stack.kind == "full" for n in stack.indices for back in (0, 1)}
+        return replace(uniform("fp8"), rules=tuple(rule(f"layers.{n}.mixer", None) for n in sorted(kept)))
     if "method=Q-LoRA" in row.get("extra", ""):
         return uniform("gptq")
     declared = found.values.get("quantization_config")
@@ -212,7 +217,15 @@ def usable(row: Row) -> int:
 
 def predict_weights(row: Row, found: Model) -> float:
     """GiB of one rank."""
-    return rank_weights(found, formats(row, found), placement(row), row["engine"].startswith("vLLM")) / GIB
+    return engine_weights(row, found) / GIB
+
+
+def engine_weights(row: Row, found: Model) -> int:
+    """Return the bytes of one rank as the row's engine stores them: padded, and with vLLM's table of positions."""
+    forms, place = formats(row, found), placement(row)
+    if not re.match("vLLM", row["engine"]):
+        return rank_weights(found, forms, place)
+    return rank_weights(found, forms, place, True) + padding(engine_of(row), found, forms) // place.tp
 
 
 def predict_pool(row: Row, found: Model) -> float:
@@ -228,8 +241,7 @@ def predict_pool(row: Row, found: Model) -> float:
     sizes = {key: int(value) for key, value in numbers.items() if value}
     if "V0" in row["engine"] and asked.get("max_model_len", "").isdigit():
         sizes.setdefault("batched_tokens", max(2048, int(asked["max_model_len"])))
-    weights = rank_weights(found, formats(row, found), placement(row), True)
-    return pool(used, found, usable(row), weights, placement(row), fraction, **sizes).bytes / GIB  # type: ignore[arg-type]
+    return pool(used, found, usable(row), engine_weights(row, found), placement(row), fraction, **sizes).bytes / GIB  # type: ignore[arg-type]
 
 
 def predict_tokens(row: Row, found: Model) -> float:
@@ -271,9 +283,11 @@ def recipe_of(row: Row) -> Recipe:
     """Return how a row was trained."""
     how, source = row["extra"], row["engine"]
     if "torchtitan" in source:
-        return recipe("torchtitan").with_(compiled="eager" not in how, recompute=row["recompute"].split()[0])
+        return recipe("torchtitan" if "_2025" in row["path"] else "torchtitan-2024").with_(
+            compiled="eager" not in how, recompute=row["recompute"].split()[0]
+        )
     if "Megatron" in source:
-        # early 2022, before flash attention: with fp16 gradients have 16 bits, with BF16_Optimizer they are kept in fp32 as well
+        # early 2022, before flash attention; with BF16_Optimizer gradients are kept in fp32 as well
         gradients = 6.0 if "date=02-28" in how else 2.0
         return recipe("megatron").with_(recompute="full", scores=True, gradients=gradients)
     if "DeepSpeed" in source:
@@ -282,6 +296,7 @@ def recipe_of(row: Row) -> Recipe:
         if "Full" in how:
             return recipe("megatron").with_(recompute="full", logit_bytes=logits)
         kind = recipe("qlora").with_(weights="gptq") if "Q-LoRA" in how else recipe("lora")
+        logits |= {"value": 4} if "Q-LoRA" in how else {}
         return kind.with_(loss="whole", state="fp32", lora_rank=64, master=2.0, ends="(emb)" in how, logit_bytes=logits)
     if "full" in how:
         return recipe("adamw-bf16")
@@ -305,8 +320,6 @@ def predict_training(row: Row, found: Model) -> float:
 
 def predict_generation(row: Row, found: Model) -> float:
     """GB of a generation without a pool: weights, cache, and a step over the prompt; LitGPT and mlx print 10^9 bytes as GB."""
-    if int(row["n_devices"] or 1) > 1:
-        raise AttometerError("memory of several devices together")
     prompt, new, batch = int(row["input_len"] or 1), int(row["output_len"] or 0), int(row["batch"] or 1)
     layout = cache_layout(found, engine("transformers"))
     step = step_activations(found, prompt * batch)
@@ -314,12 +327,14 @@ def predict_generation(row: Row, found: Model) -> float:
     old = row["model"].startswith(("Qwen-", "Qwen2-", "Llama 2"))
     step += (6 if old else 0) * prompt * batch * vocabulary(found)
     weights = rank_weights(found, formats(row, found), Placement())
+    # some tables print the process's memory, and some the allocator's
+    weights += int(engine("transformers").version.runtime.value * GIB) if row["unit"] == "MB" else 0
     return (weights + batch * layout.request(prompt + new) + step) / (
         MIB if row["unit"] == "MB" else GB if re.match("LitGPT|mlx", row["engine"]) else GIB
     )
 
 
-POOLED = r"vllm|TensorRT|DeepSpeed$|Optimum Nvidia|exllama"
+POOLED = r"vllm|TensorRT"
 
 
 def predict(row: Row, found: Model) -> float:
@@ -331,7 +346,11 @@ def predict(row: Row, found: Model) -> float:
         if row["mode"].startswith("train") or "Megatron" in row["engine"] or "torchtitan" in row["engine"]:
             return predict_training(row, found)
         if re.search(POOLED, row["engine"], re.IGNORECASE):
-            raise AttometerError("a pool of unknown size")
+            # all of the pool is taken, whatever is in it
+            used = engine("vllm@0.6" if "vllm" in row["engine"] else "tensorrt-llm")
+            taken = pool(used, found, usable(row), engine_weights(row, found))
+            size = max(taken.bytes, 0) + sum(taken.terms.values())
+            return size / (MIB if row["unit"] == "MB" else GIB)
         return predict_generation(row, found)
     known = {"weights_size": predict_weights, "kv_cache_available": predict_pool, "cudagraph_memory": predict_graphs}
     return {**known, "kv_cache_capacity_tokens": predict_tokens}[metric](row, found)

@@ -64,9 +64,11 @@ class Scale(_Frozen):
 
 
 class Padding(_Frozen):
-    """Expert matrices in `format` are padded: their model width to multiples of `width`, their inner width of `inner`."""
+    """From version `since` on expert matrices in `format` are padded: their model width to multiples of `width`, their inner
+    width to multiples of `inner`."""
 
     format: str
+    since: str = "0"
     width: int = 1
     inner: int = 1
     source: str
@@ -167,7 +169,8 @@ def engine(text: str, platform: str = "cuda") -> Engine:
     for version in read.versions:
         if wanted is None or _numbers(version.since) <= wanted:
             found = version
-    return Engine(name=name, version=found, fitted=read.fitted, padding=read.padding)
+    padding = tuple(rule for rule in read.padding if wanted is None or _numbers(rule.since) <= wanted)
+    return Engine(name=name, version=found, fitted=read.fitted, padding=padding)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

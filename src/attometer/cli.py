@@ -327,23 +327,27 @@ def sweep(
 
 @app.command(rich_help_panel=ASK)
 def show(
-    name: Annotated[str, typer.Argument(help="a mechanism of the catalogue, such as softmax")],
+    name: Annotated[
+        str, typer.Argument(help="a mechanism such as softmax, a notation file (mine.att), or - for stdin")
+    ],
     parameters: Parameters = None,
     at: Annotated[str, typer.Option(help="give numbers too, at sizes as in n=8192,h=12,d=64")] = "",
+    gradient: Annotated[bool, typer.Option("--gradient", help="the program of its gradients instead")] = False,
     json: Json = False,
 ) -> None:
     """Show a mechanism: notation, cost per operation, orders of growth, path length, citation."""
     from attometer.report.show import show as report
 
     given = _parameters(parameters)
-    if "at" in given:
-        raise AttometerError('--set does not take "at"; use --at')
-    _show(report(name, at=_sizes(at), **given), json)
+    for taken in ("at", "gradient"):
+        if taken in given:
+            raise AttometerError(f'--set does not take "{taken}"; use --{taken}')
+    _show(report(name, at=_sizes(at), gradient=gradient, **given), json)
 
 
 @app.command(rich_help_panel=ASK)
 def compare(
-    names: Annotated[list[str], typer.Argument(help="two or more mechanisms")],
+    names: Annotated[list[str], typer.Argument(help="two or more mechanisms, notation files, or - for stdin")],
     n: Annotated[int, typer.Option("-n", help="sequence length")] = 16384,
     d: Annotated[int, typer.Option("-d", help="width of a head; of the model, with one head")] = 768,
     heads: Annotated[int, typer.Option(help="heads; a recurrent or feed-forward layer is heads × d wide")] = 1,
@@ -364,7 +368,7 @@ def compare(
 @app.command(rich_help_panel=PROVE)
 def io(
     call: typer.Context,
-    name: Annotated[str, typer.Argument(help="a mechanism that is softmax attention, such as softmax or gqa")],
+    name: Annotated[str, typer.Argument(help="softmax attention: a mechanism such as gqa, a notation file, or -")],
     memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
     n: Annotated[int, typer.Option("-n", help="queries (and keys, if -m is not given)")],
     d: Annotated[int, typer.Option("-d", help="width of queries and keys")],
@@ -388,7 +392,7 @@ def io(
     json: Json = False,
 ) -> None:
     """Words moved between memory and a fast memory of M words: every schedule, against what no algorithm can beat."""
-    from attometer.mechanisms import mechanism
+    from attometer.mechanisms.subject import subject
     from attometer.program import parse_mask
     from attometer.report.io.report import io_report
     from attometer.view.style import figure_path
@@ -404,7 +408,7 @@ def io(
     given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | _sizes(sizes)
     seen = parse_mask(mask) if mask else None
     report = io_report(
-        mechanism(name),
+        subject(name),
         M=memory,
         sizes=given,
         mask=seen,
@@ -461,7 +465,7 @@ def derive(
 
 @app.command(rich_help_panel=PROVE)
 def pebble(
-    name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, or a mechanism of the catalogue")],
+    name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -")],
     sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
     memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
     slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,

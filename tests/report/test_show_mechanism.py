@@ -68,8 +68,8 @@ def test_parameters_reach_the_mechanism() -> None:
     assert page.to_dict()["parameters"][0]["value"] == "4"
 
 
-@pytest.mark.parametrize("name", [parse("Y[i] = exp(X[i])"), mechanism("softmax"), 3, None, ["softmax"]])
-def test_only_names_are_shown(name: object) -> None:
+@pytest.mark.parametrize("name", [3, None, ["softmax"]])
+def test_only_names_and_programs_are_shown(name: object) -> None:
     with pytest.raises(AttometerError, match=f"mechanism must be a name, got {type(name).__name__}; known: alibi, "):
         show(name)  # type: ignore[arg-type]
 

@@ -1,6 +1,6 @@
 """Counts at sizes: exact integers, or whole NumPy grids at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,22 @@ def bindings(symbols: frozenset[sympy.Symbol], sizes: Sizes) -> dict[sympy.Symbo
             found[symbol] = sizes[name]
         else:
             raise AttometerError(f'size "{symbol}" is missing; needed: {", ".join(sorted(map(str, symbols)))}')
+    return found
+
+
+def usual(known: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
+    """Return the sizes of `known` that are given or follow from those by DEFAULTS.
+
+    >>> usual(("n", "m", "d"), {"n": 4})
+    {'n': 4, 'm': 4}
+    """
+    found = dict[str, int]()
+    for own in known:
+        name = own
+        while name not in given and name in DEFAULTS:
+            name = DEFAULTS[name]
+        if name.isdigit() or name in given:
+            found[own] = int(name) if name.isdigit() else given[name]
     return found
 
 

@@ -1,6 +1,6 @@
 """`compare`: mechanisms side by side at one length and width, and the lengths at which one overtakes another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -10,10 +10,11 @@ import sympy
 
 from attometer.count import Cost, count, order
 from attometer.count.conventions import convention
+from attometer.count.evaluate import usual
 from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError, positive_int, unknown
-from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
+from attometer.mechanisms.subject import Subject, subject
 from attometer.program import size
 from attometer.report.crossover import Crossover, crossovers, searched_to
 from attometer.view.numbers import Cell, exact, ratio
@@ -172,7 +173,7 @@ class Comparison(Report):
 
 
 def compare(
-    names: Sequence[str],
+    names: Sequence[Subject],
     /,
     *,
     n: int = 16384,
@@ -185,7 +186,8 @@ def compare(
     """Compare mechanisms at one length and width, and solve for the lengths at which one overtakes another.
 
     Args:
-        names: two or more names of the catalogue; `projections+ffn` is both, one after the other.
+        names: two or more of: names of the catalogue (`projections+ffn` is both, one after the other), files of notation,
+            `-` for standard input, Programs.
         n: tokens.
         d: width of a head; with h = 1, the width of the model.
         h: heads. A recurrent or feed-forward layer is h d wide.
@@ -204,10 +206,13 @@ def compare(
     softmax = rnn at n = d h = 768: softmax costs less below, rnn above
     """
     chosen = convention(of).name
-    asked = _names(names)
+    asked: dict[str, tuple[Mechanism, ...]] = {}
+    for number, parts in enumerate(map(_mechanisms, _names(names)), start=1):
+        name = "+".join(part.name for part in parts)
+        asked[f"{name} {number}" if name in asked else name] = parts
     shared = {"n": n, "d": d, "h": h, **sizes}
-    _check_sizes(asked, shared)
-    compared = tuple(_compared(name, shared) for name in asked)
+    _check_sizes(asked.values(), shared)
+    compared = tuple(_compared(name, parts, shared) for name, parts in asked.items())
     found: list[Crossover] = []
     for one, other in combinations(compared, 2) if crossings else ():
         numbers = {s: int(v) for s, v in {**other.bound, **one.bound}.items()}
@@ -216,7 +221,7 @@ def compare(
     return Comparison(compared, tuple(found), chosen, shared)
 
 
-def _names(names: Sequence[str]) -> tuple[str, ...]:
+def _names(names: Sequence[Subject]) -> tuple[Subject, ...]:
     if isinstance(names, str):
         raise AttometerError(f'names must be a list of mechanisms, got the text "{names}"')
     asked = tuple(dict.fromkeys(names))
@@ -225,12 +230,13 @@ def _names(names: Sequence[str]) -> tuple[str, ...]:
     return asked
 
 
-def _mechanisms(name: str) -> tuple[Mechanism, ...]:
-    return tuple(mechanism(part.strip()) for part in name.split("+"))
+def _mechanisms(what: Subject) -> tuple[Mechanism, ...]:
+    parts: list[Subject] = [part.strip() for part in what.split("+")] if isinstance(what, str) else [what]
+    return tuple(map(subject, parts))
 
 
-def _check_sizes(asked: Sequence[str], given: Mapping[str, Any]) -> None:
-    known = {str(s) for name in asked for part in _mechanisms(name) for s in part.program.symbols} | set(_SHARED)
+def _check_sizes(asked: Iterable[Sequence[Mechanism]], given: Mapping[str, Any]) -> None:
+    known = {str(s) for parts in asked for part in parts for s in part.program.symbols} | set(_SHARED)
     known -= {"D"}
     if "D" in given:
         raise AttometerError("size D is h d in a comparison; pass h and d")
@@ -240,16 +246,15 @@ def _check_sizes(asked: Sequence[str], given: Mapping[str, Any]) -> None:
         positive_int(f"size {name}", value)
 
 
-def _compared(name: str, shared: Mapping[str, int]) -> Compared:
+def _compared(name: str, parts: tuple[Mechanism, ...], shared: Mapping[str, int]) -> Compared:
     """Bind a mechanism to the sizes of the comparison, model-wide layers to the width h d."""
-    parts = _mechanisms(name)
     widened = [_as_wide_as_the_model(count(part)) for part in parts]
     cost = Cost(name, tuple(row for c in widened for row in c.rows), sympy.Add(*(c.depth for c in widened)))
     bound: dict[str, int] = {}
     for part in parts:
         known = {str(s) for s in part.program.symbols}
-        given = {"b": 1, "D": shared["h"] * shared["d"], **shared}
-        bound |= part.sizes(**{k: v for k, v in given.items() if k in known})
+        given = usual(known - set(part.defaults), {"D": shared["h"] * shared["d"], **shared})
+        bound |= part.sizes(**given | {k: v for k, v in shared.items() if k in known})
     bound |= {k: shared[k] for k in ("h", "d")}
     return Compared(name, parts, cost, {k: v for k, v in bound.items() if k != "D"})
 

@@ -8,11 +8,12 @@ from typing import Any
 import sympy
 
 from attometer.count import CONVENTIONS, Cost, count, order
+from attometer.count.evaluate import usual
 from attometer.count.paths.path_length import path_length
 from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
-from attometer.mechanisms import mechanism
 from attometer.mechanisms.mechanism import Mechanism
+from attometer.mechanisms.subject import Subject, gradient_of, subject
 from attometer.report.pairs import legend, pair_names, shortened
 from attometer.view.numbers import amount, flop, formula, size_in_bytes
 from attometer.view.report import Block, Report
@@ -43,11 +44,13 @@ class Shown(Report):
         mechanism: what is shown.
         cost: its exact cost, in symbols.
         sizes: numbers for the size symbols, empty when none were given.
+        gradient: whether the gradients of the mechanism asked for are shown.
     """
 
     mechanism: Mechanism
     cost: Cost
     sizes: Mapping[str, int]
+    gradient: bool = False
 
     @cached_property
     def operations(self) -> Table:
@@ -109,6 +112,8 @@ class Shown(Report):
     @cached_property
     def path(self) -> tuple[str, ...]:
         """The hops that information needs between positions: a formula where one is known, and a search at a small n."""
+        if self.gradient:
+            return ("none: gradients flow from every position to those that it saw",)
         found = [f"{k}" for k in [_path_formula(self.mechanism), _path_searched(self.mechanism)] if k]
         return tuple(found) or ("none: the result has no axis of positions, or every position is computed by itself",)
 
@@ -156,13 +161,16 @@ class Shown(Report):
         return self.cost.explain(name, **self.sizes)
 
 
-def show(name: str, /, *, at: Mapping[str, int] | None = None, **parameters: object) -> Shown:
-    """Show one mechanism of the catalogue: notation, cost, orders, memory, path length, citation.
+def show(
+    what: Subject, /, *, at: Mapping[str, int] | None = None, gradient: bool = False, **parameters: object
+) -> Shown:
+    """Show one mechanism: notation, cost, orders, memory, path length, citation.
 
     Args:
-        name: a mechanism of the catalogue.
+        what: a mechanism of the catalogue, a file of notation, `-` for notation on standard input, or a Program.
+        gradient: show the Program of its gradients instead.
         at: sizes at which to give numbers too, as in `{"n": 8192, "h": 12, "d": 64}`.
-        **parameters: the mechanism's own parameters, as in `causal=True` or `w=128`.
+        **parameters: the mechanism's own parameters, as in `causal=True` or `w=128`; of your own notation, sizes.
 
     Returns:
         A Shown; print it, or take its `tables` or `to_dict()`.
@@ -178,8 +186,9 @@ def show(name: str, /, *, at: Mapping[str, int] | None = None, **parameters: obj
     """
     if at is not None and not isinstance(at, Mapping):
         raise AttometerError(f"at must map sizes to numbers, as in {{'n': 8192}}, got {at!r:.80}")
-    made = mechanism(name, **parameters)
-    return Shown(made, count(made), _sizes(made, at or {}))
+    made = subject(what, **parameters)
+    made = gradient_of(made) if gradient else made
+    return Shown(made, count(made), _sizes(made, at or {}), gradient)
 
 
 def _sizes(made: Mechanism, given: Mapping[str, int]) -> dict[str, int]:
@@ -187,7 +196,8 @@ def _sizes(made: Mechanism, given: Mapping[str, int]) -> dict[str, int]:
     if not given:
         return {}
     known = {str(s) for s in made.program.symbols}
-    return made.sizes(**({k: 1 for k in ("b", "h") if k in known} | dict(given)))
+    told = usual(known - set(made.defaults), {**({"h": 1} if "h" in known else {}), **given})
+    return made.sizes(**told | dict(given))
 
 
 def _read(name: str, number: Any) -> str:

@@ -64,7 +64,7 @@ def read_json(path: str | Path, largest: int = 64 * 2**20) -> Any:
     attometer.errors.AttometerError: no/such.json: no such file
     """
     file = Path(path)
-    text = _text(file, largest)
+    text = read_text(file, largest)
     try:
         return json.loads(text)
     except RecursionError:
@@ -75,7 +75,16 @@ def read_json(path: str | Path, largest: int = 64 * 2**20) -> Any:
         raise AttometerError(f"{file}: holds a number that no such file has: {error}") from None
 
 
-def _text(file: Path, largest: int) -> str:
+def read_text(path: str | Path, largest: int = 2**20) -> str:
+    """Read a text file in UTF-8 of at most `largest` bytes.
+
+    Raises AttometerError naming the file: missing, too large, or not text.
+
+    >>> read_text("no/such.att")
+    Traceback (most recent call last):
+    attometer.errors.AttometerError: no/such.att: no such file
+    """
+    file = Path(path)
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from attometer.errors import AttometerError, nearest, unknown
-from attometer.mechanisms import MECHANISMS, mechanism
+from attometer.mechanisms import MECHANISMS
+from attometer.mechanisms.mechanism import Mechanism
+from attometer.mechanisms.subject import SUFFIX, Subject, subject
 from attometer.simulate.pebble.attention import flash_order
 from attometer.simulate.pebble.compile import compile_moves, tiled_matmul_order
 from attometer.simulate.pebble.dag import Dag, attention_dag, matmul_dag
@@ -135,12 +137,13 @@ class PebbleReport(Report):
 
 
 def pebble(
-    name: str, sizes: Mapping[str, int], M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0
+    what: Subject, sizes: Mapping[str, int], M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0
 ) -> PebbleReport:
     """Return the least traffic of a calculation at M words of fast memory, with the moves that reach it.
 
     Args:
-        name: `softmax`, `matmul`, `matmul-tree`, or any mechanism of the catalogue, whose every operation is a vertex.
+        what: `softmax`, `matmul`, `matmul-tree`, or any mechanism, file of notation (or `-`, standard input) or Program,
+            whose every operation is a vertex.
         sizes: sizes by name; for `softmax` m defaults to n and e to d.
         M: words of fast memory.
         rule: `place`, or `slide` for results that may take the word of an operand.
@@ -156,13 +159,15 @@ def pebble(
     >>> print(pebble("softmax", {"n": 2, "d": 1}, M=5).pebbling.cost)
     11
     """
-    form = FORMS.get(name)
-    if form is None and name not in MECHANISMS:
-        raise unknown("calculation to pebble", name, [*FORMS, *MECHANISMS])
+    form = FORMS.get(what) if isinstance(what, str) else None
+    if isinstance(what, str) and form is None and not what.endswith((SUFFIX, "-")) and what not in MECHANISMS:
+        raise unknown("calculation to pebble", what, [*FORMS, *MECHANISMS])
+    made = subject("softmax" if form else what)
+    name = str(what) if form else made.name
     title = form.title if form else "every scalar operation a vertex"
     given = _filled(name, form, sizes) if form else dict(sizes)
     _check_extent(given)
-    dag = form.dag(**given) if form else _mechanism_dag(name, sizes)
+    dag = form.dag(**given) if form else _mechanism_dag(made, sizes)
     answer = solve(dag, M, rule, recompute, seconds)
     # Listing the usual orders is worth its time only for a graph that the solver took.
     orders = form.orders(**given) if form else []
@@ -180,8 +185,8 @@ def _check_extent(sizes: Mapping[str, int]) -> None:
         )
 
 
-def _mechanism_dag(name: str, sizes: Mapping[str, int]) -> Dag:
-    return program_dag(mechanism(name).program, {"b": 1, "h": 1, **sizes})
+def _mechanism_dag(made: Mechanism, sizes: Mapping[str, int]) -> Dag:
+    return program_dag(made.program, {"b": 1, "h": 1, **sizes})
 
 
 def _filled(name: str, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:

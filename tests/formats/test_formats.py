@@ -244,3 +244,51 @@ def test_one_format_for_all_keeps_lookups_and_norms_at_sixteen_bits() -> None:
     lookups = 2 * 128256 * 4096 * 2
     assert found.by_format["bf16"] == lookups + 2 * (2 * 32 + 1) * 4096
     assert found.by_format["fp8"] == 8030261248 - 2 * 128256 * 4096 - 65 * 4096
+
+
+# entry of a file → (layer, module) pairs that it covers, and those that it does not
+COVERED: dict[str, tuple[list[tuple[int | None, str]], list[tuple[int | None, str]]]] = {
+    "lm_head": ([(None, "lm_head")], [(None, "embed_tokens"), (0, "mlp.up_proj")]),
+    "language_model.lm_head": ([(None, "lm_head")], [(None, "embed_tokens")]),
+    "model.embed_tokens": ([(None, "embed_tokens")], [(None, "lm_head")]),
+    "gate": ([(0, "mlp.gate"), (7, "mlp.gate")], [(0, "mlp.gate_proj"), (0, "mlp.experts.gate_up_proj")]),
+    "model.layers.3.mlp.gate": ([(3, "mlp.gate")], [(4, "mlp.gate"), (3, "mlp.gate_proj"), (None, "mlp.gate")]),
+    "model.layers.*.self_attn": ([(0, "self_attn.q_proj"), (9, "self_attn.o_proj")], [(0, "mlp.up_proj")]),
+    "model.layers.10*": ([(10, "mlp.up_proj"), (10, "self_attn.q_proj")], [(1, "mlp.up_proj"), (100, "mlp.up_proj")]),
+    "model.layers.1.*": ([(1, "mlp.up_proj")], [(10, "mlp.up_proj"), (0, "mlp.up_proj")]),
+    "language_model.model.layers.2.mlp.shared_experts*": (
+        [(2, "mlp.shared_experts.up_proj")],
+        [(2, "mlp.up_proj"), (2, "mlp.experts.gate_up_proj"), (3, "mlp.shared_experts.up_proj")],
+    ),
+    "*.mlp.shared_expert.*": ([(5, "mlp.shared_experts.down_proj")], [(5, "mlp.down_proj")]),
+    "*.attn.*": ([(5, "self_attn.q_proj")], [(5, "mlp.down_proj")]),
+    "model.layers.4.block_sparse_moe.gate": ([(4, "mlp.gate")], [(4, "mlp.experts.gate_up_proj")]),
+    "model.layers.4.ffn.experts.17.w1": (
+        [(4, "mlp.experts.gate_up_proj")],
+        [(4, "mlp.gate"), (5, "mlp.experts.down_proj")],
+    ),
+    "backbone.layers.5.mixer.q_proj": ([(5, "self_attn.q_proj")], [(5, "self_attn.k_proj"), (6, "self_attn.q_proj")]),
+    "backbone.layers.5.mixer": ([(5, "mixer.in_proj"), (5, "mlp.up_proj")], [(6, "mixer.in_proj")]),
+    "model.layers.0.self_attn.indexer*": (
+        [(0, "self_attn.indexer.wq_b")],
+        [(0, "self_attn.q_b_proj"), (1, "self_attn.indexer.wq_b")],
+    ),
+    r"re:.*self_attn.*": ([(0, "self_attn.q_proj")], [(0, "mlp.up_proj"), (None, "lm_head")]),
+    r"re:.*mlp\.(gate|up|gate_up|down)_proj.*": (
+        [(0, "mlp.gate_proj"), (0, "mlp.down_proj")],
+        [(0, "mlp.gate"), (0, "mlp.experts.down_proj")],
+    ),
+    r"re:^model\.layers\.0\..*": ([(0, "mlp.up_proj")], [(1, "mlp.up_proj"), (None, "embed_tokens")]),
+    "re:(": ([], [(0, "mlp.up_proj"), (None, "lm_head")]),
+    "model.visual": ([], [(0, "mlp.up_proj"), (None, "embed_tokens")]),
+    "vision_tower*": ([], [(0, "mlp.up_proj"), (None, "embed_tokens")]),
+    "mtp*": ([], [(0, "mlp.up_proj"), (None, "lm_head")]),
+}
+
+
+@pytest.mark.parametrize("entry", COVERED)
+def test_an_entry_covers_the_modules_that_it_names_and_no_others(entry: str) -> None:
+    inside, outside = COVERED[entry]
+    one = rule(entry, None)
+    assert [place for place in inside if not one.matches(*place)] == []
+    assert [place for place in outside if one.matches(*place)] == []

@@ -13,7 +13,7 @@ from attometer.count.placement.collectives import Message
 from attometer.count.placement.messages import part_messages, pass_messages
 from attometer.count.placement.rank_layer import RankLayer, RankPart, rank_layers
 from attometer.count.placement.rank_sizes import RankSizes
-from attometer.count.weights import Formats, matrices_and_rest
+from attometer.count.weights import Formats
 from attometer.errors import positive_int
 from attometer.formats import stored_bytes, uniform
 from attometer.models import Model
@@ -254,9 +254,12 @@ def _weight_bytes(
     head = _untied(rows, Placement(pp=2)) if apart else rows[-1]
     by_layer = [0] * cost.model.depth
     for row, stack in zip(rows[1:-1], cost.model.layers, strict=True):
-        parts = [(p.name, *matrices_and_rest(p.local.part)) for p in _stored(cost, row, degrees)]
+        parts = [(p.name, *p.matrices_and_rest) for p in _stored(cost, row, degrees)]
         known: dict[tuple[object, ...], int] = {}
         for n in stack.indices:
+            if n != stack.indices[0] and not formats.by_layer:
+                by_layer[n] = by_layer[stack.indices[0]]
+                continue
             forms = tuple(formats.of(n, stack.kind, name) for name, _, _ in parts)
             if forms not in known:
                 known[forms] = sum(
@@ -279,7 +282,7 @@ def _stored(cost: ModelCost, row: RankLayer, degrees: LayerDegrees) -> tuple[Ran
 def _end_bytes(kind: str, parts: Iterable[RankPart], formats: Formats) -> int:
     total = 0
     for part in parts:
-        matrices, rest = matrices_and_rest(part.local.part)
+        matrices, rest = part.matrices_and_rest
         # Tied weights are the embedding's, in its format.
         where = ("embedding", "embedding") if part.whole.part.tied else (kind, part.name)
         total += stored_bytes(matrices, formats.of(None, *where)) + stored_bytes(rest, formats.default)

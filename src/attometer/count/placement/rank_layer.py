@@ -10,10 +10,11 @@ from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import LayerCost, ModelCost
 from attometer.count.part_cost import PartCost
 from attometer.count.placement.part_cuts import ATTENTION_KINDS, PartCut, kind_of, part_cut
+from attometer.count.weights import matrices_and_rest
 from attometer.errors import AttometerError
 from attometer.program import Program, size
 from attometer.schedule.placement import LayerDegrees
-from attometer.schedule.sharding import Sharded, State, shard_program
+from attometer.schedule.sharding import Owners, Sharded, State, shard_program
 
 # Kinds whose every token is computed alike, whatever stands beside it.
 _TOKENWISE = frozenset(
@@ -66,12 +67,17 @@ class RankPart:
         """Elements of weights that it reads on this rank."""
         return self.local.weights
 
+    @cached_property
+    def matrices_and_rest(self) -> tuple[int, int]:
+        """Elements of its matrices and of its vectors on this rank, as formats store them."""
+        return matrices_and_rest(self.local.part)
+
     @property
     def parameters(self) -> int:
         """Weights of its own on this rank."""
         return self.local.parameters
 
-    @property
+    @cached_property
     def tokenwise(self) -> bool:
         """Whether `b` sequences of `n` tokens cost what `b n` sequences of one do."""
         return self.kind in _TOKENWISE and all(
@@ -92,7 +98,13 @@ class RankPart:
 
     def payload(self, tensor: str, b: int, n: int, m: int) -> int:
         """Return the elements of one of its tensors on this rank."""
-        return int(evaluate(self.sharded.program.tensors[tensor].size, _sizes(b, n, m)))
+        key = (True, f"payload {tensor}", n, m)
+        if key not in self._known:
+            found = self.sharded.program.tensors[tensor].size
+            one, two = (_number(found, _sizes(k, n, m)) for k in (1, 2))
+            self._known[key] = (2 * one - two, two - one)
+        fixed, slope = self._known[key]
+        return int(fixed + slope * b)
 
     def _affine(self, cost: PartCost, quantity: str, b: int, n: int, m: int) -> float:
         """Return a quantity at sizes; it is affine in b, so that two evaluations serve every batch."""
@@ -148,7 +160,13 @@ class RankLayer:
 
     def kv_at(self, m: int) -> int:
         """Return the cache elements of one sequence of `m` keys, its state left out."""
-        return int(evaluate(self.kv, {"m": m, "s": m}))
+        if m not in self._caches:
+            self._caches[m] = int(evaluate(self.kv, {"m": m, "s": m}))
+        return self._caches[m]
+
+    @cached_property
+    def _caches(self) -> dict[int, int]:
+        return {}
 
 
 @lru_cache(maxsize=1024)
@@ -190,23 +208,37 @@ def _rank_part(
 ) -> RankPart:
     kind = kind_of(part.name)
     cut = part_cut(part.part, degrees, norms)
-    inputs = {t.name for t in part.program.inputs}
-    given = {name: state for name, state in states.items() if name in inputs} if kind == "experts" else {}
-    leave = [t.name for t in part.program.outputs if t.name in later and "experts" in kind]
-    routed = kind == "experts" and any("k" in t.indices for t in part.program.outputs)
+    if kind == "experts" and degrees.dispatched:
+        # Rows travel to their expert and come back whole: only hidden features are summed over ranks.
+        return _cut_part(part, cut, (), tuple(t.name for t in part.program.outputs), True)
+    inputs = {t.name for t in part.program.inputs} if kind == "experts" else set()
+    given = tuple((name, tuple(state.items())) for name, state in states.items() if name in inputs)
+    leave = tuple(t.name for t in part.program.outputs if t.name in later and "experts" in kind)
+    return _cut_part(part, cut, given, leave, False)
+
+
+# Most parts depend on one degree of many: what is cut alike is the same object, and so is what is known of it at sizes.
+@lru_cache(maxsize=16384)
+def _cut_part(
+    part: PartCost,
+    cut: PartCut,
+    given: tuple[tuple[str, tuple[tuple[str, Owners], ...]], ...],
+    leave: tuple[str, ...],
+    dispatched: bool,
+) -> RankPart:
+    routed = kind_of(part.name) == "experts" and any("k" in t.indices for t in part.program.outputs)
     try:
-        if kind == "experts" and degrees.dispatched:
-            # Rows travel to their expert and come back whole: only hidden features are summed over ranks.
-            given, leave = {}, []
-            program = _one_expert(part.program) if routed else part.program
-            sharded = shard_program(program, cut.cuts if routed else (), leave=[t.name for t in program.outputs])
+        if dispatched:
+            program, cuts = (_one_expert(part.program), cut.cuts) if routed else (part.program, ())
+            sharded = shard_program(program, cuts, leave=leave)
+            local_program = sharded.program
         else:
-            sharded = shard_program(part.program, cut.cuts, given, leave, whole=dict(cut.whole))
-            if routed:
-                sharded = replace(sharded, whole=_one_expert(sharded.whole))
+            states = {name: dict(state) for name, state in given}
+            sharded = shard_program(part.program, cut.cuts, states, leave, whole=dict(cut.whole))
+            local_program = _one_expert(sharded.program) if routed else sharded.program
     except AttometerError as error:
         raise AttometerError(f'part "{part.name}": {error}') from None
-    local = replace(part, program=sharded.program, part=replace(part.part, program=sharded.program), short=None)
+    local = replace(part, program=local_program, part=replace(part.part, program=local_program), short=None)
     if part.short is not None:
         short = shard_program(part.short[1].program, cut.cuts)
         local = replace(local, short=(part.short[0], replace(part.short[1], program=short.program)))
@@ -215,7 +247,7 @@ def _rank_part(
 
 def _one_expert(program: Program) -> Program:
     """Each routed row meets one expert."""
-    axes = dict(program.axes) | {"k": sympy.Integer(1)}
+    axes = {axis: sympy.Integer(1) if axis == "k" else extent for axis, extent in program.axes}
     return Program(program.statements, tuple(axes.items()), program.declarations)
 
 

@@ -1,6 +1,6 @@
 """The reference: a float64 NumPy interpreter that executes any Program, one primitive operation at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,10 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def interpret(
-    program: Program, arrays: Mapping[str, ArrayLike], sizes: Mapping[str, int] | None = None
+    program: Program,
+    arrays: Mapping[str, ArrayLike],
+    sizes: Mapping[str, int] | None = None,
+    between: Callable[[int, Arrays], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Execute `program` in float64 and return every tensor it computes, by name.
 
@@ -31,6 +34,8 @@ def interpret(
         program: what to compute.
         arrays: one array per input, with the program's shapes.
         sizes: sizes that the arrays' shapes do not tell.
+        between: called with the number of each operation before it runs, and with their number at the end, and with all
+            arrays so far, of which it may replace some: what other processes hold is added there.
 
     Returns:
         Arrays by tensor name: float64, or int64 for sorted positions.
@@ -50,8 +55,12 @@ def interpret(
         if tensor.name not in held:
             raise AttometerError(f'input "{tensor.name}"{_shape_text(tensor)} is missing')
     run = _Run(program, held, bind(program, held, sizes or {}))
-    for operation in program.operations:
+    for at, operation in enumerate(program.operations):
+        if between is not None:
+            between(at, run.arrays)
         run.execute(operation)
+    if between is not None:
+        between(len(program.operations), run.arrays)
     return {name: array for name, array in run.arrays.items() if name not in arrays}
 
 

@@ -1,10 +1,12 @@
 """Bytes that each rank sends in a collective, and the time that links need for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, log2, prod
 
+from attometer.count.evaluate import evaluate
 from attometer.errors import unknown
+from attometer.schedule.sharding import Sharded
 
 KINDS = ("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "all_max", "send")
 """Collectives: over rings of p ranks, an all-to-all where each pair exchanges its part, or one message to one rank."""
@@ -42,6 +44,51 @@ def elements_sent(kind: str, parts: Sequence[int], rank: int) -> int:
     if kind not in found:
         raise unknown("collective", kind, KINDS)
     return found[kind]
+
+
+def sharded_bytes(
+    sharded: Sharded, degrees: Mapping[str, int], place: Mapping[str, int], word: int, **sizes: int
+) -> dict[str, int]:
+    """Return the bytes that the rank at `place` sends in each collective of a cut program, by `kind tensor`, exactly.
+
+    Args:
+        sharded: the program, cut.
+        degrees: ranks of each mesh dimension, the first one outermost.
+        place: the rank's number in each.
+        word: bytes of an element.
+        sizes: the program's sizes.
+
+    >>> from attometer.program import parse
+    >>> from attometer.schedule.sharding import Cut, shard_program
+    >>> row = parse("axis i: n, c: 8, o: 5" + chr(10) + "Y[i,o] = X[i,c] * W[c,o]")
+    >>> sharded_bytes(shard_program(row, [Cut("c", 2)]), {"tp": 2}, {"tp": 0}, 8, n=3)
+    {'all_reduce Y': 120}
+    """
+    found: dict[str, int] = {}
+    for collective in sharded.collectives:
+        tensor = sharded.program.tensors[collective.tensor]
+        extents = [int(evaluate(extent, sizes)) for extent in tensor.extents]
+        over = [dim for dim in degrees if dim in collective.over]
+        ranks, rank = 1, 0
+        for dim in over:
+            ranks, rank = ranks * degrees[dim], rank * degrees[dim] + place[dim]
+        if collective.axis is None:
+            parts = chunks(prod(extents), ranks)
+        else:
+            length = extents[tensor.indices.index(collective.axis)]
+            parts = [each * (prod(extents) // length) for each in chunks(length, ranks)]
+        name = f"{collective.kind} {collective.tensor}"
+        found[name] = found.get(name, 0) + word * elements_sent(collective.kind, parts, rank)
+    return found
+
+
+def dispatched_bytes(experts: Sequence[int], number: int, ranks: int, rank: int, width: int, word: int) -> int:
+    """Return the bytes that a rank sends to take rows to their experts' ranks: `experts` are the rows' experts of `number`.
+
+    >>> dispatched_bytes([0, 5, 7, 1], number=8, ranks=2, rank=0, width=4, word=8)
+    64
+    """
+    return sum(expert * ranks // number != rank for expert in experts) * width * word
 
 
 @dataclass(frozen=True)

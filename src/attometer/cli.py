@@ -186,6 +186,12 @@ def plan(
     dp: Annotated[int | None, typer.Option(help="replicas")] = None,
     cp: Annotated[int | None, typer.Option(help="ranks that share each sequence")] = None,
     zero: Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 is FSDP)")] = None,
+    goal: Annotated[
+        str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")
+    ] = None,
+    what_if: Annotated[
+        list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")
+    ] = None,
     schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
@@ -232,6 +238,8 @@ def plan(
             recipe=recipe,
             micro_batch=number(micro_batch, "micro_batch"),
             placement=degrees or None,
+            goal=goal,
+            what_if=_what_ifs(what_if),
             schedule=schedule,
             chunk=number(chunk, "chunk"),
             checkpoint=checkpoint,
@@ -244,6 +252,18 @@ def plan(
         for each in made:
             print("\n" + printable(each.explain()))
     raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+def _what_ifs(pairs: list[str] | None) -> dict[str, int]:
+    from attometer.view.amounts import amount
+
+    found = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise AttometerError(f'--what-if takes NAME=VALUE, as in window=4096, got "{pair}"')
+        found[name.strip()] = amount(value, name.strip())
+    return found
 
 
 def _models_and_machines(names: list[str], on: list[str]) -> tuple[list[str], list[str]]:

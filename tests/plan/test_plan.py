@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import attometer as am
 from attometer.count.model_cost import cache, flops
+from attometer.errors import AttometerError
 from attometer.formats import FORMATS, storage, stored_bytes
 from attometer.plan import plan, planner
-from attometer.plan.what_if import with_half_the_heads, with_window
+from attometer.plan.what_if import changed, with_heads, with_window
 
 LLAMA = am.model("llama-3.1-8b")
 H100 = am.machine("h100-sxm")
@@ -110,10 +111,18 @@ def test_window_and_heads_as_what_ifs() -> None:
     windowed = with_window(LLAMA, 4096)
     assert windowed is not None
     assert cache(windowed).at(131072) == cache(LLAMA).at(4096)
-    halved = with_half_the_heads(LLAMA)
+    halved = with_heads(LLAMA, 4)
     assert halved is not None
     assert 2 * cache(halved).at(1000) == cache(LLAMA).at(1000)
-    assert with_half_the_heads(am.model("gpt2")) is None
+    assert with_heads(am.model("gpt2"), 2) is None
+    made = plan(LLAMA, H100, context=131072, mode="decode", what_if={"window": 4096})
+    assert made.memory.kv == cache(windowed).at(131072) * 2
+    assert made.headline.startswith("llama-3.1-8b with window=4096 in bf16 fits")
+    assert not any("window" in lever.name for lever in plan(LLAMA, H100, context=131072).levers)
+    with pytest.raises(AttometerError, match='unknown what-if "windows"; did you mean "window"'):
+        changed(LLAMA, {"windows": 4})
+    with pytest.raises(AttometerError, match=r"gpt2 has no place for kv_heads=2"):
+        changed(am.model("gpt2"), {"kv_heads": 2})
 
 
 def test_experts_are_read_once_each() -> None:

@@ -1,29 +1,36 @@
-"""Levers: what each change would save, most useful first."""
+"""Levers: what each change to how a model is run would bring, most useful first; each is another question, answered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from attometer.engines import Recipe, recipe
+from attometer.errors import AttometerError, unknown
 from attometer.formats import CACHE_ROWS, storage
-from attometer.plan.options import Options
+from attometer.plan.asking import Asked, answer
 from attometer.plan.planner import Planner
+from attometer.plan.result import Plan
 
 CHUNK = 8192
 """Tokens of the change that prefills piece by piece, as serving engines do."""
+STEP = 2048
+"""Batched tokens of the change that makes an engine's steps smaller."""
 WEIGHTS_ONLY = frozenset({"gptq"})
 """Formats that levers try whose kernels multiply at 16 bits."""
 
 
 @dataclass(frozen=True)
 class Lever:
-    """One change and what it saves.
+    """One change and what it brings.
 
     Attributes:
         name: what to change.
-        bytes_saved: memory it frees (negative if it costs some).
+        bytes_saved: memory it frees on the fullest device (negative if it costs some).
         seconds_saved: datasheet time it saves per pass (negative if it costs some).
         fits: whether the model fits after it.
         exact: whether the model still computes the same function.
         note: what it takes.
+        context: the largest context after it, where the goal asks for it.
+        speed: tokens per second after it, over those before.
     """
 
     name: str
@@ -32,55 +39,199 @@ class Lever:
     fits: bool
     exact: bool
     note: str
+    context: int | None = None
+    speed: float = 1.0
 
 
-def levers(here: Planner) -> tuple[Lever, ...]:
-    """Return every change to how this model runs that saves memory or time here, most useful first.
+Rank = Callable[[Lever, "Standing"], float]
 
-    First what makes it fit; then by the larger share of memory or time saved.
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the question stands before a change: bytes on the fullest device, seconds of a pass, largest context."""
+
+    need: int
+    seconds: float
+    context: int
+
+
+GOALS: dict[str, Rank] = {
+    "fits": lambda lever, now: lever.bytes_saved / now.need,
+    "latency": lambda lever, now: lever.seconds_saved / now.seconds,
+    "throughput": lambda lever, now: lever.speed - 1,
+    "context": lambda lever, now: (lever.context or 0) / max(1, now.context) - 1,
+}
+"""What a lever brings towards each goal, as a share of what there is."""
+
+Candidate = tuple[str, Asked, bool, str]
+
+
+def levers(asked: Asked, now: Plan, goal: str | None = None) -> tuple[Lever, ...]:
+    """Return every change to how this model runs that brings something here, most useful first.
+
+    First what makes it fit; then by what it brings towards the goal, the larger share of memory or time without one.
+
+    Raises AttometerError for an unknown goal.
     """
-    o, room = here.options, here.room
-    need, seconds = here.total(o.context, o.batch), here.seconds(o.context, o.batch)
-    helpful = []
-    for name, options, exact, note in _candidates(here):
-        # Kernels of formats that are only stored narrow widen them first: no faster product is promised.
-        there = Planner(here.model, here.machine, options, widened=options.weights in WEIGHTS_ONLY)
-        after, then = there.total(options.context, options.batch), there.seconds(options.context, options.batch)
-        if after < need or seconds - then > 1e-3 * seconds:
-            helpful.append(Lever(name, need - after, seconds - then, after <= room, exact, note))
+    if goal is not None and goal not in GOALS:
+        raise unknown("goal", str(goal), GOALS)
+    standing = Standing(now.needed, now.seconds, now.largest_context)
+    found = []
+    for candidate in _candidates(asked, now, goal):
+        lever = _tried(candidate, now, goal)
+        if lever is not None:
+            found.append(lever)
 
     def useful(lever: Lever) -> tuple[bool, float]:
-        share = max(lever.bytes_saved / need, lever.seconds_saved / seconds)
-        return (lever.fits and need > room), share
+        shares = [GOALS[goal or name](lever, standing) for name in ("fits", "latency")]
+        return (lever.fits and not now.fits), max(shares)
 
-    return tuple(sorted(helpful, key=useful, reverse=True))
+    if goal is not None:
+        found = [lever for lever in found if GOALS[goal](lever, standing) > 1e-3 or (lever.fits and not now.fits)]
+    return tuple(sorted(found, key=useful, reverse=True))
 
 
-Candidate = tuple[str, Options, bool, str]
+def _tried(candidate: Candidate, now: Plan, goal: str | None) -> Lever | None:
+    """Return what a change brings, or None where it brings nothing or cannot be."""
+    name, asked, exact, note = candidate
+    try:
+        need, seconds, fits, context, rate = _after(asked, goal)
+    except AttometerError:
+        return None
+    saved, quicker = now.needed - need, now.seconds - seconds
+    speed = rate / now.tokens_per_second
+    helps = need < now.needed or quicker > 1e-3 * now.seconds or (fits and not now.fits) or speed > 1.001
+    return Lever(name, saved, quicker, fits, exact, note, context, speed) if helps else None
 
 
-def _candidates(here: Planner) -> Iterator[Candidate]:
-    o = here.options
+def _after(asked: Asked, goal: str | None) -> tuple[int, float, bool, int | None, float]:
+    """Return bytes, seconds, whether it fits, largest context and tokens per second of a changed question."""
+    here = asked.here
+    if asked.plain:
+        o = here.options
+        need, seconds = here.total(o.context, o.batch), here.seconds(o.context, o.batch)
+        context = here.largest_context(o.batch) if goal == "context" else None
+        return need, seconds, need <= here.room, context, o.batch * o.new_tokens / seconds
+    made = answer(asked)
+    return made.needed, made.seconds, made.fits, made.largest_context, made.tokens_per_second
+
+
+def _candidates(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate]:
+    if now.fewest is not None:
+        devices = replace(asked.devices, groups=((asked.devices.machine, now.fewest),))
+        yield (
+            f"{now.fewest} × {asked.devices.machine.name}",
+            replace(asked, devices=devices, degrees=None),
+            True,
+            "more devices",
+        )
+    if asked.here.options.mode == "train":
+        yield from _for_training(asked)
+        return
+    yield from _for_passes(asked)
+    yield from _narrower(asked)
+    if asked.engine is not None:
+        yield from _for_engines(asked, now)
+    yield from _batches(asked, now, goal)
+
+
+def _with(asked: Asked, widened: bool = False, **changes: object) -> Asked:
+    here = asked.here
+    return replace(asked, here=Planner(here.model, here.machine, replace(here.options, **changes), widened=widened))  # type: ignore[arg-type]
+
+
+def _for_passes(asked: Asked) -> Iterator[Candidate]:
+    o = asked.here.options
     if o.schedule == "naive":
-        yield "flash attention", replace(o, schedule="flash"), True, "same result; scores stay on the chip"
-    if o.mode == "train" and not o.checkpoint:
-        yield "gradient checkpointing", replace(o, checkpoint=True), True, "same result; one more forward pass"
-    if o.mode == "prefill" and o.at_once > CHUNK:
+        yield "flash attention", _with(asked, schedule="flash"), True, "same result; scores stay on the chip"
+    if o.mode == "prefill" and o.at_once > CHUNK and asked.engine is None:
         note = "same result; weights are read once per chunk"
-        yield f"prefill in chunks of {CHUNK}", replace(o, chunk=CHUNK), True, note
-    if o.mode != "train":
-        yield from _narrower(here)
-    if o.batch > 1:
-        yield f"batch {o.batch // 2}", replace(o, batch=o.batch // 2), True, "fewer sequences at once"
+        yield f"prefill in chunks of {CHUNK}", _with(asked, chunk=CHUNK), True, note
 
 
-def _narrower(here: Planner) -> Iterator[Candidate]:
+def _narrower(asked: Asked) -> Iterator[Candidate]:
     """Formats of the cache and of the weights with fewer bits; a format that the machine multiplies comes with its rate."""
-    o = here.options
+    here, o = asked.here, asked.here.options
     if o.kv not in CACHE_ROWS and storage(o.kv).bits > 8 and here.cost.cache.kv != 0:
-        yield "KV cache in fp8", replace(o, kv=here.cache_format("fp8")), False, "rounds keys and values"
+        yield "KV cache in fp8", _with(asked, kv=here.cache_format("fp8")), False, "rounds keys and values"
     names = ["fp8", "gptq", *(["nvfp4"] if here.machine.peak.fp4 is not None else [])]
     for name in names:
         if here.weight_bits > float(storage(name).bits) + 1:
             said = {"gptq": "4 bits (GPTQ, AWQ)"}.get(name, name)
-            yield f"weights in {said}", replace(o, weights=name), False, "rounds the weights; scales counted"
+            # Kernels of formats that are only stored narrow widen them first: no faster product is promised.
+            other = _with(asked, widened=name in WEIGHTS_ONLY, weights=name)
+            yield f"weights in {said}", other, False, "rounds the weights; scales counted"
+
+
+def _for_engines(asked: Asked, now: Plan) -> Iterator[Candidate]:
+    engine, served = asked.engine, now.served
+    assert engine is not None
+    assert served is not None
+    if served.reachable:
+        share = min(0.99, served.needed + 0.0005)
+        wider = replace(asked, engine=replace(engine, utilization=share))
+        yield f"utilisation of {share:.3f}", wider, True, "if nothing else uses the device"
+    if served.step > STEP:
+        smaller = replace(asked, engine=replace(engine, batched_tokens=STEP))
+        yield f"{STEP:,} batched tokens", smaller, True, "same result; longer prompts take more steps"
+
+
+def _batches(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate]:
+    o = asked.here.options
+    if o.batch > 1 and goal != "throughput":
+        fewer = replace(_with(asked, batch=o.batch // 2), batch=o.batch // 2)
+        yield f"batch {o.batch // 2}", fewer, True, "fewer sequences at once"
+    if goal == "throughput" and now.fits:
+        larger = _largest_batch(asked)
+        if larger > o.batch:
+            yield f"batch {larger}", replace(_with(asked, batch=larger), batch=larger), True, "more sequences at once"
+
+
+def _largest_batch(asked: Asked) -> int:
+    """Return the largest power of two times the batch that fits."""
+    batch = asked.here.options.batch
+    while batch < 2**16:
+        need, _, fits, _, _ = _after(replace(_with(asked, batch=2 * batch), batch=2 * batch), None)
+        if not fits or need <= 0:
+            break
+        batch *= 2
+    return batch
+
+
+def _for_training(asked: Asked) -> Iterator[Candidate]:
+    o = asked.here.options
+    if asked.plain:
+        if not o.checkpoint:
+            yield "gradient checkpointing", _with(asked, checkpoint=True), True, "same result; one more forward pass"
+        if o.batch > 1:
+            yield (
+                f"batch {o.batch // 2}",
+                replace(_with(asked, batch=o.batch // 2), batch=o.batch // 2),
+                True,
+                "fewer sequences at once",
+            )
+        return
+    used = asked.recipe
+    assert used is not None
+
+    def other(how: Recipe) -> Asked:
+        return replace(asked, recipe=how)
+
+    if used.recompute in ("none", "selective"):
+        yield "full recomputation", other(used.with_(recompute="full")), True, "same result; one more forward pass"
+    if used.loss == "whole":
+        yield "chunked loss", other(used.with_(loss="chunked")), True, "same result; logits exist a chunk at a time"
+    if used.optimizer == "adamw" and not used.lora_rank:
+        yield "8-bit optimizer", other(used.with_(optimizer="adamw-8bit")), False, "rounds the moments"
+    if not used.lora_rank:
+        yield "LoRA", other(recipe("lora")), False, "trains adapters of rank 8 beside frozen weights"
+    if used.weights != "nf4_double":
+        yield "QLoRA", other(recipe("qlora")), False, "trains adapters beside weights in nf4"
+    place = asked.degrees
+    if place is not None and place.dp > 1 and place.zero < 3:
+        yield (
+            "ZeRO-3 (FSDP)",
+            replace(asked, degrees=replace(place, zero=3)),
+            True,
+            "same result; weights are gathered layer by layer",
+        )

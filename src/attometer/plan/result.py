@@ -2,13 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attometer.engines import Training
 from attometer.errors import unknown
 from attometer.machine import Machine
 from attometer.models import Model
-from attometer.plan.levers import Lever
 from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.placed import Placed
 from attometer.plan.planner import Planner
@@ -17,6 +16,9 @@ from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence
 from attometer.view.numbers import seconds
 from attometer.view.report import Block, Report, rendered
+
+if TYPE_CHECKING:
+    from attometer.plan.levers import Lever
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Plan(Report):
     memory: MemoryFootprint
     layers: tuple[LayerTime, ...]
     largest_context: int
-    levers: tuple[Lever, ...]
+    levers: "tuple[Lever, ...]"
     at: Placed | None = None
     served: Served | None = None
     trained: Training | None = None

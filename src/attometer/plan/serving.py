@@ -81,6 +81,11 @@ class Served:
         return self.pool.bytes if self.options.pool is None else self.options.pool
 
     @property
+    def step(self) -> int:
+        """Tokens of one step."""
+        return step_tokens(self.options, self.at.devices)
+
+    @property
     def whole(self) -> int:
         """Bytes for the cache on the stages of a pipeline together: each keeps its own layers'."""
         return self.left * self.at.placement.pp

@@ -1,12 +1,12 @@
 """The same model with one thing changed: a window on its full layers, or fewer key/value heads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 import sympy
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, positive_int, unknown
 from attometer.models import Layer, Model, Stack, from_values
 from attometer.program import Program, causal, size, window
 
@@ -27,23 +27,45 @@ def with_window(model: Model, w: int) -> Model | None:
     return _changed(model, change)
 
 
-def with_half_the_heads(model: Model) -> Model | None:
-    """Return `model` read again with half as many key/value heads; None where its configuration does not allow it.
+def with_heads(model: Model, heads: int) -> Model | None:
+    """Return `model` read again with so many key/value heads; None where its configuration does not allow it.
 
     >>> from attometer.models import model
-    >>> with_half_the_heads(model("llama-3.1-8b")).values["num_key_value_heads"]
+    >>> with_heads(model("llama-3.1-8b"), 4).values["num_key_value_heads"]
     4
     """
     nested = isinstance(model.values.get("text_config"), dict)
     inner = model.values["text_config"] if nested else model.values
-    heads = inner.get("num_key_value_heads")
-    if not isinstance(heads, int) or heads % 2:
+    if not isinstance(inner.get("num_key_value_heads"), int):
         return None
-    changed = {**inner, "num_key_value_heads": heads // 2}
+    other = {**inner, "num_key_value_heads": heads}
     try:
-        return from_values({**model.values, "text_config": changed} if nested else changed, model.name, model.name)
+        return from_values({**model.values, "text_config": other} if nested else other, model.name, model.name)
     except AttometerError:
         return None
+
+
+WHAT_IFS: dict[str, Callable[[Model, int], Model | None]] = {"window": with_window, "kv_heads": with_heads}
+"""Changes of architecture by name: each makes another model, which needs training."""
+
+
+def changed(model: Model, changes: Mapping[str, int]) -> Model:
+    """Return a model with changes of its architecture, called after them.
+
+    Raises AttometerError for an unknown change, or one that the model has no place for.
+
+    >>> from attometer.models import model
+    >>> changed(model("llama-3.1-8b"), {"window": 4096}).name
+    'llama-3.1-8b with window=4096'
+    """
+    for name, value in changes.items():
+        if name not in WHAT_IFS:
+            raise unknown("what-if", name, WHAT_IFS)
+        found = WHAT_IFS[name](model, positive_int(name, value))
+        if found is None:
+            raise AttometerError(f"{model.name} has no place for {name}={value}")
+        model = replace(found, name=f"{model.name} with {name}={value}")
+    return model
 
 
 def _changed(model: Model, change: Callable[[Layer], Layer]) -> Model | None:

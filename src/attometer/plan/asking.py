@@ -1,0 +1,207 @@
+"""One question with everything that was asked, and its answer without levers: every lever is another question."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attometer.engines import Recipe, Training, recipe, training
+from attometer.errors import AttometerError
+from attometer.machine import Cluster, Machine, cluster
+from attometer.models import Model
+from attometer.models import model as read
+from attometer.plan.fewest import fewest_devices
+from attometer.plan.placed import Placed, first_legal, joined, placed
+from attometer.plan.planner import Planner, planner
+from attometer.plan.result import Plan
+from attometer.plan.serving import EngineOptions, serve, step_tokens
+from attometer.plan.what_if import changed
+from attometer.schedule.placement import Placement
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question: the planner at its context, on which devices, spread and run or trained how.
+
+    Attributes:
+        here: model, machine and options.
+        devices: the devices.
+        degrees: a placement that was given.
+        engine: a serving engine.
+        recipe: a training recipe.
+        batch: sequences at once, where they were given.
+        micro_batch: sequences of one training pass, where they were given.
+    """
+
+    here: Planner
+    devices: Cluster
+    degrees: Placement | None = None
+    engine: EngineOptions | None = None
+    recipe: Recipe | None = None
+    batch: int | None = None
+    micro_batch: int | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether one device is asked about, without engine, recipe or placement."""
+        several = self.devices.uniform and self.devices.count > 1
+        return not several and self.engine is None and self.recipe is None and self.degrees is None
+
+
+def asked_of(
+    subject: str | Path | Model,
+    on: str | Machine | Cluster,
+    *,
+    context: int | None,
+    batch: int | None,
+    engine: str | EngineOptions | None,
+    recipe: str | Recipe | None,
+    micro_batch: int | None,
+    placement: Placement | Mapping[str, int] | None,
+    what_if: Mapping[str, int] | None,
+    **options: Any,
+) -> Asked:
+    """Return the question that the arguments of `plan` ask, checked."""
+    devices = cluster(on)
+    model = subject if isinstance(subject, Model) else read(subject)
+    asked = planner(changed(model, what_if or {}), joined(devices), **options)
+    tokens = asked.options.context if context is None else context
+    here = asked.with_options(context=tokens, batch=1 if batch is None else batch)
+    if engine is not None and here.options.mode == "train":
+        raise AttometerError("an engine serves; training takes a recipe")
+    if recipe is not None and here.options.mode != "train":
+        raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
+    found = EngineOptions(engine) if isinstance(engine, str) else engine
+    degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
+    several = devices.uniform and devices.count > 1
+    how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
+    trained = None if how is None else recipe_of(how, here.options.checkpoint)
+    return Asked(here, devices, degrees, found, trained, batch, micro_batch)
+
+
+def answer(asked: Asked, fewest: bool = False) -> Plan:
+    """Return the plan of a question, levers left out; `fewest` looks for how many devices it takes where it does not fit."""
+    if asked.plain:
+        return _on_one(asked, fewest)
+    return _placed(asked, fewest) if asked.recipe is None else _trained(asked, asked.recipe)
+
+
+def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
+    """Return the placement of the degrees given; replicas, else stages, else ranks take the devices that are left over."""
+    known: dict[str, Any] = dict(given)
+    used = 1
+    for name in ("tp", "pp", "dp", "cp"):
+        used *= known.get(name, 1)
+    if used and devices.count % used == 0 and used != devices.count:
+        free = next((name for name in ("tp", "pp", "dp") if name not in known), None)
+        if free is not None:
+            known[free] = devices.count // used
+    return Placement(**known)
+
+
+def _on_one(asked: Asked, fewest: bool) -> Plan:
+    here = asked.here
+    o, memory = here.options, here.memory(here.options.context, here.options.batch)
+    look = fewest and asked.devices.uniform and o.mode != "train" and memory.total > here.room
+    return Plan(
+        planner=here,
+        memory=memory,
+        layers=here.layers(o.context, o.batch),
+        largest_context=here.largest_context(o.batch),
+        levers=(),
+        fewest=fewest_devices(here, asked.devices, None) if look else None,
+    )
+
+
+def _placed(asked: Asked, fewest: bool) -> Plan:
+    here, devices, engine = asked.here, asked.devices, asked.engine
+    if engine is not None and here.options.chunk is None:
+        here = here.with_options(chunk=step_tokens(engine, devices))
+    o, name = here.options, engine.name if engine else None
+    at = first_legal(here, devices, name) if asked.degrees is None else placed(here, devices, asked.degrees)
+    served = None if engine is None else serve(at, engine)
+    memory = at.memory(o.context, o.batch)
+    fits = memory.total <= here.room if served is None else served.fits
+    return Plan(
+        planner=here,
+        memory=memory,
+        layers=here.layers(o.context, o.batch),
+        largest_context=at.largest_context(o.batch) if served is None else served.largest,
+        levers=(),
+        at=at,
+        served=served,
+        fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
+    )
+
+
+def _trained(asked: Asked, used: Recipe) -> Plan:
+    devices, batch = asked.devices, asked.batch
+    place = asked.degrees or Placement(dp=devices.count, zero=3 if devices.count > 1 else 0)
+    once = asked.micro_batch or (batch if devices.count == 1 and batch else 1)
+    whole = batch or once * place.dp
+    if whole % (once * place.dp):
+        raise AttometerError(f"batch {whole} is no multiple of micro_batch {once} x dp {place.dp}")
+    here = _as_trained(asked.here, used).with_options(batch=whole)
+    o, at = here.options, placed(here, devices, place)
+    return Plan(
+        planner=here,
+        memory=here.memory(o.context, o.batch),
+        layers=here.layers(o.context, o.batch),
+        largest_context=_largest_trained(at, used, once),
+        levers=(),
+        at=at,
+        trained=training_of(at, used, once),
+    )
+
+
+def _as_trained(here: Planner, how: Recipe) -> Planner:
+    """Return the planner whose passes are the recipe's.
+
+    Frozen weights need no gradient: with the layers computed again their backward is two products as well. Of the
+    optimizer's traffic a step reads and writes every gradient, state and master copy.
+    """
+    moved = 0 if how.lora_rank else int(2 * (how.gradients + how.states + how.master))
+    again = how.recompute == "full" and not how.lora_rank
+    return here.with_options(checkpoint=again, update=moved, weights=None if how.weights == "fp32" else how.weights)
+
+
+def recipe_of(how: str | Recipe, checkpoint: bool = False) -> Recipe:
+    """Return a recipe by name with parts changed, as in `lora,compiled,recompute=offloaded,lora_rank=16`.
+
+    `checkpoint` computes the layers again where the recipe keeps them. Raises AttometerError for an unknown name or part.
+
+    >>> recipe_of("qlora,lora_rank=64,compiled").lora_rank, recipe_of("adamw", checkpoint=True).recompute
+    (64, 'full')
+    """
+    if isinstance(how, str):
+        name, *parts = (part.strip() for part in how.split(","))
+        pairs = [part.partition("=") for part in parts if part]
+        how = recipe(name).with_(
+            **{key.strip(): _value(text.strip()) if equals else True for key, equals, text in pairs}
+        )
+    return how.with_(recompute="full") if checkpoint and how.recompute == "none" else how
+
+
+def _value(text: str) -> object:
+    return tuple(text.split("+")) if "+" in text else int(text) if text.isdigit() else text
+
+
+def training_of(at: Placed, how: Recipe, batch: int) -> Training:
+    """Return the memory of the fullest rank of a placement while it trains micro-batches of `batch` sequences."""
+    return training(at.planner.model, how, batch, at.planner.options.context, at.placement)
+
+
+def _largest_trained(at: Placed, how: Recipe, batch: int) -> int:
+    """Return the most tokens per sequence with which the fullest rank still fits; 0 when not even one does."""
+    low, high, room = 0, 1, at.planner.room
+
+    def fits(context: int) -> bool:
+        asked = Placed(at.planner.with_options(context=context), at.devices, at.ranks)
+        return training_of(asked, how, batch).total <= room
+
+    while high < 2**30 and fits(high):
+        low, high = high, 2 * high
+    while high - low > max(1, low // 1024):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -24,7 +24,7 @@ from attometer.count.placement.rank_cost import shard
 from attometer.count.weights import Formats, matrices_and_rest
 from attometer.engines import Engine, Recipe, cache_layout, engine, padding, pool, recipe, tokens, training
 from attometer.engines.engine import GIB
-from attometer.engines.pool import graph_buffer, step_activations, vocabulary
+from attometer.engines.pool import graph_buffer, seen, step_activations, vocabulary
 from attometer.errors import AttometerError
 from attometer.formats import WeightFormats, from_quantization, mix, storage, stored_bytes, uniform
 from attometer.formats.rules import rule
@@ -261,7 +261,8 @@ def predict_tokens(row: Row, found: Model) -> float:
 
 def predict_graphs(row: Row, found: Model) -> float:
     """GiB of captured graphs."""
-    return engine_of(row).version.graphs.value
+    used, asked = engine_of(row), options(row).get("max-num-seqs")
+    return used.version.graph_gib(int(asked) if asked else used.version.scale(seen(used, usable(row))).requests)
 
 
 def predict_llamacpp(row: Row, found: Model) -> float:

@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attometer.engines import NAMES, cache_layout, engine, largest_context, pool, requests, tokens
+from attometer.count.weights import stored_weights
+from attometer.engines import NAMES, cache_layout, engine, largest_context, padding, pool, requests, tokens
 from attometer.engines.engine import GIB
+from attometer.engines.pool import graph_buffer
 from attometer.errors import AttometerError
+from attometer.formats import uniform
 from attometer.models import model
 from attometer.schedule.placement import Placement
 
@@ -133,5 +136,59 @@ def test_versions_are_ranges():
 def test_every_figure_has_a_source_or_a_fit():
     for name in NAMES:
         version = engine(name).version
-        for stated in (version.fraction, version.block, version.runtime, version.sampler, version.graphs):
+        for stated in (version.fraction, version.block, version.runtime, version.sampler, *version.graphs):
             assert len(stated.provenance) > 8
+
+
+def test_tokens_left_on_a_small_card():
+    # LMCache/LMCache#3430: Qwen3-8B on 24 GB at 0.9764: 46,368 tokens in 6.37 GiB
+    found, reader = engine("vllm@0.21"), model("qwen3-8b")
+    left = pool(found, reader, 24_564 * 2**20, 2 * 8_190_735_360, fraction=0.9764)
+    assert left.bytes / GIB == pytest.approx(6.37, rel=0.01)
+    assert tokens(left.bytes, cache_layout(reader, found)) == pytest.approx(46_368, rel=0.01)
+
+
+def test_experts_are_padded_and_the_context_does_not_fit():
+    # vllm-project/vllm#33155: gpt-oss-120b takes 64.38 GiB; one H100 has no room for a request of 131,072 tokens
+    found, reader = engine("vllm@0.13"), model("gpt-oss-120b")
+    stored = stored_weights(reader, uniform("mxfp4")).total
+    kernels = stored + padding(found, reader, uniform("mxfp4"))
+    assert kernels / GIB == pytest.approx(64.38, rel=0.02)
+    layout, taken = cache_layout(reader, found), int(64.38 * GIB)
+    assert layout.request(131_072) > pool(found, reader, 81_559 * 2**20, taken, fraction=0.95).bytes
+    assert pool(found, reader, 81_559 * 2**20, taken, fraction=0.90).bytes < 0
+
+
+@pytest.mark.parametrize(("context", "gigabytes"), [(4096, 0.40), (8192, 0.48), (32768, 0.99), (131072, 3.00)])
+def test_llamacpp_keeps_the_window_and_a_micro_batch(context, gigabytes):
+    # 25 sliding layers × 8 heads × 256, 1,024 + 512 cells; 5 global layers × 2 heads × 512; f16
+    layout = cache_layout(model("gemma-4-26b-a4b"), engine("llama.cpp"), step=512)
+    assert layout.request(context) == 204_800 * 1536 + 20_480 * context
+    assert layout.request(context) / 1e9 == pytest.approx(gigabytes, rel=0.01)
+
+
+def test_llamacpp_s_compute_buffer():
+    # XiongjieDai/GPU-Benchmarks-on-LLM-Inference: llama.cpp's own logs, MiB
+    logged = [("llama-2-7b", 512, 73.69), ("llama-2-13b", 512, 78.19), ("llama-3.1-8b", 8192, 560.0)]
+    for name, cells, size in logged:
+        assert graph_buffer(model(name), cells, 512, False) / 2**20 == pytest.approx(size, rel=0.005)
+
+
+def test_an_index_beside_latents_keeps_8_bits_and_a_scale():
+    # vLLM on DeepSeek-V3.2: 61 × (656 + 132) bytes a token with the indexer, 61 × 656 without
+    layout = cache_layout(model("glm-5"), engine("vllm"), kv_format="fp8_ds_mla")
+    assert {each.growing for each in layout.layers} == {656 + 132}
+
+
+def test_hybrid_layers_are_charged_by_groups_and_later_by_requests():
+    # vllm-project/vllm#43308: the same pool, counted by groups of layers (0.20) and by whole requests (0.21)
+    reader = model("gemma-4-26b-a4b")
+    old, new = (tokens(50 * 10**9, cache_layout(reader, engine(f"vllm@{v}")), 262_144) for v in ("0.20", "0.21"))
+    assert old == pytest.approx(50e9 / (30 * 8 * 256 * 2 * 2), rel=0.001)
+    assert new > 5 * old
+
+
+def test_states_are_as_wide_as_the_file_asks():
+    # Qwen3.5: mamba_ssm_dtype float32; 64 heads × 128 × 128 states, 12,288 channels × 3 inputs in 16 bits
+    layout = cache_layout(model("qwen3.5-397b-a17b"), engine("sglang"))
+    assert {each.state for each in layout.layers if each.state} == {64 * 128 * 128 * 4 + 12_288 * 3 * 2}

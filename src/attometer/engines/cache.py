@@ -21,6 +21,8 @@ from attometer.schedule.placement import Placement
 # Keys kept apart by windows, chunks or recurrent states reach their full size well before this many tokens.
 FAR = 1 << 24
 ALONE = Placement()
+# 512 values and 64 rotary ones: the width that the layouts of latents are made for.
+LATENT = 576
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,10 @@ class CacheLayout:
 
     def _held(self, each: LayerCache, tokens: int) -> int:
         if not each.growing:
-            return each.bytes_at(tokens)
+            # A state takes a page, which is as large as one of keys.
+            keys = max((other.growing for other in self.layers), default=Fraction(0))
+            paged = self.engine.version.state_pages and each.state and keys
+            return ceil(keys * self.block) if paged else each.bytes_at(tokens)
         block = self.block
         kept = tokens
         if each.window is not None:
@@ -160,7 +165,10 @@ def _layer_cache(
     if kv_format in CACHE_ROWS and row.kv != 0:
         if any(_has_heads(part.whole) for part in row.parts):
             raise AttometerError(f'cache format "{kv_format}" holds latents; {name} keeps keys and values')
-        element = Fraction(CACHE_ROWS[kv_format][0], place.cp) / int(_at(row.kv, 1))
+        # An index beside the latents keeps 8 bits an element, and a scale per 128.
+        elements = int(_at(row.kv, 1))
+        row_bytes = CACHE_ROWS[kv_format][0] + (elements - LATENT) * Fraction(33, 32)
+        element = Fraction(row_bytes, place.cp) / elements
     window = _window(row.kv)
     at = FAR if window is None else window
     # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.

@@ -92,7 +92,7 @@ class Version(_Frozen):
         runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
         sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
         expert_work: GiB more that models with experts need.
-        graphs: GiB of captured graphs.
+        graphs: GiB of captured graphs: a fixed part, and what 1,024 requests at once add.
         scales: batched tokens and requests by device size, largest first.
     """
 
@@ -111,9 +111,14 @@ class Version(_Frozen):
     communication: tuple[Degree, ...] = ()
     sampler: Stated
     expert_work: Stated
-    graphs: Stated
+    graphs: tuple[Stated, Stated]
     scales: tuple[Scale, ...]
     scales_source: str
+
+    def graph_gib(self, requests: int) -> float:
+        """Return the GiB of graphs that are captured for up to `requests` requests at once."""
+        fixed, more = self.graphs
+        return fixed.value + more.value * requests / 1024
 
     def scale(self, seen: int) -> Scale:
         """Return the defaults for a device of which `seen` bytes are seen."""

@@ -113,6 +113,7 @@ def pool(
         raise AttometerError(f"utilisation must be above 0 and at most 1, got {part:g}")
     visible = seen(engine, usable)
     scale = version.scale(visible)
+    at_once = max_requests or scale.requests
     terms = {
         "weights": weights,
         "runtime": int(version.runtime.value * GIB),
@@ -120,7 +121,7 @@ def pool(
         "activations": profiled(
             engine, model, place.tp, batched_tokens or scale.tokens, max_requests or scale.requests, length
         ),
-        "graphs": int(version.graphs.value * GIB) if graphs else 0,
+        "graphs": int(version.graph_gib(at_once) * GIB) if graphs else 0,
     }
     return Pool(str(engine), visible, part, terms, version.before, version.inside)
 
@@ -172,7 +173,7 @@ def graph_buffer(model: Model, cells: int, tokens: int, flash: bool) -> int:
     heads = max((score_heads(part.program) for stack in model.layers for part in stack.layer.parts), default=0)
     scores = 0 if flash else (heads + 1) * cells * tokens * FP32
     layer = int(10 / 3 * stream) + scores + int(3.86 * 2**20)
-    return max(vocabulary(model) * tokens * FP32 + stream + int(0.5 * 2**20), layer)
+    return max(vocabulary(model) * tokens * FP32 + stream + (0 if flash else int(3.19 * 2**20)), layer)
 
 
 def score_heads(program: Program) -> int:

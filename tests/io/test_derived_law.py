@@ -1,15 +1,13 @@
 """The law of derived nests: what is counted on them is what the scratchpad that runs them counts, and the values are right."""
 
-from math import prod
-
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import attometer as am
-from attometer.count.derive import Derived, derive
+from attometer.count.derive import Chosen, Derived, Search, derive, tile_of
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import depth, work
 from attometer.simulate import interpret
@@ -80,25 +78,48 @@ def _own(found: Derived) -> dict[str, int]:
     return {k: v for k, v in found.sizes.items() if k in known}
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-@settings(max_examples=2)
-@given(data=st.data())
-def test_simulated_equals_counted_on_derived_nests(name: str, data: st.DataObject) -> None:
-    program = am.parse(PROGRAMS[name])
+def sizes_of(program: am.Program, draw: st.DrawFn) -> dict[str, int]:
     names = [s.name for s in program.symbols]
-    sizes = {k: data.draw(st.integers(1, 6), label=k) for k in names}
+    sizes = {k: draw(st.integers(1, 5)) for k in names}
     for whole, part in (("h", "g"), ("T", "B")):
         if {whole, part} <= set(names):
-            sizes[whole] = sizes[part] * data.draw(st.integers(1, 3))
-    room = data.draw(st.sampled_from([60, 100, 400]))
-    assert prod(sizes.values()) > 0
-    try:
-        found = derive(program, room, **sizes)
-    except am.AttometerError as error:
-        if "fits into" not in str(error):
-            raise
-        return
-    check_law(found, program, data.draw(st.integers(0, 99)))
+            sizes[whole] = sizes[part] * draw(st.integers(1, 3))
+    return sizes
+
+
+@st.composite
+def nests(draw: st.DrawFn, name: str) -> Derived:
+    """Any nest of a program: any cut, any plan of each phase, any tiles, not only the best."""
+    program = am.parse(PROGRAMS[name])
+    search = Search(program, 10**6, sizes_of(program, draw))
+    cut = frozenset(search.must | draw(st.sets(st.sampled_from(search.free))) if search.free else search.must)
+    phases = []
+    for step in search.cascade.steps:
+        if step.name in cut:
+            targets = frozenset({step.name})
+            loads = search.loads(targets, cut)
+            plans = [plan for plan in search.plans(targets, loads) if plan.tiled]
+            assume(plans)
+            plan = draw(st.sampled_from(plans))
+            tiled = [axis for axis in (plan.row, plan.panel, plan.stream) if axis]
+            tiles = {tile_of("")(axis).name: draw(st.integers(1, search.extent[axis])) for axis in tiled}
+            phases.append(Chosen(plan, search.arrange(targets, loads, plan.stream), 0, 0, tiles))
+    return search.result(phases)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_simulated_equals_counted_on_every_nest(name: str, data: st.DataObject) -> None:
+    check_law(data.draw(nests(name)), am.parse(PROGRAMS[name]), data.draw(st.integers(0, 99)))
+
+
+@pytest.mark.parametrize("name", ["softmax", "shared heads", "differential", "linear", "swiglu"])
+@pytest.mark.parametrize("M", [40, 150])
+def test_simulated_equals_counted_on_the_best_nest(name: str, M: int) -> None:
+    program = am.parse(PROGRAMS[name])
+    sizes = {s.name: size for s, size in zip(program.symbols, (3, 2, 2, 4, 5, 6), strict=False)}
+    check_law(derive(program, M, **sizes), program)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ passes as algebra allows (`schedule.running`). Cuts, orders, passes and tiles ar
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, product
+from math import prod
 from typing import Any
 
 import sympy
@@ -19,7 +20,7 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade, cascade
-from attometer.schedule.fused import Phase, Plan
+from attometer.schedule.fused import Phase, Plan, TileOf
 from attometer.schedule.nest import Loop, Schedule, Tensor
 from attometer.schedule.running import Passes
 from attometer.sizes import size
@@ -104,26 +105,31 @@ def derive(program: Program, /, M: int, **sizes: int) -> Derived:
     (738264000, (), (1,))
     """
     positive_int("M", M)
-    return _Search(program, M, sizes).derived()
+    return Search(program, M, sizes).derived()
 
 
 @dataclass(frozen=True)
-class _Best:
-    """The best plan found for a phase."""
+class Chosen:
+    """A phase with its plan, its tiles, and what it moves and holds with them."""
 
     plan: Plan
+    passes: Passes
     words: int
     footprint: int
     tiles: Mapping[str, int]
 
 
 @dataclass
-class _Search:
+class Search:
+    """The nests of a program at some sizes: which cuts, phases and plans there are, and the best of them."""
+
     program: Program
     M: int
     given: Mapping[str, int]
     considered: int = 0
-    known: dict[tuple[frozenset[str], frozenset[str]], _Best | None] = field(default_factory=dict)
+    arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
+    read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
+    known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cascade: Cascade = cascade(self.program)
@@ -147,11 +153,10 @@ class _Search:
 
     def derived(self) -> Derived:
         """Return the best nest over all cuts."""
-        must = {v.of for v in self.cascade.values if v.name != v.of and v.of not in self.cascade.inputs}
-        must |= set(self.cascade.outputs)
-        free = [s.name for s in self.cascade.steps if s.kind != "set" and s.name not in must]
-        best: list[_Best] | None = None
-        for cut in self._cuts(free, must):
+        best: list[Chosen] | None = None
+        for cut in self._cuts():
+            if best is not None and self._floor(cut) >= _cost(best)[0]:
+                continue
             phases = self._phases(cut)
             if phases is not None and (best is None or _cost(phases) < _cost(best)):
                 best = phases
@@ -160,17 +165,38 @@ class _Search:
                 f"no nest of this program fits into M = {self.M} words at "
                 f"{', '.join(f'{k} = {v}' for k, v in self.sizes.items())}; hint: a larger M"
             )
-        return self._result(best, must)
+        return self.result(best)
 
-    def _cuts(self, free: list[str], must: set[str]) -> Iterator[frozenset[str]]:
+    def _floor(self, cut: frozenset[str]) -> int:
+        """Return words that the phases of a cut move at least, merged or not: every result and stored value is written."""
+        least = 0
+        for name in cut:
+            step = self.cascade.step(name)
+            if step is not None and (step.where is None or name in self.cascade.outputs):
+                least += prod(self.extent[axis] for axis in step.axes)
+        return least
+
+    @property
+    def must(self) -> set[str]:
+        """What every nest stores: results, and what is read under other axis names."""
+        renamed = {v.of for v in self.cascade.values if v.name != v.of and v.of not in self.cascade.inputs}
+        return renamed | set(self.cascade.outputs)
+
+    @property
+    def free(self) -> list[str]:
+        """What a nest may store: sums and reductions. Maps of them are computed again from what is stored."""
+        return [s.name for s in self.cascade.steps if s.kind != "set" and s.name not in self.must]
+
+    def _cuts(self) -> Iterator[frozenset[str]]:
         """Every choice of what else to store; of many, those that store nearly nothing or nearly everything."""
+        free, must = self.free, self.must
         counts = range(len(free) + 1)
         if len(free) > _SUBSETS_OF:
             counts = [0, 1, len(free) - 1, len(free)]  # type: ignore[assignment]
         for count in counts:
             yield from (frozenset(must | set(chosen)) for chosen in combinations(free, count))
 
-    def _phases(self, cut: frozenset[str]) -> list[_Best] | None:
+    def _phases(self, cut: frozenset[str]) -> list[Chosen] | None:
         """Return the phases of a cut, those merged that move fewer words together; None where one does not fit."""
         order = [s.name for s in self.cascade.steps if s.name in cut]
         groups = [frozenset({name}) for name in order]
@@ -180,8 +206,8 @@ class _Search:
         return None if any(f is None for f in found) else [f for f in found if f is not None]
 
     def _merged(
-        self, groups: list[frozenset[str]], found: list[_Best | None], cut: frozenset[str]
-    ) -> tuple[list[frozenset[str]], list[_Best | None]]:
+        self, groups: list[frozenset[str]], found: list[Chosen | None], cut: frozenset[str]
+    ) -> tuple[list[frozenset[str]], list[Chosen | None]]:
         """Merge neighbouring phases while that saves words."""
         for one, two in combinations(range(len(groups)), 2):
             if not self._may_join(groups, one, two, cut):
@@ -199,36 +225,55 @@ class _Search:
 
     def _may_join(self, groups: list[frozenset[str]], one: int, two: int, cut: frozenset[str]) -> bool:
         """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
-        between = {r for k in range(one + 1, two) for r in self._loads(groups[k], cut)}
-        aliases = {self.cascade.value(r).of for r in self._loads(groups[two], cut) if self.cascade.value(r).of != r}
+        between = {r for k in range(one + 1, two) for r in self.loads(groups[k], cut)}
+        aliases = {self.cascade.value(r).of for r in self.loads(groups[two], cut) if self.cascade.value(r).of != r}
         return not (groups[one] & between) and not (groups[one] & aliases)
 
-    def _loads(self, targets: frozenset[str], cut: frozenset[str]) -> set[str]:
+    def loads(self, targets: frozenset[str], cut: frozenset[str]) -> set[str]:
         """Names of the stored values that a phase reads."""
-        steps = Passes(self.cascade, targets, cut - targets, None).steps
-        return {r for s in steps.values() for r in s.reads if r not in steps}
+        key = (targets, cut)
+        if key not in self.read:
+            steps = Passes(self.cascade, targets, cut - targets, None).steps
+            self.read[key] = {r for s in steps.values() for r in s.reads if r not in steps}
+        return self.read[key]
 
     # --- one phase ---------------------------------------------------------------------------------------------------
 
-    def _best(self, targets: frozenset[str], cut: frozenset[str]) -> _Best | None:
-        loads = self._loads(targets, cut)
+    def _best(self, targets: frozenset[str], cut: frozenset[str]) -> Chosen | None:
+        loads = self.loads(targets, cut)
         key = (targets, frozenset(loads))
         if key not in self.known:
-            self.known[key] = self._best_plan(targets, cut, loads)
+            self.known[key] = self._best_plan(targets, loads)
         return self.known[key]
 
-    def _best_plan(self, targets: frozenset[str], cut: frozenset[str], loads: set[str]) -> _Best | None:
-        best: _Best | None = None
-        for plan in self._plans(targets, cut, loads):
+    def _best_plan(self, targets: frozenset[str], loads: set[str]) -> Chosen | None:
+        best: Chosen | None = None
+        least = self._least(targets, loads)
+        for plan in self.plans(targets, loads):
+            if best is not None and best.words <= least:
+                break
             self.considered += 1
-            found = self._evaluated(plan)
+            found = self._evaluated(plan, loads)
             if found is not None and (best is None or _cost([found]) < _cost([best])):
                 best = found
         return best
 
-    def _plans(self, targets: frozenset[str], cut: frozenset[str], loads: set[str]) -> Iterator[Plan]:
-        stored = frozenset((cut | set(self.cascade.inputs)) - targets)
-        steps = Passes(self.cascade, targets, stored, None).steps
+    def arrange(self, targets: frozenset[str], loads: set[str], stream: str | None) -> Passes:
+        """Return what a phase computes, arranged along an axis; phases that differ in loops alone share it."""
+        key = (targets, frozenset(loads), stream)
+        if key not in self.arranged:
+            self.arranged[key] = Passes(self.cascade, targets, key[1], stream)
+        return self.arranged[key]
+
+    def _least(self, targets: frozenset[str], loads: set[str]) -> int:
+        """Return words that a phase moves whatever its loops: results, and what is read, where no mask leaves words out."""
+        steps = self.arrange(targets, loads, None).steps.values()
+        moved = targets | loads if all(s.where is None for s in steps) else targets & set(self.cascade.outputs)
+        return sum(prod(self.extent[a] for a in self.cascade.value(v).axes) for v in moved)
+
+    def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
+        """Yield every order of loops for a phase."""
+        steps = self.arrange(targets, loads, None).steps
         summed = dict.fromkeys(a for s in steps.values() for a in s.summed)
         shared = [a for a, _ in self.cascade.axes if all(a in steps[t].axes for t in targets) and a not in summed]
         lacked = [a for a in shared if any(a not in self.cascade.value(v).axes for v in loads)]
@@ -239,41 +284,43 @@ class _Search:
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
                 for stream in summed or [None]:
                     for by_row in (False, True) if row and stream else (False,):
-                        yield Plan(targets, stored, tuple(batch), row, panel, stream, by_row)
+                        yield Plan(targets, tuple(batch), row, panel, stream, by_row)
 
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
         return Schedule("derived", "", "", self.cascade.axes, (), phases, tiles, copies=None)
 
-    def _evaluated(self, plan: Plan) -> _Best | None:
+    def _evaluated(self, plan: Plan, loads: set[str]) -> Chosen | None:
         if not plan.tiled:
             return None
-        loop = Phase(self.cascade, plan, _tile("")).loop()
+        passes = self.arrange(plan.targets, loads, plan.stream)
+        loop = Phase(passes, plan, tile_of("")).loop()
         axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
-        chosen = self._schedule((loop,), tuple((_tile("")(a), a) for a in axes))
-        free = {_tile("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
+        chosen = self._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
+        free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
         search = PhaseTiles(chosen, loop, self.sizes, free, self.M)
         found = search.best()
         if found is None:
             return None
         words, tiles = found
-        return _Best(plan, words, int(search.need(tiles)), tiles)
+        return Chosen(plan, passes, words, int(search.need(tiles)), tiles)
 
     # --- the result --------------------------------------------------------------------------------------------------
 
-    def _result(self, best: list[_Best], must: set[str]) -> Derived:
+    def result(self, best: list[Chosen]) -> Derived:
+        """Return the nest of phases in their order."""
         phases, tiles, chosen = [], [], dict[str, int]()
         forced: list[tuple[str, str]] = []
         passes: list[int] = []
         for number, found in enumerate(best, 1):
-            tile = _tile(str(number) if len(best) > 1 else "")
-            phase = Phase(self.cascade, found.plan, tile)
+            tile = tile_of(str(number) if len(best) > 1 else "")
+            phase = Phase(found.passes, found.plan, tile)
             phases.append(phase.loop())
             for axis in (found.plan.row, found.plan.panel, found.plan.stream):
                 if axis:
                     tiles.append((tile(axis), axis))
-                    chosen[tile(axis).name] = found.tiles.get(_tile("")(axis).name, 1)
+                    chosen[tile(axis).name] = found.tiles.get(tile_of("")(axis).name, 1)
             passes.append(max([1, *(r.done for r in phase.running.values())]))
-            later = {r.passed: r.forced for r in reversed(phase.running.values()) if r.forced}
+            later = {r.passed: r.forced for r in reversed([*phase.running.values()]) if r.forced}
             forced += [later[number] for number in sorted(later)]
         cut = {t for found in best for t in found.plan.targets}
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
@@ -302,7 +349,7 @@ class _Search:
         return tuple(kept)
 
 
-def _cost(phases: list[_Best]) -> tuple[int, int, int]:
+def _cost(phases: list[Chosen]) -> tuple[int, int, int]:
     """Words first, then the memory held, then the number of phases."""
     return sum(p.words for p in phases), max((p.footprint for p in phases), default=0), len(phases)
 
@@ -316,11 +363,12 @@ def _pairs(axes: list[str]) -> Iterator[tuple[str | None, str | None]]:
         yield from ((row, panel) for panel in axes if panel != row)
 
 
-def _tile(prefix: str) -> Any:
+def tile_of(prefix: str) -> TileOf:
+    """Return how the tile of an axis is called in a phase."""
     return lambda axis: size(f"B{prefix}_{axis}")
 
 
-def _title(best: list[_Best]) -> str:
+def _title(best: list[Chosen]) -> str:
     phases = f"{len(best)} phase{'s' if len(best) > 1 else ''}"
     streams = ", ".join(f"{'+'.join(sorted(p.plan.targets))} along {p.plan.stream or 'no axis'}" for p in best)
     return f"{phases}: {streams}"

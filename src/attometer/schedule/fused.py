@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import sympy
 
@@ -25,7 +26,6 @@ class Plan:
     """
 
     targets: frozenset[str]
-    stored: frozenset[str]
     batch: tuple[str, ...] = ()
     row: str | None = None
     panel: str | None = None
@@ -50,11 +50,11 @@ class Op:
     where: Where | None = None
     carried: tuple[tuple[str, tuple[str, ...], Expression], ...] = ()
 
-    @property
+    @cached_property
     def reads(self) -> set[str]:
         """Names of the values it needs to be in fast memory."""
-        own = set() if self.kind in ("new", "make", "set") else {self.name}
-        return reads(self.expression) | own | {name for name, _, _ in self.carried}
+        own = set[str]() if self.kind in ("new", "make", "set") else {self.name}
+        return own | reads(self.expression) | {name for name, _, _ in self.carried}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Block:
     wrap: Callable[[tuple[Node, ...]], Loop]
     level: str
 
-    @property
+    @cached_property
     def reads(self) -> set[str]:
         """Names of the values that the body reads, from outside or its own."""
         return {name for item in self.body for name in item.reads}
@@ -75,15 +75,14 @@ class Block:
 class Phase:
     """Emits the nest of a plan; `tile` gives the tile size of an axis."""
 
-    cascade: Cascade
+    passes: Passes
     plan: Plan
     tile: TileOf
     buffers: dict[str, Tile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        stored = self.plan.stored - self.plan.targets
-        self.passes = Passes(self.cascade, self.plan.targets, stored, self.plan.stream)
-        self.running, self.rows = self._demanded()
+        self.cascade: Cascade = self.passes.cascade
+        self.running, self.rows = self.passes.running_for_targets, self.passes.rows
 
     def loop(self) -> Loop:
         """Return the phase as one loop, its outermost axis."""
@@ -101,26 +100,6 @@ class Phase:
             body = (Loop(axis, self.tile(axis) if axis == plan.row else ONE, body, True),)
         assert isinstance(body[0], Loop)
         return body[0]
-
-    # --- what is needed ----------------------------------------------------------------------------------------------
-
-    def _demanded(self) -> tuple[dict[str, Running], set[str]]:
-        """Return the streamed reductions that the targets need once sums are opened, and the values of rows alone."""
-        running, rows, seen, todo = set[str](), set[str](), set[str](), list(self.plan.targets)
-        while todo:
-            name = todo.pop()
-            step = self.passes.made(name)
-            if step is None or name in seen:
-                continue
-            seen.add(name)
-            if self.passes.reduces(step):
-                running.add(name)
-                for part in self.passes.running[name].parts:
-                    todo += [*reads(part.term), *(r for _, f in part.after for r in reads(f))]
-            else:
-                rows |= set() if self.passes.streams(name) else {name}
-                todo += step.reads
-        return {name: self.passes.running[name] for name in self.passes.steps if name in running}, rows
 
     def _after(self, name: str) -> int:
         """Return the pass after which a value can be had."""

@@ -230,6 +230,7 @@ def _product(factors: Factors) -> Expression:
 product_of = _product
 
 
-def reads(node: Expression) -> set[str]:
+@lru_cache(maxsize=4096)
+def reads(node: Expression) -> frozenset[str]:
     """Return the names of the values that an expression reads."""
-    return {n.tensor for n in walk(node) if isinstance(n, Ref)}
+    return frozenset(n.tensor for n in walk(node) if isinstance(n, Ref))

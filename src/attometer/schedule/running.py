@@ -107,6 +107,33 @@ class Passes:
                 found[name] = self._place(step, found)
         return found
 
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """The steps that are still needed once sums are opened."""
+        seen, todo = set[str](), list(self.targets)
+        while todo:
+            name = todo.pop()
+            step = self.made(name)
+            if step is None or name in seen:
+                continue
+            seen.add(name)
+            if self.reduces(step):
+                for part in self.running[name].parts:
+                    todo += [*reads(part.term), *(r for _, f in part.after for r in reads(f))]
+            else:
+                todo += step.reads
+        return frozenset(seen)
+
+    @cached_property
+    def running_for_targets(self) -> Mapping[str, Running]:
+        """The reductions along the streamed axis that the targets need."""
+        return {name: running for name, running in self.running.items() if name in self.needed}
+
+    @cached_property
+    def rows(self) -> frozenset[str]:
+        """The needed values that do not vary along the streamed axis and are no reductions along it."""
+        return frozenset(n for n in self.needed if not self.streams(n) and not self.reduces(self.steps[n]))
+
     def _place(self, step: Step, found: Mapping[str, Running]) -> Running:
         parts = self._parts(step)
         passed, forced = 1, None

@@ -102,7 +102,15 @@ def test_the_largest_context_fits_and_the_next_does_not(name, size):
 @given(st.sampled_from(NAMES), st.integers(8, 200))
 def test_every_engine_leaves_more_on_a_larger_device(name, gib):
     small, large = (
-        pool(engine(name), model("llama-3.1-8b"), size * GIB, 16 * 10**9, batched_tokens=2048, max_requests=64)
+        pool(
+            engine(name),
+            model("llama-3.1-8b"),
+            size * GIB,
+            16 * 10**9,
+            fraction=0.8,
+            batched_tokens=2048,
+            max_requests=64,
+        )
         for size in (gib, gib + 1)
     )
     assert small.bytes < large.bytes
@@ -192,3 +200,11 @@ def test_states_are_as_wide_as_the_file_asks():
     # Qwen3.5: mamba_ssm_dtype float32; 64 heads × 128 × 128 states, 12,288 channels × 3 inputs in 16 bits
     layout = cache_layout(model("qwen3.5-397b-a17b"), engine("sglang"))
     assert {each.state for each in layout.layers if each.state} == {64 * 128 * 128 * 4 + 12_288 * 3 * 2}
+
+
+def test_sglang_s_static_fraction_goes_by_the_device():
+    # sgl-project/sglang#10975: 512 MiB, 1.5 per chunked token, 2 per graph, 128 per rank, of 81,559 MiB
+    found, reader = engine("sglang"), model("llama-3.1-8b")
+    alone, eight = (pool(found, reader, 81_559 * 2**20, 0, Placement(tp=tp)).fraction for tp in (1, 8))
+    assert alone == round(1 - (512 + 8192 * 1.5 + 2 * 256 + 128) / 81_559, 3)
+    assert eight == round(1 - (512 + 8192 * 1.5 + 2 * 512 + 1024) / 81_559, 3)

@@ -56,11 +56,38 @@ class Degree(Stated):
 
 
 class Scale(_Frozen):
-    """Defaults that go by the size of the device: from `gib` GiB seen, `tokens` per batch and `requests` at once."""
+    """Defaults that go by the size of the device: from `gib` GiB seen, `tokens` per batch and `requests` at once (`wide` where
+    four devices or more share a layer)."""
 
     gib: float
     tokens: int
     requests: int
+    wide: int | None = None
+
+    def at_once(self, tp: int) -> int:
+        """Return the requests of one step for a tensor-parallel degree."""
+        return self.wide if self.wide is not None and tp >= 4 else self.requests
+
+
+class Reserve(_Frozen):
+    """What an engine sets aside where no fraction is given, in MiB: a fixed part, parts per batched token (at least
+    `tokens` of them), per request, per rank and per replica of attention and request, and on devices above `large` GiB at least `least`."""
+
+    fixed: float
+    token: float
+    tokens: int
+    request: float
+    rank: float
+    replica: float
+    large: float
+    least: float
+    source: str
+
+    def fraction(self, mib: float, tokens: int, requests: int, ranks: int, replicas: int) -> float:
+        """Return the fraction that is left of a device of so many MiB."""
+        held = self.fixed + self.token * max(tokens, self.tokens) + self.request * requests + self.rank * ranks
+        held += self.replica * requests * replicas if replicas > 1 else 0
+        return round(1 - max(held, self.least if mib > self.large * 1024 else 0) / mib, 3)
 
 
 class Padding(_Frozen):
@@ -81,7 +108,7 @@ class Version(_Frozen):
         since: the first version.
         before: what is taken from the memory seen before the fraction applies.
         inside: what is taken from the fraction; the pool is what is left. Terms in neither live in what the fraction leaves.
-        fraction: the share of memory (utilisation, static fraction) when none is given.
+        fraction: the share of memory (utilisation, static fraction) when none is given, unless `reserve` says it.
         block: tokens of one page of the cache.
         window_extra: whether layers with a window keep the batch of a step beside it.
         state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
@@ -100,6 +127,7 @@ class Version(_Frozen):
     before: tuple[Term, ...] = ()
     inside: tuple[Term, ...]
     fraction: Stated
+    reserve: Reserve | None = None
     block: Stated
     window_extra: bool = False
     state_pages: bool = False

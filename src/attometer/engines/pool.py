@@ -8,7 +8,7 @@ import sympy
 
 from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import model_cost
-from attometer.engines.engine import GIB, Engine
+from attometer.engines.engine import GIB, Engine, Version
 from attometer.errors import AttometerError
 from attometer.models.layer import Model
 from attometer.program import Program, size
@@ -108,22 +108,29 @@ def pool(
     54
     """
     version = engine.version
-    part = version.fraction.value if fraction is None else fraction
-    if not 0 < part <= 1:
-        raise AttometerError(f"utilisation must be above 0 and at most 1, got {part:g}")
     visible = seen(engine, usable)
     scale = version.scale(visible)
-    at_once = max_requests or scale.requests
+    at_once, batched = max_requests or scale.at_once(place.tp), batched_tokens or scale.tokens
+    if fraction is None:
+        fraction = _default_fraction(version, usable, batched, at_once, place)
+    if not 0 < fraction <= 1:
+        raise AttometerError(f"utilisation must be above 0 and at most 1, got {fraction:g}")
     terms = {
         "weights": weights,
         "runtime": int(version.runtime.value * GIB),
         "communication": int(_by_degree(engine, place.tp) * GIB),
-        "activations": profiled(
-            engine, model, place.tp, batched_tokens or scale.tokens, max_requests or scale.requests, length
-        ),
+        "activations": profiled(engine, model, place.tp, batched, at_once, length),
         "graphs": int(version.graph_gib(at_once) * GIB) if graphs else 0,
     }
-    return Pool(str(engine), visible, part, terms, version.before, version.inside)
+    return Pool(str(engine), visible, fraction, terms, version.before, version.inside)
+
+
+def _default_fraction(version: Version, usable: int, tokens: int, requests: int, place: Placement) -> float:
+    """Return the fraction that an engine takes when none is given; a device that its reserve does not fit leaves a hundredth."""
+    if version.reserve is None:
+        return version.fraction.value
+    found = version.reserve.fraction(usable / 2**20, tokens, requests, place.tp * place.pp, place.attention_dp)
+    return max(found, 0.01)
 
 
 def _by_degree(engine: Engine, tp: int) -> float:

@@ -27,6 +27,15 @@ IMAGE: dict[str, Any] = {
     "num_channels": 3,
 }  # fmt: skip
 RATIO: dict[str, Any] = {k: v for k, v in IMAGE.items() if k != "intermediate_size"} | {"mlp_ratio": 2}
+BASE: dict[str, Any] = ENCODER | {"num_key_value_heads": 2, "num_hidden_layers": 3}
+SWA: dict[str, Any] = {"sliding_window": 4, "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}
+MOE: dict[str, Any] = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 28}
+MLA: dict[str, Any] = BASE | {
+    "num_key_value_heads": 6, "q_lora_rank": 20, "kv_lora_rank": 18, "qk_nope_head_dim": 10, "qk_rope_head_dim": 4, "v_head_dim": 14,
+}  # fmt: skip
+ROUTED: dict[str, Any] = {
+    "n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 3, "moe_intermediate_size": 28, "n_group": 4, "topk_group": 2,
+}  # fmt: skip
 QWEN: dict[str, Any] = {"depth": 3, "num_heads": 6, "patch_size": 2, "temporal_patch_size": 2, "spatial_merge_size": 2}
 
 MORE: dict[str, dict[str, Any]] = {
@@ -88,4 +97,34 @@ MORE: dict[str, dict[str, Any]] = {
         window_size=8,
         fullatt_block_indexes=[1],
     ),
+    "afmoe": _c("afmoe", "AfmoeForCausalLM", BASE, MOE, head_dim=10, sliding_window=4, global_attn_every_n_layers=2),
+    "apertus": _c("apertus", "ApertusForCausalLM", BASE, attention_bias=True),
+    "biogpt": _c("biogpt", "BioGptForCausalLM", ENCODER),
+    "bitnet": _c("bitnet", "BitNetForCausalLM", BASE),
+    "cwm": _c("cwm", "CwmForCausalLM", BASE, SWA, head_dim=10),
+    "exaone_moe": _c("exaone_moe", "ExaoneMoeForCausalLM", BASE, MOE, sliding_window=4, sliding_window_pattern=2),
+    "flint": _c("flint", "FlintForCausalLM", BASE, MOE, SWA, head_dim=10, shared_expert_intermediate_size=36, mlp_only_layers=[1]),
+    "granite_swa": _c("granite_swa", "GraniteSWAForCausalLM", BASE, SWA),
+    "granitemoe_swa": _c(
+        "granitemoe_swa", "GraniteMoeSWAForCausalLM", BASE, SWA, num_local_experts=5, num_experts_per_tok=2, shared_intermediate_size=36
+    ),
+    "helium": _c("helium", "HeliumForCausalLM", BASE, head_dim=8),
+    "hunyuan_v1_moe": _c("hunyuan_v1_moe", "HunYuanMoEV1ForCausalLM", BASE, num_experts=5, moe_topk=2, head_dim=10),
+    "hy_v3": _c("hy_v3", "HYV3ForCausalLM", BASE, MOE, head_dim=10, num_shared_experts=2),
+    "hyperclovax": _c("hyperclovax", "HyperCLOVAXForCausalLM", BASE, head_dim=10),
+    "jais2": _c("jais2", "Jais2ForCausalLM", BASE, head_dim=10),
+    "kolibri1": _c("kolibri1", "Kolibri1ForCausalLM", BASE, MOE, SWA, head_dim=10, shared_expert_intermediate_size=36),
+    "mellum": _c("mellum", "MellumForCausalLM", BASE, MOE, SWA, head_dim=10, mlp_layer_types=["dense", "sparse", "sparse"]),
+    "nanochat": _c("nanochat", "NanoChatForCausalLM", BASE),
+    "persimmon": _c("persimmon", "PersimmonForCausalLM", ENCODER),
+    "solar_open": _c("solar_open", "SolarOpenForCausalLM", BASE, ROUTED, head_dim=10),
+    "vaultgemma": _c("vaultgemma", "VaultGemmaForCausalLM", BASE, SWA, head_dim=10),
+    "xglm": _c(
+        "xglm", "XGLMForCausalLM", SPECIAL, d_model=48, attention_heads=6, num_layers=2, ffn_dim=80, vocab_size=101, max_position_embeddings=96
+    ),
+    "gpt-sw3": _c("gpt-sw3", "GPT2LMHeadModel", SPECIAL, n_embd=48, n_head=6, n_layer=2, n_positions=96, vocab_size=101),
+    "youtu": _c("youtu", "YoutuForCausalLM", MLA),
+    "minicpm3": _c("minicpm3", "MiniCPM3ForCausalLM", MLA),
+    "mistral4": _c("mistral4", "Mistral4ForCausalLM", MLA, ROUTED, first_k_dense_replace=1),
+    "axk1": _c("axk1", "AXK1ForCausalLM", MLA, ROUTED),
 }  # fmt: skip

@@ -87,6 +87,14 @@ DENSE_EXPERTS = {
     "experts up": "weight G[x,c,f], W[x,c,f]\nL[b,i,x,f] = X[b,i,x,c] * G[x,c,f]\nH[b,i,x,f] = X[b,i,x,c] * W[x,c,f]",
     "experts down": "weight U[x,f,c]\nV[b,i,x,c] = M[b,i,x,f] * U[x,f,c]",
 }
+# xIELU of Apertus (Huang and Schlag 2024, arXiv:2411.13010): two learned numbers in each layer.
+XIELU = """
+    axis i: n, f: F, u: 1
+    input L[b,i,f]
+    weight A[u], E[u]
+    N[b,i,f] = relu(-L[b,i,f])
+    M[b,i,f] = A[0] * square(relu(L[b,i,f])) + E[0] * (exp(-N[b,i,f]) - 1 + N[b,i,f]) + 0.5 * L[b,i,f]
+"""
 # Gemma 4 scales what its router reads, and the weights that it gives.
 ROUTER_SCALE = (
     "input X[b,i,c], S[b,i,x]\nweight s[c], t[x]\nY[b,i,c] = rmsnorm[c](X) * s[c]\nZ[b,i,x] = S[b,i,x] * t[x]"

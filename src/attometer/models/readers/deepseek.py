@@ -7,7 +7,7 @@ from attometer.mechanisms import selection
 from attometer.models.blocks import gated, layernorm, linear, norm, residual
 from attometer.models.layer import Layer, Model
 from attometer.models.part import Part, part
-from attometer.models.readers.decoder import decoder, depth
+from attometer.models.readers.decoder import decoder, depth, divides
 from attometer.models.readers.llama import act, without_prediction
 from attometer.models.readers.mixtral import mixture, routed
 from attometer.models.readers.mla import V3, Latent, absorbed, expanded, latent_of
@@ -82,7 +82,7 @@ def _feeds(c: Reading, width: int, layers: int, first: int, shared: int) -> list
     extra = c.optional("n_shared_experts", "num_shared_experts", default=shared, least=0)
     beside = gated(width, hidden * extra, act(c), prefix="shared ") if extra else ()
     # DeepSeek-V2 weighs by a softmax over all experts, what came later by sigmoids.
-    routing = "all" if c.values.get("model_type") == "deepseek_v2" else "sigmoid"
+    routing = "all" if c.values.get("model_type") in ("deepseek_v2", "mistral4") else "sigmoid"
     sparse = mixture(c, width, hidden, routed(c), routing) + beside if "sparse" in types else ()
     plain = gated(width, c.integer("intermediate_size"), act(c)) if "dense" in types else ()
     return [plain if t == "dense" else sparse for t in types]
@@ -174,3 +174,44 @@ def indexer(width: int, rank: int, index: Indexer) -> tuple[Part, ...]:
         linear("index weights", width, index.num_heads),
         part("index scores", selection.indexer(), **index.sizes),
     )
+
+
+def youtu(c: Reading) -> Model:
+    """Youtu-LLM: latent attention and dense feed-forward layers."""
+    return _dense(c, "youtu", False)
+
+
+def minicpm3(c: Reading) -> Model:
+    """MiniCPM 3: latent attention and dense feed-forward layers, constant multipliers (arXiv:2404.06395)."""
+    c.ignore("dim_model_base", "scale_depth", "scale_emb")
+    return _dense(c, "minicpm3", c.flag("mlp_bias"))
+
+
+def _dense(c: Reading, family: str, bias: bool) -> Model:
+    width = c.integer("hidden_size")
+    if c.optional("v_head_dim") is None:
+        query = c.integer("num_attention_heads")
+        divides(c, "hidden_size", width, "num_attention_heads", query)
+        c.of_class = {**c.of_class, "v_head_dim": width // query}
+        c.values = {key: value for key, value in c.values.items() if key != "v_head_dim"}
+    feed = gated(width, c.integer("intermediate_size"), act(c), bias)
+    _quiet(c)
+    layer = _layer(width, latent_of(c), c.flag("attention_bias"), feed)
+    return decoder(c, family, width, [layer] * depth(c), c.flag("tie_word_embeddings"))
+
+
+def mistral4(c: Reading) -> Model:
+    """Mistral 4: latent attention, experts weighed by a softmax over all of them, a shared one."""
+    return _deepseek(c, "mistral4", V3, first=0, shared=1)
+
+
+def axk1(c: Reading) -> Model:
+    """A.X K1: DeepSeek-V3 with a norm after each mixture."""
+    width, a, bias = c.integer("hidden_size"), latent_of(c), c.flag("attention_bias")
+    _quiet(c)
+    after = (norm(width, name="post norm"),)
+    made = [
+        _layer(width, a, bias, feed + after if feed[0].name == "router" else feed)
+        for feed in _feeds(c, width, depth(c), 1, 1)
+    ]
+    return decoder(c, "axk1", width, made, c.flag("tie_word_embeddings"))

@@ -24,6 +24,7 @@ from attometer.models.readers import (
     mixtral,
     nemotron_h,
     post_norm,
+    recipes,
     shared_experts,
     t5,
     vision,
@@ -59,15 +60,21 @@ def _of_class(kind: str, reader: Reader) -> Reader:
 OF_CLASS: dict[str, Reader] = {
     **{kind: bart.seq2seq(kind) for kind in bart.RECIPES},
     **{kind: encoder.encoder(kind) for kind in encoder.RECIPES},
+    **{kind: recipes.by_recipe(kind) for kind in recipes.RECIPES},
     **{kind: vision.seen(kind) for kind in vision.RECIPES},
+    "axk1": deepseek.axk1,
     "clip_text_model": vision.clip_text,
     "data2vec-text": bert.roberta,
+    "gpt-sw3": gpt.gpt2,
     "internvl_vision": vision.internvl_vision,
     "metaclip_2_text_model": vision.clip_text,
+    "minicpm3": deepseek.minicpm3,
+    "mistral4": deepseek.mistral4,
     "qwen2_5_vl_vision": vision.qwen2_5_vl_vision,
     "qwen2_vl_vision": vision.qwen2_vl_vision,
     "siglip_text_model": vision.siglip_text,
     "whisper": bart.whisper,
+    "youtu": deepseek.youtu,
 }
 """Readers of families whose missing keys have the values of `data/class_defaults.json`."""
 

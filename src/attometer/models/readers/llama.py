@@ -41,7 +41,7 @@ def wide_norms(heads: Heads) -> tuple[Part, Part]:
 def act(c: Reading, default: str = "silu", key: str = "hidden_act") -> str:
     """Read the activation function from `key`, the one of transformers' class, or from another name that stands alone."""
     names = (key, *(name for name in ("hidden_act", "hidden_activation", "activation_function") if name != key))
-    given = next((name for name in names if c.has(name)), key)
+    given = next((name for name in names if c.has(name)), next((name for name in names if name in c.of_class), key))
     function = c.choice(given, options=ACTIVATIONS, default=default)
     c.ignore(*(name for name in names if name != given))
     return function

@@ -37,6 +37,12 @@ ROUTED: dict[str, Any] = {
     "n_routed_experts": 8, "n_shared_experts": 2, "num_experts_per_tok": 3, "moe_intermediate_size": 28, "n_group": 4, "topk_group": 2,
 }  # fmt: skip
 QWEN: dict[str, Any] = {"depth": 3, "num_heads": 6, "patch_size": 2, "temporal_patch_size": 2, "spatial_merge_size": 2}
+GRID: dict[str, Any] = {
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "out_hidden_size": 60,
+    "num_position_embeddings": 16,
+}
 
 MORE: dict[str, dict[str, Any]] = {
     "bart": _c("bart", "BartForConditionalGeneration", SIDES),
@@ -97,6 +103,18 @@ MORE: dict[str, dict[str, Any]] = {
         window_size=8,
         fullatt_block_indexes=[1],
     ),
+    "qwen3_vl_vision": _c("qwen3_vl_vision", "Qwen3VLVisionModel", QWEN, GRID, deepstack_visual_indexes=[0, 1]),
+    "qwen3_vl_moe_vision": _c("qwen3_vl_moe_vision", "Qwen3VLMoeVisionModel", QWEN, GRID, deepstack_visual_indexes=[1]),
+    "qwen3_5_vision": _c("qwen3_5_vision", "Qwen3_5VisionModel", QWEN, GRID),
+    "qwen3_5_moe_vision": _c("qwen3_5_moe_vision", "Qwen3_5MoeVisionModel", QWEN, GRID),
+    "qwen2_audio_encoder": _c(
+        "qwen2_audio_encoder", "Qwen2AudioEncoder", d_model=48, encoder_layers=2, encoder_attention_heads=6, encoder_ffn_dim=96,
+        num_mel_bins=10, max_source_positions=8,
+    ),
+    "voxtral_encoder": _c(
+        "voxtral_encoder", "VoxtralEncoder", hidden_size=48, num_hidden_layers=2, num_attention_heads=6, intermediate_size=96,
+        num_mel_bins=10, max_source_positions=8,
+    ),
     "afmoe": _c("afmoe", "AfmoeForCausalLM", BASE, MOE, head_dim=10, sliding_window=4, global_attn_every_n_layers=2),
     "apertus": _c("apertus", "ApertusForCausalLM", BASE, attention_bias=True),
     "biogpt": _c("biogpt", "BioGptForCausalLM", ENCODER),
@@ -120,7 +138,8 @@ MORE: dict[str, dict[str, Any]] = {
     "solar_open": _c("solar_open", "SolarOpenForCausalLM", BASE, ROUTED, head_dim=10),
     "vaultgemma": _c("vaultgemma", "VaultGemmaForCausalLM", BASE, SWA, head_dim=10),
     "xglm": _c(
-        "xglm", "XGLMForCausalLM", SPECIAL, d_model=48, attention_heads=6, num_layers=2, ffn_dim=80, vocab_size=101, max_position_embeddings=96
+        "xglm", "XGLMForCausalLM", SPECIAL, d_model=48, attention_heads=6, num_layers=2, ffn_dim=80, vocab_size=101,
+        max_position_embeddings=96,
     ),
     "gpt-sw3": _c("gpt-sw3", "GPT2LMHeadModel", SPECIAL, n_embd=48, n_head=6, n_layer=2, n_positions=96, vocab_size=101),
     "youtu": _c("youtu", "YoutuForCausalLM", MLA),
@@ -128,3 +147,41 @@ MORE: dict[str, dict[str, Any]] = {
     "mistral4": _c("mistral4", "Mistral4ForCausalLM", MLA, ROUTED, first_k_dense_replace=1),
     "axk1": _c("axk1", "AXK1ForCausalLM", MLA, ROUTED),
 }  # fmt: skip
+
+_TEXT: dict[str, Any] = {**BASE, "num_hidden_layers": 2}
+_SEEN: dict[str, Any] = IMAGE | {"image_size": 16}
+_SIGLIP: dict[str, Any] = {"model_type": "siglip_vision_model", "vision_use_head": False, **_SEEN}
+_CLIP: dict[str, Any] = {"model_type": "clip_vision_model", **_SEEN}
+
+
+def _own(name: str) -> dict[str, Any]:
+    return {k: v for k, v in MORE[name].items() if k != "architectures"}
+
+
+def _whole(kind: str, text: str, vision: dict[str, Any], key: str = "vision_config", **own: Any) -> dict[str, Any]:
+    return {"model_type": kind, "text_config": {"model_type": text, **_TEXT}, key: vision, **own}
+
+
+# Whole models of several towers; parameters of text and towers together equal the whole's.
+WHOLE: dict[str, dict[str, Any]] = {
+    "aya_vision": _whole("aya_vision", "cohere2", _SIGLIP),
+    "cohere2_vision": _whole("cohere2_vision", "cohere2", _SIGLIP, alignment_intermediate_size=70),
+    "gemma3": _whole("gemma3", "gemma3_text", _SIGLIP, mm_tokens_per_image=4),
+    "idefics3": _whole("idefics3", "llama", {"model_type": "idefics3_vision", **_SEEN}),
+    "internvl": _whole("internvl", "qwen2", {"model_type": "internvl_vision", **_SEEN, "image_size": [16, 16], "patch_size": [4, 4]}),
+    "llava": _whole("llava", "llama", _CLIP),
+    "llava_next": _whole("llava_next", "llama", _CLIP),
+    "llava_onevision": _whole("llava_onevision", "qwen2", _SIGLIP, vision_feature_select_strategy="full"),
+    "mistral3": _whole("mistral3", "mistral", {"model_type": "pixtral", **_SEEN}),
+    "paligemma": _whole("paligemma", "gemma", _SIGLIP, projection_dim=48),
+    "qwen2_5_vl": _whole(
+        "qwen2_5_vl", "qwen2_5_vl_text", _own("qwen2_5_vl_vision") | {"out_hidden_size": 48}
+    ),
+    "qwen2_audio": _whole("qwen2_audio", "qwen2", _own("qwen2_audio_encoder"), "audio_config"),
+    "qwen2_vl": _whole("qwen2_vl", "qwen2_vl_text", _own("qwen2_vl_vision")),
+    "qwen3_vl": _whole("qwen3_vl", "qwen3_vl_text", _own("qwen3_vl_vision")),
+    "smolvlm": _whole("smolvlm", "llama", {"model_type": "smolvlm_vision", **_SEEN}),
+    "voxtral": _whole("voxtral", "llama", _own("voxtral_encoder"), "audio_config"),
+}  # fmt: skip
+# Those whose image features come from one call with the pixels alone.
+PIXELS = ("aya_vision", "cohere2_vision", "gemma3", "internvl", "llava", "paligemma")

@@ -78,7 +78,14 @@ def sizes(values: dict[str, Any], read: Model, n: int) -> dict[str, int]:
     return {"b": images(values["model_type"]), "n": read.tokens or n} | heard
 
 
-GRIDS = ("qwen2_vl_vision", "qwen2_5_vl_vision")
+GRIDS = (
+    "qwen2_vl_vision",
+    "qwen2_5_vl_vision",
+    "qwen3_vl_vision",
+    "qwen3_vl_moe_vision",
+    "qwen3_5_vision",
+    "qwen3_5_moe_vision",
+)
 
 
 def images(kind: str) -> int:
@@ -94,7 +101,7 @@ def inputs(config: Any, n: int, device: str) -> dict[str, Any]:
         return {"hidden_states": torch.zeros(64, pixels, device=device), "grid_thw": torch.tensor([[1, 8, 8]])}
     if hasattr(config, "num_mel_bins"):
         heard = torch.zeros(BATCH, config.num_mel_bins, 2 * config.max_source_positions, device=device)
-        return {"input_features": heard, "decoder_input_ids": ids}
+        return {"input_features": heard} | ({"decoder_input_ids": ids} if config.is_encoder_decoder else {})
     if hasattr(config, "patch_size"):
         size = config.image_size if isinstance(config.image_size, list | tuple) else [config.image_size] * 2
         return {"pixel_values": torch.zeros(images(config.model_type), config.num_channels, *size, device=device)}

@@ -146,6 +146,15 @@ class Reading:
         self._read[f"{self.where}.{key}"] = None
         return Reading(value, self.path, f"{self.where}.{key}", self)
 
+    def take(self, *others: "Reading") -> None:
+        """Add what other readings of the same file found to the account."""
+        for other in others:
+            self._read |= other._read
+            self._defaults |= other._defaults
+            self._ignored |= other._ignored
+            self._notes.extend(other._notes)
+            self._unread |= other._unread
+
     def ignore(self, *keys: str) -> None:
         """Note keys that cost nothing in this family."""
         for key in keys:

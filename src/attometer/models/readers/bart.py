@@ -1,7 +1,7 @@
 """Encoder–decoders with LayerNorm and plain feed-forward layers: BART and its descendants, and Whisper."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attometer.mechanisms import projections as products
 from attometer.models.blocks import (
@@ -17,7 +17,7 @@ from attometer.models.blocks import (
 )
 from attometer.models.layer import CacheSize, Layer, Model
 from attometer.models.part import Part, part
-from attometer.models.readers.decoder import MOST_LAYERS, architecture, bare, divides, finish
+from attometer.models.readers.decoder import MOST_LAYERS, architecture, bare, depth, divides, finish
 from attometer.models.readers.llama import act
 from attometer.models.reading import Reading
 from attometer.program import size
@@ -96,6 +96,27 @@ def whisper(c: Reading) -> Model:
         embedding(c.integer("max_target_positions"), width, "positions"),
     )
     return _finish(c, "whisper", width, v, before, True, key_bias=False, heard=True)
+
+
+def heard(c: Reading) -> Model:
+    """Whisper's encoder as a tower beside a text model: a token for every two frames of a spectrogram (arXiv:2212.04356)."""
+    width, query = c.integer("d_model", "hidden_size"), c.integer("encoder_attention_heads", "num_attention_heads")
+    divides(c, "d_model", width, "encoder_attention_heads", query)
+    feed = plain(width, c.integer("encoder_ffn_dim", "intermediate_size"), act(c, key="activation_function"))
+    side = Side(0, Heads(query, query, width // query, width // query), feed)
+    mel, rows = c.integer("num_mel_bins"), size("n")
+    limit = c.integer("max_source_positions")
+    c.ignore("encoder_layerdrop", "layerdrop", "scale_embedding", "vocab_size")
+    before = (
+        convolved("conv 1", mel, width, 3, 2 * rows),
+        convolved("conv 2", width, width, 3, rows, 2),
+        embedding(limit, width, "positions"),
+    )
+    layer = _encoder(width, side, False)
+    layer = Layer("encoder", tuple(of_tokens(p, s="n") for p in layer.parts))
+    layers = depth(c, "encoder_layers", "num_hidden_layers")
+    model = finish(c, "audio", width, [layer] * layers, before, (layernorm(width, name="final norm"),))
+    return replace(model, tokens=limit)
 
 
 def convolved(

@@ -1,9 +1,13 @@
 """Configurations that hold a text model beside a vision or audio tower: the text model is what is read."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from attometer.errors import AttometerError
+from attometer.models.class_defaults import class_defaults
 from attometer.models.layer import Model
+from attometer.models.readers.projectors import PROJECTORS, Beside
 from attometer.models.reading import Reading
 
 Reader = Callable[[Reading], Model]
@@ -22,6 +26,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma3_text": {"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "vocab_size": 262208},
 }  # fmt: skip
 
+# Where the whole model's class has values of its own for what its text model's object leaves out.
+INNER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "voxtral": {
+        "vocab_size": 131072, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 30, "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+}  # fmt: skip
+
 TOWERS = ("vision_config", "audio_config", "image_config", "speech_config")
 
 
@@ -31,20 +43,62 @@ def text_of(c: Reading, readers: dict[str, Reader], kind: str) -> Model:
     kind = section.values.get("model_type", kind)
     if not isinstance(kind, str) or kind not in readers:
         raise section.error("model_type", f"is {kind!r}, which is not modelled")
-    filled = _with_defaults(section, kind)
-    _tie(c, filled, str(c.values["model_type"]))
-    without_towers(c)
+    whole = str(c.values["model_type"])
+    filled = _with_defaults(section, DEFAULTS.get(kind, {}) | INNER_DEFAULTS.get(whole, {}))
+    _tie(c, filled, whole)
     model = readers[kind](filled)
     filled.close()
-    return model
+    read = towers_of(c, readers, whole, model)
+    without_towers(c, len(read))
+    return replace(model, towers=read)
 
 
-def without_towers(c: Reading) -> None:
-    """Note the towers that stand beside the text model, and what projects from them into the text."""
+def without_towers(c: Reading, read: int = 0) -> None:
+    """Note the towers that stand beside the text model and are not read, and what projects from them into the text."""
     towers = [name for name in TOWERS if isinstance(c.values.get(name), dict)]
     c.ignore(*TOWERS, *BESIDE)
-    if towers:
+    if len(towers) > read:
         c.note(f"only the text model is modelled; {' and '.join(towers)} and what projects into the text are not")
+
+
+# The text models' files call some towers by the name of the whole.
+NAMED = {
+    "qwen2_vl": "qwen2_vl_vision", "qwen2_5_vl": "qwen2_5_vl_vision", "qwen3_vl": "qwen3_vl_vision",
+    "qwen3_vl_moe": "qwen3_vl_moe_vision", "qwen3_5": "qwen3_5_vision", "qwen3_5_moe": "qwen3_5_moe_vision",
+    "idefics3": "idefics3_vision", "smolvlm": "smolvlm_vision", "internvl": "internvl_vision",
+}  # fmt: skip
+
+
+def towers_of(c: Reading, readers: dict[str, Reader], whole: str, text: Model) -> tuple[Model, ...]:
+    """Return the towers of a file that are modelled, each with what projects from it; of another the reason is noted."""
+    known = PROJECTORS.get(whole, {})
+    return tuple(tower for key, beside in known.items() if (tower := _tower(c, readers, key, beside, text)) is not None)
+
+
+def _tower(c: Reading, readers: dict[str, Reader], key: str, beside: Beside, text: Model) -> Model | None:
+    values = c.values.get(key)
+    if not isinstance(values, dict):
+        return None
+    kind = values.get("model_type") or beside.kind
+    kind = NAMED.get(kind, kind) if isinstance(kind, str) else beside.kind
+    # What stands beside the text leaves no trace in its own account until all of it is read.
+    alone = Reading({k: v for k, v in values.items() if k != "architectures"}, c.path, f"{c.where}.{key}")
+    outer = Reading(c.values, c.path, c.where)
+    outer.of_class = class_defaults(str(c.values["model_type"]))
+    try:
+        if kind not in readers:
+            raise alone.error("model_type", f'is "{kind}", which is not modelled')
+        tower = readers[kind](alone)
+        tower = replace(
+            tower, name=key.removesuffix("_config"), head=(*tower.head, *beside.project(outer, alone, tower, text))
+        )
+    except AttometerError as error:
+        c.note(f"{key} is not counted: {error}")
+        return None
+    alone.close()
+    c.take(alone, outer)
+    c.note(f"{key} is read as a tower of its own, beside the text model; its cost is not in the text model's figures")
+    return tower
 
 
 # Whether the head is tied where the whole model's own key is missing: transformers' defaults. Elsewhere the text model's key counts.
@@ -96,8 +150,8 @@ BESIDE = (
 )  # fmt: skip
 
 
-def _with_defaults(c: Reading, kind: str) -> Reading:
-    missing = {key: value for key, value in DEFAULTS.get(kind, {}).items() if key not in c.values}
+def _with_defaults(c: Reading, defaults: dict[str, Any]) -> Reading:
+    missing = {key: value for key, value in defaults.items() if key not in c.values}
     for key, value in missing.items():
         c.default(key, value)
     return Reading({**c.values, **missing}, c.path, c.where, c)

@@ -171,8 +171,17 @@ def by_recipe(family: str) -> Callable[[Reading], Model]:
 
 
 def _quiet(c: Reading) -> None:
-    c.ignore("layer_rope_theta", "mup_enabled", "route_scale", "moe_routed_scaling_factor", "enable_moe_fp32_combine", "scale_embedding")
-    c.ignore("sliding_window", "sliding_window_pattern", "global_attn_every_n_layers", "layerdrop", "n_group", "topk_group")
+    c.ignore(
+        "layer_rope_theta",
+        "mup_enabled",
+        "route_scale",
+        "moe_routed_scaling_factor",
+        "enable_moe_fp32_combine",
+        "scale_embedding",
+    )
+    c.ignore(
+        "sliding_window", "sliding_window_pattern", "global_attn_every_n_layers", "layerdrop", "n_group", "topk_group"
+    )
     without_prediction(c)
     c.ignore("num_mtp_layers", "num_shared_experts", "init_std", "head_dim", "use_bidirectional_attention")
 
@@ -184,7 +193,10 @@ def _heads(c: Reading, r: Recipe, width: int) -> Heads:
         return Heads(query, query, width // query, width // query)
     heads = heads_of(c, width)
     if (r.out is False or r.inside) and heads.query * heads.d != width and r.experts is None:
-        raise c.error("head_dim", f"makes heads of {heads.query * heads.d} in all, and transformers reads hidden_size = {width} of them")
+        raise c.error(
+            "head_dim",
+            f"makes heads of {heads.query * heads.d} in all, and transformers reads hidden_size = {width} of them",
+        )
     return heads
 
 
@@ -200,7 +212,9 @@ def _capped(model: Model, limit: float) -> Model:
     last = [p for p in model.head if p.name == "head"]
     if not last:
         return model
-    return replace(model, head=(*model.head, part("logit cap", soft_cap(limit), D=last[0].program.outputs[0].extents[-1])))
+    return replace(
+        model, head=(*model.head, part("logit cap", soft_cap(limit), D=last[0].program.outputs[0].extents[-1]))
+    )
 
 
 def _windows(c: Reading, r: Recipe, layers: int) -> list[int | None]:
@@ -229,7 +243,9 @@ def _layer(
     kind, where, cache = attend(heads, window)
     core = attention(heads, where, sinks=r.sinks, cap=cap)
     inner = heads.query * heads.e
-    after = (linear("gate", width, inner), activation("gate act", inner, "sigmoid", True)) if r.gate else ()
+    after: tuple[Part, ...] = (
+        (linear("gate", width, inner), activation("gate act", inner, "sigmoid", True)) if r.gate else ()
+    )
     after += (norm(inner, name="inner norm"),) if r.inside else ()
     turn = rotary(heads) if r.turned else ()
     ends = (_norm(r.kind, width, "post norm"),) if _flag(c, r.ends) else ()
@@ -242,7 +258,7 @@ def _feeds(c: Reading, r: Recipe, width: int, layers: int) -> Sequence[tuple[Par
     if r.experts is None:
         return [_dense(c, r, width)] * layers
     sparse = _sparse(c, r.experts, layers)
-    mixed = _mixture(c, r.experts, width)
+    mixed = _mixture(c, r.experts, width, _flag(c, r.feed_bias))
     if all(sparse):
         if r.experts.width != "intermediate_size":
             c.ignore("intermediate_size")
@@ -266,10 +282,10 @@ def _sparse(c: Reading, e: Experts, layers: int) -> list[bool]:
     return [i >= dense for i in range(layers)]
 
 
-def _mixture(c: Reading, e: Experts, width: int) -> tuple[Part, ...]:
+def _mixture(c: Reading, e: Experts, width: int, beside_bias: bool) -> tuple[Part, ...]:
     hidden, chosen = c.integer(e.width), _routed(c)
-    beside = c.optional(e.beside, least=0) if e.beside else hidden * (c.optional(e.shared, least=0) or 0) if e.shared else 0
-    more = gated(width, beside, act(c), prefix="shared ") if beside else ()
+    beside = c.optional(e.beside, least=0) if e.beside else hidden * c.integer(e.shared) if e.shared else 0
+    more = gated(width, beside, act(c), beside_bias, "shared ") if beside else ()
     bias = (part("router bias", BIAS, D=chosen.num_experts),) if e.bias else ()
     return *mixture(c, width, hidden, chosen, e.routing), *bias, *more
 

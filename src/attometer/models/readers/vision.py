@@ -345,6 +345,27 @@ def qwen2_5_vl_vision(c: Reading) -> Model:
     return _merged(c, "qwen2_5_vl_vision", width, made, "rmsnorm", c.integer("out_hidden_size"), False)
 
 
+def qwen3_vl_vision(c: Reading) -> Model:
+    """Qwen3-VL's tower: positions from a table as well; the results of some layers are merged too (arXiv:2511.21631)."""
+    width = c.integer("hidden_size")
+    heads = equal(c, width, "num_heads")
+    layer = vit_layer(width, _fused(width, heads), plain(width, c.integer("intermediate_size"), act(c)))
+    side, outputs = c.integer("spatial_merge_size"), c.integer("out_hidden_size")
+    deep = c.get(("deepstack_visual_indexes",), [])[1] if "deepstack_visual_indexes" in c.of_class else []
+    if not isinstance(deep, list) or not all(isinstance(i, int) for i in deep):
+        raise c.error("deepstack_visual_indexes", "must be a list of layer indices")
+    c.ignore("deepstack_visual_indexes")
+    inner = width * side**2
+    each = (
+        of_tokens(norm_of("layernorm", inner, "deep merger norm"), n=size("n") / side**2),
+        *merge("deep merger", inner, outputs, side**2),
+    )
+    model = _merged(c, "qwen3_vl_vision", width, [layer] * depth(c, "depth"), "layernorm", outputs, True)
+    places = embedding(c.integer("num_position_embeddings"), width, "positions")
+    more = tuple(p.times(len(deep)) for p in each) if deep else ()
+    return replace(model, embedding=(*model.embedding, places), head=(*model.head, *more))
+
+
 def _windowed(width: int, heads: Heads, feed: tuple[Part, ...], inside: int | None) -> Layer:
     core = attention(heads, "")
     if inside is not None:

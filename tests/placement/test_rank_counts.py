@@ -1,5 +1,7 @@
 """What each rank holds and sends, against published placements and closed forms."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,8 @@ from attometer.count.model_cost import model_cost
 from attometer.count.placement.part_cuts import kind_of, part_cut
 from attometer.count.placement.rank_cost import shard
 from attometer.count.placement.rank_layer import rank_layers
+from attometer.count.traffic.communication import ring_communication, ulysses_communication
+from attometer.count.traffic.sequence_split import sequence_split
 from attometer.errors import AttometerError
 from attometer.formats import uniform
 from attometer.models import from_values, model, shipped
@@ -153,8 +157,20 @@ def test_ranks_hold_every_weight(tp: int, pp: int, ep: int, spread: bool) -> Non
     assert whole <= dense + experts <= whole + (tp - 1) * alike
 
 
+@pytest.mark.parametrize(("method", "count"), [("ring", ring_communication), ("ulysses", ulysses_communication)])
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+def test_a_shared_context_sends_what_its_own_formulas_say(method: str, count: Any, ranks: int) -> None:
+    """The law of ring and Ulysses attention on processes is that of these formulas; a placement must say the same."""
+    spread = shard(model("llama-3.1-8b"), Placement(cp=ranks, cp_method=method))
+    messages = spread.stages[0].work(spread.sizes(batch=3, new=4096), word=2).messages
+    split = sequence_split(ranks=ranks, b=3, h=32, g=8, n=4096, d=128, element=2, accumulator=4)
+    assert sum(m.times * m.sent for m in messages if m.part == "attention") == 32 * int(count(split, 0).forward)
+
+
 def test_stages() -> None:
-    assert [len(s) for s in pipeline_stages(80, 3)] == [27, 27, 26] or sum(map(len, pipeline_stages(80, 3))) == 80
+    """vLLM's rule (get_pp_indices): of what is left over, the stages before the last hold one more each."""
+    assert [len(s) for s in pipeline_stages(80, 3)] == [27, 27, 26]
+    assert [len(s) for s in pipeline_stages(61, 4)] == [15, 15, 16, 15]
     assert sorted(n for s in pipeline_stages(61, 4, 2) for n in s) == list(range(61))
 
 

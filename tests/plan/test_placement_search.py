@@ -124,3 +124,13 @@ def test_refusals() -> None:
         search("llama-3.1-8b", "2x-h100-sxm", context=0)
     with pytest.raises(AttometerError, match="placement tp 4 takes 4 devices, 8x-h100-sxm has 8"):
         checked(model("llama-3.1-8b"), cluster("8x-h100-sxm"), Load(), Placement(tp=4))
+
+
+def test_groups_of_replicas_exchange_their_shares() -> None:
+    """HSDP on 8 nodes of 8: inside a node gradients are scattered and weights gathered, between nodes an eighth is added up."""
+    made = evaluator("llama-3.1-8b", "64x-h100-sxm", mode="train", context=128, batch=64)
+    whole, groups = (made.placed(Placement(dp=64, zero=3, dp_replicate=k)) for k in (1, 8))
+    p = 2 * made.cost.parameters
+    assert whole.sent == pytest.approx(3 * p * 63 / 64, rel=1e-6)
+    assert groups.sent == pytest.approx(3 * p * 7 / 8 + 2 * p / 8 * 7 / 8, rel=1e-6)
+    assert groups.memory["optimizer"] == pytest.approx(8 * whole.memory["optimizer"], rel=1e-6)

@@ -3,14 +3,18 @@
 from attometer.errors import AttometerError
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "embedding": ("embedding", "source embedding", "positions", "segments"),
-    "head": ("head", "head bias", "head dense", "head act", "logit cap", "pooler"),
-    "attention": ("attention", "cross attention"),
+    "embedding": (
+        "embedding", "source embedding", "per-layer embedding", "positions", "source positions", "segments", "tasks", "patches",
+        "class tokens", "mask token", "registers", "probe",
+    ),
+    "head": ("head", "head bias", "head dense", "head act", "logit cap", "pooler", "labels"),
+    "attention": ("attention", "cross attention", "probe attention"),
     "index": ("index scores", "index pool", "index weights", "index q", "index k", "index compress"),
-    "recurrence": ("scan", "delta rule"),
+    "recurrence": ("scan", "delta rule", "wkv"),
     "projection": (
         "q", "k", "v", "o", "qkv", "kv", "out", "cross q", "cross k", "cross v", "cross out", "global q", "global k", "global v",
-        "in", "x", "z", "dt", "compress",
+        "in", "x", "z", "dt", "compress", "forget down", "forget up", "beta", "key", "value", "receptance", "probe out", "projection",
+        "project in", "project out", "per-layer projection", "per-layer gate", "per-layer out",
     ),
     "gate": ("decay", "beta and decay"),
     "convolution": ("conv",),
@@ -19,8 +23,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "router": ("router",),
     "experts": ("experts",),
     "shared experts": ("shared",),
-    "feed-forward": ("up", "gate", "down", "act"),
-    "residual": ("residual", "streams", "stream weights", "collapse streams"),
+    "feed-forward": (
+        "up", "gate", "gated", "down", "act", "probe up", "probe act", "probe down", "merger up", "merger act", "merger down",
+    ),
+    "residual": ("residual", "scale", "time shift", "channel shift", "streams", "stream weights", "collapse streams"),
 }  # fmt: skip
 """Names of parts, or how they begin, by kind; a name with the word `norm` is of kind `norm`."""
 

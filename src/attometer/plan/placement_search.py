@@ -11,7 +11,7 @@ from attometer.errors import AttometerError, unknown
 from attometer.machine import Cluster, cluster
 from attometer.models import Model
 from attometer.models import model as read
-from attometer.plan.placement_time import TERMS, Evaluator, Load, Placed
+from attometer.plan.placement_time import TERMS, Candidate, Evaluator, Load
 from attometer.schedule.placement import Placement
 from attometer.view.printed import Printed
 
@@ -25,13 +25,13 @@ class Found(Printed):
     """The best placements in order, and what became of the others: how many were legal, and how many lost for which reason."""
 
     goal: str
-    best: tuple[Placed, ...]
+    best: tuple[Candidate, ...]
     contexts: tuple[int | None, ...]
     legal: int
     lost: dict[str, int]
     refused: dict[str, int]
 
-    def why(self, placed: Placed) -> str:
+    def why(self, placed: Candidate) -> str:
         """Return why a placement is not the best one, by the term in which it loses most.
 
         >>> found = search("llama-3.1-8b", "2x-h100-sxm", context=4096, batch=8)
@@ -76,7 +76,7 @@ _SAID = {
 }
 
 
-def _largest(placed: Placed) -> str:
+def _largest(placed: Candidate) -> str:
     return max(placed.memory, key=placed.memory.__getitem__)
 
 
@@ -122,9 +122,9 @@ def _model(model: "Model | ModelCost | str") -> Model:
 
 def _ranked(
     evaluator: Evaluator, count: int, goal: str, best: int
-) -> tuple[list[Placed], Counter[str], Counter[str], int]:
-    fitting: list[tuple[float, Placed]] = []
-    others: list[Placed] = []
+) -> tuple[list[Candidate], Counter[str], Counter[str], int]:
+    fitting: list[tuple[float, Candidate]] = []
+    others: list[Candidate] = []
     lost: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     legal = 0
@@ -151,12 +151,12 @@ def _ranked(
     return [evaluator.placed(placed.placement) for placed in nearest], lost, refused, legal
 
 
-def _slower(first: Placed, placed: Placed) -> str:
+def _slower(first: Candidate, placed: Candidate) -> str:
     apart = {name: placed.terms.get(name, 0.0) - first.terms.get(name, 0.0) for name in TERMS}
     return f"more time {_SAID[max(apart, key=apart.__getitem__)]}"
 
 
-def _score(evaluator: Evaluator, placed: Placed, goal: str) -> float:
+def _score(evaluator: Evaluator, placed: Candidate, goal: str) -> float:
     if goal == "fits":
         return placed.available - placed.total
     if goal == "context":
@@ -236,7 +236,7 @@ def _divisors(count: int) -> list[int]:
 
 def devices_needed(
     model: "Model | ModelCost | str", on: "Cluster | str", most: int = 1024, **load: Any
-) -> Placed | None:
+) -> Candidate | None:
     """Return the placement with the fewest devices of the cluster's kind on which the load fits; None up to `most`.
 
     Numbers of devices are tried from what the weights need at least: every one inside a node, then whole nodes.

@@ -65,7 +65,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Placed:
+class Candidate:
     """A placement on a cluster: bytes of its fullest rank by kind, seconds by term, and what comes of it.
 
     `seconds` are of one pass over the batch: a prefill, one token of every sequence, or a training step.
@@ -150,7 +150,7 @@ class Evaluator:
         other.load, other._rows = replace(self.load, context=context), {}
         return other
 
-    def placed(self, place: Placement, quick: bool = False) -> Placed:
+    def placed(self, place: Placement, quick: bool = False) -> Candidate:
         """Return what a placement takes; with `quick`, only its memory (its time is then 0).
 
         Raises AttometerError for a placement that does not divide.
@@ -162,9 +162,9 @@ class Evaluator:
         new = 1 if self.load.mode == "decode" else self.load.context
         tokens = self.load.batch * new
         if quick:
-            return Placed(place, memory, self.available, 0.0, {}, 0.0, tokens)
+            return Candidate(place, memory, self.available, 0.0, {}, 0.0, tokens)
         terms, sent = self._time(ranks, per_replica)
-        return Placed(place, memory, self.available, sum(terms.values()), terms, sent, tokens)
+        return Candidate(place, memory, self.available, sum(terms.values()), terms, sent, tokens)
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -305,14 +305,21 @@ class Evaluator:
     def _replicas(self, ranks: RankCost, batches: int) -> tuple[float, float]:
         """Return seconds and bytes of what replicas exchange in a step: gradients, and weights where they are divided."""
         place, load = ranks.placement, self.load
-        reach = place.tp * place.cp * place.dp
         messages = []
         stage = ranks.largest
         alike = place.tp * place.cp * place.dp // place.expert_ranks
         for elements, group in ((stage.dense_parameters, place.dp * place.cp), (stage.expert_parameters, alike)):
             if group < 2 or not elements:
                 continue
+            reach = place.tp * place.cp * place.dp
             gradients, weights = load.gradient * elements, 2 * elements
+            if place.zero and place.dp_replicate > 1 and group % place.dp_replicate == 0:
+                # Groups that divide everything inside add up their shares of the gradients (HSDP).
+                group //= place.dp_replicate
+                messages.append(Message("all_reduce", "gradients", place.dp_replicate, reach, gradients / group))
+                reach //= place.dp_replicate
+            if group < 2:
+                continue
             if place.zero == 0:
                 messages.append(Message("all_reduce", "gradients", group, reach, gradients))
                 continue
@@ -341,7 +348,7 @@ def _canonical(place: Placement) -> Placement:
     return replace(place, pp=1, dp=replicas, zero=0, interleave=1, dp_replicate=1)
 
 
-def checked(model: Model | ModelCost, cluster: Cluster, load: Load, place: Placement) -> Placed:
+def checked(model: Model | ModelCost, cluster: Cluster, load: Load, place: Placement) -> Candidate:
     """Return what `place` takes on a cluster.
 
     Raises AttometerError when it does not divide, or needs other than all of the cluster's devices.

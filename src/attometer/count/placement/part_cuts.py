@@ -12,18 +12,42 @@ from attometer.schedule.sharding import Cut
 
 RULES: dict[str, str] = {
     "embedding": "vocabulary",
+    "per-layer embedding": "vocabulary",
     "positions": "replicated",
+    "source positions": "replicated",
     "segments": "replicated",
+    "tasks": "replicated",
+    "patches": "replicated",
+    "class tokens": "replicated",
+    "mask token": "replicated",
+    "registers": "replicated",
+    "probe": "replicated",
     "head": "vocabulary",
     "head bias": "vocabulary",
     "logit cap": "vocabulary",
     "head dense": "replicated",
     "head act": "replicated",
     "pooler": "replicated",
+    "labels": "replicated",
     "attention": "heads",
     "projection": "column",
     "out": "row",
     "cross out": "row",
+    "probe attention": "heads",
+    "probe out": "row",
+    "probe up": "hidden",
+    "probe act": "hidden",
+    "probe down": "hidden",
+    "merger up": "column",
+    "merger act": "hidden",
+    "merger down": "row",
+    "project in": "replicated",
+    "project out": "replicated",
+    "per-layer projection": "replicated",
+    "per-layer gate": "replicated",
+    "per-layer out": "replicated",
+    "forget down": "replicated",
+    "gated": "replicated",
     "out down": "groups",
     "out up": "row",
     "x": "row",
@@ -89,9 +113,17 @@ def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, str] | N
         return PartCut(rule, (Cut("x", place.ep, "ep"), Cut("f", place.expert_tp, "tp")))
     if rule == "hidden" and kind_of(part.name) == "shared experts" and place.dispatched:
         return PartCut("replicated", note="shared experts stand on every rank where tokens travel")
+    if rule == "hidden" and "f" not in dict(part.program.axes) and part.program.weights:
+        scalar = part.program.outputs[0].extents[-1] == 1
+        rule = "replicated" if scalar else {"up": "column", "down": "row"}.get(part.name.split()[-1], "unnamed")
     cuts = _CUTS[rule](part.program, tp) if tp > 1 else ()
-    note = None if cuts or rule != "unknown" else f'part "{part.name}" is of no known kind and stands on every rank'
-    return PartCut(rule, cuts, note=note)
+    return PartCut(rule, cuts, note=_SAID[rule].format(part.name) if rule in _SAID and part.program.weights else None)
+
+
+_SAID = {
+    "unknown": 'part "{}" is of no known kind and stands on every rank',
+    "unnamed": 'part "{}" names no hidden axis and stands on every rank',
+}
 
 
 def kind_of(name: str) -> str:
@@ -176,5 +208,5 @@ def _none(program: Program, tp: int) -> tuple[Cut, ...]:
 
 _CUTS = {
     "heads": _heads, "column": _column, "row": _row, "channels": _channels, "groups": _groups, "hidden": _hidden, "vocabulary": _vocabulary,
-    "replicated": _none, "unknown": _none,
+    "replicated": _none, "unknown": _none, "unnamed": _none,
 }  # fmt: skip

@@ -91,7 +91,8 @@ def test_recipes_against_torchtune(recipe: str, gib: float) -> None:
 
 def test_states_divided_over_replicas() -> None:
     # deepspeedai/DeepSpeed, issue 4527: Llama-7B, ZeRO-3 on four devices, 29.01 GiB of states and the largest layer
-    made = plan("llama-2-7b", "4x a100-80gb-sxm", context=2048, mode="train", recipe="megatron", checkpoint=True)
+    how = {"recipe": "megatron", "checkpoint": True, "placement": {"dp": 4, "zero": 3}}
+    made = plan("llama-2-7b", "4x a100-80gb-sxm", context=2048, mode="train", **how)
     assert made.trained is not None
     assert made.at is not None
     assert (made.at.placement.dp, made.at.placement.zero) == (4, 3)
@@ -127,10 +128,30 @@ def test_side_by_side() -> None:
         ({"recipe": "qlora"}, 'a recipe trains; mode is "prefill", use --mode train'),
         ({"engine": "vlm"}, 'unknown engine "vlm"; did you mean "vllm"?'),
         ({"mode": "train", "recipe": "qloro"}, 'unknown recipe "qloro"; did you mean "qlora"?'),
-        ({"mode": "train", "on": "8x h100", "batch": 9}, "batch 9 is no multiple of micro_batch 1 x dp 8"),
+        (
+            {"mode": "train", "on": "8x h100", "batch": 9, "placement": {"dp": 8}},
+            "batch 9 is no multiple of micro_batch 1 x dp 8",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(AttometerError) as error:
         plan("llama-3.1-8b", asked.pop("on", "h100-sxm"), context=1024, **asked)
     assert message in str(error.value)
+
+
+def test_placements_are_searched_and_the_others_told_why() -> None:
+    made = plan("llama-3.1-70b", "8x h100-sxm", context=8192, batch=16, mode="decode")
+    assert made.found is not None
+    assert str(made.found.best[0].placement) == "tp 8"
+    assert "(tp 8)" in made.headline
+    assert "16 legal placements, by latency" in made.text()
+    assert any("links" in note for note in made.notes)
+    assert made.to_dict()["placements"]["best"][0]["why"] == "the best"
+
+
+def test_what_eight_cannot_train_more_can() -> None:
+    made = plan("llama-3.1-8b", "1x h100-sxm", context=4096, mode="train", recipe="adamw")
+    assert not made.fits
+    assert made.fewest == 8
+    assert made.levers[0].fits

@@ -5,7 +5,7 @@ from attometer.engines.engine import NAMES, Engine, engine
 from attometer.engines.padding import padding
 from attometer.engines.pool import Pool, pool
 from attometer.engines.recipe import LOSSES, RECOMPUTE, Recipe, optimizers, recipe, recipes
-from attometer.engines.training import Training, training
+from attometer.engines.training import Training, adapters, training
 
 __all__ = [
     "LOSSES",
@@ -16,6 +16,7 @@ __all__ = [
     "Pool",
     "Recipe",
     "Training",
+    "adapters",
     "cache_layout",
     "engine",
     "largest_context",

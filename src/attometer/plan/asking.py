@@ -1,20 +1,21 @@
 """One question with everything that was asked, and its answer without levers: every lever is another question."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attometer.engines import Recipe, Training, recipe, training
+from attometer.engines import Recipe, Training, adapters, recipe, training
 from attometer.errors import AttometerError
 from attometer.machine import Cluster, Machine, cluster
 from attometer.models import Model
 from attometer.models import model as read
 from attometer.plan.fewest import fewest_devices
-from attometer.plan.placed import Placed, first_legal, joined, placed
+from attometer.plan.placement_search import Found, search
 from attometer.plan.planner import Planner, planner
 from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
+from attometer.plan.spread import Spread, first_legal, joined, load_of, spread
 from attometer.plan.what_if import changed
 from attometer.schedule.placement import Placement
 
@@ -31,6 +32,7 @@ class Asked:
         recipe: a training recipe.
         batch: sequences at once, where they were given.
         micro_batch: sequences of one training pass, where they were given.
+        goal: what a placement is chosen for, where none is given.
     """
 
     here: Planner
@@ -40,6 +42,7 @@ class Asked:
     recipe: Recipe | None = None
     batch: int | None = None
     micro_batch: int | None = None
+    goal: str = "latency"
 
     @property
     def plain(self) -> bool:
@@ -59,6 +62,7 @@ def asked_of(
     micro_batch: int | None,
     placement: Placement | Mapping[str, int] | None,
     what_if: Mapping[str, int] | None,
+    goal: str | None,
     **options: Any,
 ) -> Asked:
     """Return the question that the arguments of `plan` ask, checked."""
@@ -76,14 +80,15 @@ def asked_of(
     several = devices.uniform and devices.count > 1
     how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
-    return Asked(here, devices, degrees, found, trained, batch, micro_batch)
+    chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
+    return Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen)
 
 
 def answer(asked: Asked, fewest: bool = False) -> Plan:
     """Return the plan of a question, levers left out; `fewest` looks for how many devices it takes where it does not fit."""
     if asked.plain:
         return _on_one(asked, fewest)
-    return _placed(asked, fewest) if asked.recipe is None else _trained(asked, asked.recipe)
+    return _placed(asked, fewest) if asked.recipe is None else _trained(asked, asked.recipe, fewest)
 
 
 def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
@@ -117,8 +122,14 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
     here, devices, engine = asked.here, asked.devices, asked.engine
     if engine is not None and here.options.chunk is None:
         here = here.with_options(chunk=step_tokens(engine, devices))
-    o, name = here.options, engine.name if engine else None
-    at = first_legal(here, devices, name) if asked.degrees is None else placed(here, devices, asked.degrees)
+    o, found = here.options, None
+    if asked.degrees is not None:
+        at = spread(here, devices, asked.degrees)
+    elif engine is not None:
+        at = first_legal(here, devices, engine.name)
+    else:
+        found = search(here.model, devices, goal=asked.goal, load=load_of(here))
+        at = spread(here, devices, found.best[0].placement)
     served = None if engine is None else serve(at, engine)
     memory = at.memory(o.context, o.batch)
     fits = memory.total <= here.room if served is None else served.fits
@@ -130,28 +141,71 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
         levers=(),
         at=at,
         served=served,
+        found=found,
         fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
     )
 
 
-def _trained(asked: Asked, used: Recipe) -> Plan:
+def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:
     devices, batch = asked.devices, asked.batch
-    place = asked.degrees or Placement(dp=devices.count, zero=3 if devices.count > 1 else 0)
     once = asked.micro_batch or (batch if devices.count == 1 and batch else 1)
-    whole = batch or once * place.dp
+    whole = batch or once * (devices.count if asked.degrees is None else asked.degrees.dp)
+    here = _as_trained(asked.here, used).with_options(batch=whole)
+    load, found = load_of(here, used, once), None
+    place = asked.degrees
+    if place is None and devices.count == 1:
+        place = Placement()
+    elif place is None:
+        found = search(here.model, devices, goal=asked.goal, load=load)
+        place = _first_fitting(here, devices, used, once, found)
     if whole % (once * place.dp):
         raise AttometerError(f"batch {whole} is no multiple of micro_batch {once} x dp {place.dp}")
-    here = _as_trained(asked.here, used).with_options(batch=whole)
-    o, at = here.options, placed(here, devices, place)
+    o, at = here.options, spread(here, devices, place, load)
+    trained = training_of(at, used, once)
     return Plan(
         planner=here,
         memory=here.memory(o.context, o.batch),
         layers=here.layers(o.context, o.batch),
-        largest_context=_largest_trained(at, used, once),
+        largest_context=_largest_trained(at, used, once) if whole_answer else 0,
         levers=(),
         at=at,
-        trained=training_of(at, used, once),
+        trained=trained,
+        found=found,
+        fewest=_fewest_trained(here, devices, used, once, asked.goal)
+        if whole_answer and trained.total > here.room
+        else None,
     )
+
+
+TRIES = 4
+"""Numbers of nodes tried for a training that does not fit: each is a search."""
+
+
+def _fewest_trained(here: Planner, devices: Cluster, used: Recipe, once: int, goal: str) -> int | None:
+    """Return the fewest whole nodes' devices, of those tried, on which a recipe trains; None where none of them does."""
+    share = adapters(here.model, used) / here.cost.parameters if used.lora_rank else 1.0
+    states = here.weights_bytes + share * here.cost.parameters * (used.master + used.states + used.gradients)
+    node = devices.per_node
+    first = max(-(-int(states) // here.room // node) * node, node)
+    for count in [n for n in range(first, first + TRIES * node, node) if n > devices.count]:
+        other = devices.of(count)
+        asked = here.with_options(batch=max(here.options.batch, count * once))
+        try:
+            found = search(here.model, other, goal=goal, best=3, load=load_of(asked, used, once))
+            place = _first_fitting(asked, other, used, once, found)
+        except AttometerError:
+            continue
+        if training_of(spread(asked, other, place), used, once).total <= here.room:
+            return count
+    return None
+
+
+def _first_fitting(here: Planner, devices: Cluster, used: Recipe, once: int, found: Found) -> Placement:
+    """Return the first of the placements found that holds the recipe's own terms; the first one where none does."""
+    for each in found.best:
+        if training_of(spread(here, devices, each.placement), used, once).total <= here.room:
+            return each.placement
+    return found.best[0].placement
 
 
 def _as_trained(here: Planner, how: Recipe) -> Planner:
@@ -186,17 +240,17 @@ def _value(text: str) -> object:
     return tuple(text.split("+")) if "+" in text else int(text) if text.isdigit() else text
 
 
-def training_of(at: Placed, how: Recipe, batch: int) -> Training:
+def training_of(at: Spread, how: Recipe, batch: int) -> Training:
     """Return the memory of the fullest rank of a placement while it trains micro-batches of `batch` sequences."""
     return training(at.planner.model, how, batch, at.planner.options.context, at.placement)
 
 
-def _largest_trained(at: Placed, how: Recipe, batch: int) -> int:
+def _largest_trained(at: Spread, how: Recipe, batch: int) -> int:
     """Return the most tokens per sequence with which the fullest rank still fits; 0 when not even one does."""
     low, high, room = 0, 1, at.planner.room
 
     def fits(context: int) -> bool:
-        asked = Placed(at.planner.with_options(context=context), at.devices, at.ranks)
+        asked = replace(at, planner=at.planner.with_options(context=context))
         return training_of(asked, how, batch).total <= room
 
     while high < 2**30 and fits(high):

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from attometer.errors import AttometerError
 from attometer.machine import Cluster
-from attometer.plan.placed import first_legal
+from attometer.plan.placement_search import devices_needed
 from attometer.plan.planner import Planner
 from attometer.plan.serving import EngineOptions, serve
+from attometer.plan.spread import first_legal, load_of
 
 MOST = 1024
 """Devices beyond this are not tried."""
@@ -39,9 +40,11 @@ def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | N
     >>> fewest_devices(asked, cluster("h100-sxm"))
     2
     """
+    if engine is None:
+        found = devices_needed(planner.model, devices, load=load_of(planner))
+        return None if found is None else found.placement.devices
     # Each device holds its share of the weights at least.
     least = -(-planner.weights_bytes // planner.room)
-    o = planner.options
     for count in counts(devices.per_node):
         if count < least:
             continue
@@ -51,6 +54,6 @@ def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | N
             )
         except AttometerError:
             continue
-        if serve(at, engine).fits if engine is not None else at.memory(o.context, o.batch).total <= planner.room:
+        if serve(at, engine).fits:
             return count
     return None

@@ -126,13 +126,19 @@ def _candidates(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate
             "more devices",
         )
     if asked.here.options.mode == "train":
-        yield from _for_training(asked)
+        yield from _for_training(asked, now)
         return
     yield from _for_passes(asked)
     yield from _narrower(asked)
     if asked.engine is not None:
         yield from _for_engines(asked, now)
     yield from _batches(asked, now, goal)
+
+
+def _for(devices: int, asked: Asked) -> int | None:
+    """Return a batch that so many devices can share: in training at least one sequence for each."""
+    train = asked.here.options.mode == "train" and asked.batch is not None
+    return max(asked.batch or 1, devices) if train else asked.batch
 
 
 def _with(asked: Asked, widened: bool = False, **changes: object) -> Asked:
@@ -198,7 +204,7 @@ def _largest_batch(asked: Asked) -> int:
     return batch
 
 
-def _for_training(asked: Asked) -> Iterator[Candidate]:
+def _for_training(asked: Asked, now: Plan) -> Iterator[Candidate]:
     o = asked.here.options
     if asked.plain:
         if not o.checkpoint:
@@ -214,8 +220,11 @@ def _for_training(asked: Asked) -> Iterator[Candidate]:
     used = asked.recipe
     assert used is not None
 
+    # The placement stays: another search for each recipe would take longer than all the rest.
+    place = now.at.placement if now.at is not None else asked.degrees
+
     def other(how: Recipe) -> Asked:
-        return replace(asked, recipe=how)
+        return replace(asked, recipe=how, degrees=place)
 
     if used.recompute in ("none", "selective"):
         yield "full recomputation", other(used.with_(recompute="full")), True, "same result; one more forward pass"
@@ -227,7 +236,6 @@ def _for_training(asked: Asked) -> Iterator[Candidate]:
         yield "LoRA", other(recipe("lora")), False, "trains adapters of rank 8 beside frozen weights"
     if used.weights != "nf4_double":
         yield "QLoRA", other(recipe("qlora")), False, "trains adapters beside weights in nf4"
-    place = asked.degrees
     if place is not None and place.dp > 1 and place.zero < 3:
         yield (
             "ZeRO-3 (FSDP)",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attometer.count.model_cost import ModelCost
@@ -94,7 +94,7 @@ def search(
         on: the devices, all of one kind.
         goal: one of `GOALS`.
         best: how many to return.
-        load: mode, context, batch and so on of a `Load`.
+        load: mode, context, batch and so on of a `Load`, or `load=` a whole one.
 
     Raises AttometerError for an unknown goal, devices of unlike kinds, or a model that no placement divides.
 
@@ -105,13 +105,19 @@ def search(
     if goal not in GOALS:
         raise unknown("goal", goal, GOALS)
     subject, devices = _model(model), cluster(on)
-    evaluator = Evaluator(subject, devices, Load(**load))
+    evaluator = Evaluator(subject, devices, _load(load))
     found, lost, refused, legal = _ranked(evaluator, devices.count, goal, best)
     if not found and not legal:
         reasons = "; ".join(refused) or "none divides"
         raise AttometerError(f"no placement of {subject.name} on {devices.id}: {reasons[:300]}")
     contexts = tuple(largest_context(evaluator, p.placement) if goal == "context" else None for p in found)
     return Found(goal, tuple(found), contexts, legal, dict(lost), dict(refused))
+
+
+def _load(given: dict[str, Any]) -> Load:
+    """Return the load that was given whole, as `load`, or in its parts."""
+    whole = given.pop("load", None)
+    return replace(whole, **given) if isinstance(whole, Load) else Load(**given)
 
 
 def _model(model: "Model | ModelCost | str") -> Model:
@@ -245,7 +251,7 @@ def devices_needed(
     2
     """
     subject, devices = _model(model), cluster(on)
-    asked = Load(**load)
+    asked = _load(load)
     first = Evaluator(subject, devices.of(1), asked)
     least = -(-stored_weights(subject, first.formats).total // first.available)
     node = devices.per_node

@@ -77,6 +77,7 @@ def plan(
         micro_batch=micro_batch,
         placement=placement,
         what_if=what_if,
+        goal=goal,
     )
     made = answer(asked, fewest=True)
     return replace(made, levers=levers(asked, made, goal))

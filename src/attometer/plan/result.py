@@ -9,9 +9,10 @@ from attometer.errors import unknown
 from attometer.machine import Machine
 from attometer.models import Model
 from attometer.plan.options import MOST_TOKENS, Options
-from attometer.plan.placed import Placed
+from attometer.plan.placement_search import Found
 from attometer.plan.planner import Planner
 from attometer.plan.serving import Served
+from attometer.plan.spread import Spread
 from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence
 from attometer.view.numbers import seconds
@@ -34,6 +35,7 @@ class Plan(Report):
         at: the placement over several devices, or under an engine; figures of `memory` are then of the fullest rank.
         served: what the engine makes of it.
         trained: what the training recipe makes of it.
+        found: the placements that were searched.
         fewest: how many devices of the kind it takes at least, where that was looked for.
     """
 
@@ -42,9 +44,10 @@ class Plan(Report):
     layers: tuple[LayerTime, ...]
     largest_context: int
     levers: "tuple[Lever, ...]"
-    at: Placed | None = None
+    at: Spread | None = None
     served: Served | None = None
     trained: Training | None = None
+    found: Found | None = None
     fewest: int | None = None
 
     @property
@@ -136,6 +139,7 @@ class Plan(Report):
             "devices": None if self.at is None else self.at.to_dict(),
             "engine": None if self.served is None else self.served.to_dict(),
             "training": None if self.trained is None else self.trained.to_dict(),
+            "placements": None if self.found is None else self.found.to_dict(),
             "fewest_devices": self.fewest,
             "notes": self.notes,
         }
@@ -160,6 +164,13 @@ class Plan(Report):
             said.append(
                 f"of the experts those of one token are read, which no routing can undercut; an estimate with the distinct "
                 f"experts of tokens that draw at random: {estimate}"
+            )
+        if self.at is not None and self.at.devices.count > 1:
+            timed = self.at.timed
+            terms = ", ".join(f"{_TERMS[name]} {seconds(taken)}" for name, taken in timed.terms.items() if taken)
+            said.append(
+                f"{self.at.placement}: {seconds(timed.seconds)} a pass by datasheet rates, an estimate with even routing: {terms}; "
+                f"a rank sends {timed.sent / 1e9:,.3f} GB"
             )
         if self.at is not None and self.at.ranks.replicated:
             said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
@@ -205,6 +216,9 @@ class Plan(Report):
         if not chosen:
             raise unknown("number of a plan", str(name), [re.split(r" = |:", line)[0] for line in lines])
         return wrapped(*chosen, indent="    ")
+
+
+_TERMS = {"compute": "computing", "memory": "moving bytes", "links": "links", "bubble": "waiting for stages"}
 
 
 def _layer_dict(layer: LayerTime) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from attometer.engines import (
 )
 from attometer.engines.pool import seen
 from attometer.machine import Cluster, Machine
-from attometer.plan.placed import Placed
 from attometer.plan.planner import Planner
+from attometer.plan.spread import Spread
 from attometer.view.numbers import Cell
 from attometer.view.table import Table
 
@@ -59,7 +59,7 @@ class Served:
         options: what was asked of the engine.
     """
 
-    at: Placed
+    at: Spread
     engine: Engine
     pool: Pool
     layout: CacheLayout
@@ -186,14 +186,14 @@ def step_tokens(options: EngineOptions, devices: Cluster) -> int:
     return options.batched_tokens or found.version.scale(seen(found, devices.machine.usable_bytes)).tokens
 
 
-def serve(at: Placed, options: EngineOptions) -> Served:
+def serve(at: Spread, options: EngineOptions) -> Served:
     """Return what an engine makes of a model under a placement.
 
     Raises AttometerError for an unknown engine.
 
     >>> from attometer.machine import cluster
     >>> from attometer.plan import planner
-    >>> from attometer.plan.placed import first_legal
+    >>> from attometer.plan.spread import first_legal
     >>> found = serve(first_legal(planner("llama-3.1-8b", "h100-sxm"), cluster("h100-sxm")), EngineOptions("vllm@0.19"))
     >>> found.layout.per_token, found.fits
     (131072, True)

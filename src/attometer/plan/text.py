@@ -9,6 +9,7 @@ from attometer.view.table import Table
 
 if TYPE_CHECKING:
     from attometer.engines import Training
+    from attometer.plan.placement_search import Found
     from attometer.plan.result import Plan
 
 WIDTH = 110
@@ -26,6 +27,7 @@ def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
     return [
         wrapped(plan.headline, width=sentence),
         *held,
+        *([placements_table(plan.found)] if plan.found is not None else []),
         layers_table(plan),
         levers_table(plan),
         notes_text(plan, sentence),
@@ -67,12 +69,30 @@ def _memory_row(kind: str, count: int, room: int) -> tuple[Any, ...]:
     return kind, Cell(count, f"{count / 1e9:,.2f}"), Cell(count, f"{count / 2**30:,.2f}"), share
 
 
+def placements_table(found: "Found") -> Table:
+    """Return the best placements, and why each is not the first; what became of the others."""
+    rows = tuple(
+        (
+            str(each.placement),
+            Cell(each.total, f"{each.total / 1e9:,.2f}"),
+            Cell(each.seconds, seconds(each.seconds)),
+            Cell(each.tokens_per_second, f"{each.tokens_per_second:,.0f}"),
+            found.why(each),
+        )
+        for each in found.best
+    )
+    lost = tuple(f"{count:,} lost: {reason}" for reason, count in found.lost.items())
+    said = f"{found.legal:,} legal placements, by {found.goal}; datasheet rates with links and waiting, even routing: estimates"
+    return Table("", ("placement", "GB a rank", "a pass", "tokens/s", "why"), rows, (said, *lost))
+
+
 def layers_table(plan: "Plan") -> Table:
     """Return the table by type of layer: parameters, cache, FLOPs, bytes moved, time and what binds."""
     columns = ("layer type", "layers", "parameters", "KV GB", "TFLOP", "GB moved", "ms", "bound by")
     rows = [(x.kind, x.layers, x.parameters, x.kv_bytes, x.flops, x.bytes_moved, x.time) for x in plan.layers]
     total = plan.time
-    rows.append(("total", plan.model.depth, plan.parameters, plan.memory.kv, total.flops, total.bytes_moved, total))
+    kept = sum(layer.kv_bytes for layer in plan.layers)
+    rows.append(("total", plan.model.depth, plan.parameters, kept, total.flops, total.bytes_moved, total))
     speed = f"{plan.tokens_per_second:,.{1 if plan.options.mode == 'decode' else 0}f} tokens/s at most"
     note = f"{total.basis}: {seconds(plan.seconds)} per {_PASS[plan.options.mode]}, {speed}"
     if plan.at is not None and plan.at.devices.count > 1:

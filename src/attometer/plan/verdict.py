@@ -59,7 +59,8 @@ def _mostly(plan: "Plan") -> str:
 def _fewest(plan: "Plan") -> str:
     if plan.fewest is None or plan.fits:
         return ""
-    return f"; {plan.fewest} × {plan.machine.name} are needed at least"
+    said = "would do" if plan.trained is not None else "are needed at least"
+    return f"; {plan.fewest} × {plan.machine.name} {said}"
 
 
 def _served(plan: "Plan", served: "Served") -> str:

@@ -1,16 +1,18 @@
 """A model spread over devices of one kind: what the fullest rank holds, and the devices that it takes at least."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import Any
 
 from attometer.count.evaluate import evaluate
 from attometer.count.placement.rank_cost import RankCost, RankStage, shard
+from attometer.engines import Recipe, adapters
 from attometer.errors import AttometerError
 from attometer.formats import storage
 from attometer.machine import Cluster, Figure, Machine
+from attometer.plan.placement_time import Candidate, Evaluator, Load
 from attometer.plan.planner import Planner
 from attometer.plan.usage import MemoryFootprint
 from attometer.schedule.placement import Placement
@@ -20,23 +22,30 @@ MOST_RANKS = 64
 
 
 @dataclass(frozen=True)
-class Placed:
+class Spread:
     """One placement; figures are of the fullest rank.
 
     Attributes:
         planner: the question.
         devices: the devices, of one kind.
         ranks: what each rank holds and does.
+        load: the question as the search over placements takes it.
     """
 
     planner: Planner
     devices: Cluster
     ranks: RankCost
+    load: Load
 
     @property
     def placement(self) -> Placement:
         """The degrees."""
         return self.ranks.placement
+
+    @cached_property
+    def timed(self) -> Candidate:
+        """Datasheet seconds of a pass by term, links and waiting included, and the bytes that a rank sends."""
+        return Evaluator(self.planner.model, self.devices, self.load).placed(self.placement)
 
     @cached_property
     def stage_weights(self) -> tuple[int, ...]:
@@ -89,10 +98,40 @@ class Placed:
             "placement": self.placement.to_dict(),
             "rank_weights": list(self.stage_weights),
             "replicated": list(self.ranks.replicated),
+            "seconds": self.timed.seconds,
+            "terms": dict(self.timed.terms),
+            "bytes_sent": self.timed.sent,
         }
 
 
-def placed(planner: Planner, devices: Cluster, placement: Placement) -> Placed:
+def load_of(planner: Planner, how: Recipe | None = None, micro_batch: int = 1) -> Load:
+    """Return a question as the search over placements takes it; a recipe says what training holds per parameter."""
+    o = planner.options
+    load = Load(
+        mode=o.mode,
+        context=o.context,
+        batch=o.batch,
+        formats=planner.formats,
+        kv={"fp8_ds_mla": "fp8", "nvfp4_ds_mla": "nvfp4"}.get(o.kv, o.kv),
+        memory=planner.room,
+        micro_batch=micro_batch,
+        checkpoint=o.checkpoint,
+        **({} if o.chunk is None else {"chunk": o.chunk}),
+    )
+    if how is None:
+        return load
+    states = how.master + how.states
+    share = adapters(planner.model, how) / planner.cost.parameters if how.lora_rank else 1.0
+    return replace(
+        load,
+        gradient=how.gradients * share,
+        optimizer=states * share,
+        checkpoint=how.recompute in ("full", "offloaded"),
+        memory=planner.room - int(how.runtime.value * 2**30),
+    )
+
+
+def spread(planner: Planner, devices: Cluster, placement: Placement, load: Load | None = None) -> Spread:
     """Return a model under a placement.
 
     Raises AttometerError for devices of unlike kinds, degrees that are not their number, or that do not divide the model.
@@ -101,7 +140,7 @@ def placed(planner: Planner, devices: Cluster, placement: Placement) -> Placed:
         raise AttometerError(f"{placement} takes {placement.devices} devices, {devices} are {devices.count}")
     if devices.count > 1 and not devices.uniform:
         raise AttometerError(f"a placement needs devices of one kind, got {devices}")
-    return Placed(planner, devices, shard(planner.cost, placement))
+    return Spread(planner, devices, shard(planner.cost, placement), load or load_of(planner))
 
 
 BY_LAYERS = ("llama.cpp", "mlx", "transformers")
@@ -118,7 +157,7 @@ def simple_placements(devices: Cluster, engine: str | None = None) -> Iterator[P
             yield Placement(tp=degree, pp=devices.count // degree)
 
 
-def first_legal(planner: Planner, devices: Cluster, engine: str | None = None) -> Placed:
+def first_legal(planner: Planner, devices: Cluster, engine: str | None = None) -> Spread:
     """Return the first of the simple placements that divides the model.
 
     Raises AttometerError with the reason of the first where none does.
@@ -126,7 +165,7 @@ def first_legal(planner: Planner, devices: Cluster, engine: str | None = None) -
     reason: AttometerError | None = None
     for placement in simple_placements(devices, engine):
         try:
-            return placed(planner, devices, placement)
+            return spread(planner, devices, placement)
         except AttometerError as error:
             reason = reason or error
     raise reason or AttometerError(f"no placement over {devices}")

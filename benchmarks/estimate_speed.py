@@ -16,11 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import attometer as am
+from attometer.price import kernel_seconds
 
 MODEL, MACHINE, PEER = "llama-2-7b", "a100-80gb-sxm", "meta-llama/Llama-2-7b-hf"
 ROUNDS = 7
@@ -46,9 +48,25 @@ def main() -> None:
         for mode in ("prefill", "decode"):
             _grid(name, mode)
     print()
+    _predicted()
+    print()
     for arguments in (["--help"], ["plan", "llama-3.1-8b"], ["plan", "deepseek-v3"]):
         taken = [_cold(arguments) for _ in range(6)][1:]  # the first writes the bytecode that an installed package has
         print(f"cold attometer {' '.join(arguments):20} {statistics.median(taken):6.2f} s CPU")
+
+
+def _predicted() -> None:
+    family, machine = "vllm 0.24 vllm_flash_attn_fa3|bfloat16|bfloat16", "h100-sxm"
+    fixed = {"window": 0, "streams": 8, "key_bytes": 512, "key_flops": 8192, "out_bytes": 4096, "heads": 32}
+    batch, keys = (each.ravel() for each in np.meshgrid(np.arange(1, 1001), np.arange(16, 16016, 16)))
+    for what, residual, points in (("physics", False, len(batch)), ("with residual", True, 100_000)):
+        counts = {"batch": batch[:points], "keys": keys[:points], **fixed, "group": 4, "width": 128}
+        ask = partial(kernel_seconds, "decode", family, machine, residual=residual, **counts)
+        ask()
+        taken = statistics.median(_cpu_seconds(ask) for _ in range(3))
+        print(
+            f"predicted decode attention, {what:13} {points / taken:12,.0f} points/s ({points:,} points: {taken:.2f} s)"
+        )
 
 
 def _grid(name: str, mode: str) -> None:

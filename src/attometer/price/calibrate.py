@@ -21,8 +21,8 @@ from attometer.price.fit import fit
 from attometer.price.intervals import coverage, width
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
-from attometer.price.predict import PLAIN, predict
-from attometer.price.residual import Trees, columns, numbers, pairs_of, tokens
+from attometer.price.predict import PLAIN, inputs, predict
+from attometer.price.residual import Trees, columns, pairs_of, tokens
 from attometer.price.scores import Score, score
 from attometer.price.split import fraction
 from attometer.price.tables import ANY, SITUATIONS, Calibration, are_siblings, calibration, hashes, save
@@ -31,6 +31,8 @@ from attometer.view.table import Table as Shown
 SEED = 20261126
 _TREES, _DEPTH, _RATE, _L2 = 1200, 7, 0.12, 3
 _FEW = 800  # rows below which trees are fewer and flatter
+_SOME = 3000  # rows below which each tree sees a draw of rows and columns
+_DRAWN = {"bootstrap_type": "Bernoulli", "subsample": 0.6, "rsm": 0.5}
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -188,6 +190,7 @@ def calibrate_class(table: Table, residual: bool = True) -> Report:
         width=widths,
         blocks=hashes(table.labels["block"], "block"),
         groups=hashes(group, "group"),
+        coverage={name: round(value, 3) for name, value in covered.items() if np.isfinite(value)},
         errors={
             name: {"rows": s.rows, "median": _round(s.median), "mean": _round(s.mean)} for name, s in scores.items()
         },
@@ -263,17 +266,16 @@ def train(
 
     few = len(table) < _FEW
     family, machine = table.labels["family"], table.labels["machine"]
-    plain = predict(physics, table.x, family, machine, residual=False)
-    found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
+    seconds, found = inputs(physics, table.x, family, machine)
     frequent = Counter(word for pair in zip(family, machine, strict=True) for word in tokens(*map(str, pair)))
     least = max(20, len(table) // 400)
     wanted = [word for word, count in sorted(frequent.items()) if least <= count < len(table)]
     names = (*found, *wanted)
-    goal = np.clip(np.log(table.seconds / plain.seconds), -1.5, 1.5) if target is None else target
+    goal = np.clip(np.log(table.seconds / seconds), -1.5, 1.5) if target is None else target
     model = CatBoostRegressor(
         iterations=trees or (400 if few else _TREES), depth=depth or (5 if few else _DEPTH), learning_rate=_RATE,
         loss_function="RMSE", l2_leaf_reg=_L2, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
-        thread_count=2, allow_writing_files=False,
+        thread_count=2, allow_writing_files=False, **(_DRAWN if len(table) < _SOME else {}),
     )  # fmt: skip
     model.fit(columns(names, found, *pairs_of(family, machine)), goal, sample_weight=_votes(table))
     return _exported(model, names)
@@ -425,8 +427,7 @@ def _sizes(given: Calibration, table: Table) -> Array:
     family, machine = table.labels["family"], table.labels["machine"]
     if given.spread is None:
         return np.full(len(table), PLAIN)
-    plain = predict(given, table.x, family, machine, residual=False)
-    found = numbers(table.x, {name: value for name, value in plain.terms.items() if name != "residual"})
+    _, found = inputs(given, table.x, family, machine)
     sizes: Array = np.exp(given.spread(columns(given.spread.names, found, *pairs_of(family, machine))))
     return sizes
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.errors import AttometerError
 from attometer.price import features, model_features
 from attometer.price.features import Counted, Reader
 from attometer.price.figures import cell_name, is_priceable, known
@@ -156,7 +155,7 @@ def counts(row: Row) -> Counted:
         raise Unpriced(f"impossible: a count of 0 in a {row.text('mode')} row") from error
     bad = [name for name, value in counted.x.items() if not 0 <= value < float("inf")]
     if bad or not 0 < counted.seconds < float("inf"):
-        raise AttometerError(f"{row.place}: {bad[0] if bad else 'time'} is impossible")
+        raise Unpriced(f"impossible: {bad[0] if bad else 'time'} of a {row.text('mode')} row")
     return counted
 
 

@@ -66,6 +66,15 @@ def predict(
     return _evaluate(known, x, pairs, index, seen, residual)
 
 
+def inputs(known: Calibration, x: Counts, family: Texts, where: Texts) -> tuple[Array, dict[str, Array]]:
+    """Return physical seconds of rows, and the columns by name that trees may ask for."""
+    pairs, index = pairs_of(family, where)
+    each = class_of(known.kind)
+    c = by_name(each.coefficients, np.array([known.find(*pair)[0] for pair in pairs])[index])
+    terms = each.model(x, c)
+    return terms["total"], numbers(x, terms, c)
+
+
 def _evaluate(
     known: Calibration,
     x: Counts,
@@ -80,11 +89,12 @@ def _evaluate(
     if seen is not None:
         code[(code == SITUATIONS.index("unseen shape")) & seen] = SITUATIONS.index("seen")
     each = class_of(known.kind)
-    terms = each.model(x, by_name(each.coefficients, logs[index] if len(pairs) > 1 else logs))
+    c = by_name(each.coefficients, logs[index] if len(pairs) > 1 else logs)
+    terms = each.model(x, c)
     shift, size = np.zeros(1), np.full(1, PLAIN)
     if residual and known.residual is not None:
         measured = [(each[2], pair[1]) for each, pair in zip(found, pairs, strict=True)]
-        given = numbers(x, terms)
+        given = numbers(x, terms, c)
         shift = _of(known.trust, 0.0)[code] * known.residual(columns(known.residual.names, given, measured, index))
         if known.spread is not None:
             size = np.exp(known.spread(columns(known.spread.names, given, measured, index)))

@@ -23,6 +23,7 @@ from attometer.price.calibrate import fit_physics
 from attometer.price.load import tabulate
 from attometer.price.rows import read
 from attometer.price.tables import Calibration, save
+from attometer.view.files import write_atomically
 
 SECONDS = 60.0
 _SAMPLE = 0.02  # seconds that one sample lasts at least
@@ -189,8 +190,8 @@ def _write(folder: Path, rows: list[dict[str, str]], found: dict[str, float]) ->
     writer = csv.DictWriter(text, names, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    _atomic(folder / "measured.csv", text.getvalue())
-    _atomic(folder / "this.toml", _machine_text(found))
+    write_atomically(folder / "measured.csv", text.getvalue())
+    write_atomically(folder / "this.toml", _machine_text(found))
     for table in tabulate(read(folder / "measured.csv")).tables.values():
         physics = fit_physics(table)
         save(
@@ -223,9 +224,3 @@ def _machine_text(found: dict[str, float]) -> str:
         f"{_cache(source)}\n[chip]\n"
         f'multiprocessors = {{ value = {torch.get_num_threads()}, unit = "units", {source} }}\n'
     )
-
-
-def _atomic(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

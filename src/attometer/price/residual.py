@@ -85,12 +85,14 @@ class Trees:
         return total
 
 
-def numbers(x: Counts, terms: Terms) -> dict[str, Array]:
-    """Return columns by name that depend on counts only: logarithms, shares of the terms, fractions of a wave."""
+def numbers(x: Counts, terms: Terms, c: Counts) -> dict[str, Array]:
+    """Return columns by name: logarithms of counts and coefficients, shares of the terms, fractions of a wave."""
     total = np.maximum(terms["total"], 1e-12)
     found: dict[str, Array] = {"log total": np.log(total)}
     for name, value in x.items():
         found[f"log {name}"] = np.log(np.maximum(value, 1e-9))
+    for name, value in c.items():
+        found[f"coefficient {name}"] = np.log(value)
     for name, value in terms.items():
         if name == "waves":
             found["waves"] = np.log(np.maximum(value, 1e-6))

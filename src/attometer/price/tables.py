@@ -1,5 +1,6 @@
 """Fitted coefficients as data: per family, per family on one machine, residual trees, interval widths, provenance."""
 
+import io
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,7 @@ from attometer.price.fit import prior
 from attometer.price.kernels import Array
 from attometer.price.residual import Trees
 from attometer.price.split import fraction
+from attometer.view.files import read_json, write_atomically
 
 #: how far a prediction stands from what was measured, nearest first
 SITUATIONS = ("seen", "unseen shape", "unseen machine (sibling)", "unseen machine (lone)", "unseen engine", "no rows")
@@ -32,8 +34,9 @@ class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
 
     `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
-    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation; `blocks` and `groups`
-    are hashes of the rows fitted on; `errors` are the tables that calibration printed; `provenance` says sources, rows, date and script.
+    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation;
+    `blocks` and `groups` are hashes of the rows fitted on; `coverage` and `errors` are what calibration printed;
+    `provenance` says sources, rows, date and script.
     """
 
     kind: str
@@ -45,6 +48,7 @@ class Calibration:
     width: dict[str, float] = field(default_factory=dict)
     blocks: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
     groups: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    coverage: dict[str, float] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -140,6 +144,7 @@ def save(calibration: Calibration, where: Path) -> None:
         "cells": {cell: _rounded(logs) for cell, logs in sorted(calibration.cells.items())},
         "trust": calibration.trust,
         "width": {name: round(value, 4) for name, value in calibration.width.items()},
+        "coverage": calibration.coverage,
         "errors": calibration.errors,
     }
     arrays: dict[str, Any] = {"blocks": calibration.blocks, "groups": calibration.groups}
@@ -148,12 +153,10 @@ def save(calibration: Calibration, where: Path) -> None:
             arrays |= {f"{name}_{key}": value for key, value in trees.packed().items()}
     text = json.dumps(plain, indent=0, separators=(",", ":"), allow_nan=False)
     text = text.replace(",\n", ",").replace("[\n", "[").replace("\n]", "]").replace("],", "],\n").replace("},", "},\n")
-    target = where / f"{calibration.kind}.npz"
-    with target.with_suffix(".part").open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    target.with_suffix(".part").replace(target)
-    target.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
-    target.with_suffix(".part").replace(target.with_suffix(".json"))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    write_atomically(where / f"{calibration.kind}.npz", packed.getvalue())
+    write_atomically(where / f"{calibration.kind}.json", text + "\n")
 
 
 def _rounded(logs: Array) -> list[float]:
@@ -170,10 +173,7 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
     path = (where or folder()) / f"{kind}.json"
     if not path.is_file():
         return Calibration(kind, {}, {})
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AttometerError(f'coefficient file "{path}" is not JSON: {str(error).lower()}') from error
+    plain = read_json(path)
     names = [each.name for each in class_of(kind).coefficients]
     if plain.get("order") != names:
         raise AttometerError(f'coefficient file "{path}": order is {plain.get("order")}, not {names}')
@@ -188,6 +188,7 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
         plain.get("width", {}),
         arrays.get("blocks", np.zeros(0, np.uint32)),
         arrays.get("groups", np.zeros(0, np.uint32)),
+        plain.get("coverage", {}),
         plain.get("errors", {}),
         plain.get("provenance", {}),
     )

@@ -322,6 +322,8 @@ def predict_training(row: Row, found: Model) -> float:
 def predict_generation(row: Row, found: Model) -> float:
     """GB of a generation without a pool: weights, cache, and a step over the prompt; LitGPT and mlx print 10^9 bytes as GB."""
     prompt, new, batch = int(row["input_len"] or 1), int(row["output_len"] or 0), int(row["batch"] or 1)
+    if not row["input_len"] and row["seq_len"]:
+        new = int(row["seq_len"]) - prompt
     layout = cache_layout(found, engine("transformers"))
     step = step_activations(found, prompt * batch)
     # transformers before 4.45 computed the logits of the whole prompt, in 16 bits and again in fp32

@@ -208,3 +208,11 @@ def test_sglang_s_static_fraction_goes_by_the_device():
     alone, eight = (pool(found, reader, 81_559 * 2**20, 0, Placement(tp=tp)).fraction for tp in (1, 8))
     assert alone == round(1 - (512 + 8192 * 1.5 + 2 * 256 + 128) / 81_559, 3)
     assert eight == round(1 - (512 + 8192 * 1.5 + 2 * 512 + 1024) / 81_559, 3)
+
+
+@pytest.mark.parametrize("name", ["mamba-2.8b", "t5-base", "bert-base", "jamba-v0.1"])
+def test_models_with_states_sources_or_no_cache_have_a_layout(name):
+    layout = cache_layout(model(name), engine("vllm"))
+    held = tokens(10 * GIB, layout, 512)
+    assert held == 512 * requests(10 * GIB, layout, 512) or layout.per_token
+    assert (held == 0) == (layout.request(512) == 0)

@@ -183,7 +183,8 @@ def _has_heads(part: PartCost) -> bool:
 
 
 def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
-    return elements.xreplace({size("m"): sympy.Integer(tokens)})
+    """Return a count at so many keys, and as many source tokens where there is an encoder."""
+    return elements.xreplace({size("m"): sympy.Integer(tokens), size("s"): sympy.Integer(tokens)})
 
 
 def _state_format(model: Model) -> str:
@@ -228,8 +229,11 @@ def tokens(pool: int, layout: CacheLayout, length: int | None = None) -> int:
     if pool <= 0:
         return 0
     page, groups = layout.pages
+    if not page:
+        # Nothing grows: states alone say how many sequences there are, however long.
+        return requests(pool, layout, length or FAR) * (length or FAR)
     if groups <= 1 or layout.engine.version.tokens_by == "groups":
-        return pool // page // groups * layout.block if groups else 0
+        return pool // page // groups * layout.block
     longest = length or FAR
     return int(Fraction(pool, layout.request(longest)) * longest)
 

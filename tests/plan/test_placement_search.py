@@ -2,11 +2,13 @@
 
 import pytest
 
+from attometer.count.placement.collectives import Message
 from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
 from attometer.formats import uniform
 from attometer.machine import cluster
 from attometer.models import model
+from attometer.plan.placement_links import on_links
 from attometer.plan.placement_search import devices_needed, placements, search
 from attometer.plan.placement_time import Evaluator, Load, checked
 from attometer.schedule.placement import Placement
@@ -131,6 +133,24 @@ def test_groups_of_replicas_exchange_their_shares() -> None:
     made = evaluator("llama-3.1-8b", "64x-h100-sxm", mode="train", context=128, batch=64)
     whole, groups = (made.placed(Placement(dp=64, zero=3, dp_replicate=k)) for k in (1, 8))
     p = 2 * made.cost.parameters
-    assert whole.sent == pytest.approx(3 * p * 63 / 64, rel=1e-6)
-    assert groups.sent == pytest.approx(3 * p * 7 / 8 + 2 * p / 8 * 7 / 8, rel=1e-6)
+    assert whole.links.sent == pytest.approx(3 * p * 63 / 64, rel=1e-6)
+    assert groups.links.sent == pytest.approx(3 * p * 7 / 8 + 2 * p / 8 * 7 / 8, rel=1e-6)
     assert groups.memory["optimizer"] == pytest.approx(8 * whole.memory["optimizer"], rel=1e-6)
+    # Eight rings, one for each rank of a node, share the network between nodes; the shards add up between nodes.
+    assert whole.links.between == pytest.approx(whole.links.sent / 8)
+    assert groups.links.between == pytest.approx(2 * p / 8 * 7 / 8, rel=1e-6)
+
+
+def test_a_tensor_group_over_two_nodes_runs_at_the_pace_of_their_network() -> None:
+    two = cluster("16x-h100-sxm")
+    inside, across = (on_links([Message("all_reduce", "out", p, p, 1e9)], two) for p in (8, 16))
+    assert inside.between == 0
+    assert inside.seconds == pytest.approx(6 * 3e-6 + 2e9 * 7 / 8 / 450e9)
+    assert across.between == pytest.approx(2e9 * 15 / 16 / 8)
+    assert across.seconds == pytest.approx(8 * 8e-6 + across.between / 50e9)
+
+
+def test_experts_over_two_nodes_send_half_their_rows_across() -> None:
+    found = on_links([Message("all_to_all", "experts", 16, 16, 16e9)], cluster("16x-h100-sxm"))
+    assert (found.inside, found.between) == pytest.approx((7e9, 8e9))
+    assert found.seconds == pytest.approx(8e-6 + 8e9 / 50e9)

@@ -17,6 +17,7 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.formats import storage, uniform
 from attometer.machine import Cluster
 from attometer.models import Model
+from attometer.plan.placement_links import OnLinks, on_links
 from attometer.plan.rates import fastest
 from attometer.schedule.placement import Placement, layer_degrees
 
@@ -68,7 +69,8 @@ class Load:
 class Candidate:
     """A placement on a cluster: bytes of its fullest rank by kind, seconds by term, and what comes of it.
 
-    `seconds` are of one pass over the batch: a prefill, one token of every sequence, or a training step.
+    `seconds` are of one pass over the batch: a prefill, one token of every sequence, or a training step; `links` what a rank
+    of the slowest stage then sends, inside its node and between nodes.
     """
 
     placement: Placement
@@ -76,7 +78,7 @@ class Candidate:
     available: int
     seconds: float
     terms: Mapping[str, float]
-    sent: float
+    links: OnLinks
     tokens: int
 
     @property
@@ -99,23 +101,23 @@ class Candidate:
         return {
             "placement": self.placement.to_dict(), "devices": self.placement.devices, "memory": dict(self.memory),
             "total": self.total, "available": self.available, "fits": self.fits, "seconds": self.seconds,
-            "terms": dict(self.terms), "sent": self.sent, "tokens_per_second": self.tokens_per_second,
+            "terms": dict(self.terms),
+            "sent_inside_node": self.links.inside, "sent_between_nodes": self.links.between, "tokens_per_second": self.tokens_per_second,
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RowTime:
-    """One layer of a row on one rank: seconds of its parts by term, and bytes sent."""
+    """One layer of a row on one rank: seconds of its parts by term, and what goes over the links."""
 
     compute: float
     memory: float
-    links: float
-    sent: float
+    links: OnLinks
 
     @property
     def seconds(self) -> float:
         """Seconds: of each part the longer of computing and moving, and the links."""
-        return self.compute + self.memory + self.links
+        return self.compute + self.memory + self.links.seconds
 
 
 class Evaluator:
@@ -162,9 +164,9 @@ class Evaluator:
         new = 1 if self.load.mode == "decode" else self.load.context
         tokens = self.load.batch * new
         if quick:
-            return Candidate(place, memory, self.available, 0.0, {}, 0.0, tokens)
-        terms, sent = self._time(ranks, per_replica)
-        return Candidate(place, memory, self.available, sum(terms.values()), terms, sent, tokens)
+            return Candidate(place, memory, self.available, 0.0, {}, OnLinks(), tokens)
+        terms, links = self._time(ranks, per_replica)
+        return Candidate(place, memory, self.available, sum(terms.values()), terms, links, tokens)
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -214,8 +216,8 @@ class Evaluator:
 
     # --- time --------------------------------------------------------------------------------------------------------
 
-    def _time(self, ranks: RankCost, per_replica: int) -> tuple[dict[str, float], float]:
-        """Return seconds by term and bytes sent by a rank of the slowest stage, for one pass over the batch."""
+    def _time(self, ranks: RankCost, per_replica: int) -> tuple[dict[str, float], OnLinks]:
+        """Return seconds by term and what a rank of the slowest stage sends, for one pass over the batch."""
         load, place = self.load, ranks.placement
         micro = (
             min(load.micro_batch, per_replica)
@@ -233,16 +235,16 @@ class Evaluator:
             # Stages wait for one another while the pipeline fills; a token waits for all of them.
             bubble = max(0.0, whole - rounds * slow.seconds) if load.mode == "decode" else whole - slow.seconds
         terms = {
-            "compute": rounds * slow.compute, "memory": rounds * slow.memory, "links": rounds * slow.links, "bubble": bubble,
+            "compute": rounds * slow.compute, "memory": rounds * slow.memory, "links": rounds * slow.links.seconds, "bubble": bubble,
         }  # fmt: skip
-        sent = rounds * slow.sent
+        links = slow.links * rounds
         if load.mode == "train":
-            shared, bytes_sent = self._replicas(ranks, batches)
+            shared = self._replicas(ranks, batches)
             # What replicas exchange goes on while layers compute.
-            terms["links"] += max(0.0, shared - terms["compute"] - terms["memory"])
+            terms["links"] += max(0.0, shared.seconds - terms["compute"] - terms["memory"])
             terms["memory"] += self._update(ranks)
-            sent += bytes_sent
-        return terms, sent
+            links += shared
+        return terms, links
 
     def _stage_time(self, stage: RankStage, micro: int) -> RowTime:
         rows = self._row_times(stage.placement, micro)
@@ -251,13 +253,12 @@ class Evaluator:
         held = [(rows[place_in.get(id(row), last)], times) for row, times in stage.held]
         place = stage.placement
         sizes = RankSizes(place, self.cost.model.width, micro * place.dp, self._new(), self.load.context)
-        passing = self._links(pass_messages(place, stage.number, sizes, 2))
+        passing = on_links(pass_messages(place, stage.number, sizes, 2), self.cluster)
         back = 2 if self.load.mode == "train" else 1
         return RowTime(
             sum(times * row.compute for row, times in held),
             sum(times * row.memory for row, times in held),
-            sum(times * row.links for row, times in held) + back * passing[0],
-            sum(times * row.sent for row, times in held) + back * passing[1],
+            sum((row.links * times for row, times in held), passing * back),
         )
 
     def _new(self) -> int:
@@ -282,28 +283,18 @@ class Evaluator:
         passes, again = (3 + self.load.checkpoint, 2 + self.load.checkpoint) if train else (1, 1)
         if head and not train:
             sizes = replace(sizes, new=1)
-        compute = moving = links = sent = 0.0
+        compute = moving = 0.0
+        messages: list[Message] = []
         for part in row.running:
             width, rate = held[part.name]
-            flops, moved, messages = part_work(part, sizes, width, self.cached, 2)
+            flops, moved, sent = part_work(part, sizes, width, self.cached, 2)
             needed, bytes_time = passes * flops / rate, passes * moved / self.cluster.machine.bandwidth
             compute, moving = (compute + needed, moving) if needed >= bytes_time else (compute, moving + bytes_time)
-            taken, bytes_sent = self._links(messages)
-            links, sent = links + again * taken, sent + again * bytes_sent
-        return RowTime(compute, moving, links, sent)
+            messages += sent
+        return RowTime(compute, moving, on_links(messages, self.cluster) * again)
 
-    def _links(self, messages: tuple[Message, ...]) -> tuple[float, float]:
-        seconds = sent = 0.0
-        for message in messages:
-            if message.ranks < 2:
-                continue
-            link = self.cluster.link(min(message.reach, self.cluster.count))
-            seconds += message.seconds(link.bandwidth or 1.0, link.latency)
-            sent += message.times * message.sent
-        return seconds, sent
-
-    def _replicas(self, ranks: RankCost, batches: int) -> tuple[float, float]:
-        """Return seconds and bytes of what replicas exchange in a step: gradients, and weights where they are divided."""
+    def _replicas(self, ranks: RankCost, batches: int) -> OnLinks:
+        """Return what replicas exchange in a step: gradients, and weights where they are divided."""
         place, load = ranks.placement, self.load
         messages = []
         stage = ranks.largest
@@ -327,7 +318,7 @@ class Evaluator:
             scattered, gathered = batches if place.zero >= 2 else 1, 2 * batches if place.zero == 3 else 1
             messages.append(Message("reduce_scatter", "gradients", group, reach, gradients, scattered))
             messages.append(Message("all_gather", "weights", group, reach, weights, gathered))
-        return self._links(tuple(messages))
+        return on_links(messages, self.cluster)
 
     def _update(self, ranks: RankCost) -> float:
         """Return the seconds in which a step reads and writes gradients and the optimizer's state."""

@@ -87,6 +87,11 @@ class Candidate:
         return sum(self.memory.values())
 
     @property
+    def sent(self) -> float:
+        """Bytes that a rank of the slowest stage sends."""
+        return self.links.sent
+
+    @property
     def fits(self) -> bool:
         """Whether the fullest rank fits."""
         return self.total <= self.available
@@ -302,22 +307,25 @@ class Evaluator:
         for elements, group in ((stage.dense_parameters, place.dp * place.cp), (stage.expert_parameters, alike)):
             if group < 2 or not elements:
                 continue
-            reach = place.tp * place.cp * place.dp
-            gradients, weights = load.gradient * elements, 2 * elements
+            reach, layers = place.tp * place.cp * place.dp, len(stage.layers)
+            # Layer by layer, as each is ready or needed.
+            gradients, weights = load.gradient * elements / layers, 2 * elements / layers
             if place.zero and place.dp_replicate > 1 and group % place.dp_replicate == 0:
                 # Groups that divide everything inside add up their shares of the gradients (HSDP).
                 group //= place.dp_replicate
-                messages.append(Message("all_reduce", "gradients", place.dp_replicate, reach, gradients / group))
+                messages.append(
+                    Message("all_reduce", "gradients", place.dp_replicate, reach, gradients / group, layers)
+                )
                 reach //= place.dp_replicate
             if group < 2:
                 continue
             if place.zero == 0:
-                messages.append(Message("all_reduce", "gradients", group, reach, gradients))
+                messages.append(Message("all_reduce", "gradients", group, reach, gradients, layers))
                 continue
             # Divided gradients leave after each micro-batch, divided weights come before its forward and its backward pass.
             scattered, gathered = batches if place.zero >= 2 else 1, 2 * batches if place.zero == 3 else 1
-            messages.append(Message("reduce_scatter", "gradients", group, reach, gradients, scattered))
-            messages.append(Message("all_gather", "weights", group, reach, weights, gathered))
+            messages.append(Message("reduce_scatter", "gradients", group, reach, gradients, layers * scattered))
+            messages.append(Message("all_gather", "weights", group, reach, weights, layers * gathered))
         return on_links(messages, self.cluster)
 
     def _update(self, ranks: RankCost) -> float:

@@ -166,8 +166,13 @@ class Engine(_Frozen):
     fitted: str
     padding: tuple[Padding, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """The name, and the first version that it stands for where versions differ."""
+        return self.name if self.version.since == "0" else f"{self.name} {self.version.since} or later"
+
     def __str__(self) -> str:
-        return f"{self.name} {self.version.since}+"
+        return self.title
 
 
 class _File(_Frozen):

@@ -68,7 +68,7 @@ class Served:
     def __str__(self) -> str:
         """The engine with the version asked for, else the one whose figures these are."""
         asked = self.options.name.replace("@", " ").strip()
-        return asked if any(c.isdigit() for c in asked) else f"{self.engine.name} {self.engine.version.since} or later"
+        return asked if any(c.isdigit() for c in asked) else self.engine.title
 
     @property
     def planner(self) -> Planner:

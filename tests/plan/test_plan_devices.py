@@ -155,3 +155,16 @@ def test_what_eight_cannot_train_more_can() -> None:
     assert not made.fits
     assert made.fewest == 8
     assert made.levers[0].fits
+
+
+def test_towers_are_part_of_the_weights() -> None:
+    # vllm-project/vllm, issue 15676: Gemma-3-27B-it on four devices holds 13.1664 GiB a rank, its vision tower included
+    text = {"head_dim": 128, "hidden_size": 5376, "intermediate_size": 21504, "model_type": "gemma3_text", "sliding_window": 1024,
+            "num_attention_heads": 32, "num_hidden_layers": 62, "num_key_value_heads": 16, "query_pre_attn_scalar": 168}  # fmt: skip
+    tower = {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "model_type": "siglip_vision_model",
+             "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14, "vision_use_head": False}  # fmt: skip
+    whole = {"model_type": "gemma3", "text_config": text, "vision_config": tower, "mm_tokens_per_image": 256}
+    made = plan(from_values(whole, "x", "x"), "4x a100-40gb-sxm", context=8192, mode="decode", engine="vllm@0.8")
+    assert made.served is not None
+    assert made.served.weights / GIB == pytest.approx(13.1664, rel=0.02)
+    assert any("of vision, which run beside the text model" in note for note in made.notes)

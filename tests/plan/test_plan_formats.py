@@ -41,7 +41,7 @@ def test_a_plan_counts_what_the_file_stores(quantization: dict[str, Any], said: 
 
 def test_quantisation_at_the_top_of_a_multimodal_file_counts() -> None:
     text = dict(am.model("qwen3-8b").values)
-    whole = {"model_type": "qwen3_vl", "text_config": text | {"model_type": "qwen3_vl_text"}, "vision_config": {}}
+    whole = {"model_type": "qwen3_vl", "text_config": text | {"model_type": "qwen3_vl_text"}}
     plain = from_values(whole, "x.json", "x")
     stored = from_values(whole | {"quantization_config": {"quant_method": "fp8"}}, "x.json", "x")
     assert plan(stored, context=10).memory.weights < 0.6 * plan(plain, context=10).memory.weights

@@ -13,7 +13,7 @@ from attometer.models.names import NEAR, cached_folder, hub_id, no_such_model, s
 from attometer.models.other_files import from_gguf, from_params, is_params
 from attometer.models.readers.decoder import architecture
 from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
-from attometer.models.readers.multimodal import without_towers
+from attometer.models.readers.multimodal import towers_of, without_towers
 from attometer.models.reading import Reading
 from attometer.models.shipped import shipped, shipped_path
 
@@ -107,6 +107,10 @@ def from_values(values: dict[str, Any], path: str = "config.json", name: str | N
         made = READERS[kind](c)
     except RecursionError:
         raise AttometerError(f"{path}: is nested too deeply") from None
+    whole = str(values["model_type"]) if isinstance(values.get("model_type"), str) else kind
+    if whole in FLAT and values.get("text_config") is None:
+        made = replace(made, towers=towers_of(c, READERS, whole, made))
+        without_towers(c, len(made.towers))
     for note in conventions(made):
         c.note(note)
     c.close()
@@ -154,7 +158,6 @@ def _kind(c: Reading) -> str:
         if kind not in FLAT or AROUND[kind] not in TEXT:
             raise c.error("text_config", f'is missing: a "{kind}" keeps the sizes of its text model there')
         c.note(f"{c.where}.text_config is missing: read as the text model {AROUND[kind]}, whose keys are at the top")
-        without_towers(c)
         return AROUND[kind]
     # A file may say "ministral3" at the top and hold the text model inside.
     if kind in TEXT and isinstance(c.values.get("text_config"), dict) and not c.has("hidden_size", "d_model", "n_embd"):

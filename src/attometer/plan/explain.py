@@ -24,10 +24,12 @@ def _weights(plan: "Plan") -> list[str]:
     if found is not None:
         return [*lines, f"weights = sum of the tensors in the headers of {found.where} = {held:,} bytes"]
     sizes = stored_weights(plan.model, plan.planner.formats).by_format
-    if len(sizes) == 1:
+    if len(sizes) == 1 and not plan.planner.tower_bytes:
         (name,) = sizes
         return [*lines, f"weights = parameters × {float(storage(name).bits):g} bits / 8 = {held:,} bytes ({name})"]
-    shares = (f"{size:,} in {_with_bits(name)}" for name, size in sizes.items())
+    shares = [f"{size:,} in {_with_bits(name)}" for name, size in sizes.items()]
+    if plan.planner.tower_bytes:
+        shares.append(f"{plan.planner.tower_bytes:,} of {' and '.join(t.name for t in plan.model.towers)}")
     return [*lines, f"weights = sum over modules of elements × bits / 8 = {held:,} bytes: {', '.join(shares)}"]
 
 

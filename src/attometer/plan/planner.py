@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
-from attometer.formats import storage
+from attometer.formats import storage, uniform
 from attometer.formats.safetensors import Checkpoint
 from attometer.machine import Machine, machine
 from attometer.models import Model, model
@@ -122,9 +122,14 @@ class Planner:
         return checkpoint(self.model) if self.options.weights is None else None
 
     @cached_property
+    def tower_bytes(self) -> int:
+        """Bytes of the towers that stand beside a text model: quantisers leave them at 16 bits."""
+        return sum(stored_weights(tower, uniform(stored_type(self.model))).total for tower in self.model.towers)
+
+    @cached_property
     def counted_weights(self) -> int:
-        """Bytes of all weights, counted part by part."""
-        return stored_weights(self.model, self.formats).total
+        """Bytes of all weights, counted part by part, towers included."""
+        return stored_weights(self.model, self.formats).total + self.tower_bytes
 
     @cached_property
     def weights_bytes(self) -> int:
@@ -134,7 +139,7 @@ class Planner:
     @property
     def weight_bits(self) -> float:
         """Mean bits per parameter, scales included."""
-        return 8 * self.weights_bytes / self.cost.parameters
+        return 8 * (self.weights_bytes - self.tower_bytes) / self.cost.parameters
 
     def _slots(self) -> tuple[tuple[tuple[int | None, ...], ...], list[PartWeights]]:
         """Return for each row and running part the slot of its weights, and what each slot holds."""

@@ -174,6 +174,11 @@ class Plan(Report):
             )
         if self.at is not None and self.at.ranks.replicated:
             said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
+        if self.planner.tower_bytes:
+            names = " and ".join(tower.name for tower in self.model.towers)
+            said.append(
+                f"weights hold {self.planner.tower_bytes / 1e9:,.2f} GB of {names}, which run beside the text model"
+            )
         if o.mode != "train":
             own = (
                 ""

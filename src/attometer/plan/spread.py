@@ -49,10 +49,13 @@ class Spread:
 
     @cached_property
     def stage_weights(self) -> tuple[int, ...]:
-        """Bytes of weights of a rank, by stage; headers of files scale what is counted part by part."""
-        counted = self.ranks.weights(self.planner.formats)
-        whole = self.planner.counted_weights
-        return tuple(ceil(w * self.planner.weights_bytes / whole) for w in counted) if whole else counted
+        """Bytes of weights of a rank, by stage; headers of files scale what is counted part by part.
+
+        Engines shard towers in part or not at all: they are counted whole on each rank of the first stage.
+        """
+        asked, counted = self.planner, self.ranks.weights(self.planner.formats)
+        scale = (asked.weights_bytes - asked.tower_bytes) / max(1, asked.counted_weights - asked.tower_bytes)
+        return tuple(ceil(w * scale) + asked.tower_bytes * (k == 0) for k, w in enumerate(counted))
 
     def memory(self, context: int, batch: int) -> MemoryFootprint:
         """Return the bytes on the fullest rank, by kind."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from attometer.machine import machine, machines
     from attometer.mechanisms import mechanism, mechanisms
     from attometer.models import model, models
-    from attometer.plan import plan, planner, sweep
+    from attometer.plan import devices, plan, planner, sweep
     from attometer.price import price
     from attometer.program import (
         Mask,
@@ -65,6 +65,7 @@ _ROOMS = {
     "compare": "report.compare",
     "count": "count",
     "derive": "count.derive",
+    "devices": "plan",
     "document": "program",
     "figures": "report.figures.draw:draw_all",
     "fixed": "program",
@@ -113,6 +114,7 @@ __all__ = [
     "compare",
     "count",
     "derive",
+    "devices",
     "document",
     "figures",
     "fixed",

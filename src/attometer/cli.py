@@ -283,6 +283,43 @@ def _models_and_machines(names: list[str], on: list[str]) -> tuple[list[str], li
     return models, machines
 
 
+@app.command(rich_help_panel=ASK)
+def devices(
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE ...]", help="further machines")] = None,
+    on: Annotated[
+        list[str] | None, typer.Option("--on", "--gpu", help="kinds of device, as in --on h100-sxm h200-sxm b200")
+    ] = None,
+    context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 128k")] = None,
+    batch: Annotated[str | None, typer.Option(help="sequences at once, over all devices")] = None,
+    mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "decode",
+    kv_dtype: Annotated[str | None, typer.Option(help="format of the cache")] = None,
+    weights_dtype: Annotated[
+        str | None, typer.Option("--weights-dtype", "--quant", help="format of the weights")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="a serving engine, as in vllm or sglang@0.5.4")] = None,
+    recipe: Annotated[str | None, typer.Option(help="how it is trained")] = None,
+    json: Json = False,
+) -> None:
+    """How many of each kind of device a model takes at least. Exits 0 if some number of each does, 1 if not."""
+    from attometer.plan import devices as make
+    from attometer.view.amounts import amount
+
+    made = make(
+        model,
+        [*(on or ()), *(more or ())] or ["h100-sxm"],
+        context=None if context is None else amount(context, "context"),
+        batch=None if batch is None else amount(batch, "batch"),
+        mode=mode,
+        kv_dtype=kv_dtype,
+        weights_dtype=weights_dtype,
+        engine=engine,
+        recipe=recipe,
+    )
+    _show(made, json)
+    raise typer.Exit(0 if all(each is not None for each in made.plans) else 1)
+
+
 class _Checked:
     """What was read of a configuration, as text and as JSON."""
 

@@ -1,10 +1,13 @@
 """Plans over several devices, under engines and recipes: against logs and published tables, and what is refused."""
 
+import json
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import attometer as am
+from attometer.cli import app
 from attometer.errors import AttometerError
 from attometer.models import Model, from_values
 from attometer.plan import EngineOptions, Plan, plan, side_by_side
@@ -168,3 +171,36 @@ def test_towers_are_part_of_the_weights() -> None:
     assert made.served is not None
     assert made.served.weights / GIB == pytest.approx(13.1664, rel=0.02)
     assert any("of vision, which run beside the text model" in note for note in made.notes)
+
+
+def test_how_many_of_each_kind() -> None:
+    found = am.devices("llama-3.1-70b", ["h100-sxm", "h200-sxm"], context=8192, mode="decode")
+    assert found.counts == {"h100-sxm": 2, "h200-sxm": 1}
+    assert "takes at least 2 × H100 SXM5 80GB, or 1 × H200 SXM 141GB." in found.headline
+    done = CliRunner().invoke(
+        app, ["devices", "llama-3.1-70b", "--on", "h100-sxm", "h200-sxm", "--ctx", "8k", "--json"]
+    )
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["counts"] == found.counts
+
+
+def test_models_and_machines_beside_each_other_on_the_command_line() -> None:
+    done = CliRunner().invoke(app, ["plan", "gpt2", "opt-125m", "--on", "l4", "t4", "--ctx", "512", "--json"])
+    told = json.loads(done.stdout)["plans"]
+    assert [(each["model"], each["machine"]) for each in told] == [
+        ("gpt2", "l4"), ("gpt2", "t4"), ("opt-125m", "l4"), ("opt-125m", "t4")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--utilization", "0.9"], "are an engine's; name one: --engine vllm"),
+        (["--what-if", "window"], "--what-if takes NAME=VALUE, as in window=4096"),
+        (["--goal", "speed"], 'unknown goal "speed"'),
+    ],
+)
+def test_flags_of_the_command(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["plan", "gpt2", "--context", "512", *arguments])
+    assert isinstance(done.exception, AttometerError)
+    assert message in str(done.exception)

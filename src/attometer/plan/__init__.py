@@ -1,5 +1,6 @@
 """What fits, how fast, what limits it and what would help: a model on a machine."""
 
+from attometer.plan.devices import Devices, devices
 from attometer.plan.levers import Lever
 from attometer.plan.options import Options
 from attometer.plan.planner import Estimate, Grid, Planner, planner
@@ -12,6 +13,7 @@ from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.rooms import make_callable
 
 __all__ = [
+    "Devices",
     "EngineOptions",
     "Estimate",
     "Grid",
@@ -23,6 +25,7 @@ __all__ = [
     "Planner",
     "SideBySide",
     "Sweep",
+    "devices",
     "plan",
     "planner",
     "side_by_side",

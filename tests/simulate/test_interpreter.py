@@ -91,6 +91,7 @@ BY_HAND = {
     "minimum": min,
     "pow": pow,
     "less": lambda x, y: float(x < y),
+    "equal": lambda x, y: float(x == y),
 }
 
 

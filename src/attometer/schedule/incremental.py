@@ -50,7 +50,7 @@ def correction(term: Expression, reduction: str, inline: Inline) -> Expression |
     >>> from attometer.program.printer import expression_text
     >>> term = Call("exp", (Binary("-", Ref("S", ()), Ref("m", ())),))
     >>> expression_text(correction(term, "m", lambda name: None))
-    'exp(old - new)'
+    'exp(old[] - new[])'
     >>> correction(Binary("-", Ref("S", ()), Ref("m", ())), "m", lambda name: None) is None
     True
     """

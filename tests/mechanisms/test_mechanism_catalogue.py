@@ -20,7 +20,7 @@ PROMISED = [
     "rope", "sinusoidal", "decode", "rnn", "lstm", "gru",
     "projections", "attention_layer", "layernorm", "rmsnorm", "ffn", "gated_ffn",
     "moe", "topk", "ssm", "gated_delta", "elementwise", "sum",
-    "tensor_product", "matmul", "softmax_row", "attention_sinks", "relative_bias", "mamba",
+    "tensor_product", "matmul", "softmax_row", "attention_sinks", "relative_bias", "disentangled", "mamba",
     "mamba2", "wkv", "short_convolution", "projection", "embedding", "head_norm",
 ]  # fmt: skip
 

@@ -113,6 +113,8 @@ def count_flops(model: Any, n: int, device: str) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     given = inputs(model.config, n, device)
+    # torch's tracker of modules wants a gradient function of every input that has a gradient.
+    model.requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(**given)
     return int(counter.get_total_flops())

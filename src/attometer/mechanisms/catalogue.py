@@ -42,6 +42,7 @@ _ENTRIES: dict[str, Entry] = {
     "hyperattention": hashing.HYPERATTENTION,
     "alibi": positions.ALIBI,
     "relative_bias": positions.RELATIVE_BIAS,
+    "disentangled": positions.DISENTANGLED,
     "rope": positions.ROPE,
     "sinusoidal": positions.SINUSOIDAL,
     "rnn": recurrent.RNN,

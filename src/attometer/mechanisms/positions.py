@@ -41,6 +41,34 @@ def alibi(mask: str, kv: str = "h", role: str = "input") -> str:
     return attention(mask, kv, role=role, bias=f" - M[h] * {distance}", declare=SLOPES)
 
 
+def disentangled(to_position: bool, to_content: bool) -> str:
+    """Return DeBERTa's attention: content against content, content against relative positions, and the other way.
+
+    P and R are keys and queries of the 2p relative positions; T says which of them a pair of tokens has.
+    """
+    roots = 1 + to_position + to_content
+    lines = [
+        "axis i: n, j: m, r: 2 * p",
+        "input Q[b,h,i,d], T[i,j]" + ", P[h,r,d]" * to_position + ", R[h,r,d]" * to_content,
+        "input K[b,h,j,d], V[b,h,j,e]",
+        "A[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d]",
+        "C[b,h,i,r] = Q[b,h,i,d] * P[h,r,d]" if to_position else "",
+        "E[b,h,j,r] = K[b,h,j,d] * R[h,r,d]" if to_content else "",
+        "S[b,h,i,j] = (A[b,h,i,j]"
+        + " + C[b,h,i,T[i,j]]" * to_position
+        + " + E[b,h,j,T[i,j]]" * to_content
+        + f") / sqrt({roots} * d)",
+        "W[b,h,i,j] = softmax[j](S)",
+        "O[b,h,i,e] = W[b,h,i,j] * V[b,h,j,e]",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+# Keys or queries of relative positions, the same for every sequence of a batch.
+POSITION_PROJECTION = (
+    "axis r: 2 * p, c: D\ninput E[r,c]\nweight W[c,h,d], B[h,d]\nP[h,r,d] = E[r,c] * W[c,h,d] + B[h,d]"
+)
+
 ROPE = Entry(
     "rope",
     "softmax attention with rotary positions",
@@ -58,6 +86,16 @@ ALIBI = Entry(
     "Press et al. 2021, Train Short, Test Long, arXiv:2108.12409",
     parameters=(CAUSAL, KEYS, VALUE_WIDTH),
     notes="Slopes 2^(-8(k+1)/h), the paper's for h a power of two.",
+)
+
+DISENTANGLED = Entry(
+    "disentangled",
+    "softmax attention with scores of content and of relative positions apart",
+    disentangled(True, True),
+    "He et al. 2020, DeBERTa: Decoding-enhanced BERT with Disentangled Attention, arXiv:2006.03654, equation 4",
+    parameters=(size_parameter("p", 256, "relative positions to each side"), KEYS, VALUE_WIDTH),
+    draws={"T": positions("p")},
+    notes="T holds the relative position of each pair, P and R the keys and queries of the positions.",
 )
 
 RELATIVE_BIAS = Entry(

@@ -7,7 +7,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.program import Mask
-from attometer.run import chunked, flex, kernels, sdpa, transforms
+from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms
 from attometer.run.biases import Biases, Terms, terms
 from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
 from attometer.run.chunked import run_chunked
@@ -114,6 +114,7 @@ _RUN: dict[str, Run] = {
     "tiled": _tiled_as("flash2"),
     **{name: _tiled_as(name) for name in NESTS},
     "kernels": run_kernels,
+    "compiled": compiled.run_compiled,
 }
 
 
@@ -137,6 +138,8 @@ def _refuse(
         lacks = flex.unsupported(q, wanted, bias, return_lse)
     elif impl == "kernels":
         lacks = kernels.unsupported(q, k, v, mask, bias)
+    elif impl == "compiled":
+        lacks = compiled.unsupported(q, bias)
     if lacks is not None:
         raise AttometerError(f'impl "{impl}" does not support {lacks}; use "tiled", or "auto" to choose')
 

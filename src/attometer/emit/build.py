@@ -1,0 +1,193 @@
+"""From C++ to a loaded library: the system's compiler, and a cache that only its user can write."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from attometer.emit.source import Unit, source
+from attometer.errors import AttometerError, unknown
+
+COMPILERS = ("g++", "clang++", "c++")
+FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fvisibility=hidden")
+TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "avx512bf16": (("-march=native",), ("avx512f", "avx512bw", "avx512vl", "avx512_bf16")),
+    "avx512": (("-march=native", "-mno-avx512bf16"), ("avx512f", "avx512bw", "avx512vl")),
+    "avx2": (("-mavx2", "-mfma", "-mf16c"), ("avx2", "fma", "f16c")),
+    "native": (("-march=native",), ()),
+    "plain": ((), ()),
+}
+"""Instruction sets, fastest first: the compiler's flags, and what the processor must have."""
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """The system's compiler by its path; size and time of change tell its version without running it."""
+
+    path: str
+    stamp: str
+
+
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """Return the processor's name and features, empty where the system does not tell."""
+    if not CPU_INFO.exists():
+        return platform.processor() or platform.machine(), frozenset()
+    held: dict[str, str] = {}
+    for line in CPU_INFO.read_text().splitlines():
+        key, _, value = line.partition(":")
+        held.setdefault(key.strip(), value.strip())
+    return held.get("model name", platform.machine()), frozenset(held.get("flags", held.get("Features", "")).split())
+
+
+def targets() -> tuple[str, ...]:
+    """Return the instruction sets that this processor runs, fastest first."""
+    _, features = processor()
+    wide = platform.machine() in ("x86_64", "AMD64")
+    return tuple(
+        n for n, (_, needed) in TARGETS.items() if features >= set(needed) and (wide or n in ("native", "plain"))
+    )
+
+
+@lru_cache(maxsize=4)
+def _found(wanted: str | None, path: str | None) -> Compiler | None:
+    for name in (wanted,) if wanted else COMPILERS:
+        held = shutil.which(name, path=path)
+        if held:
+            real = os.stat(os.path.realpath(held))
+            return Compiler(held, f"{os.path.realpath(held)} {real.st_size} {real.st_mtime_ns}")
+    return None
+
+
+def compiler() -> Compiler | None:
+    """Return the compiler: $CXX, or the first of `COMPILERS` on the path; None where there is none."""
+    return _found(os.environ.get("CXX"), os.environ.get("PATH"))
+
+
+def unsupported() -> str | None:
+    """Return what this machine lacks to run machine code, or None."""
+    if os.name != "posix":
+        return f"{platform.system()}: kernels are compiled on Linux and macOS"
+    return None if compiler() else "a machine without a C++ compiler (looked for $CXX, g++, clang++, c++)"
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled kernels: $ATTOMETER_CACHE, or attometer in the user's cache folder."""
+    given = os.environ.get("ATTOMETER_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attometer"
+
+
+@cache
+def _private(folder: str) -> Path:
+    """Return `folder` if it is this user's and nobody else may write it, else one of this process alone."""
+    path = Path(folder)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = path.stat()
+        if held.st_uid == os.getuid() and not held.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.access(path, os.W_OK):
+            return path
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="attometer-"))
+
+
+def _trusted(path: Path) -> bool:
+    """Return whether a compiled file is this user's and nobody else may write it."""
+    try:
+        held = path.stat()
+    except OSError:
+        return False
+    return held.st_uid == os.getuid() and not held.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def best_target(unit: Unit) -> str:
+    """Return the fastest instruction set that can form the unit's products."""
+    for name in targets():
+        if not unit.bf16 or name == "avx512bf16":
+            return name
+    raise AttometerError(f"products in bf16 need avx512_bf16, which {processor()[0]} lacks")
+
+
+def has_bf16() -> bool:
+    """Return whether this processor multiplies bf16."""
+    return "avx512bf16" in targets()
+
+
+def _command(unit: Unit, target: str, held: Compiler) -> tuple[str, ...]:
+    return held.path, *FLAGS, *TARGETS[target][0], *(["-Wno-psabi"] if "clang" not in held.path else [])
+
+
+def library_path(unit: Unit, target: str, extra: tuple[str, ...] = ()) -> Path:
+    """Return where the unit's machine code is kept: named by a digest of source, compiler, flags and processor."""
+    held = _compiler()
+    name, features = processor()
+    said = "\0".join(
+        [source(unit), held.stamp, *_command(unit, target, held)[1:], *extra, name, " ".join(sorted(features))]
+    )
+    digest = hashlib.sha256(said.encode()).hexdigest()[:24]
+    return _private(str(cache_folder())) / f"{unit.schedule}-{unit.dtype}-{target}-{digest}.so"
+
+
+def _compiler() -> Compiler:
+    held = compiler()
+    lacks = unsupported()
+    if held is None or lacks:
+        raise AttometerError(f'impl "compiled" does not support {lacks}; use "tiled", or "auto" to choose')
+    return held
+
+
+def built(unit: Unit) -> bool:
+    """Return whether the unit's machine code is kept already."""
+    return unsupported() is None and _trusted(library_path(unit, best_target(unit)))
+
+
+@lru_cache(maxsize=64)
+def library(unit: Unit, target: str | None = None, extra: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """Return the unit's library, compiled if it is not kept yet (seconds); `extra` are flags, as of a sanitizer.
+
+    Raises AttometerError without a compiler, with its words where it fails, and for instructions the processor lacks.
+    """
+    name = target or best_target(unit)
+    if name not in TARGETS:
+        raise unknown("instruction set", name, TARGETS)
+    if name not in targets():
+        raise AttometerError(f"instruction set {name}: {processor()[0]} lacks it; it has {', '.join(targets())}")
+    path = library_path(unit, name, extra)
+    if not _trusted(path):
+        _compile(unit, name, extra, path)
+    try:
+        held = ctypes.CDLL(str(path))
+    except OSError:  # cut short by a full disk, say
+        _compile(unit, name, extra, path)
+        held = ctypes.CDLL(str(path))
+    held.attometer_run.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    held.attometer_run.restype = ctypes.c_int
+    return held
+
+
+def _compile(unit: Unit, target: str, extra: tuple[str, ...], path: Path) -> None:
+    held = _compiler()
+    # Under a name of its own, then renamed: processes that compile at once each see a whole file.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
+        text, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / path.name
+        text.write_text(source(unit))
+        command = [*_command(unit, target, held), *extra, str(text), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode or not made.exists():
+            said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+            raise AttometerError(
+                f"{held.path} could not compile {unit.schedule}: {said[0] if said else 'it said nothing'}"
+            )
+        made.chmod(0o700)
+        os.replace(text, path.with_suffix(".cpp"))
+        os.replace(made, path)

@@ -1,0 +1,165 @@
+// One call: its tensors, what it refuses, its threads, its fast memory, and which tiles its mask leaves.
+struct Operand {
+    void* data;
+    int64_t batch, head, row, column;  // strides in elements; `batch` is that of a page where the keys are in pages
+};
+
+struct Call {
+    Operand q, k, v, o, lse, slope, lse_slope, dq, dk, dv;
+    int64_t b, h, g, n, m, d, e;
+    const int32_t *starts, *ends;             // [batch entries][intervals][n]: each query's intervals of keys, sorted; or null
+    int64_t intervals, interval_batch;
+    const int64_t *pages, *lengths;           // [b][pages of a sequence] and [b], where the keys are in pages; or null
+    int64_t page, page_batch;
+    int64_t threads, tile_rows, tile_columns, splits, budget;  // budget: bytes of packed operands at once
+    double scale;
+};
+
+enum Status { DONE, NULL_POINTER, BAD_SIZE, MISALIGNED, NO_MEMORY };
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+static int refused(const Operand& x, size_t bytes, bool wanted) {
+    if (!wanted) return DONE;
+    if (!x.data) return NULL_POINTER;
+    if ((uintptr_t)x.data % bytes) return MISALIGNED;
+    const int64_t far = (int64_t)1 << 48;
+    for (int64_t stride : {x.batch, x.head, x.row, x.column})
+        if (stride > far || stride < -far) return BAD_SIZE;
+    return DONE;
+}
+
+static int refused(const Call& call, size_t bytes, bool backward) {
+    const int64_t far = (int64_t)1 << 31;
+    for (int64_t size : {call.b, call.h, call.g, call.n, call.m, call.d, call.e, call.threads, call.tile_rows,
+                         call.tile_columns, call.splits})
+        if (size < 1 || size >= far) return BAD_SIZE;
+    if (call.h % call.g || call.intervals < 0 || call.intervals >= far || !(std::abs(call.scale) < 1e30)) return BAD_SIZE;
+    if (call.h / call.g * call.n >= far || call.d > 65536 || call.e > 65536 || call.tile_rows * call.tile_columns >= far)
+        return BAD_SIZE;
+    if (call.intervals && (!call.starts || !call.ends)) return NULL_POINTER;
+    if (call.pages && (!call.lengths || call.page < 1)) return BAD_SIZE;
+    for (const Operand* x : {&call.q, &call.k, &call.v, &call.o})
+        if (int code = refused(*x, bytes, true)) return code;
+    if (int code = refused(call.lse, 4, true)) return code;
+    if (int code = refused(call.lse_slope, 4, call.lse_slope.data)) return code;
+    for (const Operand* x : {&call.slope, &call.dq, &call.dk, &call.dv})
+        if (int code = refused(*x, bytes, backward)) return code;
+    return DONE;
+}
+
+// Run f(item) for each item on some threads. Threads live as long as the call: nothing is left for a fork to inherit.
+template <class F> static void parallel(int64_t items, int64_t threads, F f) {
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> failed{false};
+    auto work = [&] {
+        try {
+            for (int64_t item; (item = next++) < items && !failed;) f(item);
+        } catch (...) {
+            failed = true;
+        }
+    };
+    std::vector<std::thread> others;
+    try {
+        for (int64_t k = 1; k < std::min(threads, items); k++) others.emplace_back(work);
+    } catch (...) {  // no more threads: those that are here do the work
+    }
+    work();
+    for (auto& t : others) t.join();
+    if (failed) throw std::bad_alloc();
+}
+
+// Memory for tiles, on a cache line's boundary; given back when the work that asked for it ends.
+class Fast {
+    std::vector<void*> held;
+
+  public:
+    template <class T> T* of(int64_t count) {
+        void* made = std::aligned_alloc(64, (size_t)round_up(std::max<int64_t>(count, 1) * (int64_t)sizeof(T), 64));
+        if (!made) throw std::bad_alloc();
+        held.push_back(made);
+        return (T*)made;
+    }
+    Fast() = default;
+    Fast(const Fast&) = delete;
+    ~Fast() {
+        for (void* x : held) std::free(x);
+    }
+};
+
+struct Span {
+    int64_t start, stop;
+    int64_t size() const { return stop - start; }
+};
+static inline std::vector<Span> tiles(Span whole, int64_t length) {
+    std::vector<Span> made;
+    for (int64_t at = whole.start; at < whole.stop; at += length) made.push_back({at, std::min(whole.stop, at + length)});
+    return made;
+}
+
+// The rows of one key/value head: the queries of all its query heads, one after another, and its keys.
+struct Head {
+    const Call& call;
+    int64_t batch, group;
+    Head(const Call& c, int64_t z) : call(c), batch(z / c.g), group(z % c.g) {}
+    int64_t shared() const { return call.h / call.g; }
+    int64_t queries() const { return shared() * call.n; }
+    int64_t keys() const { return call.lengths ? call.lengths[batch] : call.m; }
+    template <class T> T* query(const Operand& x, int64_t row) const {
+        return (T*)x.data + batch * x.batch + (group * shared() + row / call.n) * x.head + row % call.n * x.row;
+    }
+    template <class T> T* key(const Operand& x, int64_t row) const {
+        if (!call.pages) return (T*)x.data + batch * x.batch + group * x.head + row * x.row;
+        const int64_t page = call.pages[batch * call.page_batch + row / call.page];
+        return (T*)x.data + page * x.batch + group * x.head + row % call.page * x.row;
+    }
+    int64_t intervals() const { return call.intervals ? call.intervals : 1; }
+    Span interval(int64_t row, int64_t k) const {
+        if (!call.intervals) return {0, keys()};
+        const int64_t at = batch * call.interval_batch + k * call.n + row % call.n;
+        return {std::max<int64_t>(call.starts[at], 0), std::min<int64_t>(call.ends[at], keys())};
+    }
+};
+
+// For blocks of queries by blocks of keys: whether some pair is seen, and whether all are.
+class Visits {
+    int64_t words, queries, keys;
+    std::vector<uint64_t> some_, every_;
+    template <class F> static void bits(uint64_t* row, int64_t start, int64_t stop, F join) {
+        for (int64_t at = start; at < stop;) {
+            const int64_t word = at >> 6, low = at & 63, high = std::min<int64_t>(64, low + stop - at);
+            join(row[word], (high == 64 ? ~0ull : (1ull << high) - 1) & (~0ull << low));
+            at += high - low;
+        }
+    }
+
+  public:
+    Visits(const Head& head, int64_t queries_, int64_t keys_) : queries(queries_), keys(keys_) {
+        words = ceil_div(ceil_div(head.keys(), keys), 64);
+        const int64_t blocks = ceil_div(head.queries(), queries);
+        some_.assign(blocks * words, 0);
+        every_.assign(blocks * words, ~0ull);
+        std::vector<uint64_t> row(words);
+        auto set = [](uint64_t& word, uint64_t mask) { word |= mask; };
+        for (int64_t t = 0; t < head.queries(); t++) {
+            uint64_t *some = &some_[t / queries * words], *every = &every_[t / queries * words];
+            std::fill(row.begin(), row.end(), 0);
+            for (int64_t k = 0; k < head.intervals(); k++) {
+                const Span seen = head.interval(t, k);
+                if (seen.size() <= 0) continue;
+                bits(some, seen.start / keys, ceil_div(seen.stop, keys), set);
+                bits(row.data(), ceil_div(seen.start, keys), seen.stop / keys, set);
+            }
+            for (int64_t w = 0; w < words; w++) every[w] &= row[w];
+        }
+    }
+    bool some(int64_t q, int64_t k) const { return some_[q * words + (k >> 6)] >> (k & 63) & 1; }
+    bool every(int64_t q, int64_t k) const { return every_[q * words + (k >> 6)] >> (k & 63) & 1; }
+    bool some(Span q, Span k) const {
+        for (int64_t a = q.start / queries; a * queries < q.stop; a++)
+            for (int64_t c = k.start / keys; c * keys < k.stop; c++)
+                if (some(a, c)) return true;
+        return false;
+    }
+};

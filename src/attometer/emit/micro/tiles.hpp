@@ -1,0 +1,172 @@
+// Tiles in fast memory, packing them for products, and the product itself.
+struct Sums {  // a tile of sums: rows by panels of columns
+    float* at;
+    int64_t rows, columns, row, panel;  // panel: the distance of panels, PANEL where a row lies in one piece
+    float* block(int64_t r, int64_t p) const { return at + r * row + p * panel; }
+};
+struct Left {  // a left operand: rows of units, the summed axis inside
+    Unit* at;
+    int64_t row;
+};
+struct Right {  // a right operand: panels of columns; in a panel, one row of columns for each unit of the summed axis
+    Unit* at;
+    int64_t panel;
+    const char* finite;  // for each tile of its first axis, whether all of it is finite; null where nobody asks
+    Right(Unit* a, int64_t p, const char* f = nullptr) : at(a), panel(p), finite(f) {}
+};
+
+static inline Sums sums(Fast& fast, int64_t rows, int64_t columns) {
+    const int64_t row = round_up(columns, PANEL);
+    return {fast.of<float>(rows * row), rows, columns, row, PANEL};
+}
+static inline void fill(const Sums& x, float value) { std::fill(x.at, x.at + x.rows * x.row, value); }
+
+static inline int64_t units(int64_t elements) { return ceil_div(elements, PAIR); }
+static inline Left left(Fast& fast, int64_t rows, int64_t summed) {
+    return {fast.of<Unit>(rows * units(summed)), units(summed)};
+}
+static inline Right right(Fast& fast, int64_t columns, int64_t summed, char* finite = nullptr) {
+    return {fast.of<Unit>(round_up(columns, PANEL) * units(summed)), units(summed) * PANEL, finite};
+}
+// The part of a packed operand from a tile on: of its columns, or of its summed axis.
+static inline Right columns_from(const Right& x, Span t) { return {x.at + t.start / PANEL * x.panel, x.panel}; }
+static inline Right units_from(const Right& x, Span t, int64_t tile) {
+    return {x.at + t.start / PAIR * PANEL, x.panel, x.finite ? x.finite + t.start / tile : nullptr};
+}
+// Weights as a left operand: where units are floats, the scores' own memory.
+static inline Left weights_of(Fast& fast, const Sums& P) {
+#ifdef ATTOMETER_BF16
+    return {fast.of<Unit>(P.rows * P.row / PAIR), P.row / PAIR};
+#else
+    (void)fast;
+    return {(Unit*)P.at, P.row};
+#endif
+}
+
+// Copy `count` elements, `stride` apart, to a row of units; what lies beyond them in the last unit is 0.
+template <class T> static inline void copy(Unit* to, const T* from, int64_t stride, int64_t count, float factor) {
+    Element* out = (Element*)to;
+    if (stride == 1 && sizeof(T) == sizeof(Element) && factor == 1.0f) {
+        std::memcpy(out, from, count * sizeof(T));
+    } else {
+        for (int64_t k = 0; k < count; k++) out[k] = element(widen(from[k * stride]) * factor);
+    }
+    for (int64_t k = count; k < units(count) * PAIR; k++) out[k] = Element{};
+}
+
+// rows t of x, units along their width
+template <class T, class Row>
+static void pack_left(Left to, Row row, Span t, int64_t width, int64_t stride, float factor = 1.0f) {
+    for (int64_t k = 0; k < t.size(); k++) copy<T>(to.at + k * to.row, row(t.start + k), stride, width, factor);
+}
+// rows: the columns of x; units along t
+template <class T, class Row> static void pack_left_across(Left to, Row row, Span t, int64_t width, int64_t stride) {
+    for (int64_t k = 0; k < units(t.size()) * PAIR; k++) {
+        const T* from = k < t.size() ? row(t.start + k) : nullptr;
+        for (int64_t c = 0; c < width; c++)
+            ((Element*)(to.at + c * to.row))[k] = from ? element(widen(from[c * stride])) : Element{};
+    }
+}
+// columns: the rows t of x; units along their width
+template <class T, class Row> static void pack_right(Right to, Row row, Span t, int64_t width, int64_t stride) {
+    const int64_t deep = units(width), padded = round_up(deep, LANES);
+    std::vector<Unit> lines((size_t)(LANES * padded));
+    for (int64_t c = 0; c < round_up(t.size(), PANEL); c += LANES) {
+        Unit* out = to.at + c / PANEL * to.panel + c % PANEL;
+        for (int64_t k = 0; k < LANES; k++) {
+            if (c + k < t.size()) copy<T>(&lines[k * padded], row(t.start + c + k), stride, width, 1.0f);
+            else std::fill_n(&lines[k * padded], padded, Unit{});
+        }
+        for (int64_t u = 0; u < deep; u += LANES) {
+            Units x[LANES];
+            for (int k = 0; k < LANES; k++) x[k] = load<Units>(&lines[k * padded + u]);
+            transpose(x);
+            for (int64_t k = 0; k < std::min<int64_t>(LANES, deep - u); k++) store(out + (u + k) * PANEL, x[k]);
+        }
+    }
+}
+// columns: the columns of x; units along t
+template <class T, class Row> static void pack_right_along(Right to, Row row, Span t, int64_t width, int64_t stride) {
+    const int64_t wide = round_up(width, PANEL);
+    std::vector<Element> lines((size_t)(PAIR * wide), Element{});
+    for (int64_t u = 0; u < units(t.size()); u++) {
+        for (int64_t k = 0; k < PAIR; k++) {
+            const int64_t at = u * PAIR + k;
+            if (at >= t.size()) std::fill_n(&lines[k * wide], width, Element{});
+            else if (stride == 1 && sizeof(T) == sizeof(Element)) std::memcpy(&lines[k * wide], row(t.start + at), width * sizeof(T));
+            else {
+                const T* from = row(t.start + at);
+                for (int64_t c = 0; c < width; c++) lines[k * wide + c] = element(widen(from[c * stride]));
+            }
+        }
+        for (int64_t c = 0; c < wide; c += LANES) {
+            Unit* out = to.at + c / PANEL * to.panel + u * PANEL + c % PANEL;
+#ifdef ATTOMETER_BF16
+            const Words low = __builtin_convertvector(load<Halves>(&lines[c]), Words);
+            store(out, low | __builtin_convertvector(load<Halves>(&lines[wide + c]), Words) << 16);
+#else
+            store(out, load<Floats>(&lines[c]));
+#endif
+        }
+    }
+}
+
+// A register block: c += a b, M rows by N vectors, over `depth` units.
+template <int M, int N>
+static void block(float* c, int64_t row, const Unit* a, int64_t left, const Unit* b, int64_t depth, bool fresh) {
+    Floats x[M][N];
+#pragma GCC unroll 8
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) x[i][j] = fresh ? Floats{} : load<Floats>(c + i * row + j * LANES);
+    for (int64_t k = 0; k < depth; k++) {
+        Units y[N];
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) y[j] = load<Units>(b + k * PANEL + j * LANES);
+#pragma GCC unroll 8
+        for (int i = 0; i < M; i++) {
+            const Unit held = a[i * left + k];
+#pragma GCC unroll 8
+            for (int j = 0; j < N; j++) x[i][j] = add(x[i][j], held, y[j]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < N; j++) store(c + i * row + j * LANES, x[i][j]);
+}
+typedef void (*Block)(float*, int64_t, const Unit*, int64_t, const Unit*, int64_t, bool);
+template <int M> static Block of_width(int vectors) {
+    if constexpr (VECTORS == 4) {
+        static const Block made[] = {block<M, 1>, block<M, 2>, block<M, 3>, block<M, 4>};
+        return made[vectors - 1];
+    }
+    return vectors == 1 ? block<M, 1> : block<M, 2>;
+}
+static Block of_shape(int64_t rows, int vectors) {
+    switch (rows) {
+        case 1: return of_width<1>(vectors);
+        case 2: return of_width<2>(vectors);
+        case 3: return of_width<3>(vectors);
+        case 4: return of_width<4>(vectors);
+        case 5: return of_width<5>(vectors);
+        default: return of_width<ROWS>(vectors);
+    }
+}
+
+// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block.
+template <class Range>
+static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh, Range range) {
+    for (int64_t p = 0; p * PANEL < out.columns; p++) {
+        const int vectors = (int)ceil_div(std::min<int64_t>(PANEL, out.columns - p * PANEL), LANES);
+        const Block whole = of_shape(ROWS, vectors), rest = of_shape(out.rows % ROWS, vectors);
+        for (int64_t k = 0; k < depth; k += DEPTH)
+            for (int64_t r = 0; r < out.rows; r += ROWS) {
+                const Span held = range(r / ROWS, p, Span{k, std::min(depth, k + DEPTH)});
+                if (held.size() <= 0) continue;
+                (r + ROWS <= out.rows ? whole : rest)(
+                    out.block(r, p), out.row, a.at + r * a.row + held.start, a.row,
+                    b.at + p * b.panel + held.start * PANEL, held.size(), fresh && k == 0);
+            }
+    }
+}

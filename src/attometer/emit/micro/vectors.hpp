@@ -1,0 +1,164 @@
+// The portable vector layer: GCC and Clang vector extensions, and three instructions where the processor has them.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64;
+constexpr int VECTORS = 4;  // a panel of columns is this many vectors: with 6 rows, 24 of 32 registers accumulate
+#elif defined(__AVX2__)
+constexpr int VECTOR_BYTES = 32;
+constexpr int VECTORS = 2;  // 12 of 16 registers
+#else
+constexpr int VECTOR_BYTES = 16;
+constexpr int VECTORS = 2;
+#endif
+constexpr int LANES = VECTOR_BYTES / 4;
+constexpr int ROWS = 6;               // rows of a register block
+constexpr int PANEL = VECTORS * LANES;  // columns of a register block
+constexpr int DEPTH = 64;             // units summed at once: a panel of so many stays in the L1 cache
+
+typedef float Floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t Ints __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint32_t Words __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint16_t Halves __attribute__((vector_size(VECTOR_BYTES / 2)));
+
+template <class V> static inline V load(const void* from) {
+    V made;
+    std::memcpy(&made, from, sizeof made);
+    return made;
+}
+template <class V> static inline void store(void* to, V value) { std::memcpy(to, &value, sizeof value); }
+static inline Floats all(float x) { return x - Floats{}; }  // x - 0 is x, also for -0: one broadcast
+
+// How products are formed: a unit is 4 bytes, one float or a pair of bf16, and `add` is c += a b of one unit.
+#ifdef ATTOMETER_BF16
+#ifndef __AVX512BF16__
+#error "products in bf16 need the instruction vdpbf16ps"
+#endif
+typedef uint16_t Element;
+typedef uint32_t Unit;
+typedef Ints Units;
+constexpr int PAIR = 2;
+static inline Floats add(Floats c, Unit a, Units b) {
+    return (Floats)_mm512_dpbf16_ps((__m512)c, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
+}
+static inline Halves rounded(Floats x) { return (Halves)_mm512_cvtneps_pbh((__m512)x); }
+static inline void put(Element* to, Floats x) { store(to, rounded(x)); }
+#else
+typedef float Element;
+typedef float Unit;
+typedef Floats Units;
+constexpr int PAIR = 1;
+static inline Floats add(Floats c, Unit a, Units b) { return c + all(a) * b; }
+static inline void put(Element* to, Floats x) { store(to, x); }
+#endif
+
+// The types of tensors.
+struct Bfloat { uint16_t bits; };
+static inline float widen(float x) { return x; }
+static inline float widen(Bfloat x) {
+    const uint32_t bits = (uint32_t)x.bits << 16;
+    return load<float>(&bits);
+}
+static inline void narrow(float x, float* to) { *to = x; }
+static inline void narrow(float x, Bfloat* to) {
+    uint32_t bits = load<uint32_t>(&x);
+    to->bits = x != x ? 0x7FC0 : (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+#ifdef ATTOMETER_HALF
+static inline float widen(_Float16 x) { return (float)x; }
+static inline void narrow(float x, _Float16* to) { *to = (_Float16)x; }
+#endif
+static inline Element element(float x) {
+#ifdef ATTOMETER_BF16
+    Bfloat made;
+    narrow(x, &made);
+    return made.bits;
+#else
+    return x;
+#endif
+}
+
+static inline Floats largest(Floats a, Floats b) { return a > b ? a : b; }
+
+// 2^x for x at most a little above 0: 0 below -150, NaN for NaN, exactly 1 for 0. The polynomials' relative error on
+// [-1/2, 1/2] is 2.2e-9 and, where weights are then rounded to bf16 (4e-3), 3.1e-6: least squares on Chebyshev nodes.
+static inline Floats exp2(Floats x) {
+#ifdef __AVX512F__
+    x = (Floats)_mm512_max_ps(_mm512_set1_ps(-200.0f), (__m512)x);  // the second operand is returned for NaN
+    const Floats whole = (Floats)_mm512_roundscale_ps((__m512)x, 0);
+#else
+    const Floats low = all(-150.0f);
+    x = x < low ? low : x;
+    const Floats magic = all(12582912.0f), whole = (x + magic) - magic;
+#endif
+    const Floats f = x - whole;
+#ifdef ATTOMETER_BF16
+    Floats p = all(0.009600395517049786f);
+    p = p * f + 0.055916893825048206f;
+    p = p * f + 0.24023718463104987f;
+    p = p * f + 0.6931219948398218f;
+    p = p * f + 1.0f;
+#else
+    Floats p = all(0.00015370704815890812f);
+    p = p * f + 0.0013399848290688863f;
+    p = p * f + 0.009618373251354465f;
+    p = p * f + 0.05550329035153652f;
+    p = p * f + 0.2402264846228119f;
+    p = p * f + 0.6931472055771f;
+    p = p * f + 1.0f;
+#endif
+#ifdef __AVX512F__
+    return (Floats)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
+    const Floats bounded = whole < -126.0f ? all(-126.0f) : whole;
+    const Ints power = (__builtin_convertvector(bounded == bounded ? bounded : all(0.0f), Ints) + 127) << 23;
+    return whole < -126.0f ? all(0.0f) : p * (Floats)power;
+#endif
+}
+static inline float exp2(float x) { return exp2(all(x))[0]; }
+
+static inline float sum(Floats x) {
+    float total = 0;
+    for (int k = 0; k < LANES; k++) total += x[k];
+    return total;
+}
+static inline float largest(Floats x) {
+    float most = x[0];
+    for (int k = 1; k < LANES; k++) most = x[k] > most ? x[k] : most;
+    return most;
+}
+
+// Transpose LANES vectors of units in registers: log2(LANES) rounds of exchanges.
+template <int STEP> static inline void exchange(Units* x) {
+    Ints low, high;
+    for (int l = 0; l < LANES; l++) {
+        low[l] = l & STEP ? LANES + l - STEP : l;
+        high[l] = l & STEP ? LANES + l : l + STEP;
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        if (!(k & STEP)) {
+            const Units a = x[k], b = x[k + STEP];
+            x[k] = __builtin_shuffle(a, b, low);
+            x[k + STEP] = __builtin_shuffle(a, b, high);
+        }
+}
+static inline void transpose(Units* x) {
+    exchange<1>(x);
+    exchange<2>(x);
+    if (LANES > 4) exchange<4>(x);
+    if (LANES > 8) exchange<(LANES > 8 ? 8 : 1)>(x);
+}

@@ -1,0 +1,198 @@
+"""Compiled nests against float64: any mask, shape, type and stride, forward and backward; and what is refused."""
+
+import os
+import threading
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import dense, draw, gradients
+
+from attometer.emit import build
+from attometer.errors import AttometerError
+from attometer.program import band, block_causal, causal, chunked, document, global_, prefix, random, strided, window
+from attometer.run import SoftCap, attention
+from attometer.run.biases import Terms
+from attometer.run.compiled import run_compiled
+
+pytestmark = pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
+
+MASKS = (
+    None,
+    causal(),
+    window(9),
+    window(200),
+    band(5, 3) | global_(2),
+    causal() & (window(8) | strided(7)),
+    band(3, 3) | global_(1) | random(3, 1),
+    causal() | prefix(11),
+    causal() & document([20, 31, 14]),
+    causal() & chunked(16),
+    block_causal(8),
+    ~window(9),
+    ~causal(),
+)
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+def norm(x: torch.Tensor) -> float:
+    return float(x.detach().double().norm())
+
+
+def agrees(q, k, v, mask, scale=None) -> None:
+    """Compare output, log-sum-exp and gradients with float64, each within the error of plain torch in the type."""
+    own, low = ([x.detach().requires_grad_() for x in (q, k, v)] for _ in range(2))
+    wide = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    found = attention(*own, mask=mask, scale=scale, impl="compiled", return_lse=True)
+    plain, wanted = dense(*low, mask, scale=scale), dense(*wide, mask, scale=scale)
+    assert torch.equal(found[1] == -torch.inf, wanted[1] == -torch.inf)
+    step = torch.finfo(q.dtype).eps
+    made, rough, true = ((x[0], *gradients(*x, leaves)) for x, leaves in ((found, own), (plain, low), (wanted, wide)))
+    for a, b, c in zip(made, rough, true, strict=True):
+        assert a.isfinite().all()
+        assert norm(a.double() - c) <= 2 * norm(b.double() - c) + 2 * step * (norm(c) + 1)
+
+
+@pytest.mark.parametrize("mask", MASKS, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_masks_forward_and_backward(mask, dtype) -> None:
+    agrees(*draw(1, 1, 4, 2, 130, 130, 24, 24, dtype), mask)
+
+
+@given(
+    seed=st.integers(0, 999),
+    heads=st.sampled_from([(1, 1), (4, 2), (6, 1), (3, 3)]),
+    n=st.integers(1, 150),
+    m=st.integers(1, 300),
+    d=st.integers(1, 70),
+    e=st.integers(1, 70),
+    mask=st.sampled_from(MASKS),
+    dtype=st.sampled_from(DTYPES),
+    scale=st.sampled_from([None, 0.3, -0.2, 0.0]),
+)
+@settings(max_examples=40)
+def test_shapes_masks_and_scales(seed, heads, n, m, d, e, mask, dtype, scale) -> None:
+    try:
+        if mask is not None:
+            mask.matrix(n, m)
+    except AttometerError:
+        return
+    agrees(*draw(seed, 2, *heads, n, m, d, e, dtype), mask, scale)
+
+
+@pytest.mark.slow  # three more units to compile
+@pytest.mark.parametrize("mask", MASKS, ids=str)
+def test_half_precision(mask) -> None:
+    agrees(*draw(1, 1, 4, 2, 130, 130, 24, 24, torch.float16), mask)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_many_tiles_of_long_sequences(dtype) -> None:
+    agrees(*draw(2, 1, 1, 1, 700, 1100, 64, 64, dtype), causal())
+
+
+def test_views_are_read_where_they_lie() -> None:
+    q, k, v = (x.detach() for x in draw(3, 2, 3, 3, 40, 40, 8, 8, torch.float32))
+    packed = torch.stack([q, k, v], 3)
+    across = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
+    turned = [x.mT.contiguous().mT for x in (q, k, v)]
+    wanted = attention(q, k, v, mask=causal(), impl="compiled")
+    for made in ((packed[:, :, :, 0], packed[:, :, :, 1], packed[:, :, :, 2]), across, turned):
+        assert torch.equal(attention(*made, mask=causal(), impl="compiled"), wanted)
+
+
+def test_the_same_bits_every_time_and_with_every_number_of_threads() -> None:
+    q, k, v = draw(4, 1, 2, 2, 300, 300, 32, 32, torch.float32)
+
+    def once():
+        made = attention(q, k, v, mask=causal(), impl="compiled")
+        return made.detach(), *gradients(made, None, [q, k, v])
+
+    first = once()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert all(torch.equal(a, b) for a, b in zip(first, once(), strict=True))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_two_threads_of_python_at_once() -> None:
+    q, k, v = (x.detach() for x in draw(5, 1, 2, 2, 200, 200, 16, 16, torch.float32))
+    wanted = attention(q, k, v, impl="compiled")
+    found: list[torch.Tensor] = []
+
+    def work() -> None:
+        found.extend(attention(q, k, v, impl="compiled") for _ in range(5))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(found) == 10
+    assert all(torch.equal(x, wanted) for x in found)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork() -> None:
+    q, k, v = (x.detach() for x in draw(6, 1, 2, 2, 50, 50, 16, 16, torch.float32))
+    wanted = attention(q, k, v, impl="compiled")
+    child = os.fork()
+    if not child:
+        os._exit(0 if torch.equal(attention(q, k, v, impl="compiled"), wanted) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_opcheck() -> None:
+    from attometer.emit.operators import compiled_attention
+
+    q, k, v = draw(7, 2, 4, 2, 20, 20, 8, 8, torch.float32)
+    torch.library.opcheck(compiled_attention, (q, k, v, 0.25, "causal & window(3)"))
+
+
+def test_compiles_to_one_graph() -> None:
+    torch._dynamo.reset()
+    q, k, v = draw(8, 1, 2, 2, 20, 20, 8, 8, torch.float32)
+    mask = causal()
+    compiled = torch.compile(
+        lambda q, k, v: attention(q, k, v, mask=mask, impl="compiled"), backend="aot_eager", fullgraph=True
+    )
+    found = torch.autograd.grad(compiled(q, k, v).sum(), [q, k, v])
+    wanted = torch.autograd.grad(attention(q, k, v, mask=causal(), impl="compiled").sum(), [q, k, v])
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_what_is_hidden_does_not_leak_and_what_is_seen_shows() -> None:
+    for bad in (torch.nan, torch.inf):
+        q, k, v = (x.detach() for x in draw(9, 1, 1, 1, 40, 40, 8, 8, torch.float32))
+        v[0, 0, 30, 3] = bad
+        k[0, 0, 35] = torch.nan
+        made = attention(q, k, v, mask=causal(), impl="compiled")
+        assert made[0, 0, :30].isfinite().all()
+        assert not made[0, 0, 30:, 3].isfinite().any()
+        assert made[0, 0, 30:35, :3].isfinite().all()
+        assert made[0, 0, 35:].isnan().all()
+
+
+def test_what_has_no_machine_code_is_refused_by_name() -> None:
+    x = torch.zeros(1, 1, 4, 8)
+    with pytest.raises(AttometerError, match='impl "compiled" does not support float64; use "tiled"'):
+        attention(x.double(), x.double(), x.double(), impl="compiled")
+    with pytest.raises(AttometerError, match='impl "compiled" does not support softcap; use "tiled"'):
+        attention(x, x, x, bias=SoftCap(3.0), impl="compiled")
+
+
+def test_without_a_compiler_there_is_one_clear_message(monkeypatch) -> None:
+    x = torch.zeros(1, 1, 4, 8)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(AttometerError, match="does not support a machine without a C\\+\\+ compiler"):
+        attention(x, x, x, impl="compiled")
+    assert attention(x, x, x).shape == x.shape
+
+
+def test_a_scale_that_is_no_number_is_refused() -> None:
+    x = torch.zeros(1, 1, 4, 8)
+    with pytest.raises(AttometerError, match="compiled split_kv refused the call: a size or a stride out of range"):
+        run_compiled(x, x, x, "", Terms(), float("inf"))

@@ -110,13 +110,13 @@ class Models:
         stem = Path(row.get("arch_source", "")).stem if row.get("arch_source", "").endswith(".json") else ""
         short = re.sub(r"^.*?__|-instruct.*$|-hf$", "", stem.lower()).removeprefix("meta-")
         short = SHIPPED.get(short, short)
-        if short in shipped():
-            return model(short)
         flat = re.sub(r"[^a-z0-9]+", "", stem.lower())
-        for name, path in self.files.items():
-            if flat and (name == flat or name.startswith(flat) or name.removesuffix("config") == flat):
-                return model(path)
-        return self._from_sizes(row)
+        named = self.files.get(flat) or self.files.get(f"{flat}config")
+        if named is None and short in shipped():
+            return model(short)
+        # a quantised file of the same sizes
+        named = named or next((path for name, path in self.files.items() if flat and name.startswith(flat)), None)
+        return self._from_sizes(row) if named is None else model(named)
 
     @staticmethod
     def _from_sizes(row: Row) -> Model:
@@ -225,7 +225,9 @@ def engine_weights(row: Row, found: Model) -> int:
     forms, place = formats(row, found), placement(row)
     if not re.match("vLLM", row["engine"]):
         return rank_weights(found, forms, place)
-    return rank_weights(found, forms, place, True) + padding(engine_of(row), found, forms) // place.tp
+    # towers stay in 16 bits, and nearly whole on every rank
+    towers = sum(max(shard(tower, Placement()).weights()) for tower in found.towers)
+    return rank_weights(found, forms, place, True) + padding(engine_of(row), found, forms, place) // place.tp + towers
 
 
 def predict_pool(row: Row, found: Model) -> float:

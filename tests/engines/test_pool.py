@@ -216,3 +216,12 @@ def test_models_with_states_sources_or_no_cache_have_a_layout(name):
     held = tokens(10 * GIB, layout, 512)
     assert held == 512 * requests(10 * GIB, layout, 512) or layout.per_token
     assert (held == 0) == (layout.request(512) == 0)
+
+
+def test_experts_on_rocm_are_padded_where_rows_would_meet_in_one_bank():
+    # ashishkamra/vllm-memory-estimator: 112.6113 GiB a rank on MI300X, 109.6068 on H200; rows of the down product have 768 bytes
+    reader, four = model("qwen3-235b-a22b"), Placement(tp=4)
+    extra = padding(engine("vllm@0.11", "rocm"), reader, uniform("bf16"), four) / 4
+    assert extra == 94 * 128 * (2 * 1536 / 4) * 128 * 2
+    assert 0.7 < extra / GIB / (112.6113 - 109.6068) < 1
+    assert padding(engine("vllm@0.11"), reader, uniform("bf16"), four) == 0

@@ -92,12 +92,14 @@ class Reserve(_Frozen):
 
 class Padding(_Frozen):
     """From version `since` on expert matrices in `format` are padded: their model width to multiples of `width`, their inner
-    width to multiples of `inner`."""
+    width to multiples of `inner`; and rows of a multiple of `stride` bytes by `tail` bytes, so that they meet in no bank."""
 
     format: str
     since: str = "0"
     width: int = 1
     inner: int = 1
+    stride: int = 0
+    tail: int = 0
     source: str
 
 

@@ -201,7 +201,7 @@ def serve(at: Spread, options: EngineOptions) -> Served:
     planner, machine, place = at.planner, at.devices.machine, at.placement
     found = engine_on(options.name, machine)
     o = planner.options
-    padded = padding(found, planner.model, planner.formats) // (place.tp * place.pp)
+    padded = padding(found, planner.model, planner.formats, place) // (place.tp * place.pp)
     left = pool(
         found,
         planner.model,

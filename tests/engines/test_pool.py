@@ -1,5 +1,7 @@
 """What engines leave for the cache, against public logs. Sizes are GiB as the logs print them."""
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from attometer.engines.engine import GIB
 from attometer.engines.pool import graph_buffer
 from attometer.errors import AttometerError
 from attometer.formats import uniform
-from attometer.models import model
+from attometer.models import from_values, model
 from attometer.schedule.placement import Placement
 
 H200, B200, MI300X = 143_771 * 2**20, 183_359 * 2**20, 206_141_652_992
@@ -73,8 +75,6 @@ def test_heads_are_repeated_where_ranks_outnumber_them():
 
 def test_the_layout_of_the_reader_with_two_cards():
     # vllm-project/vllm#13061: 98,304 bytes per token and rank, 48 layers of 4 of 8 heads of 128
-    from attometer.models import from_values
-
     values = dict(model("qwen2.5-7b").values) | {
         "hidden_size": 5120, "intermediate_size": 13824, "num_attention_heads": 40, "num_hidden_layers": 48,
         "num_key_value_heads": 8, "vocab_size": 152064, "tie_word_embeddings": False,
@@ -225,3 +225,18 @@ def test_experts_on_rocm_are_padded_where_rows_would_meet_in_one_bank():
     assert extra == 94 * 128 * (2 * 1536 / 4) * 128 * 2
     assert 0.7 < extra / GIB / (112.6113 - 109.6068) < 1
     assert padding(engine("vllm@0.11"), reader, uniform("bf16"), four) == 0
+
+
+def test_drafts_keep_states_of_their_own():
+    # mitchross/talos-argocd-proxmox PR#1995: 302,921 tokens in 4.99 GiB a rank, three draft tokens, 16 of 64 layers with keys
+    values = copy.deepcopy(dict(model("qwen3.5-397b-a17b").values))
+    values["model_type"], text = "qwen3_5", values["text_config"]
+    text |= {
+        "model_type": "qwen3_5_text", "hidden_size": 5120, "intermediate_size": 17_408, "num_attention_heads": 24,
+        "num_hidden_layers": 64, "num_key_value_heads": 4, "linear_num_value_heads": 48,
+        "layer_types": [*["linear_attention"] * 3, "full_attention"] * 16,
+    }  # fmt: skip
+    reader = from_values(values, "hybrid")
+    layout = cache_layout(reader, engine("vllm"), Placement(tp=2), "fp8", drafts=3)
+    assert layout.per_token == 32 * 1024 / 2
+    assert tokens(int(4.99 * GIB), layout, 262_144) == 302_921

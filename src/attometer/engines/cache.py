@@ -59,6 +59,7 @@ class CacheLayout:
     layers: tuple[LayerCache, ...]
     engine: Engine
     step: int
+    drafts: int = 0
 
     @property
     def per_token(self) -> int:
@@ -84,7 +85,8 @@ class CacheLayout:
             # A state takes a page, which is as large as one of keys.
             keys = max((other.growing for other in self.layers), default=Fraction(0))
             paged = self.engine.version.state_pages and each.state and keys
-            return ceil(keys * self.block) if paged else each.bytes_at(tokens)
+            # Each draft token that may be refused keeps the state before it.
+            return (1 + self.drafts) * (ceil(keys * self.block) if paged else each.bytes_at(tokens))
         block = self.block
         kept = tokens
         if each.window is not None:
@@ -123,6 +125,7 @@ def cache_layout(
     kv_format: str = "bf16",
     state_format: str | None = None,
     step: int = 8192,
+    drafts: int = 0,
 ) -> CacheLayout:
     """Return how the rank with the largest cache keeps it, page by page.
 
@@ -133,6 +136,7 @@ def cache_layout(
         kv_format: format of keys, values and latents, or a layout of latents (`fp8_ds_mla`).
         state_format: format of recurrent states; what the model's file asks for when not given.
         step: tokens that a step may add, which layers with a window keep beside it.
+        drafts: tokens of speculation in a step, for each of which recurrent layers keep another state.
 
     Raises AttometerError for an unknown format, or a layout of latents on a model without.
     """
@@ -145,7 +149,7 @@ def cache_layout(
         )
         for stage in shard(model, place).stages
     ]
-    return max((CacheLayout(layers, engine, step) for layers in stages), key=lambda layout: layout.request(FAR))
+    return max((CacheLayout(layers, engine, step, drafts) for layers in stages), key=lambda layout: layout.request(FAR))
 
 
 def _held(stage: RankStage, model: Model) -> Iterator[tuple[RankLayer, int, Stack]]:
@@ -235,7 +239,7 @@ def tokens(pool: int, layout: CacheLayout, length: int | None = None) -> int:
     if groups <= 1 or layout.engine.version.tokens_by == "groups":
         return pool // page // groups * layout.block
     longest = length or FAR
-    return int(Fraction(pool, layout.request(longest)) * longest)
+    return int(Fraction(pool // page * page, layout.request(longest)) * longest)
 
 
 def requests(pool: int, layout: CacheLayout, length: int) -> int:

@@ -192,6 +192,10 @@ def plan(
     what_if: Annotated[
         list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")
     ] = None,
+    offload: Annotated[str | None, typer.Option(help="experts: keep routed experts in the host's memory")] = None,
+    host_gb_s: Annotated[
+        float | None, typer.Option("--host-bandwidth", help="GB/s of the host's memory; a typical host's if not given")
+    ] = None,
     schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
@@ -240,6 +244,8 @@ def plan(
             placement=degrees or None,
             goal=goal,
             what_if=_what_ifs(what_if),
+            offload=offload,
+            host_gb_s=host_gb_s,
             schedule=schedule,
             chunk=number(chunk, "chunk"),
             checkpoint=checkpoint,

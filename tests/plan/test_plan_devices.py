@@ -204,3 +204,20 @@ def test_flags_of_the_command(arguments: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["plan", "gpt2", "--context", "512", *arguments])
     assert isinstance(done.exception, AttometerError)
     assert message in str(done.exception)
+
+
+def test_experts_in_the_hosts_memory() -> None:
+    whole = plan("qwen3-30b-a3b", "rtx-5080", context=4096, mode="decode", weights_dtype="q4_k_m")
+    assert not whole.fits
+    assert "experts in host memory" in [lever.name for lever in whole.levers if lever.fits]
+    beside = plan("qwen3-30b-a3b", "rtx-5080", context=4096, mode="decode", weights_dtype="q4_k_m", offload="experts")
+    assert beside.fits
+    assert beside.memory.weights + beside.planner.host_bytes == whole.memory.weights
+    assert beside.seconds > whole.seconds
+    slower = plan(
+        "qwen3-30b-a3b", "rtx-5080", context=4096, mode="decode", weights_dtype="q4_k_m", offload="experts", host_gb_s=40
+    )
+    assert slower.seconds > beside.seconds
+    assert any("stay in the host's memory, read at 40 GB/s" in note for note in slower.notes)
+    with pytest.raises(AttometerError, match="offload of experts is modelled for serving a mixture of experts"):
+        plan("llama-3.1-8b", "rtx-5080", context=4096, offload="experts")

@@ -141,4 +141,5 @@ def uniform(name: str) -> WeightFormats:
     form = storage(name)
     if form.bits >= 16:
         return WeightFormats(form.name, form)
-    return WeightFormats(form.name, storage("bf16"), form)
+    # mlx quantises the embedding and the head too.
+    return WeightFormats(form.name, storage("bf16"), form, everything=form.name.startswith("mlx"))

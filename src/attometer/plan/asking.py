@@ -75,6 +75,8 @@ def asked_of(
         raise AttometerError("an engine serves; training takes a recipe")
     if recipe is not None and here.options.mode != "train":
         raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
+    if here.options.offload is not None and (devices.count > 1 or not here.routed or here.options.mode == "train"):
+        raise AttometerError("offload of experts is modelled for serving a mixture of experts from one device")
     found = EngineOptions(engine) if isinstance(engine, str) else engine
     degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
     several = devices.uniform and devices.count > 1

@@ -132,6 +132,9 @@ def _candidates(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate
     yield from _narrower(asked)
     if asked.engine is not None:
         yield from _for_engines(asked, now)
+    if asked.here.routed and asked.devices.count == 1 and asked.here.options.offload is None and not now.fits:
+        note = "same result; experts are computed, or sent from, beside the host's memory"
+        yield "experts in host memory", _with(asked, offload="experts"), True, note
     yield from _batches(asked, now, goal)
 
 

@@ -14,6 +14,9 @@ SCHEDULES = (
 
 `naive_rows` holds whole rows, which fit in no fast memory at the lengths that are planned."""
 
+OFFLOADS = ("experts",)
+"""What may stay in the host's memory."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,6 +33,8 @@ class Options:
         schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
+        offload: `experts` keeps routed experts in the host's memory; `host_gb_s` is its bandwidth in 10^9 bytes per second,
+            that of the machine's kind of node where it is not given.
         update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
     """
 
@@ -43,6 +48,8 @@ class Options:
     schedule: str = "flash"
     checkpoint: bool = False
     chunk: int | None = None
+    offload: str | None = None
+    host_gb_s: float | None = None
     update: int = 28
 
     def __post_init__(self) -> None:
@@ -54,6 +61,10 @@ class Options:
             raise unknown("mode", str(self.mode), MODES)
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
+        if self.offload is not None and self.offload not in OFFLOADS:
+            raise unknown("offload", str(self.offload), OFFLOADS)
+        if self.host_gb_s is not None and not 0 < self.host_gb_s < 1e6:
+            raise AttometerError(f"host bandwidth must be above 0 GB/s, got {self.host_gb_s:g}")
         object.__setattr__(self, "kv", cache_format(self.kv))
         for name in ("activations", "state"):
             object.__setattr__(self, name, storage(getattr(self, name)).name)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
-from attometer.formats import storage, uniform
+from attometer.formats import WeightFormats, storage, uniform
 from attometer.formats.safetensors import Checkpoint
-from attometer.machine import Machine, machine
+from attometer.machine import Figure, Machine, machine, node_of
 from attometer.models import Model, model
 from attometer.models.stored import checkpoint, state_type, stored_type, weight_formats
 from attometer.plan.formulas import PARTS_OF_A_BIT, PlanFormulas, RowFormulas, plan_formulas
@@ -109,9 +109,10 @@ class Planner:
         self.formulas: PlanFormulas = plan_formulas(subject, options, fast_words, slots, routing)
         self.rates = self._rates()
         flop_seconds = {name: 1 / place.peak_rate(name) for name in set(self.rates)}
-        per_byte = 1 / place.bandwidth
+        self._places = [self._place(slot) for slot in self.formulas.slots]
         self._terms = [
-            (t * flop_seconds[r], t * per_byte) for t, r in zip(self.formulas.times, self.rates, strict=True)
+            (t * flop_seconds[r], t / m.bandwidth)
+            for t, r, m in zip(self.formulas.times, self.rates, self._places, strict=True)
         ]
         self._fixed = self._sizes()
         self._part_sizes = (*self._fixed, *(w.bytes for w in self._weights))
@@ -123,7 +124,9 @@ class Planner:
 
     @cached_property
     def tower_bytes(self) -> int:
-        """Bytes of the towers that stand beside a text model: quantisers leave them at 16 bits."""
+        """Bytes of the towers that stand beside a text model: quantisers leave them at 16 bits; GGUF files are of text alone."""
+        if not isinstance(self.formats, WeightFormats):
+            return 0
         return sum(stored_weights(tower, uniform(stored_type(self.model))).total for tower in self.model.towers)
 
     @cached_property
@@ -154,7 +157,42 @@ class Planner:
                 held = part_weights(p.part, row.kind, indices, self.formats) if p.weights else None
                 slots.append(None if held is None else found.setdefault((p.part, held), len(found)))
             rows.append(tuple(slots))
+        self._slot_parts = [part for part, _ in found]
         return tuple(rows), [held for _, held in found]
+
+    def _place(self, slot: int | None) -> Machine:
+        """Return where a part reads its weights: the device, or the host's memory for experts that stay there."""
+        if self.options.offload is None or slot is None or self._slot_parts[slot].routed is None:
+            return self.machine
+        return self._beside_host
+
+    @cached_property
+    def _beside_host(self) -> Machine:
+        """The machine with the host's bandwidth: the host computes beside its memory, or sends what is read over the link."""
+        given, node = self.options.host_gb_s, node_of(self.machine.id)
+        known = [p.bandwidth / 1e9 for p in (node.host_memory, node.host_link) if p is not None and p.bandwidth]
+        if given is None and not known:
+            raise AttometerError(f'nothing says how fast the host of "{self.machine.id}" is; give its bandwidth')
+        source = "given" if given is not None else "the faster of the host's memory and its link"
+        figure = Figure(value=given or max(known), unit="GB/s", source=source, status="datasheet")
+        return self.machine.model_copy(update={"memory": self.machine.memory.model_copy(update={"bandwidth": figure})})
+
+    @property
+    def host_bandwidth(self) -> float:
+        """Bytes per second at which weights that stay in the host's memory are read."""
+        return float(self._beside_host.bandwidth)
+
+    @cached_property
+    def host_bytes(self) -> int:
+        """Bytes of weights that stay in the host's memory."""
+        if self.options.offload is None:
+            return 0
+        held = 0
+        for stack in self.model.layers:
+            for p in stack.layer.parts:
+                if p.routed is not None:
+                    held += stack.count * part_weights(p, stack.kind, stack.indices, self.formats).bytes
+        return held
 
     def _rates(self) -> list[str]:
         """Return the rate that the products of each distinct part run at."""
@@ -174,7 +212,7 @@ class Planner:
             PARTS_OF_A_BIT * (TRAFFIC[n] if n in TRAFFIC else storage(n).bits) for n in (o.kv, o.activations, o.state)
         ]
         gradient = int(storage(o.activations).bits) // 8
-        held = (self.weights_bytes, gradient * count, OPTIMIZER_BYTES * count)
+        held = (self.weights_bytes - self.host_bytes, gradient * count, OPTIMIZER_BYTES * count)
         return (o.chunk or MOST_TOKENS, *map(int, bits), 8 * PARTS_OF_A_BIT * o.update, *held)
 
     @property
@@ -233,7 +271,7 @@ class Planner:
 
     def _layer_time(self, row: RowFormulas, figures: tuple[int, ...]) -> LayerTime:
         times, nothing = row.cost.layers, roofline(0, 0, self.machine)
-        parts = [roofline(figures[2 * k], figures[2 * k + 1], self.machine, self.rates[k]) for k in row.parts]
+        parts = [roofline(figures[2 * k], figures[2 * k + 1], self._places[k], self.rates[k]) for k in row.parts]
         time = _repeated(in_sequence(parts or [nothing]), times)
         counts = times * row.cost.parameters, times * figures[row.kv], time.flops, time.bytes_moved
         return LayerTime(row.cost.kind, times, *counts, time)
@@ -360,6 +398,8 @@ def planner(
     schedule: str = "flash",
     checkpoint: bool = False,
     chunk: int | None = None,
+    offload: str | None = None,
+    host_gb_s: float | None = None,
 ) -> Planner:
     """Compile a model on a machine, to be asked at many contexts and batches; the arguments are those of `plan`.
 
@@ -382,6 +422,8 @@ def planner(
         schedule=schedule,
         checkpoint=checkpoint,
         chunk=chunk,
+        offload=offload,
+        host_gb_s=host_gb_s,
     )
     return Planner(read, place, options)
 

@@ -32,6 +32,8 @@ def plan(
     placement: Placement | Mapping[str, int] | None = None,
     goal: str | None = None,
     what_if: Mapping[str, int] | None = None,
+    offload: str | None = None,
+    host_gb_s: float | None = None,
 ) -> Plan:
     """Plan one model on devices: memory by kind, time by a datasheet roofline, the largest context, the levers.
 
@@ -54,6 +56,8 @@ def plan(
         placement: degrees of parallelism (`tp`, `pp`, `ep`, `dp`, `cp`, `zero`, …); chosen when not given.
         goal: what levers are ranked by: `fits`, `latency`, `throughput` or `context`; the largest share saved when not given.
         what_if: the model with something changed that needs training: `window` of its full layers, or its `kv_heads`.
+        offload: `experts` keeps the routed experts of a mixture in the host's memory.
+        host_gb_s: that memory's bandwidth in 10^9 bytes per second; a typical host's of such machines when not given.
 
     Returns the Plan; printing it prints the report. Raises AttometerError for what is unknown, unreadable or not positive.
 
@@ -72,6 +76,8 @@ def plan(
         schedule=schedule,
         checkpoint=checkpoint,
         chunk=chunk,
+        offload=offload,
+        host_gb_s=host_gb_s,
         engine=engine,
         recipe=recipe,
         micro_batch=micro_batch,

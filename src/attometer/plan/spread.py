@@ -55,7 +55,8 @@ class Spread:
         """
         asked, counted = self.planner, self.ranks.weights(self.planner.formats)
         scale = (asked.weights_bytes - asked.tower_bytes) / max(1, asked.counted_weights - asked.tower_bytes)
-        return tuple(ceil(w * scale) + asked.tower_bytes * (k == 0) for k, w in enumerate(counted))
+        beside = asked.tower_bytes - asked.host_bytes
+        return tuple(ceil(w * scale) + beside * (k == 0) for k, w in enumerate(counted))
 
     def memory(self, context: int, batch: int) -> MemoryFootprint:
         """Return the bytes on the fullest rank, by kind."""

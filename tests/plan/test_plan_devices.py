@@ -215,7 +215,13 @@ def test_experts_in_the_hosts_memory() -> None:
     assert beside.memory.weights + beside.planner.host_bytes == whole.memory.weights
     assert beside.seconds > whole.seconds
     slower = plan(
-        "qwen3-30b-a3b", "rtx-5080", context=4096, mode="decode", weights_dtype="q4_k_m", offload="experts", host_gb_s=40
+        "qwen3-30b-a3b",
+        "rtx-5080",
+        context=4096,
+        mode="decode",
+        weights_dtype="q4_k_m",
+        offload="experts",
+        host_gb_s=40,
     )
     assert slower.seconds > beside.seconds
     assert any("stay in the host's memory, read at 40 GB/s" in note for note in slower.notes)

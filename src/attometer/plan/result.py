@@ -176,7 +176,9 @@ class Plan(Report):
             said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
         if self.planner.host_bytes:
             bandwidth = self.planner.host_bandwidth / 1e9
-            said.append(f"{self.planner.host_bytes / 1e9:,.2f} GB of experts stay in the host's memory, read at {bandwidth:g} GB/s")
+            said.append(
+                f"{self.planner.host_bytes / 1e9:,.2f} GB of experts stay in the host's memory, read at {bandwidth:g} GB/s"
+            )
         if self.planner.tower_bytes:
             names = " and ".join(tower.name for tower in self.model.towers)
             said.append(

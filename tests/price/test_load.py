@@ -116,3 +116,12 @@ def test_the_split_holds_out_its_shares() -> None:
     parts = [held_out(f"g{i}", f"b{i % 997}") for i in range(20000)]
     assert parts.count("block") / len(parts) == pytest.approx(BLOCKS, abs=0.04)
     assert parts.count("point") / len(parts) == pytest.approx(POINTS * (1 - BLOCKS), abs=0.02)
+
+
+def test_a_model_that_is_shipped_fills_the_columns_that_a_row_leaves_empty(tmp_path: Path) -> None:
+    table = one(
+        tmp_path, source_id="inferencex_decode", mode="decode", model="zai-org/GLM-5-FP8", metric="tpot", batch=8,
+        input_len=1024, output_len=128, dtype="fp8", value=20, unit="ms/token", engine="vLLM", n_devices=8,
+    )  # fmt: skip
+    assert table.kind == "model_load"
+    assert (table.x["hidden"][0], table.x["layers"][0], table.x["routed"][0]) == (6144, 78, 1)

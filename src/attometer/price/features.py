@@ -219,7 +219,9 @@ _FASTEST = 4  # times main memory's bandwidth: the fastest copy in a cache that 
 
 
 def operation(row: Row, where: Machine) -> Counted:
-    """A norm, rotation, activation, look-up, sampling step or fused loss."""
+    """A norm, rotation, activation, look-up, sampling step or fused loss; a ragged product among them is grouped GEMM."""
+    if row.text("arch_kind") == "gemm-kernel":
+        return gemm(row, where)
     source, mode = row.text("source_id"), row.text("mode")
     _, _, rate = precision(row.text("dtype"))
     op = row.extra.get("op", row.extra.get("norm", row.text("arch_kind")))

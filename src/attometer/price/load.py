@@ -150,7 +150,7 @@ def counts(row: Row) -> Counted:
     if rule is None:
         raise Unpriced(f"no rule reads {row.text('mode')} of {row.text('source_id')}")
     try:
-        counted = rule.reader(row, machine)
+        counted = rule.reader(model_features.completed(row), machine)
     except ZeroDivisionError as error:
         raise Unpriced(f"impossible: a count of 0 in a {row.text('mode')} row") from error
     bad = [name for name, value in counted.x.items() if not 0 <= value < float("inf")]

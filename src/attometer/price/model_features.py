@@ -6,11 +6,14 @@ weights file replaces what the widths give. Placement (tp, pp, ep, cp, dp) divid
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from attometer.machine import Machine
+from attometer.models.shipped import shipped, shipped_path
 from attometer.price.features import Counted, _engine
 from attometer.price.figures import figures, precision
 from attometer.price.rows import Incomplete, Row, Unpriced
+from attometer.view.files import read_json
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,39 @@ class Shape:
         """Parameters that one device reads for `tokens` tokens whose experts are drawn evenly and independently."""
         distinct = self.experts * (1 - (1 - min(1.0, self.chosen / max(self.experts, 1.0))) ** tokens)
         return float((self.shared + self.embedding) / tensor + self.expert * distinct / ranks)
+
+
+#: column → the keys of a configuration that state it
+_KEYS = {
+    "hidden_size": ("hidden_size", "n_embd", "d_model"),
+    "n_layers": ("num_hidden_layers", "n_layer"),
+    "n_heads": ("num_attention_heads", "n_head"),
+    "n_kv_heads": ("num_key_value_heads",),
+    "head_dim": ("head_dim",),
+    "ffn_hidden": ("moe_intermediate_size", "intermediate_size", "n_inner"),
+    "n_experts": ("n_routed_experts", "num_experts", "num_local_experts"),
+    "top_k": ("num_experts_per_tok",),
+    "vocab": ("vocab_size",),
+}
+
+
+@lru_cache(maxsize=256)
+def _configuration(model: str) -> dict[str, str]:
+    name = re.sub(r"-(fp8|fp4|nvfp4|instruct|awq|gptq.*|it)$", "", model.split("/")[-1].lower())
+    if name not in shipped():
+        return {}
+    config = read_json(shipped_path(name))
+    config = config.get("text_config", config)
+    stated = {column: next((config[key] for key in keys if config.get(key)), None) for column, keys in _KEYS.items()}
+    return {column: str(value) for column, value in stated.items() if value is not None}
+
+
+def completed(row: Row) -> Row:
+    """Return the row with empty architecture columns filled from the shipped configuration of its model, if there is one."""
+    if row.text("hidden_size") or not row.text("model"):
+        return row
+    found = _configuration(row.text("model"))
+    return Row(row.cells | {name: value for name, value in found.items() if not row.text(name)}, row.place)
 
 
 def shape(row: Row) -> Shape:

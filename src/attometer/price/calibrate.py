@@ -33,6 +33,7 @@ _TREES, _DEPTH, _RATE, _L2 = 1200, 7, 0.12, 3
 _FEW = 800  # rows below which trees are fewer and flatter
 _SOME = 3000  # rows below which each tree sees a draw of rows and columns
 _DRAWN = {"bootstrap_type": "Bernoulli", "subsample": 0.6, "rsm": 0.5}
+_ENOUGH = 15  # rows of an engine that decide whether the residual helps it
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -363,6 +364,7 @@ def _earned(
     shift = _shift(physics, trees, out)
     trust = {"seen": _weight(_predicted(physics, out), shift, out.seconds)}
     trust["unseen shape"] = trust["seen"]
+    trust |= _by_engine(_predicted(physics, out), trust["seen"] * shift, out)
     roles = _roles(apart, table)
     for situation in ("unseen machine (sibling)", "unseen machine (lone)", "unseen engine"):
         chosen = [apart[name] for name, role in roles.items() if role == situation]
@@ -372,6 +374,18 @@ def _earned(
             measured = np.concatenate([table.seconds[each.rows] for each in chosen])
             trust[situation] = _weight(seconds, shifts, measured)
     return replace(physics, residual=trees, trust=trust) if trust["seen"] else physics
+
+
+def _by_engine(physics: Array, shift: Array, table: Table) -> dict[str, float]:
+    """Return weights below 1 for engines whose held-out rows the residual does not help; half of the groups decide."""
+    half = np.array([fraction(f"engine {group}") for group in table.labels["group"]]) < 0.5
+    engines = np.array([family.split("|")[0] for family in table.labels["family"]])
+    found = {}
+    for engine in sorted(set(map(str, engines))):
+        rows = half & (engines == engine)
+        if rows.sum() >= _ENOUGH:
+            found[f"engine {engine}"] = _weight(physics[rows], shift[rows], table.seconds[rows])
+    return {name: weight for name, weight in found.items() if weight < 1}
 
 
 def _roles(apart: dict[str, Apart], table: Table) -> dict[str, str]:

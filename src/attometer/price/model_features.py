@@ -324,6 +324,8 @@ def training(row: Row, where: Machine) -> Counted:
         "gradient_bytes": 4 * stored * (replicas - 1) / replicas * (not adapters),
         "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
         "launches": rounds * model.layers / degree["pp"],
+        # replicas on other machines are reached over a network, which no row states
+        "nodes": row.number("machines", max(1.0, devices / 8)),
         "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
         "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens, "devices": devices,
         "length": length, "replicas": replicas, "rounds": rounds, "split": share, "experts": model.experts,

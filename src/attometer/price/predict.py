@@ -95,7 +95,9 @@ def _evaluate(
     if residual and known.residual is not None:
         measured = [(each[2], pair[1]) for each, pair in zip(found, pairs, strict=True)]
         given = numbers(x, terms, c)
-        shift = _of(known.trust, 0.0)[code] * known.residual(columns(known.residual.names, given, measured, index))
+        engine = np.array([known.trust.get(f"engine {name.split('|')[0]}", 1.0) for name, _ in measured])[index]
+        trees = known.residual(columns(known.residual.names, given, measured, index))
+        shift = _of(known.trust, 0.0)[code] * engine * trees
         if known.spread is not None:
             size = np.exp(known.spread(columns(known.spread.names, given, measured, index)))
             size = np.where(code <= SITUATIONS.index("unseen shape"), size, PLAIN)

@@ -34,7 +34,7 @@ class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
 
     `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
-    `trust` scales the residual and `width` is the quantile of the scaled residual, both by situation;
+    `trust` scales the residual by situation (and by `engine NAME`), `width` is its scaled quantile by situation;
     `blocks` and `groups` are hashes of the rows fitted on; `coverage` and `errors` are what calibration printed;
     `provenance` says sources, rows, date and script.
     """

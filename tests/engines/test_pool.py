@@ -62,7 +62,7 @@ def test_latents_are_kept_by_every_rank_and_may_have_a_layout_of_their_own():
     latents = model("deepseek-v3")
     assert cache_layout(latents, found, Placement(tp=8)).per_token == 61 * 576 * 2
     assert cache_layout(latents, found, kv_format="fp8_ds_mla").per_token == 61 * 656
-    with pytest.raises(AttometerError, match=r"llama-3\.1-8b keeps keys and values"):
+    with pytest.raises(AttometerError, match=r"of 512 \+ 64; llama-3\.1-8b keeps keys and values"):
         cache_layout(model("llama-3.1-8b"), found, kv_format="fp8_ds_mla")
 
 

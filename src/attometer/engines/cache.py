@@ -8,21 +8,20 @@ from math import ceil
 
 import sympy
 
-from attometer.count.part_cost import PartCost
 from attometer.count.placement.rank_cost import RankStage, shard
 from attometer.count.placement.rank_layer import RankLayer
 from attometer.engines.engine import Engine
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
-from attometer.models.layer import Layer, Model, Stack
+from attometer.models.layer import CacheSize, Model, Stack
 from attometer.program import size
 from attometer.schedule.placement import Placement
 
 # Keys kept apart by windows, chunks or recurrent states reach their full size well before this many tokens.
 FAR = 1 << 24
 ALONE = Placement()
-# 512 values and 64 rotary ones: the width that the layouts of latents are made for.
-LATENT = 576
+# The widths of a latent and its rotated key that the layouts of latents are made for.
+LATENT = (512, 64)
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def cache_layout(
     states = storage(state_format or _state_format(model)).bits / 8
     stages = [
         tuple(
-            _layer_cache(row, times, _convolved(stack.layer), place, (kv_format, bits, states), model.name)
+            _layer_cache(row, times, stack.layer.cache, place, (kv_format, bits, states), model.name)
             for row, times, stack in _held(stage, model)
         )
         for stage in shard(model, place).stages
@@ -161,29 +160,24 @@ def _held(stage: RankStage, model: Model) -> Iterator[tuple[RankLayer, int, Stac
 
 
 def _layer_cache(
-    row: RankLayer, times: int, tail: int, place: Placement, form: tuple[str, Fraction, Fraction], name: str
+    row: RankLayer, times: int, kept: CacheSize, place: Placement, form: tuple[str, Fraction, Fraction], name: str
 ) -> LayerCache:
-    """Return the cache of one layer on one rank; `tail` are the inputs that its convolution keeps, before any split."""
+    """Return the cache of one layer on one rank; `kept` is what the whole layer keeps."""
     kv_format, bits, states = form
     element = bits / 8 / place.cp
     if kv_format in CACHE_ROWS and row.kv != 0:
-        if any(_has_heads(part.whole) for part in row.parts):
-            raise AttometerError(f'cache format "{kv_format}" holds latents; {name} keeps keys and values')
+        if kept.latent != LATENT:
+            held = "keys and values" if kept.latent is None else f"latents of {kept.latent[0]} + {kept.latent[1]}"
+            raise AttometerError(f'cache format "{kv_format}" holds latents of 512 + 64; {name} keeps {held}')
         # An index beside the latents keeps 8 bits an element, and a scale per 128.
-        elements = int(_at(row.kv, 1))
-        row_bytes = CACHE_ROWS[kv_format][0] + (elements - LATENT) * Fraction(33, 32)
-        element = Fraction(row_bytes, place.cp) / elements
+        row_bytes = CACHE_ROWS[kv_format][0] + kept.index * Fraction(33, 32)
+        element = Fraction(row_bytes, place.cp) / int(_at(row.kv, 1))
     window = _window(row.kv)
     at = FAR if window is None else window
     # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
-    tail = -(-tail // place.attention_tp)
+    tail = -(-kept.conv // place.attention_tp)
     state = tail * 2 + ceil((row.state - tail) * states)
     return LayerCache(row.kind, times, row.kv, element, element * int(_at(row.kv, at)) / at, window, state)
-
-
-def _has_heads(part: PartCost) -> bool:
-    """Say whether a part keeps a tensor with an axis of heads."""
-    return any(t.role == "cache" and len(t.extents) == 4 for t in part.program.tensors.values())
 
 
 def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
@@ -200,14 +194,6 @@ def _state_format(model: Model) -> str:
             if place.get(key):
                 return str(place[key])
     return "bf16"
-
-
-def _convolved(layer: Layer) -> int:
-    """Return the inputs that short convolutions keep: all but one tap, of each channel."""
-    taps = [
-        t.extents for part in layer.parts if part.name == "conv" for t in part.program.weights if len(t.extents) == 2
-    ]
-    return sum(int(channels) * (int(kernel) - 1) for channels, kernel in taps) if layer.cache.state else 0
 
 
 def _window(kept: sympy.Expr) -> int | None:

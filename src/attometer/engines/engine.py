@@ -121,6 +121,7 @@ class Version(_Frozen):
         runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
         sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
         expert_work: GiB more that models with experts need.
+        tower_work: GiB more that models with a tower for images of any size need, which the warm-up encodes at their largest.
         graphs: GiB of captured graphs: a fixed part, and what 1,024 requests at once add.
         scales: batched tokens and requests by device size, largest first.
     """
@@ -141,6 +142,7 @@ class Version(_Frozen):
     communication: tuple[Degree, ...] = ()
     sampler: Stated
     expert_work: Stated
+    tower_work: Stated | None = None
     graphs: tuple[Stated, Stated]
     scales: tuple[Scale, ...]
     scales_source: str

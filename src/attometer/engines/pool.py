@@ -149,6 +149,8 @@ def profiled(engine: Engine, model: Model, tp: int, tokens: int, requests: int, 
         return graph_buffer(model, length, tokens, version.flash)
     sampler = int(version.sampler.value * requests * vocabulary(model) * FP32)
     work = int(version.expert_work.value * GIB) if has_experts(model) else 0
+    if version.tower_work is not None and any(tower.tokens is None for tower in model.towers):
+        work += int(version.tower_work.value * GIB)
     return max(step_activations(model, tokens, tp), sampler) + work
 
 

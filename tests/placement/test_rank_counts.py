@@ -209,3 +209,15 @@ def test_a_part_of_no_known_kind_stands_on_every_rank_and_is_said() -> None:
 def test_every_part_of_every_shipped_model_has_a_kind() -> None:
     names = {p.name for name in shipped() for row in model_cost(model(name)).rows for p in row.parts}
     assert {name for name in names if kind_of(name) == "unknown"} == set()
+
+
+def test_one_key_head_of_all_queries_stands_whole_on_every_rank() -> None:
+    """Multi-query attention: the one head of keys is not cut along its width."""
+    config = {
+        "model_type": "llama", "hidden_size": 64, "num_attention_heads": 8, "num_key_value_heads": 1,
+        "num_hidden_layers": 1, "intermediate_size": 64, "vocab_size": 64,
+    }  # fmt: skip
+    (stage,) = shard(from_values(config), Placement(tp=4)).stages
+    parts = {part.name: part.parameters for _, part in stage.parts()}
+    assert (parts["q"], parts["k"], parts["v"]) == (64 * 64 // 4, 64 * 8, 64 * 8)
+    assert stage.kv == 16 * size("m")

@@ -169,17 +169,21 @@ def _heads_of(program: Program, axis: str) -> bool:
     return any(axis in tensor.indices for tensor in program.tensors.values())
 
 
+def _named_heads(program: Program) -> bool:
+    return bool({"h", "g"} & dict(program.axes).keys())
+
+
 def _column(program: Program, tp: int) -> tuple[Cut, ...]:
     """The features that come out: heads where they are named, else the last index of the result."""
-    if found := _heads(program, tp):
-        return found
+    if _named_heads(program):
+        return _heads(program, tp)
     return (Cut(program.outputs[0].indices[-1], tp),)
 
 
 def _row(program: Program, tp: int) -> tuple[Cut, ...]:
     """The features that are summed: heads where they are named, else the weights' index that the result has not."""
-    if found := _heads(program, tp):
-        return found
+    if _named_heads(program):
+        return _heads(program, tp)
     (output,) = program.outputs
     matrix = max(program.weights, key=lambda t: len(t.indices))
     return (Cut(next(i for i in matrix.indices if i not in output.indices), tp),)

@@ -200,6 +200,9 @@ def test_states_are_as_wide_as_the_file_asks():
     # Qwen3.5: mamba_ssm_dtype float32; 64 heads × 128 × 128 states, 12,288 channels × 3 inputs in 16 bits
     layout = cache_layout(model("qwen3.5-397b-a17b"), engine("sglang"))
     assert {each.state for each in layout.layers if each.state} == {64 * 128 * 128 * 4 + 12_288 * 3 * 2}
+    # jamba's file asks for nothing: SGLang keeps fp32, vLLM the model's 16 bits
+    fp32, own = (cache_layout(model("jamba-v0.1"), engine(name)) for name in ("sglang", "vllm"))
+    assert max(each.state for each in fp32.layers) > 1.5 * max(each.state for each in own.layers)
 
 
 def test_sglang_s_static_fraction_goes_by_the_device():

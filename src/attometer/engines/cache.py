@@ -133,14 +133,14 @@ def cache_layout(
         engine: whose pages they are.
         place: how the model is spread over devices.
         kv_format: format of keys, values and latents, or a layout of latents (`fp8_ds_mla`).
-        state_format: format of recurrent states; what the model's file asks for when not given.
+        state_format: format of recurrent states; what the model's file asks for, else the engine's, when not given.
         step: tokens that a step may add, which layers with a window keep beside it.
         drafts: tokens of speculation in a step, for each of which recurrent layers keep another state.
 
     Raises AttometerError for an unknown format, or a layout of latents on a model without.
     """
     bits = Fraction(0) if kv_format in CACHE_ROWS else storage(kv_format).bits
-    states = storage(state_format or _state_format(model)).bits / 8
+    states = storage(state_format or _state_format(model) or engine.version.states or "bf16").bits / 8
     stages = [
         tuple(
             _layer_cache(row, times, stack.layer.cache, place, (kv_format, bits, states), model.name)
@@ -185,15 +185,15 @@ def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
     return elements.xreplace({size("m"): sympy.Integer(tokens), size("s"): sympy.Integer(tokens)})
 
 
-def _state_format(model: Model) -> str:
-    """Return the format of recurrent states that the file asks for, else the model's."""
+def _state_format(model: Model) -> str | None:
+    """Return the format of recurrent states that the file asks for, if it does."""
     values: Mapping[str, object] = model.values
     nested = values.get("text_config")
     for place in (nested if isinstance(nested, Mapping) else {}, values):
         for key in ("mamba_ssm_cache_dtype", "mamba_ssm_dtype"):
             if place.get(key):
                 return str(place[key])
-    return "bf16"
+    return None
 
 
 def _window(kept: sympy.Expr) -> int | None:

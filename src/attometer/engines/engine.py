@@ -114,6 +114,7 @@ class Version(_Frozen):
         block: tokens of one page of the cache.
         window_extra: whether layers with a window keep the batch of a step beside it.
         state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
+        states: format of recurrent states where the model's file asks for none; the model's own when absent.
         tokens_by: whether the tokens of hybrid models are counted by `groups` of layers or by whole `requests`.
         step: how the memory of a step is found: by a `profile` run, or as a `graph` that is allocated once (llama.cpp), with
             attention scores in it where there is no `flash` attention.
@@ -134,6 +135,7 @@ class Version(_Frozen):
     block: Stated
     window_extra: bool = False
     state_pages: bool = False
+    states: str | None = None
     tokens_by: Literal["groups", "requests"] = "requests"
     step: Literal["profile", "graph"] = "profile"
     flash: bool = True

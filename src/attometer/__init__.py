@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attometer.count import Convention, Cost, best_tiles, count
+    from attometer.count.bounds.program import bounds
     from attometer.count.derive import derive
     from attometer.errors import AttometerError
     from attometer.ledger.ledger import ledger as claims
@@ -59,6 +60,7 @@ _ROOMS = {
     "best_tiles": "count",
     "block": "program",
     "block_causal": "program",
+    "bounds": "count.bounds.program",
     "causal": "program",
     "chunked": "program",
     "claims": "ledger.ledger:ledger",
@@ -108,6 +110,7 @@ __all__ = [
     "best_tiles",
     "block",
     "block_causal",
+    "bounds",
     "causal",
     "chunked",
     "claims",

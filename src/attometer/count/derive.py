@@ -7,12 +7,14 @@ passes as algebra allows (`schedule.running`). Cuts, orders, passes and tiles ar
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, product
 from math import prod
 from typing import Any
 
 import sympy
 
+from attometer.count.bounds.program import Bounds, bounds, entries
 from attometer.count.traffic.phase_tiles import PhaseTiles
 from attometer.count.traffic.walk import Problem
 from attometer.count.traffic.words import Traffic, held, moved
@@ -39,6 +41,7 @@ class Derived(Printed):
     `forced` lists (reduction, what waited for it) for every pass beyond the first; `considered` counts the phases tried.
     """
 
+    program: Program
     schedule: Schedule
     sizes: Mapping[str, int]
     tiles: Mapping[str, int]
@@ -50,6 +53,16 @@ class Derived(Printed):
     forced: tuple[tuple[str, str], ...]
     considered: int
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """The lower bounds of the program at the sizes and M."""
+        return bounds(self.program, self.M, **self.sizes)
+
+    @property
+    def ratio(self) -> float:
+        """Words moved over the strongest bound for algorithms with one accumulator per sum, as these nests are."""
+        return self.words / self.bounds.best("accumulator").words
 
     @property
     def traffic(self) -> Traffic:
@@ -69,6 +82,8 @@ class Derived(Printed):
             "passes": list(self.passes),
             "forced": [list(pair) for pair in self.forced],
             "traffic": self.traffic.to_dict(),
+            "bound": vars(self.bounds.best("accumulator")),
+            "ratio": self.ratio,
             "notes": list(self.notes),
             "schedule": self.schedule.to_dict(),
         }
@@ -76,10 +91,12 @@ class Derived(Printed):
     def __str__(self) -> str:
         tiles = ", ".join(f"{k} = {v:,}" for k, v in self.tiles.items()) or "no tiles"
         at = ", ".join(f"{k} = {v:,}" for k, v in self.sizes.items())
+        bound = self.bounds.best("accumulator")
         lines = [
             str(self.schedule),
             "",
             f"at {at}: {tiles}; moves {self.words:,} words, holds {self.footprint:,} of M = {self.M:,}",
+            f"{self.ratio:.3f} × the lower bound of {bound.words:,} words ({bound.name}; {bound.status})",
             *self.notes,
         ]
         return "\n".join(lines)
@@ -102,7 +119,7 @@ def derive(program: Program, /, M: int, **sizes: int) -> Derived:
     >>> from attometer.mechanisms import mechanism
     >>> found = derive(mechanism("softmax").program, M=98304, n=65536, d=64, b=1, h=1)
     >>> found.words, found.stored, found.passes
-    (738264000, (), (1,))
+    (738197504, (), (1,))
     """
     positive_int("M", M)
     return Search(program, M, sizes).derived()
@@ -134,9 +151,9 @@ class Search:
     def __post_init__(self) -> None:
         self.cascade: Cascade = cascade(self.program)
         self.sizes, self.notes = self._sizes()
-        numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
-        check_conditions(self.program, {s: numbers[s] for s in self.program.symbols})
-        self.extent = {axis: int(extent.xreplace(numbers)) for axis, extent in self.cascade.axes}
+        self.numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
+        check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
+        self.extent = {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}
 
     def _sizes(self) -> tuple[dict[str, int], tuple[str, ...]]:
         names = [s.name for s in self.program.symbols]
@@ -172,8 +189,8 @@ class Search:
         least = 0
         for name in cut:
             step = self.cascade.step(name)
-            if step is not None and (step.where is None or name in self.cascade.outputs):
-                least += prod(self.extent[axis] for axis in step.axes)
+            assert step is not None
+            least += entries(step.axes, step.where, self.extent, self.numbers)
         return least
 
     @property
@@ -253,7 +270,7 @@ class Search:
             if best is not None and best.words <= least:
                 break
             self.considered += 1
-            found = self._evaluated(plan, loads)
+            found = self._evaluated(plan, loads, best.words if best else None)
             if found is not None and (best is None or _cost([found]) < _cost([best])):
                 best = found
         return best
@@ -287,9 +304,11 @@ class Search:
                         yield Plan(targets, tuple(batch), row, panel, stream, by_row)
 
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
-        return Schedule("derived", "", "", self.cascade.axes, (), phases, tiles, copies=None)
+        # Numbers instead of symbols: a nest is walked thousands of times.
+        axes = tuple((axis, sympy.Integer(extent)) for axis, extent in self.extent.items())
+        return Schedule("derived", "", "", axes, (), phases, tiles, copies=None)
 
-    def _evaluated(self, plan: Plan, loads: set[str]) -> Chosen | None:
+    def _evaluated(self, plan: Plan, loads: set[str], limit: int | None) -> Chosen | None:
         if not plan.tiled:
             return None
         passes = self.arrange(plan.targets, loads, plan.stream)
@@ -298,7 +317,7 @@ class Search:
         chosen = self._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
         search = PhaseTiles(chosen, loop, self.sizes, free, self.M)
-        found = search.best()
+        found = search.best(limit)
         if found is None:
             return None
         words, tiles = found
@@ -333,7 +352,7 @@ class Search:
         words = int(moved(schedule, schedule.phases, where).words)
         need = int(held(schedule, schedule.phases, where))
         return Derived(
-            schedule, self.sizes, chosen, self.M, words, need, stored, tuple(passes), tuple(forced),
+            self.program, schedule, self.sizes, chosen, self.M, words, need, stored, tuple(passes), tuple(forced),
             self.considered, (*reason, *self.notes),
         )  # fmt: skip
 

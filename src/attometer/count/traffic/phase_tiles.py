@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from attometer.count.traffic.tile_group import distinct
 from attometer.count.traffic.walk import Number, Problem
 from attometer.count.traffic.words import held, moved
-from attometer.schedule.nest import Loop, Schedule
+from attometer.schedule.nest import Loop, Schedule, loops
 
 Ints = NDArray[np.int64]
 _MASKED_TRIALS = 12
@@ -36,9 +36,14 @@ class PhaseTiles:
         where = Problem({**self.sizes, **ones, **tiles}, None, 1, masked)
         return moved(self.schedule, (self.phase,), where).words
 
-    def best(self) -> tuple[int, dict[str, int]] | None:
-        """Return the fewest words found and the tiles that move them; None when even tiles of 1 do not fit."""
+    def best(self, limit: int | None = None) -> tuple[int, dict[str, int]] | None:
+        """Return the fewest words found and the tiles that move them.
+
+        None when even tiles of 1 do not fit, or when tiles as large as their axes move more than `limit` words.
+        """
         if int(self.need({})) > self.M:
+            return None
+        if limit is not None and not self._masked() and int(self.words(self.extents)) > limit:
             return None
         candidates = list(self._candidates())
         found = [(int(self.words(tiles)), k) for k, tiles in enumerate(candidates)]
@@ -62,8 +67,10 @@ class PhaseTiles:
 
     def _trials(self) -> int:
         """Without a mask larger tiles are never worse; under one the best few are compared."""
-        masked = any(loop.where is not None for loop in _inner(self.phase))
-        return _MASKED_TRIALS if masked else 1
+        return _MASKED_TRIALS if self._masked() else 1
+
+    def _masked(self) -> bool:
+        return any(loop.where is not None for loop in loops((self.phase,)))
 
     def _fits(self, tiles: Mapping[str, Ints]) -> NDArray[np.bool_]:
         (some,) = tiles.values()
@@ -77,9 +84,3 @@ class PhaseTiles:
             fits = np.asarray(self.need({**others, name: middle})) <= self.M
             low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
         return low
-
-
-def _inner(loop: Loop) -> list[Loop]:
-    from attometer.schedule.nest import loops
-
-    return list(loops((loop,)))

@@ -1,0 +1,360 @@
+"""Lower bounds on the words that any Program moves, derived from its text.
+
+Segments of T transfers (Hong & Kung 1981) can compute few products of a sum of products: the words at hand limit them by
+Hölder-Brascamp-Lieb inequalities (`covers`), one for each way in which an operand can be at hand. An input is read. An
+intermediate is either among the words at hand, or it is computed in the segment, and then every product of its own sum
+is, from inputs that are at hand in whole fibres. A product's sum is touched by the words at hand, or else the whole of it
+is computed. Elementwise maps between sums change nothing: each entry needs the entry below it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from attometer.count.bounds.attention import AlgorithmClass
+from attometer.count.bounds.covers import Cover, Projection
+from attometer.count.bounds.segments import certified_maximum, lengths, segments
+from attometer.count.traffic.visits import visits
+from attometer.errors import AttometerError, positive_int, unknown
+from attometer.masks.counts import substitute
+from attometer.program.conditions import check_conditions
+from attometer.program.expression import Binary, Ref, Where
+from attometer.program.program import Program
+from attometer.schedule.cascade import Cascade, Step, cascade
+from attometer.schedule.incremental import reads
+from attometer.sizes import size
+from attometer.view.printed import Printed
+from attometer.view.table import Table
+
+Floats = NDArray[np.float64]
+_SOURCE = "segments of transfers; Hong & Kung 1981, Hölder-Brascamp-Lieb"
+
+
+@dataclass(frozen=True)
+class ProgramBound:
+    """One lower bound in words, what it was shown for, and how."""
+
+    name: str
+    words: int
+    statement: str
+    holds_for: AlgorithmClass
+    status: str = "derived"
+    recomputation: bool = True
+    source: str = _SOURCE
+
+
+@dataclass(frozen=True)
+class Bounds(Printed):
+    """Every lower bound of a program at `sizes` and M words; `best` is the strongest for a class of algorithms."""
+
+    bounds: tuple[ProgramBound, ...]
+    sizes: Mapping[str, int]
+    M: int
+
+    def best(self, algorithm: AlgorithmClass = "accumulator") -> ProgramBound:
+        """Return the strongest bound that covers a class: `accumulator` is inside `tree`, which is inside `any`."""
+        covering = {"accumulator": ("any", "tree", "accumulator"), "tree": ("any", "tree"), "any": ("any",)}
+        if algorithm not in covering:
+            raise unknown("class of algorithms", algorithm, covering)
+        return max((b for b in self.bounds if b.holds_for in covering[algorithm]), key=lambda b: b.words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"M": self.M, "sizes": dict(self.sizes), "bounds": [vars(b) for b in self.bounds]}
+
+    def __str__(self) -> str:
+        rows = [(b.name, b.words, b.holds_for, b.status, b.statement) for b in self.bounds]
+        columns = ("lower bound", "words", "holds for", "status", "statement")
+        return str(Table(f"lower bounds at M = {self.M:,}", columns, tuple(rows)))
+
+
+def bounds(program: Program, /, M: int, **sizes: int) -> Bounds:
+    """Return the lower bounds of `program` for M words of fast memory at sizes given by name.
+
+    `any` bounds hold for every algorithm that reads what it needs and writes its results; `tree` ones for the program's
+    products, each sum added up in any order, any value computed again; `accumulator` ones where every sum has one
+    accumulator and everything that is no result is computed once. A factor that does not vary along a sum may be taken
+    out of it, and a sum of terms be summed term by term.
+
+    Raises AttometerError for a program that is no cascade of maps, sums and reductions, or a size that is missing.
+
+    >>> from attometer.mechanisms import mechanism
+    >>> found = bounds(mechanism("softmax").program, M=98304, n=65536, d=64, b=1, h=1)
+    >>> found.best("accumulator").name, found.best("any").words
+    ('O, one accumulator each', 16777216)
+    """
+    positive_int("M", M)
+    known = [s.name for s in program.symbols]
+    for name, value in sizes.items():
+        if name not in known:
+            raise unknown("size", name, known)
+        positive_int(name, value)
+    missing = [name for name in known if name not in sizes]
+    if missing:
+        raise AttometerError(f"a bound needs numbers: {', '.join(missing)} is missing")
+    return _Program(program, M, sizes).bounds()
+
+
+@dataclass(frozen=True)
+class _Program:
+    program: Program
+    M: int
+    sizes: Mapping[str, int]
+
+    @cached_property
+    def numbers(self) -> dict[sympy.Expr, sympy.Expr]:
+        return {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
+
+    @cached_property
+    def cascade(self) -> Cascade:
+        return cascade(self.program)
+
+    @cached_property
+    def extents(self) -> dict[str, int]:
+        check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
+        return {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}
+
+    @cached_property
+    def live(self) -> dict[str, Step]:
+        """The steps that some result needs."""
+        needed, todo = set[str](), list(self.cascade.outputs)
+        while todo:
+            step = self.step(todo.pop())
+            if step is not None and step.name not in needed:
+                needed.add(step.name)
+                todo += step.reads
+        return {s.name: s for s in self.cascade.steps if s.name in needed}
+
+    def step(self, name: str) -> Step | None:
+        """Return the step behind a value, whatever axes it is read under."""
+        return self.cascade.step(self.cascade.value(name).of)
+
+    # --- bounds ------------------------------------------------------------------------------------------------------
+
+    def bounds(self) -> Bounds:
+        """Return every bound."""
+        found = [
+            ProgramBound(
+                "compulsory", self.compulsory(), "every input that matters is read once, every result written once",
+                "any", source="by definition of the model",
+            )
+        ]  # fmt: skip
+        products = [s for s in self.live.values() if s.kind == "sum" and self.pair(s) is not None]
+        groups = [[s] for s in products] + ([products] if len(products) > 1 else [])
+        for group in groups:
+            name = group[0].name if len(group) == 1 else "all products"
+            found.append(ProgramBound(
+                f"{name}, any tree", self.tree(group), "Q ≥ T (⌈products / F(T)⌉ - 1) for every T", "tree"))  # fmt: skip
+            words, less = self.accumulated(group)
+            less_text = f" - {less:,}" if less else ""
+            found.append(ProgramBound(
+                f"{name}, one accumulator each", words,
+                f"Q ≥ T (⌈products / F(M + T)⌉ - 1){less_text}, fresh accumulators read", "accumulator"))  # fmt: skip
+        return Bounds(tuple(found), self.sizes, self.M)
+
+    def compulsory(self) -> int:
+        """Return the words of every input entry that a result depends on, and of the results."""
+        total = sum(self.held(self.live[name].axes, self.live[name].where) for name in self.cascade.outputs)
+        for name in self.cascade.inputs:
+            read = [
+                self.held(self.cascade.value(r).axes, step.where)
+                for step in self.live.values()
+                for r in step.reads
+                if self.cascade.value(r).of == name
+            ]
+            total += max(read, default=0)
+        return total
+
+    def held(self, axes: tuple[str, ...], where: Where | None) -> int:
+        """Return the entries along `axes` that belong to a pair which the mask allows."""
+        return entries(axes, where, self.extents, self.numbers)
+
+    def tree(self, group: list[Step]) -> int:
+        """Return the bound for any summation tree: X = 2M + T words are at hand, read, or left behind."""
+        total = sum(self.count(s) for s in group)
+        ways = [w for s in group for w in self.ways(s, tree=True)]
+
+        def most(T: int, exact: bool) -> float:
+            X = 2 * self.M + T
+            # A product is a word at hand itself, or its operands and its sum are had in one of the ways.
+            return self.M + T + _most(ways, self.M, X, exact)
+
+        return self._segments(total, most)
+
+    def accumulated(self, group: list[Step]) -> tuple[int, int]:
+        """Return the bound for one accumulator per sum, and the accumulators that are no results."""
+        total = sum(self.count(s) for s in group)
+        ways = [w for s in group for w in self.ways(s, tree=False)]
+        fresh = sum(self.held(s.axes, s.where) for s in group)
+        results = sum(self.held(self.live[n].axes, self.live[n].where) for n in self.cascade.outputs)
+        less = max(0, fresh - results)
+        return max(0, self._segments(total, lambda T, exact: _most(ways, self.M, self.M + T, exact)) - less), less
+
+    def _segments(self, total: int, most: Any) -> int:
+        """Return the strongest bound over lengths of segments; the best few are judged more exactly."""
+        rough = sorted(((segments(total, most(T, False), T), T) for T in lengths(self.M, 25)), reverse=True)
+        exact = [segments(total, most(T, True), T) for _, T in rough[:2]] if rough[0][0] else []
+        return max([0, *(words for words, _ in rough), *exact])
+
+    def count(self, step: Step) -> int:
+        """Return the products of a sum, over the pairs that its mask allows."""
+        return self.held(tuple(dict.fromkeys((*step.axes, *step.summed))), step.where)
+
+    # --- how products are had ----------------------------------------------------------------------------------------
+
+    def pair(self, step: Step) -> tuple[Ref, Ref] | None:
+        """Return the two operands of a sum of products."""
+        match step.expression:
+            case Binary(op="*", left=Ref() as one, right=Ref() as other):
+                return one, other
+        return None
+
+    def ways(self, step: Step, *, tree: bool) -> Iterator[Cover]:
+        """Yield covers of the products of a sum whose sum of points bounds what a segment computes.
+
+        With several sums below an operand the weakest is not known: each way is yielded with each of them, and their sum
+        is a bound as well.
+        """
+        pair = self.pair(step)
+        assert pair is not None
+        axes = tuple(dict.fromkeys((*step.axes, *step.summed)))
+        space = tuple((a, self.extents[a]) for a in axes)
+        own = Projection(_sums(step), frozenset(step.axes))
+        operands = [list(self.operand(ref)) for ref in pair]
+        for chosen in product(*operands):
+            parts = tuple(p for some in chosen for p in some)
+            yield Cover(space, (*parts, own))
+        if tree and step.name not in self.cascade.outputs:
+            # The whole sum is computed, and none of it is left: every operand along it is at hand.
+            whole = tuple((a, self.extents[a]) for a in step.axes)
+            along = math.prod(self.extents[a] for a in step.summed)
+            for chosen in product(*operands):
+                parts = tuple(self._whole(p, step) for some in chosen for p in some)
+                yield Cover((*whole, (_EACH, along)), parts)
+
+    def _whole(self, part: Projection, step: Step) -> Projection:
+        """Return a projection onto sums instead of their products: whole fibres along what is summed."""
+        fibre = math.prod(self.extents[a] for a in part.axes if a in step.summed)
+        return Projection(part.variable, part.axes - set(step.summed), part.each * fibre)
+
+    def operand(self, ref: Ref) -> Iterator[tuple[Projection, ...]]:
+        """Yield the ways in which an operand is had: at hand, or computed from inputs that are."""
+        value = self.cascade.value(ref.tensor)
+        axes = frozenset(value.axes)
+        if value.of in self.cascade.inputs:
+            yield (Projection(value.of, axes),)
+            return
+        sums, inputs = self.below(ref.tensor)
+        if not sums and inputs:
+            # A map of an input: an entry of it, or the input's entry, is at hand.
+            yield (Projection(inputs[0], axes),)
+            return
+        # Words of a sum and of the maps of it are entries of one kind: those at hand, and those left behind.
+        yield (Projection(_sums(sums[0]) if len(sums) == 1 else f"{value.of} at hand", axes),)
+        made = [parts for s in sums if (parts := self.fibres(s)) is not None]
+        if made:
+            yield from made
+        else:
+            yield ()
+
+    def below(self, name: str) -> tuple[list[Step], list[str]]:
+        """Return the sums of products and the inputs along all axes of a value, through element-wise steps."""
+        step, axes = self.step(name), set(self.cascade.value(name).axes)
+        if step is None or set(step.axes) != axes:
+            return [], []
+        if step.kind != "set":
+            return ([step], []) if step.kind == "sum" and self.pair(step) is not None else ([], [])
+        sums, inputs = list[Step](), list[str]()
+        for read in sorted(reads(step.expression)):
+            value = self.cascade.value(read)
+            if set(value.axes) == axes and value.of in self.cascade.inputs:
+                inputs.append(value.of)
+            elif set(value.axes) == axes:
+                more, others = self.below(read)
+                sums += [s for s in more if s not in sums]
+                inputs += others
+        return sums, inputs
+
+    def fibres(self, step: Step) -> tuple[Projection, ...] | None:
+        """Return what the inputs of a sum limit when it is computed as a whole; None when they are no inputs."""
+        pair = self.pair(step)
+        if pair is None or (step.where is not None and {step.where.query, step.where.key} & set(step.summed)):
+            return None
+        parts = []
+        for ref in pair:
+            value = self.cascade.value(ref.tensor)
+            if value.of in self.cascade.inputs:
+                parts.append(self._whole(Projection(value.of, frozenset(value.axes)), step))
+        return tuple(parts) or None
+
+
+_EACH = "products of a sum"
+
+
+def entries(
+    axes: tuple[str, ...], where: Where | None, extents: Mapping[str, int], numbers: dict[sympy.Expr, sympy.Expr]
+) -> int:
+    """Return the entries along `axes` that belong to a pair which the mask allows."""
+    if where is None or not {where.query, where.key} & set(axes):
+        return math.prod(extents[a] for a in axes)
+    mask = substitute(where.mask, numbers)
+    n, m = extents[where.query], extents[where.key]
+    rest = math.prod(extents[a] for a in axes if a not in (where.query, where.key))
+    if where.query in axes and where.key in axes:
+        return int(mask.pairs(n, m)) * rest
+    return (int(mask.rows(n, m)) if where.query in axes else visits(mask, n, m, n, 1).columns) * rest
+
+
+def _sums(step: Step) -> str:
+    """Name the words that are sums of a step, finished or not, or maps of these."""
+    return f"sums {step.name}"
+
+
+def _most(covers: list[Cover], M: int, X: float, exact: bool) -> float:
+    """Return a number of products that X words never allow more than, all ways together."""
+    # Exponents that are good for 3M words are nearly so for others, and any exponents are right.
+    rough = sum(cover.points(X, cover.best(3.0 * M)) for cover in covers)
+    return min(rough, _together(tuple(covers), 3.0 * M, X)) if exact else rough
+
+
+def _together(covers: tuple[Cover, ...], near: float, X: float) -> float:
+    """Return the same where the ways share the words: a certified maximum over how X words are divided among them.
+
+    Two kinds of words that every way uses alike are best had in equal numbers (means), which leaves fewer to vary.
+    """
+    alike = _twins(covers, near)
+    paired = {v for pair in alike for v in pair}
+    kinds = [*alike, *((v,) for v in sorted({p.variable for c in covers for p in c.projections} - paired))]
+    if len(kinds) > 4:
+        return math.inf
+    choices = [cover.even(alike, near) for cover in covers]
+
+    def upper(lo: Floats, hi: Floats) -> Floats:
+        left = np.maximum(X - lo.sum(axis=1), 0.0)
+        shares = [*(hi[:, k] for k in range(len(kinds) - 1)), left]
+        words = {v: share / len(kind) for kind, share in zip(kinds, shares, strict=True) for v in kind}
+        points = sum(cover.at(words, chosen) for cover, chosen in zip(covers, choices, strict=True))
+        return np.where(lo.sum(axis=1) <= X, points, 0.0)
+
+    return certified_maximum(upper, [0.0] * (len(kinds) - 1), [X] * (len(kinds) - 1), 1e-2, 4000)
+
+
+def _twins(covers: tuple[Cover, ...], near: float) -> list[tuple[str, str]]:
+    """Return pairs of words that have the same exponent in the best inequality of every way."""
+    best = [cover.exponents(cover.best(near)) for cover in covers]
+    found: list[tuple[str, str]] = []
+    names = sorted({name for exponents in best for name in exponents})
+    for one, other in combinations(names, 2):
+        taken = {v for pair in found for v in pair}
+        # Only words that the same ways use: a mean of what one of them limits alone would be no bound.
+        same = all((one in e) == (other in e) and abs(e.get(one, 0.0) - e.get(other, 0.0)) < 0.02 for e in best)
+        if same and not {one, other} & taken:
+            found.append((one, other))
+    return found

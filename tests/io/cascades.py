@@ -1,0 +1,36 @@
+"""Programs from which nests and bounds are derived: attention in many forms, norms, feed-forward layers."""
+
+HEAD = "axis i: n, j: m\n"
+SCORES = HEAD + "S[h,i,j] = Q[h,i,d] * K[h,j,d] / sqrt(d)\n"
+VALUES = "O[h,i,e] = P[h,i,j] * V[h,j,e]"
+PROGRAMS = {
+    "softmax": SCORES + "P[h,i,j] = softmax[j](S)\n" + VALUES,
+    "causal": SCORES.rstrip() + " where causal(i, j)\nP[h,i,j] = softmax[j](S)\n" + VALUES,
+    "window": SCORES.rstrip() + " where window(i, j, w)\nP[h,i,j] = softmax[j](S)\n" + VALUES,
+    "band": SCORES.rstrip() + " where band(i, j, 0, 0)\nP[h,i,j] = softmax[j](S)\n" + VALUES,
+    "shared heads": HEAD + "S[h,i,j] = Q[h,i,d] * K[h // (h/g), j, d] where causal(i, j)\nP[h,i,j] = softmax[j](S)\n"
+    "O[h,i,e] = P[h,i,j] * V[h // (h/g), j, e]",
+    "sink": SCORES + "L[h,i] = logsumexp[j](S)\nN[h,i] = L[h,i] + softplus(z[h] - L[h,i])\n"
+    "P[h,i,j] = exp(S[h,i,j] - N[h,i])\n" + VALUES,
+    "soft cap": SCORES + "C[h,i,j] = 5 * tanh(S / 5)\nP[h,i,j] = softmax[j](C)\n" + VALUES,
+    "alibi": SCORES + "C[h,i,j] = S[h,i,j] - s[h] * (pos(i) - pos(j))\nP[h,i,j] = softmax[j](C)\n" + VALUES,
+    "bias": SCORES + "C[h,i,j] = S[h,i,j] + A[i,j]\nP[h,i,j] = softmax[j](C)\n" + VALUES,
+    "sigmoid": SCORES + "P[h,i,j] = sigmoid(S[h,i,j] - log(m))\n" + VALUES,
+    "relu": SCORES + "P[h,i,j] = relu(S) / m\n" + VALUES,
+    "keys as values": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nO[i,d] = P[i,j] * K[j,d]",
+    "differential": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nT[i,j] = R[i,d] * W[j,d]\nP[i,j] = softmax[j](S)\n"
+    "U[i,j] = softmax[j](T)\nD[i,j] = P[i,j] - 0.3 * U[i,j]\nO[i,e] = D[i,j] * V[j,e]\nY[i,e] = rmsnorm[e](O)",
+    "talking heads": "axis i: n, j: m, k: h\n" + "S[h,i,j] = Q[h,i,d] * K[h,j,d]\nT[k,i,j] = A[k,h] * S[h,i,j]\n"
+    "P[k,i,j] = softmax[j](T)\nU[h,i,j] = B[k,h] * P[k,i,j]\nO[h,i,e] = U[h,i,j] * V[h,j,e]",
+    "double softmax": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nR[i,j] = softmax[j](P)\n"
+    "O[i,e] = R[i,j] * V[j,e]",
+    "linear": HEAD + "F[j,d] = relu(K[j,d]) + 1\nG[i,d] = relu(Q[i,d]) + 1\nA[d,e] = F[j,d] * V[j,e]\nz[d] = sum[j](F)\n"
+    "N[i] = G[i,d] * z[d]\nO[i,e] = G[i,d] * A[d,e]\nY[i,e] = O[i,e] / N[i]",
+    "norm and product": "X[i,a] = rmsnorm[a](Z[i,a])\nY[i,c] = X[i,a] * W[a,c]",
+    "swiglu": "A[i,f] = X[i,a] * W[a,f]\nB[i,f] = X[i,a] * U[a,f]\nC[i,f] = silu(A) * B[i,f]\nY[i,c] = C[i,f] * D[f,c]",
+    "layernorm": "Y[i,a] = layernorm[a](X[i,a])",
+    "softmax over rows stored": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)",
+    "self attention": "axis i: n, j: n, a: d\n" + "Q[i,d] = X[i,a] * W[a,d]\nK[j,d] = X[j,a] * U[a,d]\n"
+    "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nO[i,a] = P[i,j] * X[j,a]",
+    "chunks": "F[c,d,e] = sum[t](K[c*B + t, d] * V[c*B + t, e])\ninput K[T,d], V[T,e]\naxis c: T/B, t: B",
+}  # fmt: skip

@@ -1,0 +1,95 @@
+"""Lower bounds of any Program: below every exact optimum and every counted nest, and as strong as those found by hand."""
+
+import pytest
+from cascades import PROGRAMS
+
+import attometer as am
+from attometer.count.bounds.attention import CLASSES, attention_sizes, best_bound
+from attometer.count.bounds.program import bounds
+from attometer.count.derive import derive
+from attometer.simulate import solve
+from attometer.simulate.pebble.program import program_dag
+
+MATMUL = "C[i,j] = A[i,k] * B[k,j]"
+CHAIN = "S[i,j] = A[i,k] * B[k,j]\nO[i,e] = S[i,j] * C[j,e]"
+SHARED = "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nO[i,d] = P[i,j] * K[j,d]"
+SOFTMAX = (
+    "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nZ[i] = sum[j](P)\nO[i,e] = P[i,j] * V[j,e]\nY[i,e] = O[i,e] / Z[i]"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes", "rooms"),
+    [
+        (MATMUL, {"i": 3, "j": 3, "k": 1}, (3, 4)),
+        (MATMUL, {"i": 4, "j": 4, "k": 1}, (3, 4, 5, 6)),
+        (MATMUL, {"i": 2, "j": 3, "k": 2}, (3, 4)),
+        (CHAIN, {"i": 3, "j": 2, "k": 1, "e": 1}, (3, 4)),
+        (SHARED, {"i": 2, "j": 2, "d": 1}, (3, 4, 5)),
+        (SOFTMAX, {"i": 1, "j": 3, "d": 1, "e": 2}, (4, 5)),
+    ],
+)
+def test_no_bound_is_above_an_exact_optimum(text: str, sizes: dict[str, int], rooms: tuple[int, ...]) -> None:
+    program = am.parse(text)
+    dag = program_dag(program, sizes)
+    for M in rooms:
+        optimum = solve(dag, M, seconds=30)
+        # An unfinished search still has moves that reach the end: no bound may be above their cost.
+        for bound in bounds(program, M, **sizes).bounds:
+            assert bound.holds_for == "accumulator" or bound.words <= optimum.cost, (bound, M)
+
+
+def test_every_class_of_bounds_is_positive_at_a_size_with_an_exact_optimum() -> None:
+    found = {b.name: b.words for b in bounds(am.parse(MATMUL), 4, i=4, j=4, k=1).bounds}
+    assert found == {"compulsory": 24, "C, any tree": 4, "C, one accumulator each": 19}
+
+
+QUICK = ("softmax", "causal", "linear", "swiglu")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in PROGRAMS])
+@pytest.mark.parametrize("M", [90, 700])
+def test_no_derived_nest_is_below_a_bound(name: str, M: int) -> None:
+    program = am.parse(PROGRAMS[name])
+    given = {"n": 40, "m": 48, "d": 6, "e": 5, "h": 4, "g": 2, "w": 9, "T": 60, "B": 12}
+    sizes = {s.name: given.get(s.name, 24) for s in program.symbols}
+    try:
+        found = derive(program, M, **sizes)
+    except am.AttometerError as error:
+        pytest.skip(str(error))
+    for bound in found.bounds.bounds:
+        assert bound.words <= found.words, bound
+
+
+@pytest.mark.parametrize(("n", "d", "e", "M"), [(4096, 64, 64, 1024), (65536, 64, 64, 4096), (65536, 64, 64, 98304),
+                                                (8192, 128, 128, 100_000), (4096, 64, 256, 30_000), (4096, 96, 32, 9000)])  # fmt: skip
+def test_bounds_of_softmax_are_as_strong_as_those_by_hand(n: int, d: int, e: int, M: int) -> None:
+    found = bounds(am.parse(PROGRAMS["softmax"]), M, n=n, m=n, d=d, e=e, h=1)
+    sizes = attention_sizes(n, d, M, e=e)
+    for algorithm in CLASSES:
+        if algorithm != "explicit":
+            assert found.best(algorithm).words >= 0.9 * best_bound(sizes, algorithm)[1], algorithm
+    for name in ("flash2", "flash2_sliced", "two_pass_outer", "naive"):
+        assert found.best("accumulator").words <= am.best_tiles(name, n=n, d=d, e=e, M=M).words
+
+
+def test_what_is_read_in_two_places_is_charged_once() -> None:
+    sizes = {"n": 1000, "m": 1000, "d": 64}
+    found = bounds(am.parse(PROGRAMS["keys as values"]), 10**6, **sizes)
+    assert found.best("any").words == 192_000 == derive(am.parse(PROGRAMS["keys as values"]), 10**6, **sizes).words
+
+
+def test_a_mask_charges_only_what_it_lets_see() -> None:
+    text = "axis i: n, j: m\nS[i,j] = Q[i,d] * K[j,d] where window(i, j, 2)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]"
+    found = bounds(am.parse(text), 100, n=1, m=8, d=3, e=5)
+    assert found.best("any").words == 3 + 2 * 3 + 2 * 5 + 5
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [({"i": 2}, "a bound needs numbers: j, k is missing"), ({"q": 2}, 'unknown size "q"'), ({"i": 0}, 'i must be')],
+)  # fmt: skip
+def test_bad_sizes_are_named(sizes: dict[str, int], said: str) -> None:
+    with pytest.raises(am.AttometerError) as error:
+        bounds(am.parse(MATMUL), 100, **sizes)
+    assert said in str(error.value)

@@ -167,6 +167,18 @@ def test_a_shared_context_sends_what_its_own_formulas_say(method: str, count: An
     assert sum(m.times * m.sent for m in messages if m.part == "attention") == 32 * int(count(split, 0).forward)
 
 
+def test_a_shared_context_expands_each_latent_once_and_sends_what_attention_reads() -> None:
+    cost = model_cost(model("deepseek-v3"))
+    spread = shard(cost, Placement(cp=4))
+    sizes = spread.sizes(batch=1, new=4096)
+    whole = int(cost.flops().subs({size("b"): 1, size("n"): 4096, size("m"): 4096, size("s"): 4096}))
+    assert 4 * spread.stages[0].flops(sizes) == pytest.approx(whole, rel=1e-9)
+    messages = spread.stages[0].work(sizes, word=1).messages
+    sent = sum(m.times * m.sent for m in messages if m.part == "attention")
+    # Keys of 128, values of 128 for 128 heads and one rotary key of 64, 1,024 tokens, three hops, 61 layers.
+    assert sent == 61 * 3 * 1024 * (128 * (128 + 128) + 64)
+
+
 def test_stages() -> None:
     """vLLM's rule (get_pp_indices): of what is left over, the stages before the last hold one more each."""
     assert [len(s) for s in pipeline_stages(80, 3)] == [27, 27, 26]
@@ -221,3 +233,28 @@ def test_one_key_head_of_all_queries_stands_whole_on_every_rank() -> None:
     parts = {part.name: part.parameters for _, part in stage.parts()}
     assert (parts["q"], parts["k"], parts["v"]) == (64 * 64 // 4, 64 * 8, 64 * 8)
     assert stage.kv == 16 * size("m")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Placement(tp=2, pp=2, cp=2, dp=2),
+        Placement(tp=4, sp=True, pp=4, interleave=2),
+        Placement(dp=4, ep=4),
+        Placement(tp=2, dp=2, ep=4, sp=True),
+        Placement(tp=2, dp=4, ep=4, expert_tp=2),
+        Placement(tp=4, attention_dp=4, ep=4),
+        Placement(tp=4, ep=2, expert_tp=2),
+    ],
+    ids=str,
+)
+def test_all_ranks_together_do_the_model_s_operations_once(place: Placement) -> None:
+    """What is cut is done once in all; routers alone, which choose on every rank of tp that has the token, are done again."""
+    cost = model_cost(model("mixtral-8x7b"))
+    ranks = shard(cost, place)
+    sizes = ranks.sizes(batch=8, new=1024)
+    done = sum(stage.flops(sizes) for stage in ranks.stages) * place.tp * place.cp * place.dp
+    whole = int(cost.flops().subs({size("b"): 8, size("n"): 1024, size("m"): 1024, size("s"): 1024}))
+    router = 32 * 2 * 8 * 1024 * 4096 * 8
+    assert whole <= done * (1 + 1e-12)
+    assert done <= whole + (place.tp - 1) * router

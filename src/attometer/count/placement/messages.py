@@ -3,6 +3,7 @@
 from attometer.count.placement.collectives import Message
 from attometer.count.placement.rank_layer import RankPart
 from attometer.count.placement.rank_sizes import RankSizes
+from attometer.program.operations import Tensor
 from attometer.schedule.placement import Placement
 from attometer.schedule.sharding import Collective
 
@@ -76,13 +77,16 @@ def _context(part: RankPart, sizes: RankSizes, word: float) -> list[Message]:
     place, program = sizes.placement, part.sharded.program
     reach = place.tp * place.cp
     keys = -(-sizes.keys // place.cp)
-    caches = [t.name for t in program.inputs if t.role == "cache"]
+    ends = [t for t in (*program.inputs, *program.outputs) if t.role in ("input", "cache", "output")]
     if place.cp_method == "ring":
-        moving = sum(part.payload(name, sizes.attention_b, sizes.n, keys) for name in caches) * word
+        moving = sum(part.payload(t.name, sizes.attention_b, sizes.n, keys) for t in ends if _of_keys(t)) * word
         return [Message("send", part.name, 2, reach, moving, place.cp - 1)]
-    queries = [t.name for t in (*program.inputs, *program.outputs) if t.role in ("input", "output")]
-    exchanged = sum(part.payload(name, sizes.attention_b, sizes.n, keys) for name in (*caches, *queries))
+    exchanged = sum(part.payload(t.name, sizes.attention_b, sizes.n, keys) for t in ends)
     return [Message("all_to_all", part.name, place.cp, reach, exchanged * word)]
+
+
+def _of_keys(tensor: Tensor) -> bool:
+    return "j" in tensor.indices and "i" not in tensor.indices
 
 
 def pass_messages(place: Placement, stage: int, sizes: RankSizes, word: float) -> tuple[Message, ...]:

@@ -78,6 +78,11 @@ class RankPart:
         return self.local.parameters
 
     @cached_property
+    def of_keys(self) -> bool:
+        """Whether it makes something of each key, whatever the queries."""
+        return all("j" in tensor.indices and "i" not in tensor.indices for tensor in self.whole.program.outputs)
+
+    @cached_property
     def tokenwise(self) -> bool:
         """Whether `b` sequences of `n` tokens cost what `b n` sequences of one do."""
         return self.kind in _TOKENWISE and all(

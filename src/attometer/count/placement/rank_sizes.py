@@ -64,7 +64,9 @@ class RankSizes:
             if part.kind == "attention":
                 # Its pairs are shared by the ranks of cp, as even as a zigzag makes them.
                 return self.attention_b, self.new, self.keys
-            return self.attention_b, self.n, self.keys
+            # What is made of each key (MLA's expansion) is made where the key stands.
+            keys = -(-self.keys // self.placement.cp) if part.of_keys else self.keys
+            return self.attention_b, self.n, keys
         if part.where == "stream":
             return self.stream_tokens, 1, self.keys
         return self.b, self.n, self.keys

@@ -206,6 +206,11 @@ def test_placements_that_do_not_divide(degrees: dict[str, object], message: str)
         shard(model("llama-3.1-8b"), Placement(**degrees))  # type: ignore[arg-type]
 
 
+def test_a_recurrence_has_no_shared_context() -> None:
+    with pytest.raises(AttometerError, match='cp 2: part "conv" hands its state from position to position'):
+        shard(model("jamba-v0.1"), Placement(cp=2))
+
+
 def test_experts_that_do_not_divide() -> None:
     with pytest.raises(AttometerError, match='part "experts up": ep 3 does not divide axis "x" of size 8'):
         shard(model("mixtral-8x7b"), Placement(dp=3, ep=3))

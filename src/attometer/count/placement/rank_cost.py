@@ -14,7 +14,7 @@ from attometer.count.placement.messages import part_messages, pass_messages
 from attometer.count.placement.rank_layer import RankLayer, RankPart, rank_layers
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import Formats
-from attometer.errors import positive_int
+from attometer.errors import AttometerError, positive_int
 from attometer.formats import stored_bytes, uniform
 from attometer.models import Model
 from attometer.schedule.placement import LayerDegrees, Placement, layer_degrees, pipeline_stages
@@ -209,6 +209,12 @@ def shard(model: Model | ModelCost, placement: Placement) -> RankCost:
     """
     cost = model if isinstance(model, ModelCost) else model_cost(model)
     rows = rank_layers(cost, layer_degrees(placement))
+    handed = [p.name for row in rows for p in row.parts if placement.cp > 1 and p.kind in ("recurrence", "convolution")]
+    if handed:
+        raise AttometerError(
+            f'cp {placement.cp}: part "{handed[0]}" hands its state from position to position; a context shared by ranks is '
+            "modelled for attention alone"
+        )
     stages = pipeline_stages(cost.model.depth, placement.pp, placement.interleave)
     return RankCost(cost, placement, tuple(_stage(cost, rows, placement, k, held) for k, held in enumerate(stages)))
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from attometer.report.io.report import io_report as io
     from attometer.report.measure.report import measure
     from attometer.report.pebble.report import pebble
+    from attometer.report.scale import scale
     from attometer.report.show import show
     from attometer.run.verb import run
     from attometer.schedule import schedule
@@ -90,6 +91,7 @@ _ROOMS = {
     "price": "price",
     "random": "program",
     "run": "run",
+    "scale": "report.scale",
     "schedule": "schedule",
     "show": "report.show",
     "size": "program",
@@ -140,6 +142,7 @@ __all__ = [
     "price",
     "random",
     "run",
+    "scale",
     "schedule",
     "show",
     "size",

@@ -527,6 +527,29 @@ def derive(
 
 
 @app.command(rich_help_panel=PROVE)
+def scale(
+    name: Annotated[str, typer.Argument(help="a mechanism, a file of notation, or - for standard input")],
+    processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
+    n: Annotated[int | None, typer.Option("-n", help="size n")] = None,
+    d: Annotated[int | None, typer.Option("-d", help="size d")] = None,
+    memory: Annotated[int | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
+    at: Annotated[str, typer.Option(help="further sizes, as in h=8,e=64")] = "",
+    json: Json = False,
+) -> None:
+    """Steps on p processors: work, depth, where more stop helping, and what a limited fast memory changes."""
+    from attometer.report.scale import scale as report
+    from attometer.report.subject import program_of
+    from attometer.view.amounts import amounts
+
+    sizes = _sizes(at)
+    for taken, option in {"n": "-n", "d": "-d", "M": "-M", "processors": "--processors"}.items():
+        if taken in sizes:
+            raise AttometerError(f'--at does not take "{taken}"; use {option}')
+    given = {k: v for k, v in {"n": n, "d": d}.items() if v is not None} | sizes
+    _show(report(program_of(name), amounts(processors, "processors"), memory, **given), json)
+
+
+@app.command(rich_help_panel=PROVE)
 def pebble(
     name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -")],
     sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],

@@ -60,6 +60,11 @@ class Derived(Printed):
         return bounds(self.program, self.M, **self.sizes)
 
     @property
+    def names(self) -> set[str]:
+        """Names of the sizes and tiles of the schedule."""
+        return {s.name for s in self.schedule.symbols} | set(self.schedule.tile_names)
+
+    @property
     def ratio(self) -> float:
         """Words moved over the strongest bound for algorithms with one accumulator per sum, as these nests are."""
         return self.words / self.bounds.best("accumulator").words
@@ -125,6 +130,23 @@ def derive(program: Program, /, M: int, **sizes: int) -> Derived:
     return Search(program, M, sizes).derived()
 
 
+def filled(program: Program, given: Mapping[str, int]) -> dict[str, int]:
+    """Return a number for every size of a program: the given one, else a typical one.
+
+    Raises AttometerError for a size that the program does not have, or that is no positive integer.
+
+    >>> from attometer.program import parse
+    >>> filled(parse("Y[n,d] = exp(X[n,d])"), {"n": 8})
+    {'d': 64, 'n': 8}
+    """
+    names = [s.name for s in program.symbols]
+    for name, value in given.items():
+        if name not in names:
+            raise unknown("size", name, names)
+        positive_int(name, value)
+    return {name: given.get(name, TYPICAL.get(name, _OTHER)) for name in names}
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A phase with its plan, its tiles, and what it moves and holds with them."""
@@ -150,21 +172,12 @@ class Search:
 
     def __post_init__(self) -> None:
         self.cascade: Cascade = cascade(self.program)
-        self.sizes, self.notes = self._sizes()
+        self.sizes = filled(self.program, self.given)
+        said = ", ".join(f"{name} = {value}" for name, value in self.sizes.items() if name not in self.given)
+        self.notes = (f"sizes that were not given: {said}",) if said else ()
         self.numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
         check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
         self.extent = {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}
-
-    def _sizes(self) -> tuple[dict[str, int], tuple[str, ...]]:
-        names = [s.name for s in self.program.symbols]
-        for name, value in self.given.items():
-            if name not in names:
-                raise unknown("size", name, names)
-            positive_int(name, value)
-        free = [name for name in names if name not in self.given]
-        sizes = {name: self.given.get(name, TYPICAL.get(name, _OTHER)) for name in names}
-        said = ", ".join(f"{name} = {sizes[name]}" for name in free)
-        return sizes, ((f"sizes that were not given: {said}",) if free else ())
 
     # --- cuts --------------------------------------------------------------------------------------------------------
 

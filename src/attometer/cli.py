@@ -511,24 +511,24 @@ def _io_splits(
 
 @app.command(rich_help_panel=PROVE)
 def derive(
-    name: Annotated[str, typer.Argument(help="a mechanism, a file of notation, or - for standard input")],
+    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
     memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
     json: Json = False,
 ) -> None:
     """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
     from attometer.count.derive import derive as derived
-    from attometer.report.subject import program_of
+    from attometer.mechanisms.subject import subject
 
     sizes = _sizes(at)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')
-    _show(derived(program_of(name), memory, **sizes), json)
+    _show(derived(subject(name).program, memory, **sizes), json)
 
 
 @app.command(rich_help_panel=PROVE)
 def scale(
-    name: Annotated[str, typer.Argument(help="a mechanism, a file of notation, or - for standard input")],
+    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
     processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
     n: Annotated[int | None, typer.Option("-n", help="size n")] = None,
     d: Annotated[int | None, typer.Option("-d", help="size d")] = None,
@@ -537,8 +537,8 @@ def scale(
     json: Json = False,
 ) -> None:
     """Steps on p processors: work, depth, where more stop helping, and what a limited fast memory changes."""
+    from attometer.mechanisms.subject import subject
     from attometer.report.scale import scale as report
-    from attometer.report.subject import program_of
     from attometer.view.amounts import amounts
 
     sizes = _sizes(at)
@@ -546,7 +546,7 @@ def scale(
         if taken in sizes:
             raise AttometerError(f'--at does not take "{taken}"; use {option}')
     given = {k: v for k, v in {"n": n, "d": d}.items() if v is not None} | sizes
-    _show(report(program_of(name), amounts(processors, "processors"), memory, **given), json)
+    _show(report(subject(name).program, amounts(processors, "processors"), memory, **given), json)
 
 
 @app.command(rich_help_panel=PROVE)

@@ -94,8 +94,8 @@ def scale(program: Program, /, processors: Iterable[int], M: int | None = None, 
     Raises:
         AttometerError: a number below 1, an unknown size, or with M a program that no nest runs.
 
-    >>> from attometer.mechanisms import mechanism
-    >>> print(scale(mechanism("matmul").program, [1, 64], m=8, n=8, k=8).text().splitlines()[0])
+    >>> from attometer.program import parse
+    >>> print(scale(parse("C[m,n] = A[m,k] * B[k,n]"), [1, 64], m=8, n=8, k=8).text().splitlines()[0])
     at k = 8, m = 8, n = 8: work 960, depth 4, p* = 240 processors
     """
     counted = tuple(processors)

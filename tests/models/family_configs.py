@@ -675,6 +675,7 @@ TOKENS: dict[str, tuple[int, ...]] = {
     "longformer": (7, 12, 31),
     "mamba2": (7, 9),
     "nemotron_h": (7, 9),
+    "falcon_h1": (7, 9),
     "bamba": (7, 9),
     "granitemoehybrid": (7, 9),
     "qwen3_5_text": (7, 70),

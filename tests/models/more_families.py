@@ -43,6 +43,16 @@ GRID: dict[str, Any] = {
     "out_hidden_size": 60,
     "num_position_embeddings": 16,
 }
+WAVE: dict[str, Any] = {
+    "hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 80, "vocab_size": 31,
+    "conv_dim": [16, 16, 20], "conv_stride": [5, 2, 2], "conv_kernel": [10, 3, 2], "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+WAVES = {
+    "hubert": "HubertModel", "unispeech": "UniSpeechModel", "unispeech-sat": "UniSpeechSatModel", "wav2vec2": "Wav2Vec2Model",
+}  # fmt: skip
+ROPE3: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}}
+ROPE2: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 0]}}
 
 MORE: dict[str, dict[str, Any]] = {
     "bart": _c("bart", "BartForConditionalGeneration", SIDES),
@@ -129,6 +139,37 @@ MORE: dict[str, dict[str, Any]] = {
         "voxtral_encoder", "VoxtralEncoder", hidden_size=48, num_hidden_layers=2, num_attention_heads=6, intermediate_size=96,
         num_mel_bins=10, max_source_positions=8,
     ),
+    "glm4v_vision": _c(
+        "glm4v_vision", "Glm4vVisionModel", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80, image_size=16, attention_bias=True,
+    ),
+    "glm4v_moe_vision": _c(
+        "glm4v_moe_vision", "Glm4vMoeVisionModel", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80, image_size=16,
+    ),
+    "qwen2_5_omni_vision_encoder": _c(
+        "qwen2_5_omni_vision_encoder", "Qwen2_5OmniVisionEncoder", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80,
+        window_size=8, fullatt_block_indexes=[1],
+    ),
+    "qwen3_omni_moe_vision_encoder": _c(
+        "qwen3_omni_moe_vision_encoder", "Qwen3OmniMoeVisionEncoder", QWEN, GRID, deepstack_visual_indexes=[0, 1],
+    ),
+    **{kind: _c(kind, name, WAVE) for kind, name in WAVES.items()},
+    "wav2vec2_layer": _c("wav2vec2", "Wav2Vec2ForCTC", WAVE, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True),
+    "lfm2": _c("lfm2", "Lfm2ForCausalLM", BASE, layer_types=["conv", "full_attention", "conv"], block_multiple_of=8),
+    "lfm2_moe": _c("lfm2_moe", "Lfm2MoeForCausalLM", BASE, MOE, layer_types=["conv", "full_attention", "conv"], num_dense_layers=1),
+    "olmo_hybrid": _c(
+        "olmo_hybrid", "OlmoHybridForCausalLM", BASE, layer_types=["linear_attention", "full_attention", "linear_attention"],
+        linear_num_key_heads=4, linear_num_value_heads=4, linear_key_head_dim=12, linear_value_head_dim=14, linear_conv_kernel_dim=4,
+    ),
+    "falcon_h1": _c(
+        "falcon_h1", "FalconH1ForCausalLM", BASE, mamba_d_ssm=96, mamba_n_heads=8, mamba_d_head=12, mamba_n_groups=2, mamba_d_state=8,
+        mamba_d_conv=4, mamba_chunk_size=4, use_mamba_kernels=False,
+    ),
+    "glm4v_text": _c("glm4v_text", "Glm4vTextModel", BASE, ROPE3),
+    "glm4v_moe_text": _c("glm4v_moe_text", "Glm4vMoeTextModel", BASE, ROUTED, ROPE2),
+    "iquestcoder": _c("iquestcoder", "LlamaForCausalLM", BASE),
+    "paddleocr_vl_text": _c("paddleocr_vl_text", "PaddleOCRTextModel", BASE, ROPE3, head_dim=8),
+    "qwen2_5_omni_text": _c("qwen2_5_omni_text", "Qwen2_5OmniThinkerTextModel", BASE, ROPE3),
+    "qwen3_omni_moe_text": _c("qwen3_omni_moe_text", "Qwen3OmniMoeThinkerTextModel", BASE, MOE, ROPE3, head_dim=8),
     "afmoe": _c("afmoe", "AfmoeForCausalLM", BASE, MOE, head_dim=10, sliding_window=4, global_attn_every_n_layers=2),
     "apertus": _c("apertus", "ApertusForCausalLM", BASE, attention_bias=True),
     "biogpt": _c("biogpt", "BioGptForCausalLM", ENCODER),

@@ -85,6 +85,10 @@ GRIDS = (
     "qwen3_vl_moe_vision",
     "qwen3_5_vision",
     "qwen3_5_moe_vision",
+    "glm4v_vision",
+    "glm4v_moe_vision",
+    "qwen2_5_omni_vision_encoder",
+    "qwen3_omni_moe_vision_encoder",
 )
 
 
@@ -99,6 +103,10 @@ def inputs(config: Any, n: int, device: str) -> dict[str, Any]:
     if config.model_type in GRIDS:
         pixels = config.in_channels * config.temporal_patch_size * config.patch_size**2
         return {"hidden_states": torch.zeros(64, pixels, device=device), "grid_thw": torch.tensor([[1, 8, 8]])}
+    if hasattr(config, "conv_stride"):
+        for stride, kernel in zip(config.conv_stride[::-1], config.conv_kernel[::-1], strict=True):
+            n = (n - 1) * stride + kernel
+        return {"input_values": torch.zeros(BATCH, n, device=device)}
     if hasattr(config, "num_mel_bins"):
         heard = torch.zeros(BATCH, config.num_mel_bins, 2 * config.max_source_positions, device=device)
         return {"input_features": heard} | ({"decoder_input_ids": ids} if config.is_encoder_decoder else {})

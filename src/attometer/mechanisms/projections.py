@@ -47,6 +47,15 @@ def convolution(stride: int = 1, bias: bool = True, function: str = "gelu") -> s
     return f"axis i: n, t: n * {stride} + u, c: D, o: F\ninput X[b,t,c]\n{product}\nY[b,i,o] = {function}(S[b,i,o])"
 
 
+# A convolution of groups of channels apart; what it reads beyond the ends is zero.
+GROUPED_CONVOLUTION = """
+    axis i: n, t: n + u, g: G, c: D / G, o: D / G
+    input X[b,t,g,c]
+    weight W[u,g,c,o], B[g,o]
+    S[b,i,g,o] = X[b,i+u,g,c] * W[u,g,c,o] + B[g,o]
+    Y[b,i,g,o] = gelu(S[b,i,g,o])
+"""
+PRODUCT = f"{AXES}\nY[b,i,c] = X[b,i,c] * R[b,i,c]"
 # A block-diagonal matrix, one block for each of G groups of heads.
 GROUPED_PROJECTION = f"axis i: n, g: G, c: h * d / G, o: F\n{affine('Y[b,i,g,o]', 'X[b,i,g,c]', 'W[g,o,c]')}"
 # The first token alone, as BERT's pooler reads it.

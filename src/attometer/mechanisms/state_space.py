@@ -109,15 +109,15 @@ def decay(per_channel: bool = False) -> str:
     return f"axis i: n\ninput X[{at}]\nweight a[h], f[{own}]\nA[{at}] = {rate if per_channel else f'exp({rate})'}"
 
 
-def convolution(bias: bool = False) -> str:
-    """Return a short causal convolution of each channel over its newest u tokens, and its activation."""
+def convolution(bias: bool = False, function: str = "silu") -> str:
+    """Return a short causal convolution of each channel over its newest u tokens, and its activation where it has one."""
     declared, plus = ("weight W[c,u], B[c]", " + B[c]") if bias else ("weight W[c,u]", "")
     return f"""
         axis i: n, t: n + u - 1, c: D
         input X[b,t,c]
         {declared}
         S[b,i,c] = X[b,i+u,c] * W[c,u]{plus}
-        Y[b,i,c] = silu(S)
+        Y[b,i,c] = {f"{function}(S)" if function else "S[b,i,c]"}
     """
 
 

@@ -122,6 +122,8 @@ RECIPES = {
     "flint": Recipe(
         heads=True, sinks=True, full=_flint, experts=Experts(beside="shared_expert_intermediate_size", routing="all", only=(0, 1)),
     ),
+    "glm4v_moe_text": Recipe(out=False, experts=Experts(shared="n_shared_experts", dense="first_k_dense_replace")),
+    "glm4v_text": Recipe(bias=True, out=False, ends=True),
     "granite_swa": Recipe(sinks=True, full=_every(4), feed_bias="mlp_bias"),
     "granitemoe_swa": Recipe(
         sinks=True, full=_every(4), experts=Experts("intermediate_size", beside="shared_intermediate_size", routing="chosen"),
@@ -162,7 +164,7 @@ def by_recipe(family: str) -> Callable[[Reading], Model]:
         if r.entry:
             before.append(_norm(r.kind, width, "embedding norm"))
         _quiet(c)
-        model = decoder(c, family, width, made, c.flag("tie_word_embeddings"), final, before)
+        model = decoder(c, family, width, made, c.flag("tie_word_embeddings", default=False), final, before)
         limit = _cap(c, r.logit_cap)
         return model if limit is None else _capped(model, limit)
 

@@ -9,9 +9,9 @@ from attometer.program import size
 CHUNK = 64
 
 
-def convolution(channels: int, kernel: int, bias: bool) -> Part:
+def convolution(channels: int, kernel: int, bias: bool, function: str = "silu") -> Part:
     """Return a causal depthwise convolution; the reference computes `kernel - 1` outputs more, and drops them."""
-    run = part("conv", state_space.convolution(bias), D=channels, u=kernel)
+    run = part("conv", state_space.convolution(bias, function), D=channels, u=kernel)
     return replace(run, reference=over(run.program, n=size("n") + kernel - 1))
 
 

@@ -366,6 +366,28 @@ def qwen3_vl_vision(c: Reading) -> Model:
     return replace(model, embedding=(*model.embedding, places), head=(*model.head, *more))
 
 
+def glm4v_vision(c: Reading) -> Model:
+    """GLM-4.1V's tower: RMSNorms, gated layers, neighbours merged by a convolution and a gated layer (arXiv:2507.01006)."""
+    width, outputs = c.integer("hidden_size"), c.integer("out_hidden_size")
+    heads, side = equal(c, width, "num_heads"), c.integer("spatial_merge_size")
+    q, k, v, out = projections(width, heads, c.flag("attention_bias"), False)
+    function = act(c)
+    layer = vit_layer(
+        width, (q, k, v, *rotary(heads), attention(heads, ""), out), gated(width, outputs, function), "rmsnorm"
+    )
+    height, across = patches(c)
+    pixels = c.integer("in_channels") * patch_area(c) * c.integer("temporal_patch_size")
+    first_norm, last_norm = norm(width, name="embedding norm"), norm(width, name="final norm")
+    before = (linear("patches", pixels, width, True), first_norm, embedding(height * across, width, "positions"))
+    merger = (
+        linear("downsample", width * side**2, outputs, True), linear("merger", outputs, outputs), layernorm(outputs, name="merger norm"),
+        *gated(outputs, c.integer("intermediate_size"), function, prefix="merger "),
+    )  # fmt: skip
+    quiet(c)
+    end = (last_norm, *(of_tokens(p, n=size("n") / side**2) for p in merger))
+    return replace(finish(c, "glm4v_vision", width, [layer] * depth(c, "depth"), before, end), context=None)
+
+
 def _windowed(width: int, heads: Heads, feed: tuple[Part, ...], inside: int | None) -> Layer:
     core = attention(heads, "")
     if inside is not None:

@@ -26,6 +26,7 @@ IMAGE: dict[str, Any] = {
     "hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 80, "image_size": 20, "patch_size": 4,
     "num_channels": 3,
 }  # fmt: skip
+FLAT: dict[str, Any] = {k: v for k, v in IMAGE.items() if k != "image_size"}
 RATIO: dict[str, Any] = {k: v for k, v in IMAGE.items() if k != "intermediate_size"} | {"mlp_ratio": 2}
 BASE: dict[str, Any] = ENCODER | {"num_key_value_heads": 2, "num_hidden_layers": 3}
 SWA: dict[str, Any] = {"sliding_window": 4, "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}
@@ -99,6 +100,8 @@ MORE: dict[str, dict[str, Any]] = {
     "clip_text_model": _c("clip_text_model", "CLIPTextModelWithProjection", ENCODER, projection_dim=20),
     "metaclip_2_text_model": _c("metaclip_2_text_model", "MetaClip2TextModel", ENCODER),
     "siglip_text_model": _c("siglip_text_model", "SiglipTextModel", ENCODER, projection_size=20),
+    "siglip2_text_model": _c("siglip2_text_model", "Siglip2TextModel", ENCODER),
+    "siglip2_vision_model": _c("siglip2_vision_model", "Siglip2VisionModel", FLAT, num_patches=16),
     "clip_vision_model": _c("clip_vision_model", "CLIPVisionModelWithProjection", IMAGE, projection_dim=20),
     "chinese_clip_vision_model": _c("chinese_clip_vision_model", "ChineseCLIPVisionModel", IMAGE),
     "metaclip_2_vision_model": _c("metaclip_2_vision_model", "MetaClip2VisionModel", IMAGE),
@@ -140,7 +143,8 @@ MORE: dict[str, dict[str, Any]] = {
         num_mel_bins=10, max_source_positions=8,
     ),
     "glm4v_vision": _c(
-        "glm4v_vision", "Glm4vVisionModel", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80, image_size=16, attention_bias=True,
+        "glm4v_vision", "Glm4vVisionModel", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80, image_size=16,
+        attention_bias=True,
     ),
     "glm4v_moe_vision": _c(
         "glm4v_moe_vision", "Glm4vMoeVisionModel", QWEN, hidden_size=48, out_hidden_size=60, intermediate_size=80, image_size=16,
@@ -229,6 +233,22 @@ WHOLE: dict[str, dict[str, Any]] = {
     "llava_onevision": _whole("llava_onevision", "qwen2", _SIGLIP, vision_feature_select_strategy="full"),
     "mistral3": _whole("mistral3", "mistral", {"model_type": "pixtral", **_SEEN}),
     "paligemma": _whole("paligemma", "gemma", _SIGLIP, projection_dim=48),
+    "clip": {"model_type": "clip", "text_config": dict(ENCODER), "vision_config": _CLIP, "projection_dim": 20},
+    "metaclip_2": {"model_type": "metaclip_2", "text_config": dict(ENCODER), "vision_config": _SEEN, "projection_dim": 20},
+    "siglip": {"model_type": "siglip", "text_config": dict(ENCODER), "vision_config": _SEEN},
+    "siglip2": {"model_type": "siglip2", "text_config": dict(ENCODER), "vision_config": FLAT | {"num_patches": 16}},
+    "deepseek_vl": _whole("deepseek_vl", "llama", _SIGLIP),
+    "glm46v": _whole("glm46v", "glm4v_text", _own("glm4v_vision") | {"out_hidden_size": 48}),
+    "glm4v": _whole("glm4v", "glm4v_text", _own("glm4v_vision") | {"out_hidden_size": 48}),
+    "glm4v_moe": {
+        "model_type": "glm4v_moe", "text_config": _own("glm4v_moe_text"),
+        "vision_config": _own("glm4v_moe_vision") | {"out_hidden_size": 48},
+    },
+    "lighton_ocr": _whole("lighton_ocr", "qwen3", {"model_type": "pixtral", **_SEEN}),
+    "lfm2_vl": {
+        "model_type": "lfm2_vl", "text_config": _own("lfm2"), "vision_config": FLAT | {"num_patches": 16, "vision_use_head": False},
+    },
+    "llava_next_video": _whole("llava_next_video", "llama", _CLIP),
     "qwen2_5_vl": _whole(
         "qwen2_5_vl", "qwen2_5_vl_text", _own("qwen2_5_vl_vision") | {"out_hidden_size": 48}
     ),

@@ -110,6 +110,10 @@ def inputs(config: Any, n: int, device: str) -> dict[str, Any]:
     if hasattr(config, "num_mel_bins"):
         heard = torch.zeros(BATCH, config.num_mel_bins, 2 * config.max_source_positions, device=device)
         return {"input_features": heard} | ({"decoder_input_ids": ids} if config.is_encoder_decoder else {})
+    if hasattr(config, "num_patches"):
+        pixels = torch.zeros(BATCH, config.num_patches, config.num_channels * config.patch_size**2, device=device)
+        shapes = torch.tensor([[4, config.num_patches // 4]] * BATCH)
+        return {"pixel_values": pixels, "pixel_attention_mask": torch.ones(pixels.shape[:2]), "spatial_shapes": shapes}
     if hasattr(config, "patch_size"):
         size = config.image_size if isinstance(config.image_size, list | tuple) else [config.image_size] * 2
         return {"pixel_values": torch.zeros(images(config.model_type), config.num_channels, *size, device=device)}

@@ -161,7 +161,8 @@ def whole(kind: str, values: dict[str, Any]) -> Any:
     """Build the whole model of a wrapping family on the meta device."""
     from transformers.models.auto import modeling_auto as auto
 
-    names = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES | auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+    names = auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES | auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    names |= auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
     config = transformers.AutoConfig.for_model(kind, **{k: v for k, v in values.items() if k != "model_type"})
     with torch.device("meta"):
         return getattr(transformers, names[kind])._from_config(config)

@@ -21,7 +21,8 @@ def whole(values: dict[str, Any]) -> Any:
     from transformers.models.auto import modeling_auto as auto
 
     kind = values["model_type"]
-    names = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES | auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+    names = auto.MODEL_MAPPING_NAMES | auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    names |= auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
     own = {k: v for k, v in copy.deepcopy(values).items() if k != "model_type"}
     config = transformers.AutoConfig.for_model(kind, **own)
     with torch.device("meta"):

@@ -32,7 +32,7 @@ from attometer.models.readers import (
     vision,
 )
 from attometer.models.readers.decoder import architecture
-from attometer.models.readers.multimodal import Reader, wrapped
+from attometer.models.readers.multimodal import INSIDE, Reader, dual, omni, wrapped
 from attometer.models.reading import Reading
 
 
@@ -99,6 +99,7 @@ OF_CLASS: dict[str, Reader] = {
     "qwen3_omni_moe_vision_encoder": vision.qwen3_vl_vision,
     "qwen3_vl_moe_vision": vision.qwen3_vl_vision,
     "qwen3_vl_vision": vision.qwen3_vl_vision,
+    "siglip2_text_model": vision.siglip_text,
     "siglip_text_model": vision.siglip_text,
     "voxtral_encoder": bart.heard,
     "whisper": bart.whisper,
@@ -239,11 +240,62 @@ AROUND: dict[str, str] = {
     "smolvlm": "llama",
     "step3p7": "step3p5",
     "voxtral": "llama",
+    "audioflamingo3": "qwen2",
+    "blip-2": "opt",
+    "cosmos3_omni": "qwen3_vl_text",
+    "deepseek_vl": "llama",
+    "deepseek_vl_hybrid": "llama",
+    "exaone4_5": "exaone4",
+    "fuyu": "persimmon",
+    "glm46v": "glm4v_text",
+    "glm4v": "glm4v_text",
+    "glm4v_moe": "glm4v_moe_text",
+    "glmasr": "llama",
+    "glmga": "glm4v_text",
+    "got_ocr2": "qwen2",
+    "granite_speech": "granite",
+    "granite_speech_plus": "granite",
+    "hyperclovax_vision_v2": "hyperclovax",
+    "idefics2": "mistral",
+    "instructblip": "opt",
+    "instructblipvideo": "opt",
+    "janus": "llama",
+    "lfm2_vl": "lfm2",
+    "lighton_ocr": "qwen3",
+    "llava_next_video": "llama",
+    "minicpm_ocr": "qwen3_5_text",
+    "minicpmv4_6": "qwen3_5_text",
+    "minicpmv4_7": "qwen3_5_text",
+    "moss_transcribe_diarize": "qwen3",
+    "musicflamingo": "qwen2",
+    "nemo_speechlm": "nemotron_h",
+    "nemotron_h_omni": "nemotron_h",
+    "ovis2": "qwen2",
+    "paddleocr_vl": "paddleocr_vl_text",
+    "pp_chart2table": "qwen2",
+    "qianfan_ocr": "qwen3",
+    **INSIDE,
+    "qwen3_asr": "qwen3",
+    "shieldgemma2": "gemma3_text",
+    "vibevoice_asr": "qwen2",
+    "video_llama_3": "qwen2",
+    "video_llava": "llama",
+    "vipllava": "llama",
 }
 """Families that wrap a text model, with the text model that they hold."""
 
 FLAT = frozenset({"gemma3", "llama4", "gemma4", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe"})
 """Wrapping families whose text-only files carry the keys of the text model at the top."""
 
-READERS: dict[str, Reader] = TEXT | {kind: wrapped(inner, TEXT) for kind, inner in AROUND.items()}
+DUAL: dict[str, Reader] = {
+    "clip": dual("clip_text_model", "clip_vision_model", 1, TEXT),
+    "metaclip_2": dual("metaclip_2_text_model", "metaclip_2_vision_model", 1, TEXT),
+    "siglip": dual("siglip_text_model", "siglip_vision_model", 2, TEXT),
+    "qwen2_5_omni": omni("qwen2_5_omni_thinker", TEXT),
+    "qwen3_omni_moe": omni("qwen3_omni_moe_thinker", TEXT),
+    "siglip2": dual("siglip2_text_model", "siglip2_vision_model", 2, TEXT),
+}
+"""Families of two sides, one of text and one of images, and of a thinker inside a whole."""
+
+READERS: dict[str, Reader] = TEXT | DUAL | {kind: wrapped(inner, TEXT) for kind, inner in AROUND.items()}
 """Every reader, by `model_type`."""

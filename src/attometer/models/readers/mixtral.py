@@ -138,7 +138,7 @@ def qwen3_moe(c: Reading) -> Model:
     heads, bias = heads_of(c, width, kv=4), c.flag("attention_bias", default=False)
     window = c.optional("sliding_window", default=4096) if c.flag("use_sliding_window", default=False) else None
     # Qwen3VLMoeTextConfig has no `use_sliding_window`: its layers see all keys, its cache obeys a window all the same.
-    if c.values.get("model_type") == "qwen3_vl_moe_text":
+    if c.values.get("model_type") in ("qwen3_vl_moe_text", "qwen3_omni_moe_text"):
         c.must("sliding_window", None, None)
     c.ignore("sliding_window", "max_window_layers")
     mix = grouped(width, heads, window, bias, norms=head_norms(heads))

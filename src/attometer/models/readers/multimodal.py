@@ -5,8 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from attometer.errors import AttometerError
+from attometer.mechanisms.projections import BIAS
+from attometer.models.blocks import linear
 from attometer.models.class_defaults import class_defaults
 from attometer.models.layer import Model
+from attometer.models.part import part
+from attometer.models.readers.decoder import architecture, bare
 from attometer.models.readers.projectors import PROJECTORS, Beside
 from attometer.models.reading import Reading
 
@@ -34,7 +38,11 @@ INNER_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-TOWERS = ("vision_config", "audio_config", "image_config", "speech_config")
+TOWERS = (
+    "vision_config", "audio_config", "image_config", "speech_config", "encoder_config", "projector_config", "qformer_config",
+    "perceiver_config", "vq_config", "high_res_vision_config", "word_timestamp_config", "semantic_tokenizer_encoder_config",
+    "acoustic_tokenizer_encoder_config",
+)  # fmt: skip
 
 
 def text_of(c: Reading, readers: dict[str, Reader], kind: str) -> Model:
@@ -65,6 +73,7 @@ def without_towers(c: Reading, read: int = 0) -> None:
 NAMED = {
     "qwen2_vl": "qwen2_vl_vision", "qwen2_5_vl": "qwen2_5_vl_vision", "qwen3_vl": "qwen3_vl_vision",
     "qwen3_vl_moe": "qwen3_vl_moe_vision", "qwen3_5": "qwen3_5_vision", "qwen3_5_moe": "qwen3_5_moe_vision",
+    "glm4v": "glm4v_vision", "glm46v": "glm4v_vision", "glm4v_moe": "glm4v_moe_vision",
     "idefics3": "idefics3_vision", "smolvlm": "smolvlm_vision", "internvl": "internvl_vision",
 }  # fmt: skip
 
@@ -107,13 +116,25 @@ WHOLE = {
     "paligemma": True,
     "idefics3": False, "llava_next": False, "qwen3_5": False, "qwen3_5_moe": False, "qwen3_vl": False, "qwen3_vl_moe": False,
     "smolvlm": False, "step3p7": False,
+    "deepseek_vl": True, "deepseek_vl_hybrid": True, "glmasr": True, "got_ocr2": True, "granite_speech": True,
+    "hyperclovax_vision_v2": True, "janus": True, "lighton_ocr": True, "minicpm_ocr": True, "ovis2": True, "pp_chart2table": True,
+    "cosmos3_omni": False, "exaone4_5": False, "fuyu": False, "idefics2": False, "minicpmv4_6": False, "minicpmv4_7": False,
+    "granite_speech_plus": True, "lfm2_vl": True, "moss_transcribe_diarize": True, "qwen3_asr": True,
+    "glm46v": False, "glmga": False, "qwen2_5_omni_thinker": False, "qwen3_omni_moe_thinker": False,
+    "qianfan_ocr": False, "video_llava": False, "vipllava": False,
 }  # fmt: skip
 
 
-# Where either object ties the head; where the text model's key alone counts; where transformers ties nothing.
-EITHER = frozenset({"llava", "llava_onevision", "qwen2_5_vl", "qwen2_vl"})
-INNER = frozenset({"llama4"})
-NEVER = frozenset({"qwen2_audio", "voxtral"})
+# Where either object ties the head, with what stands for the two; where the text model's key alone counts, with what stands
+# for it; where transformers ties nothing.
+EITHER = dict.fromkeys(
+    ("glm4v", "glm4v_moe", "llava", "llava_next_video", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "video_llama_3"),
+    (False, False),
+) | {"paddleocr_vl": (True, True), "shieldgemma2": (False, True)}
+INNER = {"blip-2": True, "instructblip": True, "instructblipvideo": True, "llama4": False}
+NEVER = frozenset(
+    {"audioflamingo3", "musicflamingo", "nemo_speechlm", "nemotron_h_omni", "qwen2_audio", "vibevoice_asr", "voxtral"}
+)
 
 
 def _tie(c: Reading, text: Reading, kind: str) -> None:
@@ -126,9 +147,10 @@ def _tie(c: Reading, text: Reading, kind: str) -> None:
     elif kind in NEVER:
         tied = False
     elif kind in EITHER:
-        tied = bool(outer) or bool(inner)
+        first, second = EITHER[kind]
+        tied = bool(first if outer is None else outer) or bool(second if inner is None else inner)
     elif kind in INNER:
-        tied = bool(inner)
+        tied = INNER[kind] if inner is None else bool(inner)
     elif isinstance(outer, bool) and isinstance(inner, bool) and outer != inner:
         raise text.error(key, f"is {str(inner).lower()}, but {c.where}.{key} is {str(outer).lower()}")
     else:
@@ -155,6 +177,56 @@ def _with_defaults(c: Reading, defaults: dict[str, Any]) -> Reading:
     for key, value in missing.items():
         c.default(key, value)
     return Reading({**c.values, **missing}, c.path, c.where, c)
+
+
+def dual(text: str, seen: str, more: int, readers: dict[str, Reader]) -> Reader:
+    """Return a reader of CLIP's and SigLIP's two sides: the text's is the model, the image's its tower; `more` numbers scale and shift."""
+
+    def read(c: Reading) -> Model:
+        name = architecture(c)
+        if name and not bare(name):
+            raise c.error("architectures", f"names {name[:80]}, whose head is not modelled; known: …Model")
+        sides = []
+        for key, kind in (("text_config", text), ("vision_config", seen)):
+            section = c.section(key) if key in c.values else Reading({}, c.path, f"{c.where}.{key}", c)
+            section.values = {k: v for k, v in section.values.items() if k != "architectures"}
+            sides.append(readers[kind](section))
+            section.close()
+        width = c.integer("projection_dim", default=512) if more == 1 else 0
+        ends = [() if not width else (linear("projection", side.width, width, rows=1),) for side in sides]
+        c.ignore(
+            "logit_scale_init_value", "text_config_dict", "vision_config_dict", "projection_dim", "tie_word_embeddings"
+        )
+        first, second = (replace(side, head=(*side.head, *end)) for side, end in zip(sides, ends, strict=True))
+        scale = part("logit scale", BIAS, D=more, n=1)
+        tower = replace(second, name="vision")
+        return replace(first, family=str(c.values["model_type"]), head=(*first.head, scale), towers=(tower,))
+
+    read.__doc__ = "Two sides, of text and of images, after CLIP (Radford et al. 2021, arXiv:2103.00020)."
+    return read
+
+
+def omni(thinker: str, readers: dict[str, Reader]) -> Reader:
+    """Return a reader of Qwen's omni files: the thinker is read, and what speaks is noted."""
+
+    def read(c: Reading) -> Model:
+        section = c.section("thinker_config")
+        inner = Reading({**section.values, "model_type": thinker}, c.path, section.where, c)
+        model = wrapped(INSIDE[thinker], readers)(inner)
+        inner.close()
+        spoken = [key for key in ("talker_config", "token2wav_config", "code2wav_config") if key in c.values]
+        c.ignore(*spoken, "enable_audio_output", "enable_talker", "speaker_id", "system_prompt", "tie_word_embeddings")
+        if spoken:
+            c.note(f"only the thinker is modelled; {' and '.join(spoken)} are not")
+        return model
+
+    read.__doc__ = (
+        "Qwen's omni models: the thinker, which reads text, images and sound (Qwen Team 2025, arXiv:2503.20215)."
+    )
+    return read
+
+
+INSIDE = {"qwen2_5_omni_thinker": "qwen2_5_omni_text", "qwen3_omni_moe_thinker": "qwen3_omni_moe_text"}
 
 
 def wrapped(kind: str, readers: dict[str, Reader]) -> Reader:

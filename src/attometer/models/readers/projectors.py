@@ -81,6 +81,34 @@ def mistral3(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Par
     return norm(tower.width, name="projector norm"), *_over(parts, size("n") / side**2)
 
 
+def lighton(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
+    """LightOnOCR: Mistral's projector without biases."""
+    side = c.integer("spatial_merge_size", default=2)
+    parts = (
+        linear("merger", tower.width * side**2, tower.width),
+        *_two("projector", tower.width, text.width, text.width, "gelu", False),
+    )
+    return norm(tower.width, name="projector norm"), *_over(parts, size("n") / side**2)
+
+
+def aligned(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
+    """DeepSeek-VL: two dense layers on each patch."""
+    return _two("projector", tower.width, text.width, text.width, "gelu")
+
+
+def lfm2_vl(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
+    """LFM2-VL: neighbours side by side, a norm, two dense layers."""
+    side, hidden, bias = (
+        c.integer("downsample_factor", default=2),
+        c.integer("projector_hidden_size", default=2560),
+        c.flag("projector_bias", default=True),
+    )
+    width = tower.width * side**2
+    start = (layernorm(width, name="projector norm"),) if c.flag("projector_use_layernorm", default=True) else ()
+    parts = _two("projector", width, hidden, text.width, act(c, "gelu", "projector_hidden_act"), bias)
+    return _over((*start, *parts), size("n") / side**2)
+
+
 def shuffled(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
     """Idefics 3 and SmolVLM: neighbours side by side, one product."""
     side = c.integer("scale_factor", default=2)
@@ -137,21 +165,33 @@ SIGLIP, CLIP = "siglip_vision_model", "clip_vision_model"
 PROJECTORS: dict[str, dict[str, Beside]] = {
     "aya_vision": {"vision_config": Beside(SIGLIP, cohere(True))},
     "cohere2_vision": {"vision_config": Beside(SIGLIP, cohere(False))},
+    "cosmos3_omni": {"vision_config": Beside("qwen3_vl_vision", nothing)},
+    "deepseek_vl": {"vision_config": Beside(SIGLIP, aligned)},
     "gemma3": {"vision_config": Beside(SIGLIP, gemma3)},
+    "glm46v": {"vision_config": Beside("glm4v_vision", nothing)},
+    "glmga": {"vision_config": Beside("glm4v_vision", nothing)},
+    "glm4v": {"vision_config": Beside("glm4v_vision", nothing)},
+    "glm4v_moe": {"vision_config": Beside("glm4v_moe_vision", nothing)},
     "idefics3": {"vision_config": Beside("idefics3_vision", shuffled)},
     "internvl": {"vision_config": Beside("internvl_vision", internvl)},
+    "lfm2_vl": {"vision_config": Beside("siglip2_vision_model", lfm2_vl)},
+    "lighton_ocr": {"vision_config": Beside("pixtral", lighton)},
     "llava": {"vision_config": Beside(CLIP, two_layers(False))},
     "llava_next": {"vision_config": Beside(CLIP, two_layers(True))},
+    "llava_next_video": {"vision_config": Beside(CLIP, two_layers(True))},
     "llava_onevision": {"vision_config": Beside(SIGLIP, two_layers(True))},
     "mistral3": {"vision_config": Beside("pixtral", mistral3)},
     "paligemma": {"vision_config": Beside(SIGLIP, paligemma)},
     "qwen2_5_vl": {"vision_config": Beside("qwen2_5_vl_vision", nothing)},
+    "qwen2_5_omni_thinker": {"vision_config": Beside("qwen2_5_omni_vision_encoder", nothing)},
     "qwen2_audio": {"audio_config": Beside("qwen2_audio_encoder", qwen2_audio)},
     "qwen2_vl": {"vision_config": Beside("qwen2_vl_vision", nothing)},
     "qwen3_5": {"vision_config": Beside("qwen3_5_vision", nothing)},
     "qwen3_5_moe": {"vision_config": Beside("qwen3_5_moe_vision", nothing)},
+    "qwen3_omni_moe_thinker": {"vision_config": Beside("qwen3_omni_moe_vision_encoder", nothing)},
     "qwen3_vl": {"vision_config": Beside("qwen3_vl_vision", nothing)},
     "qwen3_vl_moe": {"vision_config": Beside("qwen3_vl_moe_vision", nothing)},
+    "shieldgemma2": {"vision_config": Beside(SIGLIP, gemma3)},
     "smolvlm": {"vision_config": Beside("smolvlm_vision", shuffled)},
     "voxtral": {"audio_config": Beside("voxtral_encoder", voxtral)},
 }

@@ -81,6 +81,7 @@ RECIPES = {
         classes=0, positions=False, patch_bias=False, before=True, after="none", kind="rmsnorm", biases=NONE, gate=True,
         feed_bias=False,
     ),
+    "siglip2_vision_model": Recipe(classes=0, head="probe"),
     "siglip_vision_model": Recipe(classes=0, head="probe"),
     "smolvlm_vision": Recipe(classes=0),
     "vit": Recipe(biases=QKV, head="pooler"),
@@ -96,7 +97,10 @@ def seen(family: str) -> Callable[[Reading], Model]:
     def read(c: Reading) -> Model:
         width = c.integer("hidden_size")
         heads = equal(c, width)
-        height, wideness = patches(c)
+        if "num_patches" in c.of_class:
+            height, wideness = 1, c.integer("num_patches")
+        else:
+            height, wideness = patches(c)
         extra = c.integer(r.registers, least=0) if r.registers else 0
         pre = r.classes + extra
         layer = _layer(c, r, width, heads)

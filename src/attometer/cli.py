@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from attometer.errors import AttometerError, positive_int, printable
+from attometer.errors import AttometerError, nearest, positive_int, printable
 from attometer.view.terminal import line_width, patient_streams
 
 
@@ -24,6 +24,14 @@ class _Panels(typer.core.TyperGroup):
             listed = [c for c in self.commands.values() if getattr(c, "rich_help_panel", None) == panel]
             with formatter.section(panel):
                 formatter.write_dl([(f"{c.name:{longest}}", c.get_short_help_str(200)) for c in listed])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called; of an unknown one say the nearest, or all where none is near."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = nearest(args[0], self.commands, 0.7)
+            hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
+            raise AttometerError(f'unknown command "{args[0]}"{hint}')
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -94,12 +102,12 @@ def _show(result: Any, as_json: bool) -> None:
         print(result.text(line_width()) if isinstance(result, Report) else printable(str(result)))
 
 
-def _parameters(pairs: list[str] | None) -> dict[str, Any]:
+def _parameters(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name or not value:
-            raise AttometerError(f'--set takes NAME=VALUE, got "{pair}"')
+            raise AttometerError(f'{flag} take{"s" * flag.startswith("-")} NAME=VALUE, got "{pair}"')
         found[name] = (
             int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
         )
@@ -107,10 +115,23 @@ def _parameters(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _sizes(text: str) -> dict[str, int]:
-    found = _parameters([part for part in text.split(",") if part])
+    found = _parameters([part for part in text.split(",") if part], "sizes")
     for name, value in found.items():
         positive_int(f'size "{name}"', value)
     return found
+
+
+def _words(text: str) -> int:
+    """Return words of fast memory; an amount in bytes is told how many words it is."""
+    from attometer.view.amounts import amount
+
+    bare = str(text).strip().lower()
+    if bare.endswith("b"):
+        found = amount(bare.removesuffix("b").removesuffix("i"), "-M")
+        raise AttometerError(
+            f"-M is in words, not bytes: {text} are {found // 2:,} words of 16 bits or {found // 4:,} of 32"
+        )
+    return amount(str(text), "-M")
 
 
 def _only(call: typer.Context, flag: str, *taken: str) -> None:
@@ -425,14 +446,15 @@ def compare(
     for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
         if taken in given:
             raise AttometerError(f'--sizes does not take "{taken}"; use {option}')
-    _show(report(names, n=n, d=d, h=heads, of=of, **given), json)
+    listed = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    _show(report(listed, n=n, d=d, h=heads, of=of, **given), json)
 
 
 @app.command(rich_help_panel=PROVE)
 def io(
     call: typer.Context,
     name: Annotated[str, typer.Argument(help="softmax attention: a mechanism such as gqa, a notation file, or -")],
-    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     n: Annotated[int, typer.Option("-n", help="queries (and keys, if -m is not given)")],
     d: Annotated[int, typer.Option("-d", help="width of queries and keys")],
     m: Annotated[int | None, typer.Option("-m", help="keys")] = None,
@@ -464,15 +486,15 @@ def io(
         figure_path(plot)
     if others:
         _only(call, "--others", "others", "name", "memory", "n", "d", "json")
-        return _io_others(name, n, d, memory, json)
+        return _io_others(name, n, d, _words(memory), json)
     if splits:
         _only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
-        return _io_splits(name, n, d, memory, m, e, plot, json)
+        return _io_splits(name, n, d, _words(memory), m, e, plot, json)
     given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | _sizes(sizes)
     seen = parse_mask(mask) if mask else None
     report = io_report(
         subject(name),
-        M=memory,
+        M=_words(memory),
         sizes=given,
         mask=seen,
         schedules=schedule,
@@ -512,7 +534,7 @@ def _io_splits(
 @app.command(rich_help_panel=PROVE)
 def derive(
     name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
-    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
     json: Json = False,
 ) -> None:
@@ -523,7 +545,7 @@ def derive(
     sizes = _sizes(at)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')
-    _show(derived(subject(name).program, memory, **sizes), json)
+    _show(derived(subject(name).program, _words(memory), **sizes), json)
 
 
 @app.command(rich_help_panel=PROVE)
@@ -532,7 +554,7 @@ def scale(
     processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
     n: Annotated[int | None, typer.Option("-n", help="size n")] = None,
     d: Annotated[int | None, typer.Option("-d", help="size d")] = None,
-    memory: Annotated[int | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
+    memory: Annotated[str | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
     at: Annotated[str, typer.Option(help="further sizes, as in h=8,e=64")] = "",
     json: Json = False,
 ) -> None:
@@ -546,14 +568,15 @@ def scale(
         if taken in sizes:
             raise AttometerError(f'--at does not take "{taken}"; use {option}')
     given = {k: v for k, v in {"n": n, "d": d}.items() if v is not None} | sizes
-    _show(report(subject(name).program, amounts(processors, "processors"), memory, **given), json)
+    words = None if memory is None else _words(memory)
+    _show(report(subject(name).program, amounts(processors, "processors"), words, **given), json)
 
 
 @app.command(rich_help_panel=PROVE)
 def pebble(
     name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -")],
     sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
-    memory: Annotated[int, typer.Option("-M", help="words of fast memory")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,
     no_recompute: Annotated[bool, typer.Option("--no-recompute", help="nothing may be computed twice")] = False,
     seconds: Annotated[float, typer.Option(help="limit on the search; then the proven lower bound is printed")] = 60.0,
@@ -567,7 +590,7 @@ def pebble(
 
     if plot is not None:
         figure_path(plot)
-    made = report(name, _sizes(sizes), memory, "slide" if slide else "place", not no_recompute, seconds)
+    made = report(name, _sizes(sizes), _words(memory), "slide" if slide else "place", not no_recompute, seconds)
     if play and not json:
         from attometer.report.pebble.play import play as animate
 

@@ -1,6 +1,6 @@
 """The catalogue: every mechanism by name, explicitly."""
 
-from attometer.errors import unknown
+from attometer.errors import AttometerError, unknown
 from attometer.mechanisms import (
     feed_forward,
     hashing,
@@ -105,6 +105,27 @@ def mechanism(name: str, /, **parameters: object) -> Mechanism:
     P[b,h,i,j] = softmax[j](S)
     O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
     """
+    name = _MEANT.get(name.lower(), name) if isinstance(name, str) else name
+    if isinstance(name, str) and name.lower().replace("-", "").replace("_", "").startswith("flash"):
+        raise AttometerError(
+            f'"{name}" is a schedule of softmax attention, which it computes exactly: show softmax, or io softmax for what it moves'
+        )
     if not isinstance(name, str) or name not in _ENTRIES:
         raise unknown("mechanism", name, _ENTRIES)
     return build(_ENTRIES[name], parameters)
+
+
+_MEANT = dict.fromkeys(
+    (
+        "attention",
+        "self-attention",
+        "self_attention",
+        "selfattention",
+        "sdpa",
+        "scaled_dot_product_attention",
+        "mha",
+        "vanilla",
+    ),
+    "softmax",
+)
+"""What people call softmax attention."""

@@ -45,7 +45,8 @@ def subject(what: Subject, /, **parameters: object) -> Mechanism:
     if isinstance(what, str) and what in MECHANISMS:
         return mechanism(what, **parameters)
     if text != "-" and not (text.endswith(SUFFIX) or isinstance(what, Path) or "/" in text):
-        raise unknown("mechanism", text, MECHANISMS)
+        # What is no file is a name of the catalogue, or is told what it may mean.
+        return mechanism(text, **parameters)
     return _read("stdin" if text == "-" else text, sys.stdin.read() if text == "-" else read_text(text), parameters)
 
 

@@ -1,6 +1,7 @@
 """Reads masks of the notation: `causal(i, j) & (window(i, j, w) | global(i, j, g))`."""
 
 import inspect
+import re
 
 from attometer.errors import AttometerError, nearest
 from attometer.masks import MASKS, Mask
@@ -126,6 +127,10 @@ class BareMaskReader(MaskReader):
         return self.made(name, parameters, (), column)
 
 
+_SIGNS = {"and": "&", "or": "|", "not": "~"}
+_WORDS = re.compile(r"\b(?:and|or|not)\b")
+
+
 def parse_mask(text: str) -> Mask:
     """Read a mask as it prints by itself; `str` is the inverse.
 
@@ -136,6 +141,8 @@ def parse_mask(text: str) -> Mask:
     """
     if len(text) > _MAX_TEXT:
         raise AttometerError(f"mask is {len(text)} characters long; the limit is {_MAX_TEXT}")
+    # Python's words for the signs of the algebra.
+    text = _WORDS.sub(lambda found: _SIGNS[found[0]], text)
     reader = BareMaskReader(1, text)
     mask = reader.mask_or([])
     reader.end()

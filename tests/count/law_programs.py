@@ -65,8 +65,8 @@ TEXTS = {
     "linear attention, scanned": "axis t: n\nZ[t,d,e] = Z[t-1,d,e] + K[t,d] * V[t,e]   associative\nO[t,e] = Q[t,d] * Z[t,d,e]",
     "linear attention, step by step": "axis t: n\nZ[t,d,e] = Z[t-1,d,e] + K[t,d] * V[t,e]\nO[t,e] = Q[t,d] * Z[t,d,e]",
     "linear attention": "axis i: n, j: n\nZ[d,e] = K[j,d] * V[j,e]\nO[i,e] = Q[i,d] * Z[d,e]",
-    "sorted gather": "axis i: n, r: n\ninput V[i,d]\nI[r] = argsort[i](X[i])\nY[r,d] = V[I[r], d]",
-    "largest few": "axis i: n, r: k\ninput V[i,d]\nI[r] = topk[i, k](X[i])\nY[d] = V[I[r], d] * W[r]",
+    "sorted gather": "axis i: n, r: n\ninput X[i], V[i,d]\nI[r] = argsort[i](X[i])\nY[r,d] = V[I[r], d]",
+    "largest few": "axis i: n, r: k\ninput X[i], V[i,d], W[r]\nI[r] = topk[i, k](X[i])\nY[d] = V[I[r], d] * W[r]",
     "shifted read": "axis i: n\nY[i] = X[i] - X[i - 1]",
     "chunks": "axis c: n, t: B\nY[c] = sum[t](X[c * B + t])",
     "layer": "axis i: n, j: n, c: d, f: d\nweight Wq[c,f], Wk[c,f], Wv[c,f]\nQ[i,f] = X[i,c] * Wq[c,f]\nK[i,f] = X[i,c] * Wk[c,f]\n"

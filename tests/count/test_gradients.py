@@ -1,6 +1,7 @@
 """Gradients: those of the notation are PyTorch's, and a step along them changes the result as they say."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import sympy
 from attometer.count import count
 from attometer.errors import AttometerError
 from attometer.mechanisms import MECHANISMS, mechanism
+from attometer.mechanisms.subject import subject
 from attometer.program import Program, parse, size
 from attometer.program.explicit import explicit
 from attometer.program.gradient import gradient
@@ -19,7 +21,10 @@ torch = pytest.importorskip("torch")
 from torch_executor import Executor  # noqa: E402
 
 SIZES = {"b": 2, "h": 4, "g": 2, "n": 4, "m": 4, "d": 4, "e": 3, "D": 4, "F": 5, "w": 2, "k": 2, "s": 2, "B": 2, "f": 3,
-         "l": 2, "c": 3, "r": 2, "t": 1, "u": 3, "p": 3, "E": 3, "V": 5, "x": 2, "y": 3, "i": 3, "j": 4}  # fmt: skip
+         "l": 2, "c": 3, "r": 2, "t": 1, "u": 3, "p": 3, "E": 3, "v": 2, "V": 5, "x": 2, "y": 3, "i": 3, "j": 4}  # fmt: skip
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.att"))
 
 
 def by_torch(program: Program, arrays: dict[str, np.ndarray], sizes: dict[str, int], of: str, at: np.ndarray) -> dict:
@@ -66,6 +71,16 @@ def test_the_catalogue(name: str) -> None:
     made = mechanism(name)
     sizes = made.sizes(**sizes_of(made.program))
     arrays = made.draw(sizes, np.random.default_rng(0))
+    check(made.program, arrays, sizes)
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_notation_files(file: Path) -> None:
+    made = subject(str(file))
+    sizes = sizes_of(made.program)
+    arrays = made.draw(sizes, np.random.default_rng(0))
+    if file.stem == "cosformer":
+        arrays |= {name: np.abs(arrays[name]) for name in "QK"}
     check(made.program, arrays, sizes)
 
 

@@ -67,7 +67,7 @@ def test_peak_of_the_catalogue(name: str) -> None:
 def test_parts_of_the_memory_of_attention() -> None:
     n, d, e = map(size, "nde")
     program = parse(
-        "axis i: n, j: n\nweight Wo[e,f]\ncache K[j,d], V[j,e]\nS[i,j] = Q[i,d] * K[j,d] / sqrt(d)   where causal(i, j)\n"
+        "axis i: n, j: n\nweight Wo[e,f]\ninput Q[i,d]\ncache K[j,d], V[j,e]\nS[i,j] = Q[i,d] * K[j,d] / sqrt(d)   where causal(i, j)\n"
         "P[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\nY[i,f] = O[i,e] * Wo[e,f]"
     )
     pairs, dense = memory(program), memory(program, storage="dense")

@@ -88,10 +88,10 @@ class Executor:
                 terms = grid.read(term).expand(grid.shape).movedim(at, 0)
                 decays = torch.ones_like(terms) if decay is None else grid.read(decay).expand(grid.shape).movedim(at, 0)
                 state, found = torch.zeros_like(terms[0]), []
-                for x, a in zip(terms, decays, strict=True):
+                for x, a in list(zip(terms, decays, strict=True))[:: operation.step]:
                     state = torch.maximum(state, x) if kind == "max" else a * state + x
                     found.append(state)
-                self.tensors[output.name] = torch.stack(found).movedim(0, at)
+                self.tensors[output.name] = torch.stack(found[:: operation.step]).movedim(0, at)
             case Sort(output=output, operand=operand, along=along, keep=keep):
                 grid = Grid(self, operation.extents, operation.where, {})
                 value = grid.read(operand).expand(grid.shape)

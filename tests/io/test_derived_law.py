@@ -128,9 +128,9 @@ def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:
         ("Y[i] = X[i] * 2", 0, {}, "M must be"),
         ("Y[i] = X[i] * 2", 9, {"k": 1}, 'unknown size "k"'),
         ("Y[i] = sum[j](X[i,j])", 1, {"i": 4, "j": 4}, "no nest of this program fits into M = 1 words at i = 4, j = 4"),
-        ("H[t] = a * H[t-1] + X[t]", 99, {}, 'no nest is derived for "H"'),
+        ("input a, X[t]\nH[t] = a * H[t-1] + X[t]", 99, {}, 'no nest is derived for "H"'),
         ("Y[i] = X[i,i]", 99, {}, "it reads X[i,i], a diagonal"),
-        ("Y[i] = X[i+1] + W[i]\ninput X[i]", 99, {}, "it reads X[i + 1], which is not a rectangle of whole axes"),
+        ("Y[i] = X[i+1] + W[i]\ninput X[i], W[i]", 99, {}, "it reads X[i + 1], which is not a rectangle of whole axes"),
     ],
 )
 def test_refusals_name_what_is_refused(text: str, M: int, sizes: dict[str, int], said: str) -> None:

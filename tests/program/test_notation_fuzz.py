@@ -8,7 +8,8 @@ from attometer.errors import AttometerError
 from attometer.program import parse
 
 VALID = (
-    "axis i: n, j: n\ninput Q[i,d]\nS[i,j] = Q[i,d] * K[j,d] / sqrt(d)   where causal(i, j) & window(i, j, w)\n"
+    "axis i: n, j: n, r: k\ninput Q[i,d], K[j,d], V[j,e], a[t], U[t]\n"
+    "S[i,j] = Q[i,d] * K[j,d] / sqrt(d)   where causal(i, j) & window(i, j, w)\n"
     "P[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\nI[i,r] = topk[j, r](S)\nZ[t] = a[t] * Z[t-1] + U[t]   associative"
 )
 TOKENS = [
@@ -120,7 +121,7 @@ ENDLESS = {
     ),
     "a power tower": (
         "axis i: 9**9**9\nY[i] = X[i]",
-        'notation line 1, column 11: expected a tensor, size, number or function, got "*"',
+        'notation line 1, column 10: "**" is not of the notation; a power is square(x) or pow(x, y)',
     ),
     "many indices": (
         "Y[" + ",".join(f"i{k}" for k in range(9000)) + "] = X",

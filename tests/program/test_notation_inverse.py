@@ -54,7 +54,8 @@ PROGRAMS = [
     "input X[i,c]\nweight W[c,f], b[f]\noutput Y[i,f]\nY[i,f] = X[i,c] * W[c,f] + b[f]",
     "Z[t,x] = L[t,x] * Z[t - 1, x] + U[t,x]   associative",
     "axis x: D, y: D\nH[t,x] = tanh(A[x,y] * H[t - 1, y] + U[t,x])",
-    "axis r: k\ninput V[i,d]\nI[r] = topk[i, k](X[i])\nY[d] = V[I[r], d] * W[r]",
+    "axis r: k\ninput X[i], V[i,d], W[r]\nI[r] = topk[i, k](X[i])\nY[d] = V[I[r], d] * W[r]",
+    "input X[i,j], Z[i,j], s\n"
     "Y[i,j] = X[i,j] - (Z[i,j] - 1) / 2 * --s   where ~(causal(i, j) | band(i, j, *, 3)) & block(i, j, 2, [[1, 0], [0, 1]])",
     "axis t: B, c: n // B\nY[c,t] = X[c * B + t]",
     "Y = 0.1 + 1e-07 + 2.5e22",
@@ -82,5 +83,5 @@ def test_substitution_prints_and_reads_back() -> None:
 
 
 def test_the_tallest_tree_prints_and_reads_back() -> None:
-    chain = "Y = " + " + ".join(["s"] * (MAX_HEIGHT - 1))
+    chain = "input s\nY = " + " + ".join(["s"] * (MAX_HEIGHT - 1))
     assert isinstance(parse(str(parse(chain))), Program)

@@ -142,12 +142,12 @@ def test_refused_at_sizes_by_all_three(text: str, numbers: dict[str, int], words
 
 
 def test_a_bare_name_that_no_tensor_has_is_a_size() -> None:
-    program = parse("Y[i] = X * 2")
-    assert [str(s) for s in program.symbols] == ["X", "i"]
-    assert interpret(program, {}, {"i": 2, "X": 3})["Y"].tolist() == [6.0, 6.0]
-    with pytest.raises(AttometerError) as error:
-        interpret(program, {}, {"i": 2})
-    assert str(error.value) == "size X is told by no input's shape; pass sizes={...}, or write X[...] if it is a tensor"
+    program = parse("Y[i] = k * U[i,k] * V[k]")
+    assert [str(s) for s in program.symbols] == ["i", "k"]
+    with pytest.raises(
+        AttometerError, match='"X" is no tensor, and no axis has a size of that name; a number that is given'
+    ):
+        parse("Y[i] = X * 2")
     scalar = parse("Y[i] = X[] * 2")
     assert interpret(scalar, {"X": 3.0}, {"i": 2})["Y"].tolist() == [6.0, 6.0]
 

@@ -18,6 +18,49 @@ BROKEN = {
             'tensor "X" has 33 indices; the limit is 32',
         ),
     ],
+    "undeclared_tensors": [
+        (
+            "input S[i]\nP[i] = softmax[i](S)\nO[i] = Pp[i] * 2",
+            'statement "O" reads "Pp", which nothing computes or declares; did you mean "P"?; '
+            "inputs are declared as in: input Pp[i]",
+        ),
+        (
+            "Score[i] = Q[i] * 2\nP[i] = exp(score[i])",
+            'statement "P" reads "score", which nothing computes or declares; did you mean "Score"?; '
+            "inputs are declared as in: input score[i]",
+        ),
+    ],
+    "unknown_sizes": [
+        (
+            "S[i,j] = Q[i,d] * K[j,d] / sqrt(dd)",
+            'statement "S": "dd" is no tensor, and no axis has a size of that name; did you mean "d"?; '
+            "a number that is given is declared as in: input dd",
+        ),
+        (
+            "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](s)",
+            'statement "P": "s" is no tensor, and no axis has a size of that name; did you mean "S"?; '
+            "a number that is given is declared as in: input s",
+        ),
+    ],
+    "sizes_as_indices": [
+        (
+            "axis i: n\nY[i] = X[n - 1]",
+            'statement "Y" reads "X[n - 1]": "n" is the size of axis "i"; '
+            "places are counted from 0, and only an index or a whole number stands before + and -",
+        ),
+        (
+            "axis i: n\nY[i] = X[n - 1 - i]",
+            'statement "Y" reads "X[n - 1 - i]": "n" is the size of axis "i"; '
+            "places are counted from 0, and only an index or a whole number stands before + and -",
+        ),
+    ],
+    "silent_sums": [
+        (
+            "O[i,e] = P[i,j] * V[jj,e] * W[j]",
+            'statement "O": the index "jj" stands once, on the right alone; did you mean "j"?; to sum over it write '
+            "sum[jj](...) or declare it as in: axis jj: jj",
+        )
+    ],
     "_axes_once": [("axis i: n, i: m\nY[i] = X[i]", 'axis "i" is given two sizes: n and m')],
     "_names_not_reserved": [
         ("softmax[i] = X[i]", '"softmax" is a word of the notation and cannot name a tensor or an axis'),
@@ -136,7 +179,24 @@ SYNTAX = [
     ("Y[i = X[i]", 'notation line 1, column 5: expected ",", got "="'),
     ("Y[i] = X[i", 'notation line 1, column 11: expected ",", got the end of the line'),
     ("Y[1] = X[i]", 'notation line 1, column 3: expected an index name, got "1"'),
-    ("Y = X @ Z", "notation line 1, column 6: unexpected character '@'"),
+    (
+        "Y = X @ Z",
+        "notation line 1, column 6: unexpected character '@'; a matrix product is a sum over an index that the left does "
+        "not have: Y[i,k] = A[i,j] * B[j,k]",
+    ),
+    ("Y[i] = X[i] ** 2", 'notation line 1, column 13: "**" is not of the notation; a power is square(x) or pow(x, y)'),
+    (
+        "Y[i] = X[i] > 0",
+        "notation line 1, column 12: unexpected character '>'; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
+    ),
+    (
+        "Y[i] = cumsum[i](X)",
+        'notation line 1, column 8: unknown function "cumsum"; a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative',
+    ),
+    (
+        "Y[i] = argmax[j](X)",
+        'notation line 1, column 8: unknown function "argmax"; the place of the largest entry is topk[j, 1](X)',
+    ),
     ("Y[i] = sofmax(X[i])", 'notation line 1, column 8: unknown function "sofmax"; did you mean "softmax"?'),
     ("Y[i] = tahn(X[i])", 'notation line 1, column 8: unknown function "tahn"; did you mean "tanh"?'),
     (

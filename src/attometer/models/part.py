@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from attometer.mechanisms.stages import apart
 from attometer.program import Program, parse, size
 from attometer.sizes import Size
 
@@ -59,7 +60,7 @@ def part(name: str, text: str, reference: str | None = None, /, **sizes: Size | 
 
 def parts(axes: str, stages: Mapping[str, str], prefix: str = "", /, **sizes: Size | str) -> tuple[Part, ...]:
     """Return a mechanism in stages as one part for each."""
-    return tuple(part(f"{prefix}{name}", f"{axes}\n{text}", **sizes) for name, text in stages.items())
+    return tuple(part(f"{prefix}{name}", text, **sizes) for name, text in apart(axes, stages))
 
 
 def at(text: str, **sizes: Size | str) -> Program:

@@ -11,6 +11,16 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<op>//|[-+*/%()\[\],=:&|~]))",
     re.ASCII,
 )
+_INSTEAD = {
+    "@": "; a matrix product is a sum over an index that the left does not have: Y[i,k] = A[i,j] * B[j,k]",
+    "^": "; a power is square(x) or pow(x, y)",
+    ">": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
+    "<": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
+    "!": "; a mask is negated with ~, numbers are compared with equal(a, b)",
+    "'": "; to transpose, write the indices in another order: Y[i,k] = A[i,j] * B[k,j]",
+}
+"""What to write for what other languages have."""
+
 MAX_NESTING = 60
 """Brackets inside brackets; deeper text is refused before it can exhaust the stack."""
 
@@ -30,7 +40,8 @@ class Cursor:
         while position < end:
             match = _TOKEN.match(self.text, position)
             if match is None:
-                self.fail(f"unexpected character {self.text[position:].strip()[0]!r}", position)
+                found = self.text[position:].strip()[0]
+                self.fail(f"unexpected character {found!r}{_INSTEAD.get(found, '')}", position)
             kind = str(match.lastgroup)
             self.tokens.append((kind, match.group(kind), match.start(kind)))
             position = match.end()

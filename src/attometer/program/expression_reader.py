@@ -21,6 +21,22 @@ from attometer.program.expression import (
 
 _ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS, SCATTER)
 _LARGEST = 1e300
+_PRODUCT = "a product of tensors is summed over the indices that the left does not have: Y[i,k] = A[i,j] * B[j,k]"
+_INSTEAD = {
+    "cumsum": "a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative",
+    "cumprod": "a running product is a recurrence: Z[t] = exp(L[t]), with L[t] = L[t-1] + log(X[t])   associative",
+    "cummax": "a running maximum is a recurrence: Z[t] = maximum(Z[t-1], X[t])   associative",
+    "argmax": "the place of the largest entry is topk[j, 1](X)",
+    "argmin": "the place of the smallest entry is the first of argsort[j](X)",
+    "sort": "sort by reading at argsort[j](X)",
+    "gather": "read at a tensor of places: X[T[i],d]",
+    "index_add": "sum into a tensor of places: scatter[j, T[i]](X[i,d])",
+    "where": "choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
+    "transpose": "write the indices in another order",
+    "concat": "declare one tensor with the longer axis, and read parts of it at shifted indices",
+    "elu": "elu(x) + 1 is exp(minimum(x, 0)) + relu(x)",
+} | dict.fromkeys(("matmul", "dot", "einsum", "bmm", "mm"), _PRODUCT)
+"""What to write for functions that other languages have."""
 
 
 def read_expression(text: str) -> Expression:
@@ -51,7 +67,10 @@ class ExpressionReader(Cursor):
         """Read factors joined by *, /, // and %."""
         left = self.unary()
         while self.peek() in ("*", "/", "//", "%"):
-            left = Binary(self.next(), left, self.unary())
+            column, operator = self.column(), self.next()
+            if operator == self.peek() == "*":
+                self.fail('"**" is not of the notation; a power is square(x) or pow(x, y)', column)
+            left = Binary(operator, left, self.unary())
         return left
 
     def unary(self) -> Expression:
@@ -74,7 +93,10 @@ class ExpressionReader(Cursor):
             return inner
         if self.kind() == "number":
             return self.literal()
+        column = self.column()
         name = self.name("a tensor, size, number or function")
+        if name in _INSTEAD and self.peek() in ("[", "("):
+            self.fail(f'unknown function "{name}"; {_INSTEAD[name]}', column)
         if self.peek() == "[":
             return self.along(name) if name in _ALONG else Ref(name, self.indices())
         return self.call(name) if self.peek() == "(" else Name(name)

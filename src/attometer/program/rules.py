@@ -27,6 +27,7 @@ from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
 from attometer.program.resolution import bare_names, declared_tensors
 from attometer.program.size_expressions import size_in
+from attometer.program.strictness import silent_sums, sizes_as_indices, undeclared_tensors, unknown_sizes
 from attometer.sizes import as_size
 
 RESERVED = {"axis", "where", "associative", "pos", *ROLES, *FUNCTIONS, *REDUCTIONS, *COMPOSITES, *SORTS, SCATTER}
@@ -236,5 +237,9 @@ RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     _index_expressions,
     _masks_over_own_indices,
     _left_indices_used,
+    sizes_as_indices,
+    unknown_sizes,
+    silent_sums,
+    undeclared_tensors,
 )
 """The rules, in the order they are checked."""

@@ -36,7 +36,8 @@ def absorbed(mask: str) -> dict[str, str]:
     """Return latent attention as engines decode: the expansion is absorbed into queries and outputs."""
     return {
         "q absorb": "input Q[b,h,i,d]\nweight U[c,h,d]\nL[b,h,i,c] = Q[b,h,i,d] * U[c,h,d]",
-        "attention": f"input R[b,h,i,r]\ncache C[b,j,c], T[b,j,r]\n{_weights('L[b,h,i,c] * C[b,j,c]', mask)}\n"
+        # The scores are scaled by the width of the heads, which nothing here has as an axis any more.
+        "attention": f"axis d: d\ninput R[b,h,i,r]\ncache C[b,j,c], T[b,j,r]\n{_weights('L[b,h,i,c] * C[b,j,c]', mask)}\n"
         "M[b,h,i,c] = P[b,h,i,j] * C[b,j,c]",
         "o absorb": "weight W[c,h,e]\nO[b,h,i,e] = M[b,h,i,c] * W[c,h,e]",
     }

@@ -114,8 +114,18 @@ def _parameters(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:
     return found
 
 
+def _amount(text: str) -> int:
+    """Read a whole number as people write it."""
+    from attometer.view.amounts import amount
+
+    try:
+        return amount(str(text), "it")
+    except AttometerError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _sizes(text: str) -> dict[str, int]:
-    found = _parameters([part for part in text.split(",") if part], "sizes")
+    found = _parameters([part.strip().replace(" ", "=", 1) for part in text.split(",") if part.strip()], "sizes")
     for name, value in found.items():
         positive_int(f'size "{name}"', value)
     return found
@@ -409,6 +419,21 @@ def sweep(
         print(f"wrote {plot_sweep(made, plot)}", file=said)
 
 
+@app.command("list", rich_help_panel=ASK)
+def list_(
+    kind: Annotated[
+        str, typer.Argument(help="models, machines, mechanisms, schedules, masks, conventions, engines or formats")
+    ],
+    words: Annotated[list[str] | None, typer.Argument(help="only rows that hold all of these words")] = None,
+    vendor: Annotated[str | None, typer.Option(help="machines of one maker, as in nvidia")] = None,
+    json: Json = False,
+) -> None:
+    """List what exists, each name with a line of what it is."""
+    from attometer.report.listing import listing
+
+    _show(listing(kind, tuple(words or ()), **({} if vendor is None else {"vendor": vendor})), json)
+
+
 @app.command(rich_help_panel=ASK)
 def show(
     name: Annotated[
@@ -432,8 +457,10 @@ def show(
 @app.command(rich_help_panel=ASK)
 def compare(
     names: Annotated[list[str], typer.Argument(help="two or more mechanisms, notation files, or - for stdin")],
-    n: Annotated[int, typer.Option("-n", help="sequence length")] = 16384,
-    d: Annotated[int, typer.Option("-d", help="width of a head; of the model, with one head")] = 768,
+    n: Annotated[int, typer.Option("-n", help="sequence length", parser=_amount, metavar="INTEGER")] = 16384,
+    d: Annotated[
+        int, typer.Option("-d", help="width of a head; of the model, with one head", parser=_amount, metavar="INTEGER")
+    ] = 768,
     heads: Annotated[int, typer.Option(help="heads; a recurrent or feed-forward layer is heads × d wide")] = 1,
     of: Annotated[str, typer.Option(help="what crosses: flop, unit, flop_all, mac or article")] = "flop",
     sizes: Annotated[str, typer.Option(help="further sizes, as in w=128,k=64")] = "",
@@ -442,6 +469,7 @@ def compare(
     """Compare mechanisms at given sizes, and solve for the lengths at which they cross."""
     from attometer.report.compare import compare as report
 
+    names = [part for name in names for part in name.split(",") if part]
     given: dict[str, Any] = dict(_sizes(sizes))
     for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
         if taken in given:
@@ -455,10 +483,12 @@ def io(
     call: typer.Context,
     name: Annotated[str, typer.Argument(help="softmax attention: a mechanism such as gqa, a notation file, or -")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
-    n: Annotated[int, typer.Option("-n", help="queries (and keys, if -m is not given)")],
-    d: Annotated[int, typer.Option("-d", help="width of queries and keys")],
-    m: Annotated[int | None, typer.Option("-m", help="keys")] = None,
-    e: Annotated[int | None, typer.Option("-e", help="width of values")] = None,
+    n: Annotated[
+        int, typer.Option("-n", help="queries (and keys, if -m is not given)", parser=_amount, metavar="INTEGER")
+    ],
+    d: Annotated[int, typer.Option("-d", help="width of queries and keys", parser=_amount, metavar="INTEGER")],
+    m: Annotated[int | None, typer.Option("-m", help="keys", parser=_amount, metavar="INTEGER")] = None,
+    e: Annotated[int | None, typer.Option("-e", help="width of values", parser=_amount, metavar="INTEGER")] = None,
     mask: Annotated[str | None, typer.Option(help="as in 'causal & window(256)'")] = None,
     sizes: Annotated[str, typer.Option(help="further sizes, as in h=32,g=8")] = "",
     schedule: Annotated[list[str] | None, typer.Option(help="only this schedule; may be given several times")] = None,
@@ -552,8 +582,8 @@ def derive(
 def scale(
     name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
     processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
-    n: Annotated[int | None, typer.Option("-n", help="size n")] = None,
-    d: Annotated[int | None, typer.Option("-d", help="size d")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="size n", parser=_amount, metavar="INTEGER")] = None,
+    d: Annotated[int | None, typer.Option("-d", help="size d", parser=_amount, metavar="INTEGER")] = None,
     memory: Annotated[str | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
     at: Annotated[str, typer.Option(help="further sizes, as in h=8,e=64")] = "",
     json: Json = False,
@@ -620,7 +650,7 @@ def measure(
     lengths: Annotated[str, typer.Option("-n", help="lengths, as in 512,1024,2048")] = "512,1024,2048",
     dtype: Annotated[str, typer.Option(help="bf16, fp16, fp32 or fp64")] = "bf16",
     heads: Annotated[int, typer.Option(help="heads")] = 8,
-    d: Annotated[int, typer.Option("-d", help="width of a head")] = 64,
+    d: Annotated[int, typer.Option("-d", help="width of a head", parser=_amount, metavar="INTEGER")] = 64,
     batch: Annotated[int, typer.Option(help="sequences at once")] = 1,
     impl: Annotated[
         str, typer.Option(help="what runs softmax attention, with any mask: auto, sdpa, tiled, ...")

@@ -45,6 +45,19 @@ def positive_int(name: str, value: Any, most: int | None = None) -> int:
     return number
 
 
+MOST_NAMES = 24
+"""A message lists at most so many names; `attometer list` shows the others."""
+
+_LISTS = {
+    "hardware": "machines",
+    "mechanism": "mechanisms",
+    "model": "models",
+    "schedule": "schedules",
+    "mask": "masks",
+    "convention": "conventions",
+}
+
+
 def nearest(name: str, options: Iterable[str], cutoff: float = 0.5) -> str:
     """Return `; did you mean "x"?` for the option closest to `name`, or the sorted options when none is as close as `cutoff`.
 
@@ -56,6 +69,8 @@ def nearest(name: str, options: Iterable[str], cutoff: float = 0.5) -> str:
     close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=cutoff)
     if close:
         return f'; did you mean "{spelled[close[0]]}"?'
+    if len(known) > MOST_NAMES:
+        return f"; known: {', '.join(known[: MOST_NAMES // 2])} and {len(known) - MOST_NAMES // 2} more"
     return f"; known: {', '.join(known)}" if known else ""
 
 
@@ -69,4 +84,6 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> AttometerError:
     """
     if not isinstance(name, str):
         return AttometerError(f"{kind} must be a name, got {type(name).__name__}{nearest('', options)}")
-    return AttometerError(f'unknown {kind} "{name}"{nearest(name, options)}')
+    near = nearest(name, options)
+    listed = f" (attometer list {_LISTS[kind]})" if near.endswith("more") and kind in _LISTS else ""
+    return AttometerError(f'unknown {kind} "{name}"{near}{listed}')

@@ -30,7 +30,7 @@ def test_help_names_every_panel_and_every_command(
     for panel in (ASK, PROVE, MEASURE, DRAW):
         assert f"\n{panel}:\n" in out
     for command in app.registered_commands:
-        assert f"\n  {command.callback.__name__} " in out  # type: ignore[union-attr]
+        assert f"\n  {(command.name or command.callback.__name__)} " in out  # type: ignore[union-attr]
 
 
 def test_an_encoding_without_the_signs_gets_question_marks() -> None:

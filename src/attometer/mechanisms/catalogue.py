@@ -75,6 +75,29 @@ MECHANISMS: tuple[str, ...] = tuple(_ENTRIES)
 """The names of the catalogue, attention first."""
 
 
+_MEANT = dict.fromkeys(
+    (
+        "attention",
+        "self_attention",
+        "mha",
+        "multi_head_attention",
+        "multihead_attention",
+        "sdpa",
+        "full",
+        "vanilla",
+        "selfattention",
+        "scaled_dot_product_attention",
+    ),
+    "softmax",
+) | {
+    "grouped_query_attention": "gqa",
+    "multi_query_attention": "mqa",
+    "swa": "sliding_window",
+    "local": "sliding_window",
+}
+"""What people call a mechanism of the catalogue."""
+
+
 def mechanisms() -> tuple[str, ...]:
     """Return the names of the catalogue, attention first.
 
@@ -105,27 +128,13 @@ def mechanism(name: str, /, **parameters: object) -> Mechanism:
     P[b,h,i,j] = softmax[j](S)
     O[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]
     """
-    name = _MEANT.get(name.lower(), name) if isinstance(name, str) else name
-    if isinstance(name, str) and name.lower().replace("-", "").replace("_", "").startswith("flash"):
-        raise AttometerError(
-            f'"{name}" is a schedule of softmax attention, which it computes exactly: show softmax, or io softmax for what it moves'
-        )
+    if isinstance(name, str) and name not in _ENTRIES:
+        word = name.lower().replace("-", "_").replace(" ", "_")
+        if word.replace("_", "").startswith("flash"):
+            raise AttometerError(
+                f'"{name}" is a schedule of softmax attention, which it computes exactly: show softmax, or io softmax for what it moves'
+            )
+        name = _MEANT.get(word, word)
     if not isinstance(name, str) or name not in _ENTRIES:
         raise unknown("mechanism", name, _ENTRIES)
     return build(_ENTRIES[name], parameters)
-
-
-_MEANT = dict.fromkeys(
-    (
-        "attention",
-        "self-attention",
-        "self_attention",
-        "selfattention",
-        "sdpa",
-        "scaled_dot_product_attention",
-        "mha",
-        "vanilla",
-    ),
-    "softmax",
-)
-"""What people call softmax attention."""

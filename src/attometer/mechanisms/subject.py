@@ -42,8 +42,6 @@ def subject(what: Subject, /, **parameters: object) -> Mechanism:
     if not isinstance(what, str | Path):
         raise unknown("mechanism", what, MECHANISMS)
     text = str(what)
-    if isinstance(what, str) and what in MECHANISMS:
-        return mechanism(what, **parameters)
     if text != "-" and not (text.endswith(SUFFIX) or isinstance(what, Path) or "/" in text):
         # What is no file is a name of the catalogue, or is told what it may mean.
         return mechanism(text, **parameters)

@@ -70,12 +70,12 @@ def _shape(model: Model) -> tuple[int, int]:
 
 
 def stored_type(model: Model) -> str:
-    """Return the 16-bit type of what is not quantised: the configuration's own; what is older than those is served in bf16."""
+    """Return the 16-bit type of what is not quantised: the configuration's own; what is wider is served in bf16.
+
+    Raises AttometerError for a type that is not known.
+    """
     named = model.dtype or _said(model, "dtype") or _said(model, "torch_dtype")
-    try:
-        form = storage(named).name if isinstance(named, str) else "bf16"
-    except AttometerError:
-        return "bf16"
+    form = storage(named).name if isinstance(named, str) and named != "auto" else "bf16"
     return form if form in ("bf16", "fp16") else "bf16"
 
 

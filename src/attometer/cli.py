@@ -469,7 +469,6 @@ def compare(
     """Compare mechanisms at given sizes, and solve for the lengths at which they cross."""
     from attometer.report.compare import compare as report
 
-    names = [part for name in names for part in name.split(",") if part]
     given: dict[str, Any] = dict(_sizes(sizes))
     for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
         if taken in given:

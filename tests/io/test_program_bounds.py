@@ -79,6 +79,14 @@ def test_what_is_read_in_two_places_is_charged_once() -> None:
     assert found.best("any").words == 192_000 == derive(am.parse(PROGRAMS["keys as values"]), 10**6, **sizes).words
 
 
+def test_what_is_mixed_over_heads_needs_all_of_them() -> None:
+    # U[h,i,j] needs the scores of every head at (i, j), so that whole rows of Q and K of all heads are read or kept.
+    sizes = {"n": 4096, "m": 4096, "d": 64, "e": 64, "h": 8}
+    mixed = bounds(am.parse(PROGRAMS["talking heads"]), 98304, **sizes).best("accumulator")
+    apart = bounds(am.parse(PROGRAMS["softmax"]), 98304, **sizes).best("accumulator")
+    assert mixed.words > 2 * apart.words
+
+
 def test_a_mask_charges_only_what_it_lets_see() -> None:
     text = "axis i: n, j: m\nS[i,j] = Q[i,d] * K[j,d] where window(i, j, 2)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]"
     found = bounds(am.parse(text), 100, n=1, m=8, d=3, e=5)

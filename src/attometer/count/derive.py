@@ -255,6 +255,9 @@ class Search:
 
     def _may_join(self, groups: list[frozenset[str]], one: int, two: int, cut: frozenset[str]) -> bool:
         """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
+        first, second = self.loads(groups[one], cut), self.loads(groups[two], cut)
+        if not first & second and not groups[one] & second:
+            return False  # nothing is shared: together they move what they move apart
         between = {r for k in range(one + 1, two) for r in self.loads(groups[k], cut)}
         aliases = {self.cascade.value(r).of for r in self.loads(groups[two], cut) if self.cascade.value(r).of != r}
         return not (groups[one] & between) and not (groups[one] & aliases)
@@ -312,7 +315,7 @@ class Search:
             rest = [a for a in lacked if a not in (row, panel)]
             for chosen in product((True, False), repeat=len(rest)):
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
-                for stream in summed or [None]:
+                for stream in (*summed, None):
                     for by_row in (False, True) if row and stream else (False,):
                         yield Plan(targets, tuple(batch), row, panel, stream, by_row)
 

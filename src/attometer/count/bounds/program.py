@@ -147,7 +147,9 @@ class _Program:
             )
         ]  # fmt: skip
         products = [s for s in self.live.values() if s.kind == "sum" and self.pair(s) is not None]
-        groups = [[s] for s in products] + ([products] if len(products) > 1 else [])
+        groups = [[s] for s in products]
+        if len(products) > 1 and math.prod(len(list(self.ways(s, tree=False))) for s in products) <= _CHOICES:
+            groups.append(products)
         for group in groups:
             name = group[0].name if len(group) == 1 else "all products"
             found.append(ProgramBound(
@@ -179,23 +181,24 @@ class _Program:
     def tree(self, group: list[Step]) -> int:
         """Return the bound for any summation tree: X = 2M + T words are at hand, read, or left behind."""
         total = sum(self.count(s) for s in group)
-        ways = [w for s in group for w in self.ways(s, tree=True)]
 
-        def most(T: int, exact: bool) -> float:
-            X = 2 * self.M + T
+        def weakest(covers: list[Cover]) -> int:
             # A product is a word at hand itself, or its operands and its sum are had in one of the ways.
-            return self.M + T + _most(ways, self.M, X, exact)
+            return self._segments(total, lambda T, exact: self.M + T + _most(covers, self.M, 2 * self.M + T, exact))
 
-        return self._segments(total, most)
+        return min(map(weakest, self.choices(group, tree=True)))
 
     def accumulated(self, group: list[Step]) -> tuple[int, int]:
         """Return the bound for one accumulator per sum, and the accumulators that are no results."""
         total = sum(self.count(s) for s in group)
-        ways = [w for s in group for w in self.ways(s, tree=False)]
         fresh = sum(self.held(s.axes, s.where) for s in group)
         results = sum(self.held(self.live[n].axes, self.live[n].where) for n in self.cascade.outputs)
         less = max(0, fresh - results)
-        return max(0, self._segments(total, lambda T, exact: _most(ways, self.M, self.M + T, exact)) - less), less
+
+        def weakest(covers: list[Cover]) -> int:
+            return self._segments(total, lambda T, exact: _most(covers, self.M, self.M + T, exact))
+
+        return max(0, min(map(weakest, self.choices(group, tree=False))) - less), less
 
     def _segments(self, total: int, most: Any) -> int:
         """Return the strongest bound over lengths of segments; the best few are judged more exactly."""
@@ -216,85 +219,115 @@ class _Program:
                 return one, other
         return None
 
-    def ways(self, step: Step, *, tree: bool) -> Iterator[Cover]:
-        """Yield covers of the products of a sum whose sum of points bounds what a segment computes.
+    def choices(self, group: list[Step], *, tree: bool) -> Iterator[list[Cover]]:
+        """Yield, for each choice of the sum below each operand, all ways in which the products of a group are had.
 
-        With several sums below an operand the weakest is not known: each way is yielded with each of them, and their sum
-        is a bound as well.
+        An operand that adds several sums may be opened into them, so that only the weakest choice gives a bound.
         """
+        single = [list(self.ways(step, tree=tree)) for step in group]
+        for chosen in product(*single):
+            yield [cover for covers in chosen for cover in covers]
+
+    def ways(self, step: Step, *, tree: bool) -> Iterator[list[Cover]]:
+        """Yield covers of the products of a sum, whose points together bound what a segment computes."""
         pair = self.pair(step)
         assert pair is not None
-        axes = tuple(dict.fromkeys((*step.axes, *step.summed)))
-        space = tuple((a, self.extents[a]) for a in axes)
-        own = Projection(_sums(step), frozenset(step.axes))
-        operands = [list(self.operand(ref)) for ref in pair]
-        for chosen in product(*operands):
-            parts = tuple(p for some in chosen for p in some)
-            yield Cover(space, (*parts, own))
-        if tree and step.name not in self.cascade.outputs:
-            # The whole sum is computed, and none of it is left: every operand along it is at hand.
-            whole = tuple((a, self.extents[a]) for a in step.axes)
-            along = math.prod(self.extents[a] for a in step.summed)
-            for chosen in product(*operands):
-                parts = tuple(self._whole(p, step) for some in chosen for p in some)
-                yield Cover((*whole, (_EACH, along)), parts)
+        space = tuple((a, self.extents[a]) for a in dict.fromkeys((*step.axes, *step.summed)))
+        own = Projection(self.kind(step), frozenset(step.axes))
+        for one, other in product(self.operand(pair[0]), self.operand(pair[1])):
+            both = [(*a, *b) for a, b in product(one, other)]
+            covers = [Cover(space, (*parts, own)) for parts in both]
+            if tree and step.name not in self.cascade.outputs:
+                # The whole sum is computed, and none of it is left: every operand along it is at hand.
+                whole = tuple((a, self.extents[a]) for a in step.axes)
+                along = math.prod(self.extents[a] for a in step.summed)
+                covers += [
+                    Cover((*whole, (_EACH, along)), tuple(self._whole(p, step) for p in parts)) for parts in both
+                ]
+            yield covers
 
     def _whole(self, part: Projection, step: Step) -> Projection:
         """Return a projection onto sums instead of their products: whole fibres along what is summed."""
         fibre = math.prod(self.extents[a] for a in part.axes if a in step.summed)
         return Projection(part.variable, part.axes - set(step.summed), part.each * fibre)
 
-    def operand(self, ref: Ref) -> Iterator[tuple[Projection, ...]]:
-        """Yield the ways in which an operand is had: at hand, or computed from inputs that are."""
-        value = self.cascade.value(ref.tensor)
+    def operand(self, ref: Ref) -> list[list[tuple[Projection, ...]]]:
+        """Return, for each chain below an operand, the ways in which it is had: at hand, or computed as a whole."""
+        found: list[list[tuple[Projection, ...]]] = []
+        for chain in self.chains(ref.tensor):
+            inputs = [
+                Projection(of, axes & chain.common, math.prod(self.extents[a] for a in axes - chain.common))
+                for of, axes in chain.inputs
+                if axes & chain.common
+            ]
+            if not chain.sums:
+                found.append([(part,) for part in inputs[:1]])
+            else:
+                found.append([(Projection(self.kind(chain.sums[0]), chain.common),), tuple(inputs)])
+        return found or [[()]]  # what is below nothing may be had for nothing
+
+    def chains(self, name: str) -> list["_Chain"]:
+        """Return the sums of products below a value, each with the inputs that it needs whole.
+
+        Element-wise steps keep an entry's place. A sum needs both operands along what it sums, so that below it only the
+        axes `common` to all of its chain tell which entries are meant.
+        """
+        value, step = self.cascade.value(name), self.step(name)
         axes = frozenset(value.axes)
-        if value.of in self.cascade.inputs:
-            yield (Projection(value.of, axes),)
-            return
-        sums, inputs = self.below(ref.tensor)
-        if not sums and inputs:
-            # A map of an input: an entry of it, or the input's entry, is at hand.
-            yield (Projection(inputs[0], axes),)
-            return
-        # Words of a sum and of the maps of it are entries of one kind: those at hand, and those left behind.
-        yield (Projection(_sums(sums[0]) if len(sums) == 1 else f"{value.of} at hand", axes),)
-        made = [parts for s in sums if (parts := self.fibres(s)) is not None]
-        if made:
-            yield from made
-        else:
-            yield ()
-
-    def below(self, name: str) -> tuple[list[Step], list[str]]:
-        """Return the sums of products and the inputs along all axes of a value, through element-wise steps."""
-        step, axes = self.step(name), set(self.cascade.value(name).axes)
-        if step is None or set(step.axes) != axes:
-            return [], []
-        if step.kind != "set":
-            return ([step], []) if step.kind == "sum" and self.pair(step) is not None else ([], [])
-        sums, inputs = list[Step](), list[str]()
-        for read in sorted(reads(step.expression)):
-            value = self.cascade.value(read)
-            if set(value.axes) == axes and value.of in self.cascade.inputs:
-                inputs.append(value.of)
-            elif set(value.axes) == axes:
-                more, others = self.below(read)
-                sums += [s for s in more if s not in sums]
-                inputs += others
-        return sums, inputs
-
-    def fibres(self, step: Step) -> tuple[Projection, ...] | None:
-        """Return what the inputs of a sum limit when it is computed as a whole; None when they are no inputs."""
+        if step is None:
+            return [_Chain((), axes, ((value.of, axes),))]
+        if set(step.axes) != axes:
+            return []
+        if step.kind == "set":
+            same = [r for r in sorted(reads(step.expression)) if set(self.cascade.value(r).axes) == axes]
+            return [chain for r in same for chain in self.chains(r)]
         pair = self.pair(step)
-        if pair is None or (step.where is not None and {step.where.query, step.where.key} & set(step.summed)):
-            return None
-        parts = []
-        for ref in pair:
-            value = self.cascade.value(ref.tensor)
-            if value.of in self.cascade.inputs:
-                parts.append(self._whole(Projection(value.of, frozenset(value.axes)), step))
-        return tuple(parts) or None
+        if step.kind != "sum" or pair is None:
+            return []
+        if step.where is not None and {step.where.query, step.where.key} & set(step.summed):
+            return []  # how much of it is summed differs from entry to entry
+        below = [self.chains(ref.tensor) or [_Chain((), axes, ())] for ref in pair]
+        joined = [_joined(step, parts) for parts in product(*below)]
+        return [chain for chain in joined if chain.common and chain.inputs]
+
+    def kind(self, step: Step) -> str:
+        """Name the kind of words that are sums of a step, finished or not, or maps of these: a chain's are one kind."""
+        return f"sums {self.kinds.get(step.name, step.name)}"
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """For each sum, the first one of the chains that it is in."""
+        found: dict[str, str] = {}
+        for step in self.live.values():
+            for ref in self.pair(step) or () if step.kind == "sum" else ():
+                names = {s.name for chain in self.chains(ref.tensor) for s in chain.sums}
+                roots = {found.get(n, n) for n in names}
+                for name, root in list(found.items()):
+                    if root in roots:
+                        found[name] = min(roots)
+                found |= {n: min(roots) for n in names}
+        return found
 
 
+@dataclass(frozen=True)
+class _Chain:
+    """Sums on one another, the axes that they all have, and the inputs below with their axes."""
+
+    sums: tuple[Step, ...]
+    common: frozenset[str]
+    inputs: tuple[tuple[str, frozenset[str]], ...]
+
+
+def _joined(step: Step, parts: tuple[_Chain, ...]) -> _Chain:
+    common = frozenset(step.axes)
+    for part in parts:
+        if part.sums:
+            common &= part.common
+    sums = tuple(dict.fromkeys((step, *(s for part in parts for s in part.sums))))
+    return _Chain(sums, common, tuple(dict.fromkeys(i for part in parts for i in part.inputs)))
+
+
+_CHOICES = 16
 _EACH = "products of a sum"
 
 
@@ -310,11 +343,6 @@ def entries(
     if where.query in axes and where.key in axes:
         return int(mask.pairs(n, m)) * rest
     return (int(mask.rows(n, m)) if where.query in axes else visits(mask, n, m, n, 1).columns) * rest
-
-
-def _sums(step: Step) -> str:
-    """Name the words that are sums of a step, finished or not, or maps of these."""
-    return f"sums {step.name}"
 
 
 def _most(covers: list[Cover], M: int, X: float, exact: bool) -> float:

@@ -90,7 +90,7 @@ def obeys_the_law(program: Program, sizes: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["softmax", "gqa", "attention_sinks", "mla", "linear", "layernorm", "rope", "ffn",
-                                  "rnn", "ssm", "mamba2", "wkv", "linear_causal", "linear_chunked", "gated_delta",
+                                  "rnn", "lstm", "gru", "ssm", "mamba2", "wkv", "linear_causal", "linear_chunked", "gated_delta",
                                   "topk", "relative_bias", "embedding", "moe", "hyperattention"])  # fmt: skip
 def test_gradients_obey_the_law(name: str) -> None:
     made = mechanism(name)
@@ -148,6 +148,27 @@ def test_each_construct(name: str) -> None:
     if "T" in arrays and "T[i" in OWN[name]:
         arrays["T"] = rng.integers(0, 4, arrays["T"].shape)
     obeys_the_law(check(program, arrays, sizes), sizes)
+
+
+@pytest.mark.parametrize("name", ["softmax", "mla", "performer", "lstm", "mamba2", "gated_delta", "topk", "moe"])
+def test_a_step_along_the_gradient_changes_the_result_as_it_says(name: str) -> None:
+    # Central differences know nothing of PyTorch or of reverse mode.
+    made = mechanism(name)
+    sizes = made.sizes(**sizes_of(made.program))
+    rng = np.random.default_rng(2)
+    arrays = made.draw(sizes, rng)
+    derived = gradient(made.program)
+    of = made.program.outputs[0].name
+    arriving = rng.standard_normal(interpret(made.program, arrays, sizes)[of].shape)
+    read = {t.name for t in derived.inputs}
+    found = interpret(derived, {k: v for k, v in {**arrays, f"d{of}": arriving}.items() if k in read}, sizes)
+    for leaf in (t.name.removeprefix("d") for t in derived.outputs):
+        step = 1e-6 * rng.standard_normal(arrays[leaf].shape)
+        ahead, behind = (
+            interpret(made.program, {**arrays, leaf: arrays[leaf] + sign * step}, sizes)[of] for sign in (1, -1)
+        )
+        change = ((ahead - behind) * arriving).sum() / 2
+        assert change == pytest.approx((found[f"d{leaf}"] * step).sum(), rel=1e-4, abs=1e-10), leaf
 
 
 def test_ties_share_a_gradient() -> None:

@@ -111,9 +111,12 @@ def test_the_law_on_recurrences(name: str, steps: int) -> None:
     assert (cost.work, cost.depth) == (built.work, built.span)
 
 
-def test_a_recurrence_that_returns_after_several_steps_is_refused() -> None:
-    with pytest.raises(AttometerError, match="after several steps; its depth is not derived"):
-        count(parse("A[t] = exp(exp(C[t-1])) + A[t-1]\nC[t] = exp(exp(exp(A[t-1])))"))
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 9])
+def test_walks_that_return_after_several_steps_are_evaluated(steps: int) -> None:
+    program = parse("A[t] = exp(exp(C[t-1])) + A[t-1]\nC[t] = exp(exp(exp(A[t-1])))")
+    cost, built = count(program).at(t=steps), graph(program, {"t": steps})
+    assert (cost.work, cost.depth) == (built.work, built.span)
+    assert str(count(program).order("t")) == "O(t)"
 
 
 @pytest.mark.parametrize("mask", ["causal(i, j)", "window(i, j, w)", "causal(i, j) & strided(i, j, 2)", "strict(i, j)"])

@@ -62,6 +62,8 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
     """Replace roundings, logarithms of integers, minima and maxima by what they grow like."""
     if not node.args:
         return node
+    if hasattr(node.func, "growth"):
+        return _smooth(sympy.expand(node.func.growth(*node.args)), chosen)
     if hasattr(node.func, "mask"):
         return _smooth(
             node.func.mask.order(*node.args[:2]) if node.func.what == "pairs" else node.args[_ARGUMENT[node.func.what]],

@@ -10,6 +10,7 @@ from attometer.count.work.dominance import largest
 from attometer.count.work.elementwise import height, heights
 from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
+from attometer.count.work.walks import longest_walk
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
 from attometer.program.indices import step_of
@@ -193,8 +194,11 @@ def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[
     """When each tensor is ready after all steps; and, under `_step_before`, when all but the last are done."""
     entry, paths = _one_step(operation, depths, exclusive)
     length = size("steps")
-    walks = {q: _longest_walk(operation, q, entry, paths, length) for q in entry}
-    _check_walks(operation, entry, paths, walks, length)
+    try:
+        walks = {q: _longest_walk(q, entry, paths, length) for q in entry}
+        _check_walks(entry, paths, walks, length)
+    except _NoClosedForm:
+        walks = {q: longest_walk(q, entry, paths, length) for q in entry}
     names = [step.output.name for step in operation.steps]
     found = {q: walks[q].xreplace({length: operation.length}) for q in names}
     before = {q: walks[q].xreplace({length: operation.length - 1}) for q in names}
@@ -205,8 +209,11 @@ def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[
     }
 
 
+class _NoClosedForm(Exception):
+    """Walks return after several steps, or no one cycle is the heaviest for all sizes."""
+
+
 def _longest_walk(
-    operation: Recurrence,
     q: str,
     entry: dict[str, sympy.Expr],
     paths: dict[str, dict[str, sympy.Expr]],
@@ -220,11 +227,11 @@ def _longest_walk(
     if not cycle and not any(paths[p] for p in carried):
         return largest(entry[q], *(entry[p] + paths[q][p] for p in carried))
     if not cycle:
-        raise AttometerError(f'recurrence "{operation.label}" carries no tensor of its own; its depth is not derived')
+        raise _NoClosedForm
     heaviest = largest(*cycle.values())
     best = next((p for p in cycle if cycle[p] == heaviest), None)
     if best is None:
-        raise AttometerError(f'recurrence "{operation.label}" has no single heaviest cycle; its depth is not derived')
+        raise _NoClosedForm
     into = largest(entry[best], cycle[best], *(paths[best][p] for p in carried if p in paths[best]))
     # What is ready late elsewhere arrives with the second step.
     second = [entry[p] + paths[q][p] for p in carried if p in paths[q] and p != best]
@@ -232,9 +239,7 @@ def _longest_walk(
         late = [walk + (length - 2) * heaviest for walk in second]
         return _with_second(largest(entry[q], into + (length - 1) * heaviest), late, length)
     if best not in paths[q]:
-        raise AttometerError(
-            f'recurrence "{operation.label}" returns to "{q}" after several steps; its depth is not derived'
-        )
+        raise _NoClosedForm
     return _with_second(largest(entry[q], into + (length - 2) * heaviest + paths[q][best]), second, length)
 
 
@@ -246,13 +251,12 @@ def _with_second(longest: sympy.Expr, walks: list[sympy.Expr], length: sympy.Sym
 
 
 def _check_walks(
-    operation: Recurrence,
     entry: dict[str, sympy.Expr],
     paths: dict[str, dict[str, sympy.Expr]],
     walks: dict[str, sympy.Expr],
     length: sympy.Symbol,
 ) -> None:
-    """Refuse a recurrence in which a walk over several steps is longer than one around the heaviest cycle of one step."""
+    """Raise _NoClosedForm where a walk over several steps is longer than one around the heaviest cycle of one step."""
     if len({source for found in paths.values() for source in found}) < 2:
         return
     for number in (1, 4, 9):
@@ -264,9 +268,7 @@ def _check_walks(
             }
             wrong = [q for q in walks if _numbered(walks[q].xreplace({length: Integer(steps)}), number) != level[q]]
             if wrong:
-                raise AttometerError(
-                    f'recurrence "{operation.label}" returns to "{wrong[0]}" after several steps; its depth is not derived'
-                )
+                raise _NoClosedForm
 
 
 def _numbered(levels: sympy.Expr, number: int) -> int:

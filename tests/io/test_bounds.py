@@ -21,6 +21,7 @@ from attometer.count.bounds.attention import (
 )
 from attometer.count.bounds.backward import BACKWARD_BOUNDS, untouched_gradients
 from attometer.count.bounds.matmul import MATMUL_BOUNDS, MatmulSizes, cosma_formula
+from attometer.count.bounds.program import bounds as program_bounds
 from attometer.count.bounds.segments import (
     accumulator_products,
     all_products,
@@ -31,6 +32,7 @@ from attometer.count.bounds.segments import (
 )
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.errors import AttometerError
+from attometer.program import parse
 from attometer.schedule.catalogue import SCHEDULES, schedule
 
 BOUND = {bound.name: bound for bound in ATTENTION_BOUNDS}
@@ -70,6 +72,37 @@ def test_no_bound_is_above_an_exact_optimum() -> None:
         for M, optimum in optima.items():
             for rule in MATMUL_BOUNDS:
                 assert rule.value(MatmulSizes(m, n, k, M)) <= optimum, (rule.name, m, n, k, M)
+
+
+# Where each bound is positive, (n, d, e, M), and what it must keep below, less than twice as high: the fewest words of a
+# schedule, a bound that its own argument implies to be stronger, or the bound derived from the program's text.
+CEILINGS = {
+    "compulsory": ((16, 4, 4, 10_000), "schedules"),
+    "hong-kung partition": ((16384, 4096, 8, 4096), "tree, scores"),
+    "theorem 3.1, explicit": ((16384, 4096, 8, 4096), "hong-kung partition"),
+    "tree, scores": ((16384, 4096, 8, 4096), "schedules"),
+    "tree, values": ((1 << 20, 64, 64, 98304), "derived"),
+    "tree, both products": ((16384, 4096, 8, 4096), "schedules"),
+    "matmul inside, small cache": ((16384, 4096, 8, 4096), "schedules"),
+    "accumulator, outputs": ((1 << 18, 64, 64, 1 << 20), "schedules"),
+    "accumulator, both products": ((16384, 4096, 8, 4096), "schedules"),
+    "entries, published": ((1 << 20, 64, 64, 98304), "entries, refined"),
+}
+
+
+@pytest.mark.parametrize("name", CEILINGS)
+def test_a_bound_twice_as_high_would_be_caught(name: str) -> None:
+    (n, d, e, M), what = CEILINGS[name]
+    sizes = attention_sizes(n, d, M, e=e)
+    value = BOUND[name].value(sizes)
+    if what == "schedules":
+        ceiling = best_tiles("flash2" if d * d <= M else "two_pass_outer", n=n, d=d, e=e, M=M).words
+    elif what == "derived":
+        text = "axis i: n, j: n\nS[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]"
+        ceiling = program_bounds(parse(text), M, n=n, d=d, e=e).best("tree").words
+    else:
+        ceiling = BOUND[what].value(sizes)
+    assert 0 < value <= ceiling < 2 * value
 
 
 def test_the_compulsory_bound_is_met_with_enough_memory() -> None:

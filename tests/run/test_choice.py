@@ -4,6 +4,7 @@ import pytest
 import torch
 from oracle import dense, draw, gradients, worst
 
+from attometer.emit import build
 from attometer.errors import AttometerError
 from attometer.program import band, causal, chunked, global_, prefix, window
 from attometer.run import IMPLEMENTATIONS, alibi, attention, explain_choice
@@ -57,6 +58,26 @@ def test_heads_packed_as_rows_are_the_same_attention(shape, mask) -> None:
     assert worst([attention(many, k, v, impl="sdpa")], [dense(many, k, v)[0]]) < EXACT
 
 
+@pytest.fixture
+def no_compiler(monkeypatch) -> None:
+    """Leave torch's functions and the tiles to choose from."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+
+@pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
+def test_auto_takes_machine_code_for_long_calls_and_compiles_for_no_short_one(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("ATTOMETER_CACHE", str(tmp_path))
+    long, short = torch.zeros(1, 8, 4096, 64), torch.zeros(1, 2, 64, 16)
+    for mask in (None, causal(), window(256), causal() & (window(64) | global_(4))):
+        assert explain_choice(long, long, long, mask=mask).impl == "compiled"
+        said = explain_choice(short, short, short, mask=mask)
+        assert said.impl != "compiled"
+        assert "compiled: does not support calls below 5 ms until they are compiled for others" in str(said)
+    assert explain_choice(long.double(), long.double(), long.double()).impl == "sdpa"
+    assert explain_choice(long, long, long, bias=Alibi(alibi(8))).impl != "compiled"
+
+
+@pytest.mark.usefixtures("no_compiler")
 def test_auto_takes_what_costs_least() -> None:
     q, cache = torch.zeros(1, 32, 1, 128), torch.zeros(1, 8, 8192, 128)
     assert explain_choice(q, cache, cache, mask=causal()).impl == "sdpa"
@@ -68,6 +89,7 @@ def test_auto_takes_what_costs_least() -> None:
     assert "gradients of many chunks" in str(explain_choice(trained, x, x, mask=window(256)))
 
 
+@pytest.mark.usefixtures("no_compiler")
 def test_values_that_are_not_finite_send_auto_to_the_tiles_where_torch_would_have_to_hide_them() -> None:
     for bad in (torch.nan, torch.inf, -torch.inf):
         q, k, v = torch.zeros(1, 2, 1, 8), torch.zeros(1, 2, 40, 8), torch.zeros(1, 2, 40, 8)

@@ -108,7 +108,8 @@ def test_a_mesh_of_one_rank_is_the_same_attention():
         dist.destroy_process_group()
 
 
-def test_the_choice_says_why():
+def test_the_choice_says_why(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
     x = torch.zeros(1, 8, 4096, 64)
     said = str(explain_choice(x, x, x, mask=window(256)))
     assert said.startswith("auto takes sdpa_chunked")

@@ -11,7 +11,7 @@ import torch
 from attometer.emit.build import has_bf16, library
 from attometer.emit.call import STATUS, Call, operand
 from attometer.emit.source import TYPES, Unit
-from attometer.emit.tiles import Tiles, tiles_of
+from attometer.emit.tiles import FEW_ROWS, Tiles, tiles_of
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.program import parse_mask
@@ -82,10 +82,6 @@ def compiled_attention(
         call.splits = parts(b * g, m, tiles.columns, call.threads)
     run(unit_of("split_kv" if few else "flash2", q.dtype), call)
     return output, lse
-
-
-FEW_ROWS = 64
-"""Up to so many queries for each key head the keys are read once anyway: they are split, and packed as they are read."""
 
 
 def parts(heads: int, m: int, columns: int, threads: int) -> int:

@@ -9,6 +9,9 @@ import torch
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 USUAL = {2: 1 << 20, 3: 8 << 20}  # bytes of the levels, where the system does not tell
 
+FEW_ROWS = 64
+"""Up to so many queries for each key head the keys are read once anyway: they are split, and packed as they are read."""
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -38,7 +41,7 @@ def tiles_of(schedule: str, dtype: torch.dtype, rows: int, m: int, d: int, e: in
     words = cache_bytes(2) // 8
     budget = cache_bytes(3) // 4
     if schedule == "flash_backward_fused":
-        return Tiles(128, 192, budget)
+        return Tiles(128, 288, budget)
     if schedule == "split_kv":
         return Tiles(max(6, rows), 256, budget)
     columns = 512 if words >= 512 * 128 else 256

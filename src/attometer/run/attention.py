@@ -158,7 +158,7 @@ def explain_choice(
     Raises AttometerError as `attention` does.
 
     >>> from attometer.program import window
-    >>> x = torch.zeros(1, 8, 4096, 64)
+    >>> x = torch.zeros(1, 8, 4096, 64, dtype=torch.float64)
     >>> explain_choice(x, x, x, mask=window(256)).impl
     'sdpa_chunked'
     """

@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import torch
 
+from attometer.emit.tiles import FEW_ROWS
 from attometer.program import Mask
-from attometer.run import chunked, flex, kernels, sdpa, transforms
+from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 from attometer.run.operands import all_finite
@@ -25,7 +26,7 @@ SECONDS_PER_SCORE = {
 SECONDS_PER_STEP = 80e-6  # of the torch calls of one tile, whatever its size
 SECONDS_PER_WORD = 0.2e-9  # of all keys and values, which the tiles first copy in their own type
 IMPLEMENTATIONS = ("reference", "sdpa", "sdpa_chunked", "flex", "kernels", "compiled", "tiled", *NESTS)
-"""The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels.
+"""The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels, compiled.
 
 `flash1`, `flash2`, `two_pass_recompute` and `split_kv` execute the loop nest that `attometer.schedule` counts under that
 name; `tiled` is the nest `flash2`.
@@ -88,6 +89,7 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
         _sdpa(shape, _lacks_sdpa(q, bias, return_lse)),
         _sdpa_chunked(shape, needs_gradient, chunked.unsupported(q, k, mask, bias, return_lse)),
     ]
+    candidates.append(_compiled(q, shape, bias, needs_gradient, min(map(_seconds, candidates))))
     if on_gpu:
         candidates.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
     kernel = kernels.registered()
@@ -196,6 +198,21 @@ def _sdpa_chunked(shape: Shape, needs_gradient: bool, lacks: str | None) -> Cand
     kind = "sdpa with a dense mask" if shape.d == shape.e else "sdpa without its fused kernel"
     seconds = scores * SECONDS_PER_SCORE[kind] * _width(shape) + plan.steps() * chunked.SECONDS_PER_CHUNK
     return Candidate("sdpa_chunked", seconds, None, f"{scores:,} scores in {plan.steps():,} chunks")
+
+
+def _compiled(q: torch.Tensor, shape: Shape, bias: Terms, gradients: bool, others: float) -> Candidate:
+    lacks = transforms.unsupported("compiled") or compiled.unsupported(q, bias)
+    if lacks is None and q.is_meta:
+        lacks = "meta tensors, for which nothing is compiled"
+    few = shape.h // shape.g * shape.n <= FEW_ROWS
+    if lacks is None and others < compiled.WORTH_COMPILING and not compiled.is_built(q.dtype, few, gradients):
+        lacks = f"calls below {compiled.WORTH_COMPILING * 1e3:g} ms until they are compiled for others"
+    if lacks:
+        return Candidate("compiled", None, lacks, "")
+    heads = shape.b * shape.h
+    seconds = compiled.seconds(q.dtype, heads, shape.mask, shape.n, shape.m, _width(shape))
+    said = f"{heads * compiled.scores(shape.mask, shape.n, shape.m):,} scores by machine code"
+    return Candidate("compiled", seconds, None, said)
 
 
 def _flex(shape: Shape, lacks: str | None) -> Candidate:

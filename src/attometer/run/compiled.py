@@ -1,9 +1,21 @@
 """The schedules' machine code as an implementation: what it lacks, and its call."""
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 
 from attometer.emit import build
+from attometer.emit.source import Unit
 from attometer.run.biases import Terms
+from attometer.run.mask_text import from_text
+
+# Seconds of CPU time for one score of width 64 forward, beside the rates of `choice`: one core of an AMD EPYC (Zen 4, AVX-512
+# with BF16), b=1, h=8, n=2048, medians interleaved with torch's function, 2026-11-26: 1.16 and 2.2 times as fast, full.
+SECONDS_PER_SCORE = {torch.float32: 2.5e-9, torch.bfloat16: 1.35e-9, torch.float16: 2.5e-9}
+SECONDS_PER_CALL = 60e-6
+WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
+BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
 
 
 def unsupported(q: torch.Tensor, bias: Terms) -> str | None:
@@ -32,3 +44,38 @@ def run_compiled(
     queries = q if factor == 1.0 else q * factor
     held: tuple[torch.Tensor, torch.Tensor] = compiled_attention(queries, k, v, positive, mask)
     return held
+
+
+def is_built(dtype: torch.dtype, few_rows: bool, gradients: bool) -> bool:
+    """Return whether the machine code that a call needs is kept already."""
+    name = str(dtype).removeprefix("torch.")
+    needed = ["split_kv" if few_rows else "flash2", *(["flash_backward_fused"] if gradients else [])]
+    return all(build.built(Unit(x, name, name == "bfloat16" and build.has_bf16())) for x in needed)
+
+
+@lru_cache(maxsize=256)
+def scores(mask: str, n: int, m: int) -> int:
+    """Return how many scores one head computes: whole blocks of which some pair is seen, from a sample of the rows.
+
+    >>> scores("", 128, 128), scores("causal", 4096, 4096) / (4096 * 4097 / 2) < 1.05
+    (16384, True)
+    """
+    held = from_text(mask)
+    if held is None or not (n and m):
+        return n * m
+    rows, keys = BLOCK
+    blocks = np.unique(np.linspace(0, -(-n // rows) - 1, min(-(-n // rows), 512)).astype(np.int64))
+    queries = np.minimum(blocks[:, None] * rows + np.arange(rows), n - 1)
+    start, end = held.intervals(queries.ravel(), n, m)
+    change = np.zeros((len(blocks), -(-m // keys) + 1), np.int32)
+    at = np.broadcast_to(np.repeat(np.arange(len(blocks)), rows), start.shape)
+    seen = end > start
+    np.add.at(change, (at[seen], start[seen] // keys), 1)
+    np.add.at(change, (at[seen], -(-end[seen] // keys)), -1)
+    touched = int((np.cumsum(change, axis=1) > 0).sum())
+    return min(n * m, touched * keys * n // len(blocks))
+
+
+def seconds(dtype: torch.dtype, heads: int, mask: str, n: int, m: int, width: float) -> float:
+    """Return the predicted seconds of CPU time forward."""
+    return heads * scores(mask, n, m) * SECONDS_PER_SCORE[dtype] * width + SECONDS_PER_CALL

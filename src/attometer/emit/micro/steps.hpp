@@ -132,10 +132,17 @@ static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, c
         }
 }
 template <class T, class Row> static bool finite(Row row, Span t, int64_t width, int64_t stride) {
+    typedef std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t> Bits;
+    const T infinite = infinity((T*)nullptr);
+    const Bits exponent = load<Bits>(&infinite);  // NaN and infinities have all bits of the exponent
     for (int64_t k = t.start; k < t.stop; k++) {
         const T* from = row(k);
-        int bad = 0;
-        for (int64_t x = 0; x < width; x++) bad |= !(std::fabs(widen(from[x * stride])) <= std::numeric_limits<float>::max());
+        ask<T>(row, t, k, width, stride);
+        Bits bad = 0;
+        if (stride == 1)
+            for (int64_t x = 0; x < width; x++) bad |= (load<Bits>(from + x) & exponent) == exponent;
+        else
+            for (int64_t x = 0; x < width; x++) bad |= (load<Bits>(from + x * stride) & exponent) == exponent;
         if (bad) return false;
     }
     return true;

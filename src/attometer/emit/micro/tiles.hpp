@@ -43,21 +43,31 @@ static inline Left weights_of(Fast& fast, const Sums& P) {
 #endif
 }
 
+// Whether a row of T is a row of elements without a copy.
+template <class T> static inline bool as_it_lies(int64_t stride) { return stride == 1 && sizeof(T) == sizeof(Element); }
 // Copy `count` elements, `stride` apart, to a row of units; what lies beyond them in the last unit is 0.
-template <class T> static inline void copy(Unit* to, const T* from, int64_t stride, int64_t count, float factor) {
+template <class T> static inline void copy(Unit* to, const T* from, int64_t stride, int64_t count) {
     Element* out = (Element*)to;
-    if (stride == 1 && sizeof(T) == sizeof(Element) && factor == 1.0f) {
+    if (as_it_lies<T>(stride)) {
         std::memcpy(out, from, count * sizeof(T));
     } else {
-        for (int64_t k = 0; k < count; k++) out[k] = element(widen(from[k * stride]) * factor);
+        for (int64_t k = 0; k < count; k++) out[k] = element(widen(from[k * stride]));
     }
     for (int64_t k = count; k < units(count) * PAIR; k++) out[k] = Element{};
 }
 
+// Ask for a row that is packed later: rows of a cache come from memory, and few are in flight without asking.
+constexpr int64_t AHEAD = 64;
+template <class T, class Row> static inline void ask(Row row, Span t, int64_t at, int64_t width, int64_t stride) {
+    if (stride != 1 || at + AHEAD >= t.stop) return;
+    const T* from = row(at + AHEAD);
+    for (int64_t x = 0; x < width; x += 64 / (int64_t)sizeof(T)) __builtin_prefetch(from + x);
+}
+
 // rows t of x, units along their width
 template <class T, class Row>
-static void pack_left(Left to, Row row, Span t, int64_t width, int64_t stride, float factor = 1.0f) {
-    for (int64_t k = 0; k < t.size(); k++) copy<T>(to.at + k * to.row, row(t.start + k), stride, width, factor);
+static void pack_left(Left to, Row row, Span t, int64_t width, int64_t stride) {
+    for (int64_t k = 0; k < t.size(); k++) copy<T>(to.at + k * to.row, row(t.start + k), stride, width);
 }
 // rows: the columns of x; units along t
 template <class T, class Row> static void pack_left_across(Left to, Row row, Span t, int64_t width, int64_t stride) {
@@ -73,13 +83,18 @@ template <class T, class Row> static void pack_right(Right to, Row row, Span t, 
     std::vector<Unit> lines((size_t)(LANES * padded));
     for (int64_t c = 0; c < round_up(t.size(), PANEL); c += LANES) {
         Unit* out = to.at + c / PANEL * to.panel + c % PANEL;
+        const Unit* from[LANES];
         for (int64_t k = 0; k < LANES; k++) {
-            if (c + k < t.size()) copy<T>(&lines[k * padded], row(t.start + c + k), stride, width, 1.0f);
-            else std::fill_n(&lines[k * padded], padded, Unit{});
+            from[k] = &lines[k * padded];
+            ask<T>(row, t, t.start + c + k, width, stride);
+            if (c + k >= t.size()) std::fill_n(&lines[k * padded], padded, Unit{});
+            else if (as_it_lies<T>(stride) && width % (LANES * PAIR) == 0) from[k] = (const Unit*)row(t.start + c + k);
+            else copy<T>(&lines[k * padded], row(t.start + c + k), stride, width);
         }
         for (int64_t u = 0; u < deep; u += LANES) {
             Units x[LANES];
-            for (int k = 0; k < LANES; k++) x[k] = load<Units>(&lines[k * padded + u]);
+#pragma GCC unroll 16
+            for (int k = 0; k < LANES; k++) x[k] = load<Units>((const char*)from[k] + u * sizeof(Unit));
             transpose(x);
             for (int64_t k = 0; k < std::min<int64_t>(LANES, deep - u); k++) store(out + (u + k) * PANEL, x[k]);
         }
@@ -90,22 +105,23 @@ template <class T, class Row> static void pack_right_along(Right to, Row row, Sp
     const int64_t wide = round_up(width, PANEL);
     std::vector<Element> lines((size_t)(PAIR * wide), Element{});
     for (int64_t u = 0; u < units(t.size()); u++) {
+        const Element* from[PAIR];
         for (int64_t k = 0; k < PAIR; k++) {
             const int64_t at = u * PAIR + k;
-            if (at >= t.size()) std::fill_n(&lines[k * wide], width, Element{});
-            else if (stride == 1 && sizeof(T) == sizeof(Element)) std::memcpy(&lines[k * wide], row(t.start + at), width * sizeof(T));
-            else {
-                const T* from = row(t.start + at);
-                for (int64_t c = 0; c < width; c++) lines[k * wide + c] = element(widen(from[c * stride]));
-            }
+            Element* line = &lines[k * wide];
+            from[k] = line;
+            ask<T>(row, t, t.start + at, width, stride);
+            if (at >= t.size()) std::fill_n(line, width, Element{});
+            else if (as_it_lies<T>(stride) && width == wide) from[k] = (const Element*)row(t.start + at);
+            else copy<T>((Unit*)line, row(t.start + at), stride, width);
         }
         for (int64_t c = 0; c < wide; c += LANES) {
             Unit* out = to.at + c / PANEL * to.panel + u * PANEL + c % PANEL;
 #ifdef ATTOMETER_BF16
-            const Words low = __builtin_convertvector(load<Halves>(&lines[c]), Words);
-            store(out, low | __builtin_convertvector(load<Halves>(&lines[wide + c]), Words) << 16);
+            const Words low = __builtin_convertvector(load<Halves>(from[0] + c), Words);
+            store(out, low | __builtin_convertvector(load<Halves>(from[1] + c), Words) << 16);
 #else
-            store(out, load<Floats>(&lines[c]));
+            store(out, load<Floats>(from[0] + c));
 #endif
         }
     }

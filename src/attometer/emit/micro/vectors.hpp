@@ -9,6 +9,8 @@
 #include <memory>
 #include <new>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -81,6 +83,11 @@ static inline void narrow(float x, Bfloat* to) {
 static inline float widen(_Float16 x) { return (float)x; }
 static inline void narrow(float x, _Float16* to) { *to = (_Float16)x; }
 #endif
+template <class T> static inline T infinity(T*) {
+    T made;
+    narrow(std::numeric_limits<float>::infinity(), &made);
+    return made;
+}
 static inline Element element(float x) {
 #ifdef ATTOMETER_BF16
     Bfloat made;
@@ -142,20 +149,16 @@ static inline float largest(Floats x) {
 }
 
 // Transpose LANES vectors of units in registers: log2(LANES) rounds of exchanges.
-template <int STEP> static inline void exchange(Units* x) {
-    Ints low, high;
-    for (int l = 0; l < LANES; l++) {
-        low[l] = l & STEP ? LANES + l - STEP : l;
-        high[l] = l & STEP ? LANES + l : l + STEP;
-    }
+template <int STEP, int... L> static inline void exchange(Units* x, std::integer_sequence<int, L...>) {
 #pragma GCC unroll 16
     for (int k = 0; k < LANES; k++)
         if (!(k & STEP)) {
             const Units a = x[k], b = x[k + STEP];
-            x[k] = __builtin_shuffle(a, b, low);
-            x[k + STEP] = __builtin_shuffle(a, b, high);
+            x[k] = __builtin_shufflevector(a, b, (L & STEP ? LANES + L - STEP : L)...);
+            x[k + STEP] = __builtin_shufflevector(a, b, (L & STEP ? LANES + L : L + STEP)...);
         }
 }
+template <int STEP> static inline void exchange(Units* x) { exchange<STEP>(x, std::make_integer_sequence<int, LANES>{}); }
 static inline void transpose(Units* x) {
     exchange<1>(x);
     exchange<2>(x);

@@ -1,0 +1,130 @@
+"""Compiled nests beside torch's own kernels: medians of CPU time on one thread, every case interleaved in one run.
+
+python benchmarks/kernels.py [--quick] [--threads 2]    (CPU time counts all threads; with two, wall time is read instead)
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from attometer.emit.build import processor
+from attometer.program import Mask, causal, window
+from attometer.run import attention
+
+Work = Callable[[], Any]
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def medians(works: list[Work], repeats: int, clock: Callable[[], float]) -> list[float]:
+    """Return the median seconds of each, one after another in every round; the first round warms up."""
+    taken: list[list[float]] = [[] for _ in works]
+    for turn in range(repeats + 1):
+        for work, seconds in zip(works, taken, strict=True):
+            start = clock()
+            work()
+            if turn:
+                seconds.append(clock() - start)
+    return [statistics.median(x) for x in taken]
+
+
+def forward(call: Callable[..., torch.Tensor], *qkv: torch.Tensor) -> None:
+    with torch.no_grad():
+        call(*qkv)
+
+
+def training(call: Callable[..., torch.Tensor], slope: torch.Tensor, *qkv: torch.Tensor) -> None:
+    torch.autograd.grad(call(*qkv), qkv, slope)
+
+
+def ours(mask: Mask | None) -> Callable[..., torch.Tensor]:
+    return partial(attention, mask=mask, impl="compiled")
+
+
+def operands(n: int, d: int, dtype: torch.dtype, heads: tuple[int, int] = (8, 8), m: int | None = None) -> list[Any]:
+    h, g = heads
+    shapes = ((1, h, n, d), (1, g, m or n, d), (1, g, m or n, d), (1, h, n, d))
+    q, k, v, slope = (torch.randn(shape).to(dtype) for shape in shapes)
+    return [slope, *(x.requires_grad_() for x in (q, k, v))]
+
+
+def exact(name: str, n: int, d: int, mask: Mask | None, report: Callable[..., None]) -> None:
+    slope, *qkv = operands(n, d, TYPES[name])
+    sdpa = partial(F.scaled_dot_product_attention, is_causal=mask is not None)
+    square = torch.randn(1024, 1024).to(TYPES[name])
+    flops = 4 * 8 * n * n * d / (2 if mask else 1)
+    said = f"{name} {'causal' if mask else 'full'} n={n} d={d}"
+    product: Work = lambda: square @ square  # noqa: E731
+    for what, run, share in (("forward", forward, 1.0), ("forward+backward", training, 3.5)):
+        more = (slope,) if run is training else ()
+        works = [partial(run, call, *more, *qkv) for call in (ours(mask), sdpa)]
+        report(f"{said} {what}", [*works, product], ["compiled", "torch SDPA"], share * flops, 2 * 1024**3)
+
+
+def windows(name: str, n: int, report: Callable[..., None]) -> None:
+    slope, *qkv = operands(n, 64, TYPES[name])
+    mask = window(256)
+    chunked = partial(attention, mask=mask, impl="sdpa_chunked")
+    for what, run in (("forward", forward), ("forward+backward", training)):
+        more = (slope,) if run is training else ()
+        works = [partial(run, call, *more, *qkv) for call in (ours(mask), chunked)]
+        report(f"{name} window 256 n={n} {what}", works, ["compiled", "chunked SDPA"])
+
+
+def decode(name: str, report: Callable[..., None]) -> None:
+    _, q, k, v = operands(1, 64, TYPES[name], (32, 8), 8192)
+    sdpa = partial(F.scaled_dot_product_attention, enable_gqa=True)
+
+    def packed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(q.view(1, 8, 4, 64) @ k.mT * 0.125, -1) @ v
+
+    works = [partial(forward, call, q, k, v) for call in (ours(None), sdpa, packed)]
+    report(f"{name} decode, 8192 keys, heads 32/8", works, ["compiled", "torch SDPA", "packed eager"])
+
+
+def flex(n: int, report: Callable[..., None]) -> None:
+    _, *qkv = operands(n, 64, torch.float32)
+    mask = window(256)
+    works = [partial(forward, call, *qkv) for call in (ours(mask), partial(attention, mask=mask, impl="flex"))]
+    report(f"fp32 window 256 n={n} forward", works, ["compiled", "FlexAttention"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, one length, without FlexAttention")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    clock = time.process_time if given.threads == 1 else time.perf_counter
+    print(f"{processor()[0]}, {given.threads} thread(s), torch {torch.__version__}; medians, peer / compiled")
+
+    def report(
+        said: str, works: list[Work], names: list[str], flops: float | None = None, product: float = 0.0
+    ) -> None:
+        found = medians(works, 3 if given.quick else 9, clock)
+        ratios = ", ".join(f"{x / found[0]:.2f}x {name}" for x, name in zip(found[1:], names[1:], strict=False))
+        rate = ""
+        if flops is not None:
+            made, best = flops / found[0], product / found[-1]
+            rate = f"  {made / 1e9:.0f} GFLOP/s, {made / best:.0%} of torch.mm"
+        print(f"{said:48} {found[0] * 1e3:8.2f} ms  {ratios}{rate}", flush=True)
+
+    for name in TYPES:
+        for n in (1024,) if given.quick else (1024, 2048, 4096):
+            for d in (64,) if given.quick else (64, 128):
+                for mask in (None, causal()):
+                    exact(name, n, d, mask, report)
+        windows(name, 8192, report)
+        decode(name, report)
+    if not given.quick:
+        flex(8192, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,11 +27,9 @@ products) with coefficients fitted to measurements, a residual where it was earn
 ```python
 from attometer.price import kernel_seconds
 
-times = kernel_seconds(
-    "decode", "vllm 0.24 vllm_flash_attn_fa3|bfloat16|bfloat16", "h100-sxm",
-    batch=[1, 32], keys=8192, window=0, streams=8, key_bytes=512, key_flops=2 * 256 * 16, out_bytes=8 * 128 * 4,
-    heads=32, group=4, width=128,
-)
+shape = {{"batch": [1, 32], "keys": 8192, "window": 0, "streams": 8, "heads": 32, "group": 4, "width": 128}}
+moved = {{"key_bytes": 512, "key_flops": 2 * 256 * 16, "out_bytes": 8 * 128 * 4}}
+times = kernel_seconds("decode", "vllm 0.24 vllm_flash_attn_fa3|bfloat16|bfloat16", "h100-sxm", **shape, **moved)
 print(times.seconds, times.low, times.high, times.situation[0])
 ```
 

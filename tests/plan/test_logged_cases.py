@@ -280,6 +280,18 @@ def test_no_measured_time_is_below_a_bound(case: Measured) -> None:
     assert made.seconds < case.seconds
 
 
+def test_most_measured_steps_are_inside_the_predicted_interval() -> None:
+    steps = [case for case in TIMES if case.asked.get("mode") == "decode" and "offload" not in case.asked]
+    inside = 0
+    for case in steps:
+        engine = "mlx" if case.on.startswith("apple") else "vllm"
+        model = like(case.model, **case.changes) if case.changes else case.model
+        found = plan(model, case.on, **case.asked, engine=engine).predicted
+        assert found is not None
+        inside += found.low <= case.seconds <= found.high
+    assert inside >= 0.8 * len(steps)
+
+
 def test_33_peak_memory_of_a_4_bit_model() -> None:
     made = plan(like("qwen3-8b", **QWEN3_4B), "apple-m3-pro", context=2048, weights_dtype="mlx_4bit", engine="mlx")
     near(served(made).taken / 1e9, 3.30, 0.1)

@@ -227,3 +227,18 @@ def test_experts_in_the_hosts_memory() -> None:
     assert any("stay in the host's memory, read at 40 GB/s" in note for note in slower.notes)
     with pytest.raises(AttometerError, match="offload of experts is modelled for serving a mixture of experts"):
         plan("llama-3.1-8b", "rtx-5080", context=4096, offload="experts")
+
+
+def test_attention_on_replicas_keeps_latents_once() -> None:
+    made = plan("deepseek-v3", "8x h200-sxm", context=32768, batch=64, mode="decode", engine="sglang")
+    assert not made.fits
+    assert "attention on 8 replicas" in [lever.name for lever in made.levers if lever.fits]
+
+
+def test_a_prediction_has_an_interval_and_says_what_it_stands_on() -> None:
+    made = plan("llama-3.1-8b", "h100-sxm", context=512, mode="decode", engine="vllm")
+    assert made.predicted is not None
+    assert made.seconds < made.predicted.seconds
+    assert "90 %" in str(made.predicted)
+    assert made.to_dict()["predicted"]["measured_for"].startswith("vllm")
+    assert plan("llama-3.1-8b", "h100-sxm", context=512, mode="train").predicted is None

@@ -14,6 +14,8 @@ CHUNK = 8192
 """Tokens of the change that prefills piece by piece, as serving engines do."""
 STEP = 2048
 """Batched tokens of the change that makes an engine's steps smaller."""
+REPLICATED = ("vllm", "sglang", "tensorrt-llm")
+"""Engines that run attention data-parallel inside a tensor-parallel group."""
 WEIGHTS_ONLY = frozenset({"gptq"})
 """Formats that levers try whose kernels multiply at 16 bits."""
 
@@ -180,6 +182,15 @@ def _for_engines(asked: Asked, now: Plan) -> Iterator[Candidate]:
         share = min(0.99, served.needed + 0.0005)
         wider = replace(asked, engine=replace(engine, utilization=share))
         yield f"utilisation of {share:.3f}", wider, True, "if nothing else uses the device"
+    place = served.at.placement
+    if 1 < place.tp <= asked.here.options.batch and place.attention_dp == 1 and served.engine.name in REPLICATED:
+        other = replace(asked, degrees=replace(place, attention_dp=place.tp))
+        yield (
+            f"attention on {place.tp} replicas",
+            other,
+            True,
+            "same result; each rank keeps the cache of its own requests",
+        )
     if served.step > STEP:
         smaller = replace(asked, engine=replace(engine, batched_tokens=STEP))
         yield f"{STEP:,} batched tokens", smaller, True, "same result; longer prompts take more steps"

@@ -261,6 +261,10 @@ class Planner:
         *kinds, _ = self.formulas.memory.scalar(batch, context, *self._fixed)
         return MemoryFootprint(*kinds)
 
+    def part_figures(self, context: int, batch: int = 1) -> tuple[int, ...]:
+        """Return FLOPs and bytes moved of each distinct part of `formulas`, then the cache bytes of each row."""
+        return self._parts(batch, context, *self._part_sizes)
+
     def layers(self, context: int, batch: int = 1) -> tuple[LayerTime, ...]:
         """Return what each type of layer takes, in order of first appearance, embedding first and head last."""
         figures = self._parts(batch, context, *self._part_sizes)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attometer.engines import Training
@@ -20,6 +21,7 @@ from attometer.view.report import Block, Report, rendered
 
 if TYPE_CHECKING:
     from attometer.plan.levers import Lever
+    from attometer.plan.predicted import Expected
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,13 @@ class Plan(Report):
         """A lower bound on the pass: the roofline of one device, shared evenly by all, their links left out."""
         return self.time.seconds / (self.at.devices.count if self.at is not None else 1)
 
+    @cached_property
+    def predicted(self) -> "Expected | None":
+        """The time that an engine is predicted to take for the pass, with an interval, where measurements tell."""
+        from attometer.plan.predicted import predicted
+
+        return predicted(self)
+
     @property
     def headline(self) -> str:
         """One sentence: fits or not, by how much, the largest context, what binds."""
@@ -132,6 +141,7 @@ class Plan(Report):
             "trained_context": self.model.context,
             "flops": self.time.flops,
             "bytes_moved": self.time.bytes_moved,
+            "predicted": None if self.predicted is None else self.predicted.to_dict(),
             "time": self.time.to_dict() | {"tokens_per_second": self.tokens_per_second},
             "layers": [_layer_dict(layer) for layer in self.layers],
             "levers": [dict(vars(lever)) for lever in self.levers],
@@ -158,6 +168,8 @@ class Plan(Report):
             f"time is a {self.time.basis}: {self.planner.rates_said()}, every part at peak rate or peak "
             "bandwidth, one after the other; a lower bound for kernels that do not overlap"
         )
+        if self.predicted is not None:
+            said.append(str(self.predicted))
         said += self.planner.schedule_notes()
         if self.planner.routed and o.mode != "train":
             estimate = seconds(self.planner.expected.seconds(o.context, o.batch))

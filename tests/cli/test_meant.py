@@ -12,7 +12,7 @@ from attometer.program import parse_mask
     ("arguments", "message"),
     [
         (["show", "flashattention"], "is a schedule of softmax attention, which it computes exactly: show softmax"),
-        (["show", "softmax", "--at", "n 8192"], 'sizes take NAME=VALUE, got "n 8192"'),
+        (["show", "softmax", "--at", "n"], 'sizes take NAME=VALUE, got "n"'),
         (
             ["io", "softmax", "-n", "4096", "-d", "64", "-M", "228KB"],
             "-M is in words, not bytes: 228KB are 116,736 words of 16 bits",

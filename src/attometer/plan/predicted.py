@@ -76,7 +76,7 @@ def predicted(plan: "Plan") -> Expected | None:
     return Expected(seconds, low, high, str(found.situation[0]), str(found.measured_for[0]))
 
 
-def _counts(plan: "Plan") -> dict[str, float]:
+def _counts(plan: "Plan") -> dict[str, Any]:
     """Return the counts of a pass on one device."""
     here, o = plan.planner.expected, plan.options
     place = None if plan.at is None else plan.at.placement

@@ -32,5 +32,9 @@ PROGRAMS = {
     "softmax over rows stored": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)",
     "self attention": "axis i: n, j: n, a: d\n" + "Q[i,d] = X[i,a] * W[a,d]\nK[j,d] = X[j,a] * U[a,d]\n"
     "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nO[i,a] = P[i,j] * X[j,a]",
+    "gradient": "axis i: n, j: m\ninput Q[i,d], K[j,d], V[j,e], dO[i,e]\noutput dQ[i,d], dK[j,d], dV[j,e]\n"
+    "S[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\n"
+    "dP[i,j] = dO[i,e] * V[j,e] where causal(i, j)\nDP[i] = dO[i,e] * O[i,e]\ndS[i,j] = P[i,j] * (dP[i,j] - DP[i])\n"
+    "dQ[i,d] = dS[i,j] * K[j,d]\ndK[j,d] = dS[i,j] * Q[i,d]\ndV[j,e] = dO[i,e] * P[i,j]",
     "chunks": "F[c,d,e] = sum[t](K[c*B + t, d] * V[c*B + t, e])\ninput K[T,d], V[T,e]\naxis c: T/B, t: B",
 }  # fmt: skip

@@ -11,6 +11,7 @@ import attometer as am
 from attometer.count.derive import Chosen, Derived, Search, derive, tile_of
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import depth, work
+from attometer.program import gradient
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel
 
@@ -112,6 +113,22 @@ def test_flash_attention_2_is_found_in_the_text() -> None:
     assert (found.stored, found.passes, found.forced) == ((), (1,), ())
     assert "O[b,h,i,e] *= exp(old P.max - P.max)" in str(found)
     assert found.words == 2 * 65536 * 64 + -(-65536 // found.tiles["B_i"]) * 65536 * 128
+
+
+def test_the_kernels_of_the_backward_pass_are_found_in_the_text_of_the_gradient() -> None:
+    text = (
+        "axis i: n, j: n\ninput Q[i,d], K[j,d], V[j,e]\nS[i,j] = Q[i,d] * K[j,d] / sqrt(d)\nP[i,j] = softmax[j](S)\n"
+        "O[i,e] = P[i,j] * V[j,e]"
+    )
+    found = derive(gradient(am.parse(text)), 98304, n=4096, d=64, e=64)
+    # Statistics of rows in one phase, dQ in the second, dK with dV in the third: scores never leave fast memory.
+    assert found.stored == ("P.max", "P.sum", "DP")
+    assert "dK.product+dV along i" in found.schedule.title or "dK+dV along i" in found.schedule.title
+    # The backward schedules take O and the log-sum-exp from a forward pass, which the text computes itself.
+    forward, backward = (
+        am.best_tiles(name, n=4096, d=64, M=98304).words for name in ("flash2", "flash_backward_two_kernels")
+    )
+    assert found.words <= forward + backward
 
 
 def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:

@@ -183,13 +183,7 @@ class Search:
 
     def derived(self) -> Derived:
         """Return the best nest over all cuts."""
-        best: list[Chosen] | None = None
-        for cut in self._cuts():
-            if best is not None and self._floor(cut) >= _cost(best)[0]:
-                continue
-            phases = self._phases(cut)
-            if phases is not None and (best is None or _cost(phases) < _cost(best)):
-                best = phases
+        best = self._exhausted() if len(self.free) <= _SUBSETS_OF else self._descended()
         if best is None:
             raise AttometerError(
                 f"no nest of this program fits into M = {self.M} words at "
@@ -217,14 +211,37 @@ class Search:
         """What a nest may store: sums and reductions. Maps of them are computed again from what is stored."""
         return [s.name for s in self.cascade.steps if s.kind != "set" and s.name not in self.must]
 
-    def _cuts(self) -> Iterator[frozenset[str]]:
-        """Every choice of what else to store; of many, those that store nearly nothing or nearly everything."""
-        free, must = self.free, self.must
-        counts = range(len(free) + 1)
-        if len(free) > _SUBSETS_OF:
-            counts = [0, 1, len(free) - 1, len(free)]  # type: ignore[assignment]
-        for count in counts:
-            yield from (frozenset(must | set(chosen)) for chosen in combinations(free, count))
+    def _exhausted(self) -> list[Chosen] | None:
+        """Return the best phases over every choice of what else to store."""
+        best: list[Chosen] | None = None
+        for count in range(len(self.free) + 1):
+            for chosen in combinations(self.free, count):
+                best = self._better(frozenset(self.must | set(chosen)), best)
+        return best
+
+    def _descended(self) -> list[Chosen] | None:
+        """Return phases that storing one value more or less does not better, from storing nothing, all, or what is small."""
+        small = sum(entries(self.cascade.value(n).axes, None, self.extent, self.numbers) for n in self.cascade.inputs)
+        light = {n for n in self.free if prod(self.extent[a] for a in self.cascade.value(n).axes) <= small}
+        best: list[Chosen] | None = None
+        for start in (set[str](), light, set(self.free)):
+            best = self._better(frozenset(self.must | start), best)
+        while best is not None:
+            stored = {name for phase in best for name in phase.plan.targets}
+            found = best
+            for name in self.free:
+                found = self._better(frozenset(stored ^ {name}), found) or found
+            if found is best:
+                return best
+            best = found
+        return best
+
+    def _better(self, cut: frozenset[str], best: list[Chosen] | None) -> list[Chosen] | None:
+        """Return the phases of a cut if they cost less than `best`, else `best`."""
+        if best is not None and self._floor(cut) >= _cost(best)[0]:
+            return best
+        phases = self._phases(cut)
+        return phases if phases is not None and (best is None or _cost(phases) < _cost(best)) else best
 
     def _phases(self, cut: frozenset[str]) -> list[Chosen] | None:
         """Return the phases of a cut, those merged that move fewer words together; None where one does not fit."""

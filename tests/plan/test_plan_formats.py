@@ -154,3 +154,15 @@ def test_an_unknown_format_lists_what_exists_and_suggests_no_other_kind() -> Non
 
 def test_beyond_the_trained_context_is_answered_and_said() -> None:
     assert "It was trained for 1,024 positions: 4,096 are beyond that." in plan("gpt2", context=4096).headline
+
+
+def test_experts_beside_the_dense_block_are_not_left_out_with_it() -> None:
+    # NVIDIA's NVFP4 file of Gemma-4-26B-A4B leaves out `mlp` and attention of every layer; the experts stand beside `mlp`.
+    left_out = [
+        f"model.language_model.layers.{n}.{module}*" for n in range(30) for module in ("mlp", "router", "self_attn")
+    ]
+    quantization = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head", *left_out]}
+    asked = am.planner(read("gemma-4-26b-a4b", quantization_config=quantization), "rtx-5090", mode="decode")
+    experts = sum(p.parameters * times for times, p in asked.cost.parts() if p.kind == "experts")
+    assert experts > 0.85 * asked.cost.parameters
+    assert asked.weights_bytes == pytest.approx(experts * 4.5 / 8 + 2 * (asked.cost.parameters - experts), rel=1e-4)

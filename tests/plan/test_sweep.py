@@ -112,6 +112,10 @@ def test_lists_and_ranges() -> None:
     [
         (["--context", "x"], "context must be a positive integer"),
         (["--on", "h1000"], 'unknown hardware "h1000"'),
+        (
+            ["--on", "8x h100-sxm"],
+            '"8x h100-sxm" is 8 devices; grids are of one device: ask plan or devices for several',
+        ),
         (["--csv", "no/such/sweep.csv"], 'folder "no/such" of file "sweep.csv" does not exist'),
         (["--plot", "sweep.jpg"], "must end in .png, .svg or .pdf"),
     ],

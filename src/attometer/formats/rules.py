@@ -92,7 +92,8 @@ class WeightFormats:
     """How the weights of a model are stored.
 
     `rules` are asked in order; where none matches, matrix products are stored as `quantized` (if given, and only those
-    under `scope` where it is not empty), everything else as `default`. `name` says it in a word.
+    under `scope` where it is not empty), everything else as `default`. `name` says it in a word. `modules` are the paths of
+    parts that stand elsewhere than in most families.
 
     >>> forms = WeightFormats("fp8", storage("bf16"), storage("fp8"), (rule("lm_head", None),))
     >>> forms.of(0, "full", "q").name, forms.of(None, "head", "head").name, forms.of(0, "full", "norm").name
@@ -105,6 +106,7 @@ class WeightFormats:
     rules: tuple[Rule, ...] = ()
     scope: str = ""
     everything: bool = False
+    modules: tuple[tuple[str, str], ...] = ()
 
     @property
     def by_layer(self) -> bool:
@@ -113,7 +115,7 @@ class WeightFormats:
 
     def of(self, layer: int | None, kind: str, part: str) -> Storage:
         """Return the format of the matrices of `part` in layer number `layer` (None: outside the layers) of `kind`."""
-        path = module_path(kind, part)
+        path = self._own.get(part) or module_path(kind, part)
         for one in self._rules_of(layer):
             if one.matches(layer, path):
                 return one.form or self.default
@@ -121,6 +123,10 @@ class WeightFormats:
             return self.default
         wanted = is_linear(path) or (self.everything and path in ("embed_tokens", "lm_head"))
         return self.quantized if wanted and self.scope in path else self.default
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        return dict(self.modules)
 
     def _rules_of(self, layer: int | None) -> Iterable[Rule]:
         return self._by_layer.get(layer, self._by_layer[None])

@@ -96,7 +96,8 @@ class Check(Printed):
 class Model(Printed):
     """A model read from its configuration: stacks of layers by type, what comes before and what comes after.
 
-    `values` are those of its file, `folder` where other files of the same model may stand.
+    `modules` are the paths of parts that its files keep elsewhere than most families do, below `layers.N`. `values` are those
+    of its file, `folder` where other files of the same model may stand.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Model(Printed):
     quantization: str | None = None
     towers: tuple["Model", ...] = ()
     tokens: int | None = None
+    modules: tuple[tuple[str, str], ...] = ()
     check: Check = field(default=Check(), compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     folder: Path | None = field(default=None, compare=False, repr=False)

@@ -1,6 +1,7 @@
 """How a model's weights are stored: as asked, as its configuration says, or as the headers of the files beside it say."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mi
     if values is None:
         return uniform(plain)
     experts = _said(model, "expert_dtype")
-    return from_quantization(values, plain, experts if isinstance(experts, str) else None)
+    found = from_quantization(values, plain, experts if isinstance(experts, str) else None)
+    return replace(found, modules=model.modules) if model.modules else found
 
 
 def _asked(model: Model, name: str) -> WeightFormats | Mix:

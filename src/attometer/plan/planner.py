@@ -14,7 +14,7 @@ from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
 from attometer.formats import WeightFormats, storage, uniform
 from attometer.formats.safetensors import Checkpoint
-from attometer.machine import Figure, Machine, machine, node_of
+from attometer.machine import Figure, Machine, cluster, node_of
 from attometer.models import Model, model
 from attometer.models.stored import checkpoint, state_type, stored_type, weight_formats
 from attometer.plan.formulas import PARTS_OF_A_BIT, PlanFormulas, RowFormulas, plan_formulas
@@ -414,7 +414,7 @@ def planner(
     308328
     """
     read = subject if isinstance(subject, Model) else model(subject)
-    place = on if isinstance(on, Machine) else machine(on)
+    place = on if isinstance(on, Machine) else _one(on)
     own = stored_type(read)
     options = Options(
         context=read.context or DEFAULT_CONTEXT,
@@ -452,6 +452,16 @@ def fast_memory(place: Machine, options: Options) -> tuple[str, int] | None:
         f'schedule "{options.schedule}" is tiled for a fast memory, and "{place.id}" states neither shared memory nor L2; '
         'use "flash"'
     )
+
+
+def _one(name: str) -> Machine:
+    """Return the one device that a name means. Raises AttometerError for several: `plan` takes those."""
+    devices = cluster(name)
+    if devices.count > 1:
+        raise AttometerError(
+            f'"{name}" is {devices.count} devices; grids are of one device: ask plan or devices for several'
+        )
+    return devices.machine
 
 
 def cache_format_of(subject: Model, name: str) -> str:

@@ -155,7 +155,13 @@ def gemma4(c: Reading) -> Model:
         mixing = _mixing(width, heads, w, bias, same and kind == FULL, shared)
         name, _, cache = attend(heads, w)
         made.append(_sandwich(width, mixing, feeds[shared], name, CacheSize() if shared else cache, each))
-    return _capped(c, decoder(c, "gemma4", width, made, tied=True, before=tables))
+    return replace(_capped(c, decoder(c, "gemma4", width, made, tied=True, before=tables)), modules=BESIDE_MLP)
+
+
+BESIDE_MLP = (
+    ("router", "router.proj"), ("experts up", "experts.gate_up_proj"), ("experts down", "experts.down_proj"),
+)  # fmt: skip
+"""Gemma 4 keeps its experts and their router beside the dense `mlp`, so that what is said of `mlp` is not said of them."""
 
 
 def _own_heads(c: Reading, local: Heads, own: dict[str, int]) -> Heads:

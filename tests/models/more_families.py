@@ -54,6 +54,14 @@ WAVES = {
 }  # fmt: skip
 ROPE3: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}}
 ROPE2: dict[str, Any] = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 0]}}
+SEEN = {
+    "altclip": "AltCLIP", "clipseg": "CLIPSeg", "git": "Git", "kosmos_2": "Kosmos2", "owlv2": "Owlv2", "owlvit": "OwlViT", "blip": "Blip",
+    "blip_2": "Blip2", "instructblip": "InstructBlip",
+}  # fmt: skip
+READ = {
+    "clipseg": "CLIPSeg", "owlv2": "Owlv2", "owlvit": "OwlViT", "xclip": "XCLIP", "align": "Align", "chinese_clip": "ChineseCLIP",
+    "bridgetower": "BridgeTower", "clap": "Clap",
+}  # fmt: skip
 
 MORE: dict[str, dict[str, Any]] = {
     "bart": _c("bart", "BartForConditionalGeneration", SIDES),
@@ -174,6 +182,18 @@ MORE: dict[str, dict[str, Any]] = {
     "paddleocr_vl_text": _c("paddleocr_vl_text", "PaddleOCRTextModel", BASE, ROPE3, head_dim=8),
     "qwen2_5_omni_text": _c("qwen2_5_omni_text", "Qwen2_5OmniThinkerTextModel", BASE, ROPE3),
     "qwen3_omni_moe_text": _c("qwen3_omni_moe_text", "Qwen3OmniMoeThinkerTextModel", BASE, MOE, ROPE3, head_dim=8),
+    **{f"{kind}_vision_model": _c(f"{kind}_vision_model", f"{name}VisionModel", IMAGE) for kind, name in SEEN.items()},
+    **{f"{kind}_text_model": _c(f"{kind}_text_model", f"{name}TextModel", ENCODER) for kind, name in READ.items()},
+    "aimv2_vision_model": _c("aimv2_vision_model", "Aimv2VisionModel", IMAGE, use_head=False, mlp_bias=True),
+    "idefics2_vision": _c("idefics2_vision", "Idefics2VisionTransformer", IMAGE),
+    "ibert": _c("ibert", "IBertForMaskedLM", ENCODER),
+    "emu3_text_model": _c("emu3_text_model", "Emu3ForCausalLM", BASE, mlp_bias=True),
+    "granite4_vision_text": _c("granite4_vision_text", "Granite4VisionTextModel", BASE, attention_bias=True),
+    "granite_docling_text": _c("granite_docling_text", "GraniteDoclingTextModel", BASE),
+    "gemma4_unified_text": _c(
+        "gemma4_unified_text", "Gemma4UnifiedTextModel", BASE, head_dim=10, global_head_dim=12, sliding_window=4, hidden_size_per_layer_input=0,
+    ),
+    "glm_ocr_text": _c("glm_ocr_text", "GlmOcrTextModel", BASE, ROPE3, head_dim=8),
     "afmoe": _c("afmoe", "AfmoeForCausalLM", BASE, MOE, head_dim=10, sliding_window=4, global_attn_every_n_layers=2),
     "apertus": _c("apertus", "ApertusForCausalLM", BASE, attention_bias=True),
     "biogpt": _c("biogpt", "BioGptForCausalLM", ENCODER),

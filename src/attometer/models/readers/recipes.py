@@ -122,6 +122,7 @@ RECIPES = {
     "flint": Recipe(
         heads=True, sinks=True, full=_flint, experts=Experts(beside="shared_expert_intermediate_size", routing="all", only=(0, 1)),
     ),
+    "glm_ocr_text": Recipe(bias=False, out=False, ends=True),
     "glm4v_moe_text": Recipe(out=False, experts=Experts(shared="n_shared_experts", dense="first_k_dense_replace")),
     "glm4v_text": Recipe(bias=True, out=False, ends=True),
     "granite_swa": Recipe(sinks=True, full=_every(4), feed_bias="mlp_bias"),

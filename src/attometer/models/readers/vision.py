@@ -65,6 +65,12 @@ QKV: tuple[bool | str, bool | str, bool | str, bool | str] = ("qkv_bias", "qkv_b
 CLIP = Recipe(patch_bias=False, before=True, after="first")
 NONE: tuple[bool | str, bool | str, bool | str, bool | str] = (False, False, False, False)
 RECIPES = {
+    **{f"{name}_vision_model": CLIP for name in ("altclip", "clipseg", "git", "kosmos_2", "owlv2", "owlvit")},
+    "aimv2_vision_model": Recipe(
+        classes=0, before=True, kind="rmsnorm", biases=("qkv_bias", "qkv_bias", "qkv_bias", "qkv_bias"), gate=True, feed_bias="mlp_bias",
+    ),
+    "blip_2_vision_model": Recipe(biases=QKV),
+    "blip_vision_model": Recipe(),
     "chinese_clip_vision_model": CLIP,
     "clip_vision_model": CLIP,
     "deit": Recipe(classes=2, biases=QKV, head="pooler"),
@@ -74,8 +80,10 @@ RECIPES = {
         registers="num_register_tokens", positions=False, biases=("query_bias", "key_bias", "value_bias", "proj_bias"),
         gate="use_gated_mlp", feed_bias="mlp_bias", scaled=True, mask=True,
     ),
+    "idefics2_vision": Recipe(classes=0),
     "idefics3_vision": Recipe(classes=0),
     "ijepa": Recipe(classes=0, biases=QKV),
+    "instructblip_vision_model": Recipe(biases=QKV),
     "metaclip_2_vision_model": CLIP,
     "pixtral": Recipe(
         classes=0, positions=False, patch_bias=False, before=True, after="none", kind="rmsnorm", biases=NONE, gate=True,
@@ -101,6 +109,9 @@ def seen(family: str) -> Callable[[Reading], Model]:
             height, wideness = 1, c.integer("num_patches")
         else:
             height, wideness = patches(c)
+        if family == "aimv2_vision_model":
+            c.must("use_head", False, True)
+            c.must("is_native", False, False)
         extra = c.integer(r.registers, least=0) if r.registers else 0
         pre = r.classes + extra
         layer = _layer(c, r, width, heads)

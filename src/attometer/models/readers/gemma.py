@@ -164,6 +164,13 @@ BESIDE_MLP = (
 """Gemma 4 keeps its experts and their router beside the dense `mlp`, so that what is said of `mlp` is not said of them."""
 
 
+def gemma4_unified(c: Reading) -> Model:
+    """Gemma 4 unified text: Gemma 4 without per-layer embeddings."""
+    c.must("hidden_size_per_layer_input", 0, 0)
+    c.values = {**c.values, "hidden_size_per_layer_input": 0}
+    return gemma4(c)
+
+
 def _own_heads(c: Reading, local: Heads, own: dict[str, int]) -> Heads:
     """The heads of a layer in a file saved by transformers 5.23, whose `per_layer_config` says what differs."""
     d, kv = own.get("head_dim", local.d), own.get("num_key_value_heads", local.kv)

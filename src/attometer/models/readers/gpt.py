@@ -209,3 +209,18 @@ def opt(c: Reading) -> Model:
     final = (layernorm(width, name="final norm"),) if pre else ()
     before = (*into, _positions(c, width, "max_position_embeddings", default=2048, extra=2))
     return decoder(c, "opt", width, [layer] * depth(c), True, (*final, *back), before, vocabulary=50272, head_in=inner)
+
+
+def openai_gpt(c: Reading) -> Model:
+    """GPT: norms after attention and feed-forward, no final one (Radford et al. 2018)."""
+    width = c.integer("n_embd", "hidden_size")
+    heads = equal_heads(c, width)
+    feed = plain(width, 4 * width, c.choice("afn", options=("gelu", "relu", "silu", "swish")))
+    kept = Layer(
+        "full",
+        (*mixing(width, heads, True, True), layernorm(width), *feed, layernorm(width, name="norm 2"), residual(width)),
+        heads.cache(),
+    )
+    c.ignore("summary_activation", "summary_last_dropout")
+    before = _positions(c, width, "n_positions", "max_position_embeddings", default=512)
+    return decoder(c, "openai-gpt", width, [kept] * depth(c), True, (), (before,))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sympy
 
 from attometer.models.blocks import activation, embedding, layernorm, linear, norm, of_tokens
+from attometer.models.class_defaults import class_defaults
 from attometer.models.layer import Model
 from attometer.models.part import Part
 from attometer.models.readers.llama import act
@@ -109,6 +110,13 @@ def lfm2_vl(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part
     return _over((*start, *parts), size("n") / side**2)
 
 
+def llama4(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
+    """Llama 4: one product on each merged token."""
+    inner.of_class = class_defaults("llama4_vision_model")
+    side = round(1 / inner.number("pixel_shuffle_ratio"))
+    return _over((linear("projector", inner.integer("vision_output_dim"), text.width),), (size("n") - 1) / side**2)
+
+
 def shuffled(c: Reading, inner: Reading, tower: Model, text: Model) -> tuple[Part, ...]:
     """Idefics 3 and SmolVLM: neighbours side by side, one product."""
     side = c.integer("scale_factor", default=2)
@@ -176,6 +184,7 @@ PROJECTORS: dict[str, dict[str, Beside]] = {
     "internvl": {"vision_config": Beside("internvl_vision", internvl)},
     "lfm2_vl": {"vision_config": Beside("siglip2_vision_model", lfm2_vl)},
     "lighton_ocr": {"vision_config": Beside("pixtral", lighton)},
+    "llama4": {"vision_config": Beside("llama4_vision_model", llama4)},
     "llava": {"vision_config": Beside(CLIP, two_layers(False))},
     "llava_next": {"vision_config": Beside(CLIP, two_layers(True))},
     "llava_next_video": {"vision_config": Beside(CLIP, two_layers(True))},

@@ -43,6 +43,7 @@ class Recipe:
         feed_bias: bias of the feed-forward layer.
         scaled: whether each branch is scaled by a learned vector.
         mask: key, or whether there is a token for masked patches, which a plain pass does not read.
+        rgb: whether the class reads three channels whatever the file says.
         head: what follows: `pooler` (a dense layer on the first token), `probe` (attention of one query), or nothing.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     scaled: bool = False
     mask: str | bool = False
     head: str = ""
+    rgb: bool = False
 
 
 QKV: tuple[bool | str, bool | str, bool | str, bool | str] = ("qkv_bias", "qkv_bias", "qkv_bias", True)
@@ -69,8 +71,8 @@ RECIPES = {
     "aimv2_vision_model": Recipe(
         classes=0, before=True, kind="rmsnorm", biases=("qkv_bias", "qkv_bias", "qkv_bias", "qkv_bias"), gate=True, feed_bias="mlp_bias",
     ),
-    "blip_2_vision_model": Recipe(biases=QKV),
-    "blip_vision_model": Recipe(),
+    "blip_2_vision_model": Recipe(biases=QKV, rgb=True),
+    "blip_vision_model": Recipe(rgb=True),
     "chinese_clip_vision_model": CLIP,
     "clip_vision_model": CLIP,
     "deit": Recipe(classes=2, biases=QKV, head="pooler"),
@@ -83,7 +85,7 @@ RECIPES = {
     "idefics2_vision": Recipe(classes=0),
     "idefics3_vision": Recipe(classes=0),
     "ijepa": Recipe(classes=0, biases=QKV),
-    "instructblip_vision_model": Recipe(biases=QKV),
+    "instructblip_vision_model": Recipe(biases=QKV, rgb=True),
     "metaclip_2_vision_model": CLIP,
     "pixtral": Recipe(
         classes=0, positions=False, patch_bias=False, before=True, after="none", kind="rmsnorm", biases=NONE, gate=True,
@@ -115,7 +117,9 @@ def seen(family: str) -> Callable[[Reading], Model]:
         extra = c.integer(r.registers, least=0) if r.registers else 0
         pre = r.classes + extra
         layer = _layer(c, r, width, heads)
-        pixels = c.integer("num_channels") * patch_area(c)
+        if r.rgb:
+            c.must("num_channels", 3, 3)
+        pixels = (3 if r.rgb else c.integer("num_channels")) * patch_area(c)
         rows = size("n") - pre if pre else "n"
         before = [linear("patches", pixels, width, r.patch_bias, rows)]
         before += [embedding(r.classes, width, "class tokens", r.classes)] if r.classes else []
@@ -401,6 +405,34 @@ def glm4v_vision(c: Reading) -> Model:
     quiet(c)
     end = (last_norm, *(of_tokens(p, n=size("n") / side**2) for p in merger))
     return replace(finish(c, "glm4v_vision", width, [layer] * depth(c, "depth"), before, end), context=None)
+
+
+def llama4_vision(c: Reading) -> Model:
+    """Llama 4's tower: a class token behind the patches, rotated heads, neighbours merged into two dense layers."""
+    width, heads = c.integer("hidden_size"), equal(c, c.integer("hidden_size"))
+    hidden = c.integer("intermediate_size")
+    layer = vit_layer(width, _fused(width, heads), plain(width, hidden, "gelu"))
+    (height, across), side = patches(c), round(1 / c.number("pixel_shuffle_ratio"))
+    first_width, last_width = c.integer("projector_input_dim"), c.integer("projector_output_dim")
+    for key, value in (("intermediate_size", width * side**2), ("projector_output_dim", first_width)):
+        c.must(key, value, c.of_class[key])
+    rows = size("n") - 1
+    before = (
+        linear("patches", c.integer("num_channels") * patch_area(c), width, rows=rows), embedding(1, width, "class token", 1),
+        embedding(height * across + 1, width, "positions"), layernorm(width, name="embedding norm"),
+    )  # fmt: skip
+    merger = (
+        linear("merger up", hidden, first_width), activation("merger act", first_width, "gelu", False),
+        linear("merger down", last_width, last_width), activation("merger act 2", last_width, "gelu", False),
+    )  # fmt: skip
+    c.ignore(
+        "hidden_act", "vision_output_dim", "vision_feature_select_strategy", "multi_modal_projector_bias", "norm_eps"
+    )
+    c.ignore("vision_feature_layer", "projector_dropout")
+    quiet(c)
+    end = (layernorm(width, name="final norm"), *(of_tokens(p, n=rows / side**2) for p in merger))
+    model = finish(c, "llama4_vision_model", width, [layer] * depth(c), before, end)
+    return replace(model, tokens=height * across + 1, context=None)
 
 
 def _windowed(width: int, heads: Heads, feed: tuple[Part, ...], inside: int | None) -> Layer:

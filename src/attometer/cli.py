@@ -227,6 +227,11 @@ def plan(
     host_gb_s: Annotated[
         float | None, typer.Option("--host-bandwidth", help="GB/s of the host's memory; a typical host's if not given")
     ] = None,
+    draft: Annotated[
+        str | None, typer.Option(help="a smaller model that proposes tokens while this one decodes")
+    ] = None,
+    draft_tokens: Annotated[int | None, typer.Option(help="tokens that it proposes before each check")] = None,
+    acceptance: Annotated[float | None, typer.Option(help="the chance that a proposed token is accepted")] = None,
     schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",
     chunk: Annotated[str | None, typer.Option(help="prefill this many tokens at a time")] = None,
     checkpoint: Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")] = False,
@@ -277,6 +282,9 @@ def plan(
             what_if=_what_ifs(what_if),
             offload=offload,
             host_gb_s=host_gb_s,
+            draft=draft,
+            draft_tokens=draft_tokens,
+            acceptance=acceptance,
             schedule=schedule,
             chunk=number(chunk, "chunk"),
             checkpoint=checkpoint,

@@ -242,3 +242,33 @@ def test_a_prediction_has_an_interval_and_says_what_it_stands_on() -> None:
     assert "90 %" in str(made.predicted)
     assert made.to_dict()["predicted"]["measured_for"].startswith("vllm")
     assert plan("llama-3.1-8b", "h100-sxm", context=512, mode="train").predicted is None
+
+
+def test_a_draft_that_proposes_tokens() -> None:
+    asked = {"context": 4096, "mode": "decode"}
+    alone = plan("qwen3-8b", "h100-sxm", **asked)
+    made = plan("qwen3-8b", "h100-sxm", **asked, draft="qwen3-0.6b", draft_tokens=3, acceptance=0.7)
+    assert made.speculation is not None
+    # Leviathan et al. 2023: (1 - 0.7^4) / (1 - 0.7)
+    assert made.speculation.per_check == pytest.approx(2.533)
+    assert made.memory.total == alone.memory.total + made.speculation.bytes
+    assert made.largest_context < alone.largest_context
+    draft = plan("qwen3-0.6b", "h100-sxm", **asked).time.seconds
+    assert made.speculation.seconds == pytest.approx(3 * draft + alone.time.seconds, rel=1e-3)
+    assert made.speculation.speed == pytest.approx(2.533 * alone.time.seconds / made.speculation.seconds, rel=1e-3)
+    # A batch so large that products bind: checking costs as many steps as tokens, and the draft brings nothing.
+    full = plan("qwen3-8b", "h100-sxm", context=64, batch=4096, mode="decode", draft="qwen3-0.6b", acceptance=0.7)
+    assert full.speculation is not None
+    assert full.speculation.speed < 1
+    for more, message in (
+        ({"draft": "qwen3-0.6b"}, "a draft needs the acceptance of its tokens"),
+        ({"acceptance": 0.5}, "draft_tokens and acceptance are a draft's: name it"),
+        ({"draft": "qwen3-0.6b", "acceptance": 1.5}, "acceptance must be above 0 and below 1, got 1.5"),
+        (
+            {"draft": "qwen3-0.6b", "acceptance": 0.5, "engine": "vllm"},
+            "speculation is modelled for decoding on one device",
+        ),
+    ):
+        with pytest.raises(AttometerError) as error:
+            plan("qwen3-8b", "h100-sxm", **asked, **more)  # type: ignore[arg-type]
+        assert message in str(error.value)

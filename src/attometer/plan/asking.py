@@ -15,6 +15,7 @@ from attometer.plan.placement_search import Found, search
 from attometer.plan.planner import Planner, planner
 from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
+from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread, first_legal, joined, load_of, spread
 from attometer.plan.what_if import changed
 from attometer.schedule.placement import Placement
@@ -33,6 +34,7 @@ class Asked:
         batch: sequences at once, where they were given.
         micro_batch: sequences of one training pass, where they were given.
         goal: what a placement is chosen for, where none is given.
+        speculation: a draft that proposes tokens while the model decodes.
     """
 
     here: Planner
@@ -43,6 +45,7 @@ class Asked:
     batch: int | None = None
     micro_batch: int | None = None
     goal: str = "latency"
+    speculation: Speculation | None = None
 
     @property
     def plain(self) -> bool:
@@ -63,6 +66,9 @@ def asked_of(
     placement: Placement | Mapping[str, int] | None,
     what_if: Mapping[str, int] | None,
     goal: str | None,
+    draft: str | Path | Model | None = None,
+    draft_tokens: int | None = None,
+    acceptance: float | None = None,
     **options: Any,
 ) -> Asked:
     """Return the question that the arguments of `plan` ask, checked."""
@@ -83,7 +89,24 @@ def asked_of(
     how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
-    return Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen)
+    asked_of_one = Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen)
+    return _with_draft(asked_of_one, draft, draft_tokens, acceptance)
+
+
+def _with_draft(asked: Asked, draft: str | Path | Model | None, tokens: int | None, acceptance: float | None) -> Asked:
+    """Return the question with a draft; the acceptance is the caller's, since it depends on what is decoded."""
+    if draft is None:
+        if tokens is not None or acceptance is not None:
+            raise AttometerError("draft_tokens and acceptance are a draft's: name it")
+        return asked
+    o = asked.here.options
+    if o.mode != "decode" or not asked.plain:
+        raise AttometerError("speculation is modelled for decoding on one device, without engine or placement")
+    if acceptance is None:
+        raise AttometerError("a draft needs the acceptance of its tokens: it depends on what is decoded")
+    beside = planner(draft if isinstance(draft, Model) else read(draft), asked.here.machine, mode="decode")
+    here = beside.with_options(context=o.context, batch=o.batch)
+    return replace(asked, speculation=Speculation(asked.here, here, 4 if tokens is None else tokens, acceptance))
 
 
 def answer(asked: Asked, fewest: bool = False) -> Plan:
@@ -109,13 +132,16 @@ def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
 def _on_one(asked: Asked, fewest: bool) -> Plan:
     here = asked.here
     o, memory = here.options, here.memory(here.options.context, here.options.batch)
+    if asked.speculation is not None:
+        memory = replace(memory, draft=asked.speculation.bytes)
     look = fewest and asked.devices.uniform and o.mode != "train" and memory.total > here.room
     return Plan(
         planner=here,
         memory=memory,
         layers=here.layers(o.context, o.batch),
-        largest_context=here.largest_context(o.batch),
+        largest_context=here.largest_context(o.batch, memory.draft),
         levers=(),
+        speculation=asked.speculation,
         fewest=fewest_devices(here, asked.devices, None) if look else None,
     )
 

@@ -111,8 +111,9 @@ def _after(asked: Asked, goal: str | None) -> tuple[int, float, bool, int | None
     here = asked.here
     if asked.plain:
         o = here.options
-        need, seconds = here.total(o.context, o.batch), here.seconds(o.context, o.batch)
-        context = here.largest_context(o.batch) if goal == "context" else None
+        beside = 0 if asked.speculation is None else asked.speculation.bytes
+        need, seconds = here.total(o.context, o.batch) + beside, here.seconds(o.context, o.batch)
+        context = here.largest_context(o.batch, beside) if goal == "context" else None
         return need, seconds, need <= here.room, context, o.batch * o.new_tokens / seconds
     made = answer(asked)
     return made.needed, made.seconds, made.fits, made.largest_context, made.tokens_per_second

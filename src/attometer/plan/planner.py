@@ -248,6 +248,12 @@ class Planner:
             seconds += a if a > b else b
         return seconds, compute, moving
 
+    def checking(self, tokens: int) -> float:
+        """Return the seconds of a decoding step over `tokens` tokens of each sequence: their products, and one read of all."""
+        o = self.options
+        figures = self.part_figures(o.context, o.batch)
+        return sum(max(tokens * a * figures[2 * k], b * figures[2 * k + 1]) for k, (a, b) in enumerate(self._terms))
+
     @cached_property
     def _total(self) -> Callable[..., tuple[int]]:
         return self.formulas.total.scalar  # type: ignore[no-any-return]
@@ -314,12 +320,14 @@ class Planner:
             )
         return said
 
-    def largest_context(self, batch: int = 1) -> int:
+    def largest_context(self, batch: int = 1, beside: int = 0) -> int:
         """Return the most tokens per sequence with which everything fits; 0 when not even one does, at most 2^40.
+
+        `beside` are bytes that something else takes.
 
         Memory never falls as the context grows, so the boundary is exact; it is approached along the memory's own slope.
         """
-        need, fixed, room = self._total, self._fixed, self.room
+        need, fixed, room = self._total, self._fixed, self.room - beside
         low, below = 0, 0
         high, above = 1, need(batch, 1, *fixed)[0]
         while above <= room:

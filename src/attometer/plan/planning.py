@@ -34,6 +34,9 @@ def plan(
     what_if: Mapping[str, int] | None = None,
     offload: str | None = None,
     host_gb_s: float | None = None,
+    draft: str | Path | Model | None = None,
+    draft_tokens: int | None = None,
+    acceptance: float | None = None,
 ) -> Plan:
     """Plan one model on devices: memory by kind, time by a datasheet roofline, the largest context, the levers.
 
@@ -58,6 +61,9 @@ def plan(
         what_if: the model with something changed that needs training: `window` of its full layers, or its `kv_heads`.
         offload: `experts` keeps the routed experts of a mixture in the host's memory.
         host_gb_s: that memory's bandwidth in 10^9 bytes per second; a typical host's of such machines when not given.
+        draft: a smaller model that proposes tokens while this one decodes.
+        draft_tokens: tokens that it proposes before each check; 4 when not given.
+        acceptance: the chance that a proposed token is accepted, given that those before it were.
 
     Returns the Plan; printing it prints the report. Raises AttometerError for what is unknown, unreadable or not positive.
 
@@ -78,6 +84,9 @@ def plan(
         chunk=chunk,
         offload=offload,
         host_gb_s=host_gb_s,
+        draft=draft,
+        draft_tokens=draft_tokens,
+        acceptance=acceptance,
         engine=engine,
         recipe=recipe,
         micro_batch=micro_batch,

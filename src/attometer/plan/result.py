@@ -13,6 +13,7 @@ from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.placement_search import Found
 from attometer.plan.planner import Planner
 from attometer.plan.serving import Served
+from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread
 from attometer.plan.usage import LayerTime, MemoryFootprint
 from attometer.price import Roofline, in_sequence
@@ -38,6 +39,7 @@ class Plan(Report):
         served: what the engine makes of it.
         trained: what the training recipe makes of it.
         found: the placements that were searched.
+        speculation: a draft beside the model.
         fewest: how many devices of the kind it takes at least, where that was looked for.
     """
 
@@ -50,6 +52,7 @@ class Plan(Report):
     served: Served | None = None
     trained: Training | None = None
     found: Found | None = None
+    speculation: Speculation | None = None
     fewest: int | None = None
 
     @property
@@ -149,6 +152,7 @@ class Plan(Report):
             "devices": None if self.at is None else self.at.to_dict(),
             "engine": None if self.served is None else self.served.to_dict(),
             "training": None if self.trained is None else self.trained.to_dict(),
+            "speculation": None if self.speculation is None else self.speculation.to_dict(),
             "placements": None if self.found is None else self.found.to_dict(),
             "fewest_devices": self.fewest,
             "notes": self.notes,
@@ -168,6 +172,8 @@ class Plan(Report):
             f"time is a {self.time.basis}: {self.planner.rates_said()}, every part at peak rate or peak "
             "bandwidth, one after the other; a lower bound for kernels that do not overlap"
         )
+        if self.speculation is not None:
+            said.append(str(self.speculation))
         if self.predicted is not None:
             said.append(str(self.predicted))
         said += self.planner.schedule_notes()

@@ -93,7 +93,8 @@ def layers_table(plan: "Plan") -> Table:
     total = plan.time
     kept = sum(layer.kv_bytes for layer in plan.layers)
     rows.append(("total", plan.model.depth, plan.parameters, kept, total.flops, total.bytes_moved, total))
-    speed = f"{plan.tokens_per_second:,.{1 if plan.options.mode == 'decode' else 0}f} tokens/s at most"
+    decode = plan.options.mode == "decode"
+    speed = f"{plan.tokens_per_second:,.{int(decode)}f} tokens/s at most{', one token a step' * decode}"
     note = f"{total.basis}: {seconds(plan.seconds)} per {_PASS[plan.options.mode]}, {speed}"
     if plan.at is not None and plan.at.devices.count > 1:
         note += (

@@ -15,6 +15,7 @@ class MemoryFootprint:
     activations: int
     gradients: int = 0
     optimizer: int = 0
+    draft: int = 0
 
     @property
     def total(self) -> int:

@@ -35,6 +35,8 @@ def by_torch(program: Program, arrays: dict[str, np.ndarray], sizes: dict[str, i
     leaves = dict(run.tensors)
     for operation in program.operations:
         run.execute(operation)
+    if not run.tensors[of].requires_grad:
+        return {}
     torch.autograd.backward(run.tensors[of], torch.as_tensor(at))
     return {name: leaf.grad.numpy() for name, leaf in leaves.items() if leaf.grad is not None}
 
@@ -48,7 +50,8 @@ def check(program: Program, arrays: dict[str, np.ndarray], sizes: dict[str, int]
     arriving = {t.name: rng.standard_normal(results[t.name].shape) for t in program.outputs}
     read = {t.name for t in made.inputs}
     given = {**arrays, **{f"d{name}": at for name, at in arriving.items()}}
-    found = interpret(made, {k: v for k, v in given.items() if k in read}, sizes)
+    own = {str(s): sizes[str(s)] for s in made.symbols}
+    found = interpret(made, {k: v for k, v in given.items() if k in read}, own)
     wanted: dict[str, np.ndarray] = {}
     for name, at in arriving.items():
         for leaf, grad in by_torch(program, arrays, sizes, name, at).items():
@@ -129,6 +132,10 @@ OWN = {
     "gathers": "axis j: m\ninput T[i,k], K[j,d], Q[i,d]\nS[i,k] = Q[i,d] * K[T[i,k],d]\nP[i,k] = softmax[k](S)\n"
     "O[i,d] = P[i,k] * K[T[i,k],d] - K[T[i,0],d]",
     "a gather over two axes": "axis c: n / 2, r: 2\ninput T[i], Y[c,r,d]\nO[i,d] = square(Y[T[i] // 2,T[i] % 2,d])",
+    "a reduced index on the left": "axis i: n, k: n\ninput X[i,j]\nA[i,k,j] = logsumexp[i](X)\nB[i,j] = max[i](X) * sum[j](X)",
+    "a masked result": "axis i: n, j: n\ninput A[i], B[j]\nY[i,j] = A[i] * B[j]   where window(i, j, 2)",
+    "two masks": "axis i: n, j: n\ninput X[i,j], U[i,j]\nA[i,j] = X[i,j] * U[i,j]   where window(i, j, 2)\n"
+    "B[i,j] = tanh(X)   where causal(i, j)\nC[i,j] = exp(X)",
     "fixed places": "axis i: n\ninput X[i]\nY = X[0] * X[2]",
     "strides": "axis k: n / 2, i: n\ninput X[i]\nY[k] = X[k*2] * X[k*2+1]",
     "chunks": "axis i: n, c: n / 2, r: 2\ninput X[i]\nY[c,r] = square(X[c*2+r])\nZ[i] = Y[i // 2, i % 2]",

@@ -75,14 +75,19 @@ class _Splitter:
     def split(self) -> list[Statement]:
         statement = self.statement
         expression = resolve(statement.expression, declared_tensors(self.program))
-        root = isinstance(expression, Along)
         if statement.associative or (isinstance(expression, Along) and expression.function in SORTS):
             return [replace(statement, expression=expression)]
-        if isinstance(expression, Along) and root and expression.function not in (*_NORMS, "mean"):
+        if isinstance(expression, Along) and self.whole_side(expression):
             expression = self.whole(expression, statement.indices)
         else:
             expression = self.linear(expression, statement.indices)
         return [*self.made, replace(statement, expression=expression, where=self.where(expression, statement.indices))]
+
+    def whole_side(self, node: Along) -> bool:
+        """Return whether the statement may stay as it is: its function leaves the indices of the left side."""
+        if node.function in ("softmax", SCATTER):
+            return True
+        return node.function not in (*_NORMS, "mean") and node.index not in self.statement.indices
 
     def linear(self, node: Expression, context: tuple[str, ...]) -> Expression:
         """Return `node` split, its sums of products left in place: its value is not needed."""

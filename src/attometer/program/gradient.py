@@ -149,13 +149,15 @@ class _Reverse:
         self.terms: dict[str, list[_Term]] = {}
         self.users: dict[str, list[Statement]] = {}
         self.helpers: list[Statement] = []
+        self.masks: dict[str, frozenset[Where]] = {}
         self.lefts: dict[str, tuple[str, ...]] = {}
         self.known: dict[tuple[Expression, tuple[str, ...], Where | None], Ref] = {}
         self.seeds = {name: self.names.new(f"d{name}", f"d{name}") for name in of}
         read = {name for s in program.statements for name in reads(s.expression) if s.tensor in active}
+        # What arrives where a mask forbids an entry counts for nothing: it gets a masked statement of its own.
         self.adjoints = {
             name: self.seeds[name]
-            if name in self.seeds and name not in read
+            if name in self.seeds and name not in read and self.tensors[name].where is None
             else self.names.new(f"d{name}", f"d{name}")
             for name in self.tensors
             if name in active
@@ -427,7 +429,43 @@ class _Reverse:
             name = self.names.new(stem, stem if stem.startswith("D") else "")
             self.helpers.append(Statement(name, indices, expression, where))
             self.known[key] = _at(name, indices)
+            self.masks[name] = self.inherited(_Term(False, expression, where), indices)
         return self.known[key]
+
+    def each_with_its_mask(self, name: str, terms: list[_Term]) -> list[_Term]:
+        """Return terms that may be added: an element-wise sum has only the pairs that all its operands have."""
+        left, where = self.left(name), self.tensors[name].where
+        masks = [self.inherited(replace(term, where=term.where or where), left) for term in terms]
+        if len(set(masks)) < 2:
+            return terms
+        made = []
+        for term, mask in zip(terms, masks, strict=True):
+            if mask:
+                own = self.helper(self.adjoints[name], term.product, left, term.where)
+                # At i + 0 a tensor is read as a whole array, 0 where its mask forbids.
+                first = [i for i in (w.query for w in mask) if Name(i) in own.indices]
+                parts = tuple(
+                    Binary("+", p, Number(0)) if isinstance(p, Name) and p.name in first else p for p in own.indices
+                )
+                term = replace(term, product=Ref(own.tensor, parts), where=None)
+            made.append(term)
+        return made
+
+    def inherited(self, term: _Term, left: tuple[str, ...]) -> frozenset[Where]:
+        """Return the masks over two of the indices `left` that a term has of its own and from what it reads."""
+        found = {term.where} if term.where is not None else set()
+        for node in walk(term.product):
+            if not isinstance(node, Ref):
+                continue
+            tensor = self.tensors.get(node.tensor)
+            if tensor is None:
+                found |= self.masks.get(node.tensor, frozenset())
+            elif tensor.where is not None:
+                read = dict(zip(tensor.indices, node.indices, strict=True))
+                query, key = read[tensor.where.query], read[tensor.where.key]
+                if isinstance(query, Name) and isinstance(key, Name):
+                    found.add(Where(tensor.where.mask, query.name, key.name))
+        return frozenset(w for w in found if {w.query, w.key} <= {*left})
 
     def new_axis(self, extent: sympy.Expr, stem: str = "r") -> str:
         name = self.names.new(stem, stem)
@@ -476,6 +514,8 @@ class _Reverse:
             # A scan reads its own next step in one term of two.
             last = Negative(itself[0].product) if itself[0].negative else itself[0].product
             terms = [*(term for term in terms if term is not itself[0]), _Term(False, last, None)]
+        terms = self.each_with_its_mask(name, terms)
+        self.masks[adjoint] = self.inherited(_Term(False, terms[0].product, where), left) if terms else frozenset()
         total = Negative(terms[0].product) if terms[0].negative else terms[0].product
         for term in terms[1:]:
             total = Binary("-" if term.negative else "+", total, term.product)

@@ -106,6 +106,14 @@ def test_cards_of_unlike_kinds_hold_whole_layers() -> None:
     made = plan("llama-3.1-70b", "2x rtx-3090 + 1x rtx-4090", context=8192, weights_dtype="q4_k_m", mode="decode")
     assert made.fits
     assert made.planner.room == (2 * 24576 + 24564) * 2**20
+    mixed = "2x rtx-3090 + 1x rtx-4090"
+    served = plan("llama-3.1-70b", mixed, context=8192, weights_dtype="q4_k_m", mode="decode", engine="llama.cpp")
+    assert served.fits
+    assert "2 × GeForce RTX 3090 + 1 × GeForce RTX 4090 under llama.cpp" in served.headline
+    with pytest.raises(
+        AttometerError, match="vllm shares each layer over devices of one kind, got 2 × GeForce RTX 3090"
+    ):
+        plan("llama-3.1-70b", mixed, context=8192, weights_dtype="q4_k_m", mode="decode", engine="vllm")
     with pytest.raises(AttometerError, match="a placement needs devices of one kind"):
         plan("llama-3.1-8b", "2x rtx-3090 + 2x rtx-4090", context=8192, placement={"tp": 4})
 

@@ -68,6 +68,12 @@ def test_modelopt_says_its_formats_in_a_file_beside(tmp_path: Path) -> None:
         json.dumps({"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}})
     )
     assert "in nvfp4 (6.01 bits per weight)" in plan(str(tmp_path), context=512).headline
+    both = dict(am.model("llama-3.1-8b").values) | {
+        "quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}
+    }
+    (tmp_path / "config.json").write_text(json.dumps(both))
+    with pytest.raises(AttometerError, match=r"hf_quant_config\.json: quant_algo is NVFP4, config\.json says FP8"):
+        plan(str(tmp_path), context=512)
 
 
 SPARSE = {

@@ -106,12 +106,18 @@ def _read(folder: Path) -> Checkpoint | None:
 def _quantization(model: Model) -> Mapping[str, Any] | None:
     """Return what the files say of quantisation: the configuration at any depth, else ModelOpt's file beside it."""
     found = [v for v in (_said(model, "quantization_config"), _said(model, "compression_config")) if v]
-    if not found and model.folder is not None and not _is_gguf(model) and (model.folder / BESIDE).is_file():
+    if model.folder is not None and not _is_gguf(model) and (model.folder / BESIDE).is_file():
         beside = read_json(model.folder / BESIDE)
         inner = beside.get("quantization") if isinstance(beside, dict) else None
         if not isinstance(inner, dict):
             raise AttometerError(f'{model.folder / BESIDE}: must hold an object "quantization"')
-        found = [inner] if inner.get("quant_algo") else []
+        said = found[0].get("quant_algo") if found and isinstance(found[0], dict) else None
+        if said is not None and inner.get("quant_algo") not in (None, said):
+            raise AttometerError(
+                f"{model.folder / BESIDE}: quant_algo is {inner['quant_algo']!s:.40}, config.json says {said!s:.40}"
+            )
+        if not found and inner.get("quant_algo"):
+            found = [inner]
     return found[0] if found else None
 
 

@@ -16,7 +16,7 @@ from attometer.plan.planner import Planner, planner
 from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.speculation import Speculation
-from attometer.plan.spread import Spread, first_legal, joined, load_of, spread
+from attometer.plan.spread import Spread, by_layers, first_legal, joined, load_of, spread
 from attometer.plan.what_if import changed
 from attometer.schedule.placement import Placement
 
@@ -84,6 +84,11 @@ def asked_of(
     if here.options.offload is not None and (devices.count > 1 or not here.routed or here.options.mode == "train"):
         raise AttometerError("offload of experts is modelled for serving a mixture of experts from one device")
     found = EngineOptions(engine) if isinstance(engine, str) else engine
+    if found is not None and not devices.uniform:
+        if not by_layers(found.name):
+            raise AttometerError(f"{found.name} shares each layer over devices of one kind, got {devices}")
+        # Whole layers on each device: together they are one with all their memory.
+        devices = Cluster(((here.machine, 1),), 1)
     degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
     several = devices.uniform and devices.count > 1
     how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)

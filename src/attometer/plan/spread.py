@@ -151,12 +151,20 @@ BY_LAYERS = ("llama.cpp", "mlx", "transformers")
 """Engines that put whole layers on each device, one after the other."""
 
 
+def by_layers(engine: str) -> bool:
+    """Return whether an engine puts whole layers on each device.
+
+    >>> by_layers("llama.cpp"), by_layers("vllm@0.19")
+    (True, False)
+    """
+    return engine.partition("@")[0].strip().lower() in BY_LAYERS
+
+
 def simple_placements(devices: Cluster, engine: str | None = None) -> Iterator[Placement]:
     """Yield tensor parallelism over all devices of a node and stages over nodes, then fewer ranks and more stages."""
-    name = (engine or "").partition("@")[0].strip().lower()
     # Machines that stand alone (a DGX Spark) are still joined by their network.
     tp = min(devices.count, max(devices.per_node, 8 if devices.per_node == 1 else 1), MOST_RANKS)
-    for degree in range(1 if name in BY_LAYERS else tp, 0, -1):
+    for degree in range(1 if by_layers(engine or "") else tp, 0, -1):
         if devices.count % degree == 0:
             yield Placement(tp=degree, pp=devices.count // degree)
 

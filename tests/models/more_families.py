@@ -201,6 +201,14 @@ MORE: dict[str, dict[str, Any]] = {
         vision_output_dim=70,
     ),
     "openai-gpt": _c("openai-gpt", "OpenAIGPTLMHeadModel", n_embd=48, n_head=6, n_layer=2, n_positions=96, vocab_size=101),
+    "cohere2_moe": _c(
+        "cohere2_moe", "Cohere2MoeForCausalLM", BASE, SWA, head_dim=10, num_experts=5, num_experts_per_tok=2, num_shared_experts=2,
+        mlp_layer_types=["dense", "sparse", "sparse"], prefix_dense_intermediate_size=70,
+    ),
+    "laguna": _c(
+        "laguna", "LagunaForCausalLM", BASE, MOE, SWA, head_dim=10, shared_expert_intermediate_size=36,
+        num_attention_heads_per_layer=[6, 4, 6],
+    ),
     "afmoe": _c("afmoe", "AfmoeForCausalLM", BASE, MOE, head_dim=10, sliding_window=4, global_attn_every_n_layers=2),
     "apertus": _c("apertus", "ApertusForCausalLM", BASE, attention_bias=True),
     "biogpt": _c("biogpt", "BioGptForCausalLM", ENCODER),

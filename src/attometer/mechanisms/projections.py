@@ -55,6 +55,8 @@ GROUPED_CONVOLUTION = """
     S[b,i,g,o] = X[b,i+u,g,c] * W[u,g,c,o] + B[g,o]
     Y[b,i,g,o] = gelu(S[b,i,g,o])
 """
+# The result of each head times a positive number of its own.
+HEAD_GATE = "axis i: n\ninput X[b,h,i,e], G[b,h,i]\nY[b,h,i,e] = X[b,h,i,e] * softplus(G[b,h,i])"
 PRODUCT = f"{AXES}\nY[b,i,c] = X[b,i,c] * R[b,i,c]"
 # A block-diagonal matrix, one block for each of G groups of heads.
 GROUPED_PROJECTION = f"axis i: n, g: G, c: h * d / G, o: F\n{affine('Y[b,i,g,o]', 'X[b,i,g,c]', 'W[g,o,c]')}"

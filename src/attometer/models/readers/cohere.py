@@ -11,6 +11,7 @@ from attometer.models.layer import Layer, Model
 from attometer.models.readers.decoder import alike, decoder, depth, heads_of, windows
 from attometer.models.readers.gpt import mixing, parallel, serial
 from attometer.models.readers.llama import act, head_norms
+from attometer.models.readers.mixtral import mixture, routed
 from attometer.models.reading import Reading
 
 
@@ -97,6 +98,45 @@ def cohere2(c: Reading) -> Model:
         ),
     )
     return decoder(c, "cohere2", width, made, True, (layernorm(width, False, "final norm"),), vocabulary=256000)
+
+
+def cohere2_moe(c: Reading) -> Model:
+    """Command A with experts: attention and a mixture side by side, sliding layers between full ones."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    heads, bias = heads_of(c, width), c.flag("attention_bias")
+    hidden, prefix = c.integer("intermediate_size"), c.integer("first_k_dense_replace", default=0, least=0)
+    c.must("rms_norm_eps", None, None)
+    types = c.each("mlp_layer_types", layers, ("dense", "sparse")) or [
+        "dense" if i < prefix else "sparse" for i in range(layers)
+    ]
+    routing = c.choice("expert_selection_fn", options=("softmax", "sigmoid"))
+    count = c.integer("num_shared_experts", least=0)
+    beside = gated(width, hidden * count, act(c), prefix="shared ") if count else ()
+    sparse = mixture(c, width, hidden, routed(c), "all" if routing == "softmax" else "sigmoid") + beside
+    plain_feed = gated(width, c.optional("prefix_dense_intermediate_size") or hidden, act(c))
+    first, rest = c.integer("prefix_dense_sliding_window_pattern"), c.integer("sliding_window_pattern")
+    found = windows(
+        c,
+        layers,
+        lambda i: (i + 1) % first != 0 if i < prefix else (i - prefix + 1) % rest != 0,
+        c.optional("sliding_window"),
+    )
+    c.ignore(
+        "shared_expert_combination_strategy",
+        "first_k_dense_replace",
+        "sliding_window",
+        "prefix_dense_intermediate_size",
+    )
+
+    def build(side: tuple[int | None, str]) -> Layer:
+        window, kind = side
+        mix = mixing(width, heads, bias, bias, window is not None, window)
+        return parallel(width, heads, mix, plain_feed if kind == "dense" else sparse, window=window, bias=False)
+
+    made = alike(list(zip(found, types, strict=True)), build)
+    return decoder(
+        c, "cohere2_moe", width, made, c.flag("tie_word_embeddings"), (layernorm(width, False, "final norm"),)
+    )
 
 
 def nemotron(c: Reading) -> Model:

@@ -119,7 +119,7 @@ WHOLE = {
     "deepseek_vl": True, "deepseek_vl_hybrid": True, "glmasr": True, "got_ocr2": True, "granite_speech": True,
     "hyperclovax_vision_v2": True, "janus": True, "lighton_ocr": True, "minicpm_ocr": True, "ovis2": True, "pp_chart2table": True,
     "cosmos3_omni": False, "exaone4_5": False, "fuyu": False, "idefics2": False, "minicpmv4_6": False, "minicpmv4_7": False,
-    "granite_speech_plus": True, "lfm2_vl": True, "moss_transcribe_diarize": True, "qwen3_asr": True,
+    "gemma4_unified": True, "granite_speech_plus": True, "lfm2_vl": True, "moss_transcribe_diarize": True, "qwen3_asr": True,
     "glm46v": False, "glmga": False, "qwen2_5_omni_thinker": False, "qwen3_omni_moe_thinker": False,
     "qianfan_ocr": False, "video_llava": False, "vipllava": False,
 }  # fmt: skip
@@ -128,7 +128,17 @@ WHOLE = {
 # Where either object ties the head, with what stands for the two; where the text model's key alone counts, with what stands
 # for it; where transformers ties nothing.
 EITHER = dict.fromkeys(
-    ("glm4v", "glm4v_moe", "llava", "llava_next_video", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "video_llama_3"),
+    (
+        "glm4v",
+        "glm4v_moe",
+        "glm_ocr",
+        "llava",
+        "llava_next_video",
+        "llava_onevision",
+        "qwen2_5_vl",
+        "qwen2_vl",
+        "video_llama_3",
+    ),
     (False, False),
 ) | {"paddleocr_vl": (True, True), "shieldgemma2": (False, True)}
 INNER = {"blip-2": True, "instructblip": True, "instructblipvideo": True, "llama4": False}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from attometer.mechanisms import feed_forward as feeds
+from attometer.mechanisms import projections as products
 from attometer.mechanisms.projections import BIAS
 from attometer.mechanisms.softmax import soft_cap
 from attometer.models.blocks import (
@@ -320,3 +321,39 @@ def _dense(c: Reading, r: Recipe, width: int) -> tuple[Part, ...]:
         return gated(width, hidden, act(c), bias)
     *start, last = gated(width, hidden, act(c), bias)
     return *start, norm(hidden, name="inner norm 2"), last
+
+
+def laguna(c: Reading) -> Model:
+    """Laguna: layers with numbers of query heads of their own, each head (or channel) gated, experts beside a shared one."""
+    width, layers = c.integer("hidden_size"), depth(c)
+    usual, bias = heads_of(c, width), c.flag("attention_bias")
+    queries = c.each("num_attention_heads_per_layer", layers) or [usual.query] * layers
+    for query in queries:
+        if isinstance(query, bool) or not isinstance(query, int) or query < 1 or query % usual.kv:
+            raise c.error("num_attention_heads_per_layer", f"must hold multiples of num_key_value_heads = {usual.kv}")
+    gating = c.get(("gating",), True)[1]
+    if gating not in (True, "per-head", "per-element"):
+        raise c.error("gating", "must be true, per-head or per-element")
+    r = Experts(beside="shared_expert_intermediate_size", bias=True, first=1)
+    sparse = _sparse(c, r, layers)
+    mixed, plain_feed = _mixture(c, r, width, False), gated(width, c.integer("intermediate_size"), act(c))
+    found = windows(c, layers, lambda _: False, c.optional("sliding_window"))
+    c.ignore(
+        "sliding_window", "moe_routed_scaling_factor", "moe_router_logit_softcapping", "swa_attention_sink_enabled"
+    )
+    c.must("moe_apply_router_weight_on_input", False, False)
+
+    def build(side: tuple[int, int | None, bool]) -> Layer:
+        query, window, routed_here = side
+        heads = Heads(query, usual.kv, usual.d, usual.e)
+        q, k, v, out = projections(width, heads, bias)
+        kind, where, cache = attend(heads, window)
+        each = query if gating in (True, "per-head") else query * heads.e
+        gate = linear("gate", width, each), part("gate act", products.HEAD_GATE, h=query, e=heads.e)
+        norms = _head_norms(RECIPES["mellum"], heads)
+        mix = (q, k, v, *norms, *rotary(heads), attention(heads, where), *gate, out)
+        feed = mixed if routed_here else plain_feed
+        return Layer(kind, (norm(width), *mix, norm(width, name="norm 2"), *feed, residual(width)), cache)
+
+    made = alike(list(zip(queries, found, sparse, strict=True)), build)
+    return decoder(c, "laguna", width, made, c.flag("tie_word_embeddings"))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from attometer.report.figures.draw import draw_all as figures
     from attometer.report.io.report import io_report as io
     from attometer.report.measure.report import measure
+    from attometer.report.other_tools import explain_tool
     from attometer.report.pebble.report import pebble
     from attometer.report.scale import scale
     from attometer.report.show import show
@@ -70,6 +71,7 @@ _ROOMS = {
     "derive": "count.derive",
     "devices": "plan",
     "document": "program",
+    "explain_tool": "report.other_tools",
     "figures": "report.figures.draw:draw_all",
     "fixed": "program",
     "global_": "program",
@@ -121,6 +123,7 @@ __all__ = [
     "derive",
     "devices",
     "document",
+    "explain_tool",
     "figures",
     "fixed",
     "global_",

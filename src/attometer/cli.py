@@ -39,7 +39,6 @@ app = typer.Typer(
     cls=_Panels,
     help="What attention costs: counted exactly, bounded from below, executed, priced, planned.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -485,6 +484,20 @@ def compare(
     _show(report(listed, n=n, d=d, h=heads, of=of, **given), json)
 
 
+@app.command("explain-tool", rich_help_panel=ASK)
+def explain_tool(
+    tool: Annotated[str, typer.Argument(help="flopcounter, calflops, fvcore, hf-mem, llm-viewer, ...")],
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
+    context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 8k")] = None,
+    json: Json = False,
+) -> None:
+    """Why another tool prints another number for a model: from the exact count to what it prints, step by step."""
+    from attometer.report.other_tools import explain_tool as explained
+    from attometer.view.amounts import amount
+
+    _show(explained(tool, model, None if context is None else amount(context, "context")), json)
+
+
 @app.command(rich_help_panel=PROVE)
 def io(
     call: typer.Context,
@@ -639,14 +652,16 @@ def pebble(
 
 @app.command(rich_help_panel=PROVE)
 def claims(
-    source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 003, 004")] = None,
+    source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 002, 003, 004 or io")] = None,
     verdict: Annotated[str | None, typer.Option(help="only agrees, wrong or convention")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="only how many of each document agree")] = False,
     json: Json = False,
 ) -> None:
     """Recompute what the five documents print, and say which numbers are wrong and why."""
     from attometer.ledger import ledger
 
-    _show(ledger(source=source, verdict=verdict), json)
+    found = ledger(source=source, verdict=verdict)
+    _show(found.by_document() if summary else found, json)
 
 
 @app.command(rich_help_panel=MEASURE)

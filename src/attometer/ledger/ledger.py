@@ -67,10 +67,33 @@ class Ledger(Report):
             yield f"{source['id']}: {source['author']}, {source['title']}, {source['where']}"
             yield f"     {_counted(self.totals_of(source['id']))}"
 
+    def by_document(self) -> "Totals":
+        """Return only how many claims of each document got which verdict."""
+        return Totals(self)
+
     @property
     def summary(self) -> str:
         """One line of totals."""
         return f"{len(self.findings)} claims: {_counted(self.totals)}"
+
+
+@dataclass(frozen=True)
+class Totals(Report):
+    """How many claims of each document agree, are wrong, or follow another convention."""
+
+    ledger: Ledger
+
+    def page(self) -> list[Block]:
+        """Return one table, a row per document."""
+        sources = self.to_dict()["sources"]
+        rows = tuple(
+            (s["id"], f"{s['author']}, {s['title']}", *self.ledger.totals_of(s["id"]).values()) for s in sources
+        )
+        return [Table("claims recomputed", ("source", "document", *VERDICTS), rows, (self.ledger.summary,))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sources and the totals as plain values."""
+        return {key: value for key, value in self.ledger.to_dict().items() if key != "claims"}
 
 
 def ledger(source: str | None = None, verdict: str | None = None) -> Ledger:

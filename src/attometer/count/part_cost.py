@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 import sympy
 from sympy import Add, Max, Min
 
+from attometer.count.conventions import Convention
 from attometer.count.conventions import convention as named
 from attometer.count.cost import Cost
 from attometer.count.counting import count, dense, operation_rows
@@ -99,8 +100,8 @@ class PartCost:
         """The counted cost of one copy: operations by convention, work, depth."""
         return count(self.program, causal=self.causal)
 
-    def operations(self, convention: str = "flop") -> sympy.Expr:
-        """Return the operations by a named convention, without counting depth and memory."""
+    def operations(self, convention: str | Convention = "flop") -> sympy.Expr:
+        """Return the operations by a convention, without counting depth and memory."""
         counted = dense(self.program) if self.causal == "full" else self.program
         of = named(convention).of
         return self.part.copies * Add(*(of(row) for row in operation_rows(counted)))

@@ -5,18 +5,20 @@ from attometer.errors import AttometerError
 KINDS: dict[str, tuple[str, ...]] = {
     "embedding": (
         "embedding", "source embedding", "per-layer embedding", "positions", "source positions", "segments", "tasks", "patches",
-        "class tokens", "mask token", "registers", "probe",
+        "class tokens", "class token", "mask token", "masked", "registers", "probe", "newline", "relative positions", "features",
+        "position conv", "position lengths",
     ),
-    "head": ("head", "head bias", "head dense", "head act", "logit cap", "pooler", "labels"),
+    "head": ("head", "head bias", "head dense", "head act", "logit cap", "logit scale", "pooler", "labels", "contacts"),
     "attention": ("attention", "cross attention", "probe attention"),
     "index": ("index scores", "index pool", "index weights", "index q", "index k", "index compress"),
     "recurrence": ("scan", "delta rule", "wkv"),
     "projection": (
         "q", "k", "v", "o", "qkv", "kv", "out", "cross q", "cross k", "cross v", "cross out", "global q", "global k", "global v",
         "in", "x", "z", "dt", "compress", "forget down", "forget up", "beta", "key", "value", "receptance", "probe out", "projection",
+        "projector", "position k", "position q", "downsample", "merger", "ssm out",
         "project in", "project out", "per-layer projection", "per-layer gate", "per-layer out",
     ),
-    "gate": ("decay", "beta and decay"),
+    "gate": ("decay", "beta and decay", "gates", "ssm gate"),
     "convolution": ("conv",),
     "compressor": ("pool",),
     "rotary": ("rotary q", "rotary k"),
@@ -25,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "shared experts": ("shared",),
     "feed-forward": (
         "up", "gate", "gated", "down", "act", "probe up", "probe act", "probe down", "merger up", "merger act", "merger down",
+        "merger gate", "deep merger", "projector up", "projector act", "projector down",
     ),
     "residual": ("residual", "scale", "time shift", "channel shift", "streams", "stream weights", "collapse streams"),
 }  # fmt: skip

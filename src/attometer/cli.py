@@ -238,6 +238,7 @@ def plan(
         bool, typer.Option("--check", help="only say what of the configuration is modelled and what is not")
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="say where each number comes from")] = False,
+    shown: Annotated[bool, typer.Option("--open", help="open the explorer page at this plan, in the browser")] = False,
     json: Json = False,
 ) -> None:
     """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
@@ -253,6 +254,20 @@ def plan(
 
     def number(text: str | None, name: str) -> int | None:
         return None if text is None else amount(text, name)
+
+    if shown:
+        from attometer.report.page import PLAN_FLAGS, open_page
+
+        _only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
+        numbers = {
+            "context": number(context, "context"),
+            "batch": number(batch, "batch"),
+            "chunk": number(chunk, "chunk"),
+        }
+        formats = {"weights_dtype": weights_dtype, "kv_dtype": kv_dtype}
+        asked = [model, *(more or ())], (on or ["h100-sxm"])[0]
+        print(f"wrote {open_page(*asked, **numbers, **formats, mode=mode, checkpoint=checkpoint)}")
+        return
 
     degrees = {
         k: v for k, v in {"tp": tp, "pp": pp, "ep": ep, "dp": dp, "cp": cp, "zero": zero}.items() if v is not None
@@ -783,3 +798,17 @@ def figures(
 
     kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
     _show(draw_all(out, model, on or HARDWARE, kinds), json)
+
+
+@app.command(rich_help_panel=DRAW)
+def page(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL ...]", help="configurations to offer beside the shipped models"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("attometer.html"),
+) -> None:
+    """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
+    from attometer.report.page import write_page
+
+    print(f"wrote {write_page(out, models or ())}")

@@ -75,8 +75,8 @@ class Compiled:
             bounds[node] = _bounds(self.graph, node, bounds, sizes)
         return max((max(abs(low), abs(high)) for low, high in bounds.values()), default=0)
 
-    def javascript(self, name: str) -> str:
-        """Return a JavaScript function of numbers that returns an object of the formulas; exact below 2^53.
+    def javascript(self, name: str, listed: bool = False) -> str:
+        """Return a JavaScript function of numbers that returns an object of the formulas, or their list; exact below 2^53.
 
         Raises AttometerError where a formula counts the pairs of a mask that has no closed form.
         """
@@ -88,9 +88,11 @@ class Compiled:
         helpers = [f.javascript for f in self._functions().values()]
         steps, texts = self._steps(_JAVASCRIPT, [f"v{n}" for n in range(len(self.graph.nodes))])
         body = [f"  const {to} = {text};" for to, text in steps]
-        result = ", ".join(f'"{key}": {_bare(texts[node])}' for key, node in self.outputs.items())
+        keys = ("" if listed else f'"{key}": ' for key in self.outputs)
+        result = ", ".join(key + _bare(texts[node]) for key, node in zip(keys, self.outputs.values(), strict=True))
+        result = f"[{result}]" if listed else f"{{{result}}}"
         head = f"const {name} = ({', '.join(self.sizes)}) => {{"
-        return "\n".join([*helpers, head, *body, f"  return {{{result}}};", "};"])
+        return "\n".join([*helpers, head, *body, f"  return {result};", "};"])
 
     def _called(self) -> list[str]:
         return list(dict.fromkeys(self.graph.nodes[n][1] for n in self.used if self.graph.nodes[n][0] == "call"))

@@ -1,0 +1,89 @@
+"""The page as one file: text, style, script and compressed data put together."""
+
+import base64
+import html
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from attometer.models import Model
+from attometer.models import model as read
+from attometer.plan import Plan, plan
+from attometer.report.page.data import page_data
+from attometer.view.files import in_folder, write_atomically
+
+START: dict[str, Any] = {"model": "llama-3.1-8b", "machine": "h100-sxm", "context": 131072}
+"""What the page shows first."""
+
+
+def write_page(
+    path: str | Path,
+    subjects: Iterable[str | Path] = (),
+    start: Mapping[str, Any] | None = None,
+    names: Iterable[str] | None = None,
+) -> Path:
+    """Write the explorer page and return its path.
+
+    Args:
+        path: the file to write.
+        subjects: configurations to offer beside the shipped models; the first one is shown first.
+        start: the state shown first, as in `{"model": "gpt2", "machine": "l4", "context": 1024, "mode": "decode"}`.
+        names: the shipped models that are offered; all when not given.
+
+    Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
+    """
+    in_folder(path, "page")
+    return write_atomically(path, page([read(subject) for subject in subjects], start, names))
+
+
+def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, names: Iterable[str] | None = None) -> str:
+    """Return the explorer page: one HTML text that makes no request.
+
+    Args:
+        more: models to offer beside the shipped ones.
+        start: the state shown first.
+        names: the shipped models that are offered; all when not given.
+    """
+    added = list(more)
+    shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
+    data = page_data(added, names)
+    first = _first(shown, added)
+    texts = {
+        "css": _file("page.css"),
+        "numbers": _file("numbers.js"),
+        "view": _file("view.js"),
+        "data": base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
+        "state": html.escape(urlencode(shown)),
+        "verdict": "✓ fits" if first.fits else "✗ does not fit",
+        "headline": html.escape(first.headline),
+        "report": html.escape(first.text(110)),
+        "version": _version(),
+    }
+    made = _file("page.html")
+    for name, text in texts.items():
+        made = made.replace("{{" + name + "}}", text)
+    return made
+
+
+def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:
+    subject = next((m for m in added if m.name == shown["model"]), shown["model"])
+    asked = {"weights": "weights_dtype", "kv": "kv_dtype"}
+    return plan(
+        subject, shown["machine"], **{asked.get(k, k): v for k, v in shown.items() if k not in ("model", "machine")}
+    )
+
+
+def _version() -> str:
+    from attometer import __version__
+
+    return __version__
+
+
+@lru_cache(maxsize=8)
+def _file(name: str) -> str:
+    return (files("attometer") / "report" / "page" / name).read_text(encoding="utf-8")

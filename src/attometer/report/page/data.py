@@ -1,0 +1,53 @@
+"""The data of the page: models, machines, formats, as plain values for JSON."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from attometer.formats import CACHE_FORMATS, FORMATS
+from attometer.machine import Machine, machine, machines
+from attometer.models import Model, model, shipped
+from attometer.plan.formulas import PARTS_OF_A_BIT
+from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
+from attometer.plan.rates import HOLDS
+from attometer.report.page.model_data import model_data
+
+
+def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return models (those of `names`, all shipped ones when not given, and `more`), machines and formats."""
+    listed = [*more, *map(model, shipped() if names is None else names)]
+    return {
+        "models": {m.name: model_data(m) for m in listed},
+        "machines": {name: machine_data(place) for name in machines() if plannable(place := machine(name))},
+        "formats": {name: [PARTS_OF_A_BIT * float(f.bits), f.rate, f.source] for name, f in FORMATS.items()},
+        "caches": list(CACHE_FORMATS),
+        "rows": {name: PARTS_OF_A_BIT * bits for name, bits in TRAFFIC.items()},
+        "holds": HOLDS,
+        "optimizer": OPTIMIZER_BYTES,
+    }
+
+
+def plannable(place: Machine) -> bool:
+    """Return whether a plan can stand on a machine: it states memory, bandwidth and a peak rate."""
+    stated = {path for path, _ in place.figures()}
+    memory = stated & {"memory.usable", "memory.capacity"}
+    return bool(memory) and "memory.bandwidth" in stated and any(path.startswith("peak.") for path in stated)
+
+
+def machine_data(place: Machine) -> dict[str, Any]:
+    """Return the figures that a plan reads, in base units, each with how it is known, and their sources."""
+    figures = dict(place.figures())
+    kept = {path: figure for path, figure in figures.items() if path.startswith(("peak.", "memory.", "chip.link"))}
+    sources = list(dict.fromkeys(figure.source for figure in kept.values()))
+    return {
+        "name": place.name,
+        "vendor": place.vendor,
+        "kind": place.kind,
+        "usable": place.usable_bytes,
+        "bandwidth": place.bandwidth,
+        "peak": {path[5:]: place.amount(path) for path in figures if path.startswith("peak.")},
+        "figures": {path: [str(figure), sources.index(figure.source)] for path, figure in kept.items()},
+        "status": "/".join(
+            sorted({f.status for p, f in figures.items() if p.startswith("peak") or p.endswith("bandwidth")})
+        ),
+        "sources": sources,
+    }

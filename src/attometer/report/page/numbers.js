@@ -1,0 +1,119 @@
+"use strict";
+// Numbers: the formulas that Python compiled, evaluated at the state of the page. Nothing here knows what a model costs.
+const AM = (() => {
+  let data = null;
+  const MOST = 2 ** 40, KINDS = ["weights", "kv", "state", "activations", "gradients", "optimizer"], UPDATE = 28;
+  const made = new Map();
+  const fn = (text) => {
+    if (!made.has(text)) made.set(text, new Function(`${text}\nreturn f;`)());
+    return made.get(text);
+  };
+  const load = async (text) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    data = JSON.parse(await new Response(stream).text());
+    return data;
+  };
+  const fastest = (rates, peak) => {
+    const wanted = [...new Set([...rates].sort().flatMap((r) => data.holds[r]))];
+    let stated = wanted.filter((r) => peak[r] !== undefined);
+    if (!stated.length) stated = ["fp32", "fp64"].filter((r) => peak[r] !== undefined);
+    if (!stated.length) throw new Error("this machine states no peak rate for bf16, fp16 or fp32");
+    return stated.reduce((best, r) => (peak[r] > peak[best] ? r : best));
+  };
+  const cacheName = (model, state) => {
+    const name = state.mode === "train" ? model.own : state.kv || model.own;
+    return name === "fp8" && model.indexed ? "fp8_ds_mla" : name;
+  };
+  const cacheRate = (kv, own) => {
+    if (data.rows[kv] !== undefined) return kv.startsWith("fp8") ? "fp8" : "fp4";
+    return data.formats[kv][0] < data.formats[own][0] ? data.formats[kv][1] : own;
+  };
+  // What a state asks, with everything fixed but context and batch.
+  const planner = (state, widened = false) => {
+    const model = data.models[state.model], place = state.own || data.machines[state.machine], own = model.own;
+    const kv = cacheName(model, state);
+    const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "");
+    const mode = model.modes[kv === "fp8_ds_mla" ? `${key}/${kv}` : key];
+    const held = model.weights[state.weights || "stored"];
+    const [slots, rates] = held.phases[state.mode === "decode" ? "decode" : "prefill"];
+    const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
+    const fixed = [
+      (state.mode === "prefill" && state.chunk) || MOST, bits(kv), bits(own), bits(model.state), 64 * UPDATE,
+      held.total, Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters, ...slots,
+    ];
+    const f = fn(mode.js);
+    const ownRate = fastest([own], place.peak), attention = fastest([cacheRate(kv, own)], place.peak);
+    const rate = mode.slots.map((slot, k) => slot === null ? (mode.cached[k] ? attention : ownRate)
+      : widened ? ownRate : fastest(rates[slot], place.peak));
+    const at = (m, b) => f(b, m, ...fixed);
+    const total = (m, b) => { const v = at(m, b); return v[0] + v[1] + v[2] + v[3] + v[4] + v[5]; };
+    const parts = (values) => mode.times.map((times, k) => {
+      const flops = values[6 + 2 * k], bytes = values[7 + 2 * k];
+      const compute = flops / place.peak[rate[k]], memory = bytes / place.bandwidth;
+      return { times, flops, bytes, compute, memory, seconds: Math.max(compute, memory), rate: rate[k], name: mode.parts[k][0], kind: mode.parts[k][1], formula: mode.parts[k][2] };
+    });
+    const layers = (values, each) => {
+      const found = new Map();
+      for (const [kind, layers, parameters, indices, kvAt] of mode.rows) {
+        const row = found.get(kind) || { kind, layers: 0, parameters: 0, kv: 0, flops: 0, bytes: 0, compute: 0, memory: 0, seconds: 0 };
+        row.layers += layers; row.parameters += layers * parameters; row.kv += layers * values[kvAt];
+        for (const k of indices) for (const name of ["flops", "bytes", "compute", "memory", "seconds"]) row[name] += layers * each[k][name];
+        found.set(kind, row);
+      }
+      return [...found.values()];
+    };
+    const room = place.usable;
+    const largest = (b) => {
+      let low = 0, high = 1;
+      while (total(high, b) <= room) { low = high; if (high >= MOST) return MOST; high = Math.min(MOST, high * 4); }
+      while (high - low > 1) { const mid = Math.floor((low + high) / 2); if (total(mid, b) <= room) low = mid; else high = mid; }
+      return low;
+    };
+    return { model, place, kv, held, mode, rate, at, total, parts, layers, room, largest };
+  };
+  const plan = (state, widened = false) => {
+    const p = planner(state, widened), values = p.at(state.context, state.batch), each = p.parts(values);
+    const bytes = Object.fromEntries(KINDS.map((name, k) => [name, values[k]]));
+    const needed = KINDS.reduce((sum, name) => sum + bytes[name], 0);
+    let seconds = 0, compute = 0, memory = 0, flops = 0, moved = 0;
+    for (const part of each) {
+      seconds += part.times * part.seconds; compute += part.times * part.compute; memory += part.times * part.memory;
+      flops += part.times * part.flops; moved += part.times * part.bytes;
+    }
+    const tokens = state.batch * (state.mode === "decode" ? 1 : state.context);
+    return {
+      state, ...p, values, each, bytes, needed, room: p.room, fits: needed <= p.room, seconds, compute, memory, flops, moved,
+      binds: compute >= memory ? "compute" : "memory", mostly: KINDS.reduce((a, b) => (bytes[b] > bytes[a] ? b : a)),
+      largest: p.largest(state.batch), table: p.layers(values, each), speed: tokens / seconds,
+      bits: (8 * (p.held.total - p.held.tower)) / p.model.parameters,
+    };
+  };
+  // The changes that `attometer plan` tries on one device.
+  const candidates = (s, now) => {
+    const found = [], other = (name, change, exact, note, widened) => found.push({ name, change, exact, note, widened: !!widened });
+    if (s.mode === "train") {
+      if (!s.checkpoint) other("gradient checkpointing", { checkpoint: true }, true, "same result; one more forward pass");
+    } else {
+      if (s.mode === "prefill" && Math.min(s.context, s.chunk || Infinity) > 8192) other("prefill in chunks of 8192", { chunk: 8192 }, true, "same result; weights are read once per chunk");
+      if (data.rows[now.kv] === undefined && data.formats[now.kv][0] > 64 && now.model.cache.some((c) => c[1] !== "0")) other("KV cache in fp8", { kv: "fp8" }, false, "rounds keys and values");
+      for (const name of ["fp8", "gptq", ...(now.place.peak.fp4 ? ["nvfp4"] : [])]) {
+        if (now.bits > data.formats[name][0] / 8 + 1) other(`weights in ${name === "gptq" ? "4 bits (GPTQ, AWQ)" : name}`, { weights: name }, false, "rounds the weights; scales counted", name === "gptq");
+      }
+    }
+    if (s.batch > 1) other(`batch ${Math.floor(s.batch / 2)}`, { batch: Math.floor(s.batch / 2) }, true, "fewer sequences at once");
+    return found;
+  };
+  const levers = (s, now) => {
+    const found = [];
+    for (const each of candidates(s, now)) {
+      const state = { ...s, ...each.change };
+      const then = plan(state, each.widened);
+      const saved = now.needed - then.needed, quicker = now.seconds - then.seconds, speed = then.speed / now.speed;
+      if (saved > 0 || quicker > 1e-3 * now.seconds || (then.fits && !now.fits) || speed > 1.001)
+        found.push({ ...each, saved, quicker, speed, fits: then.fits, rank: Math.max(saved / now.needed, quicker / now.seconds) });
+    }
+    return found.sort((a, b) => (b.fits && !now.fits) - (a.fits && !now.fits) || b.rank - a.rank);
+  };
+  return { load, plan, planner, levers, fastest, fn, KINDS, MOST, get data() { return data; } };
+})();

@@ -1,0 +1,327 @@
+"use strict";
+// The face: reads the inputs, asks AM, writes the answer.
+const $ = (id) => document.getElementById(id);
+const esc = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+const commas = (v, digits = 0) => Number(v).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const gigabytes = (v) => v < 1e6 ? `${commas(v)} bytes` : v >= 1e8 ? `${commas(v / 1e9, 2)} GB` : `${commas(v / 1e6, 2)} MB`;
+const gib = (v) => `${commas(v / 2 ** 30, 2)} GiB`;
+const time = (v) => {
+  if (!v) return "0 s";
+  const [size, unit] = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]].find(([s]) => v >= s) || [1e-9, "ns"];
+  const scaled = v / size;
+  return scaled >= 100 ? `${commas(scaled)} ${unit}` : `${scaled.toPrecision(3)} ${unit}`;
+};
+const scaled = (v, unit, digits = 3) => {
+  const [size, letter] = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([s]) => v >= s) || [1, ""];
+  return `${(v / size).toPrecision(digits)} ${letter}${unit}`;
+};
+// A power of ten on an axis.
+const short = (v) => { const [size, letter] = [[1e15, " P"], [1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]].find(([s]) => v >= s * 0.999) || [1, ""]; return `${+(v / size).toPrecision(3)}${letter}`; };
+const per = (v) => v >= 100 ? commas(v) : v.toPrecision(3);
+const tokens = (v) => v >= 2 ** 20 && v % 2 ** 20 === 0 ? `${v / 2 ** 20}M` : v >= 1024 && v % 1024 === 0 ? `${v / 1024}k` : commas(v);
+const amount = (text) => {
+  const found = /^\s*([\d,._ ]*\d(?:\.\d+)?(?:e\d+)?)\s*([kmg]?)\s*$/i.exec(String(text));
+  if (!found) return NaN;
+  return Math.round(Number(found[1].replace(/[,_ ]/g, "")) * { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 }[found[2].toLowerCase()]);
+};
+const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, tab: "plan" };
+const ROW = [4, 8, 16, 32, 64, 128, 256, 512, 1024].map((k) => k * 1024);
+const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer" };
+let state = { ...DEFAULTS }, pinned = null, chosen = "needed", now = null;
+
+const encode = (s) => {
+  const q = new URLSearchParams();
+  for (const [key, value] of Object.entries(s)) if (key in DEFAULTS && value !== DEFAULTS[key] && value !== undefined) q.set(key, value === true ? "1" : value);
+  if (s.own) q.set("own", [s.own.usable, s.own.bandwidth, s.own.peak.bf16].join(","));
+  return q.toString();
+};
+const decode = (text) => {
+  const q = new URLSearchParams(text), s = { ...DEFAULTS };
+  for (const key of ["model", "machine", "mode", "weights", "kv", "tab"]) if (q.has(key)) s[key] = q.get(key);
+  for (const key of ["context", "batch", "chunk"]) if (q.has(key)) s[key] = amount(q.get(key));
+  s.checkpoint = q.get("checkpoint") === "1";
+  if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
+  return legal(s);
+};
+const ownMachine = (usable, bandwidth, rate) => ({
+  name: "your machine", vendor: "yours", usable, bandwidth, peak: { bf16: rate, fp16: rate }, status: "given",
+  figures: { "memory.usable": [gigabytes(usable), 0], "memory.bandwidth": [`${commas(bandwidth / 1e9)} GB/s`, 0], "peak.bf16": [`${commas(rate / 1e12)} TFLOP/s`, 0] }, sources: ["given on this page"],
+});
+const legal = (s) => {
+  const d = AM.data;
+  if (!d.models[s.model]) s.model = d.models[DEFAULTS.model] ? DEFAULTS.model : Object.keys(d.models)[0];
+  if (s.machine !== "own" && !d.machines[s.machine]) s.machine = DEFAULTS.machine;
+  if (s.machine === "own" && !(s.own && s.own.usable > 0 && s.own.bandwidth > 0 && s.own.peak.bf16 > 0)) s.own = ownMachine(24e9, 1e12, 1e14);
+  if (s.machine !== "own") delete s.own;
+  if (!["prefill", "decode", "train"].includes(s.mode)) s.mode = "prefill";
+  if (!(s.context >= 1)) s.context = DEFAULTS.context;
+  if (!(s.batch >= 1)) s.batch = 1;
+  s.context = Math.min(2 ** 40, Math.round(s.context)); s.batch = Math.min(2 ** 20, Math.round(s.batch));
+  s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
+  if (!d.models[s.model].weights[s.weights]) s.weights = "";
+  if (!d.caches.includes(s.kv)) s.kv = "";
+  return s;
+};
+
+const said = (p) => p.held.name + (Math.abs(p.bits - 16) > 0.01 ? ` (${p.bits.toFixed(2)} bits per weight)` : "");
+const headline = (p) => {
+  const s = p.state, most = p.largest < AM.MOST ? commas(p.largest) : "any";
+  const fixed = p.bytes.weights + p.bytes.gradients + p.bytes.optimizer;
+  const limit = p.largest ? `largest context that fits: ${most} tokens` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
+  const beyond = p.model.context && s.context > p.model.context ? ` It was trained for ${commas(p.model.context)} positions: ${commas(s.context)} are beyond that.` : "";
+  return `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${p.place.name} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: ` +
+    `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${limit}; ` +
+    `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`;
+};
+const why = (id, text, label = "") => `<button class="n" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
+
+// ---------------------------------------------------------------- what each number is
+const PASS = { prefill: "prefill", decode: "decode step", train: "training step" };
+const explanation = (id, p) => {
+  const s = p.state, o = { id };
+  const sizes = `b = ${s.batch}, n = ${commas(s.mode === "decode" ? 1 : s.context)}, m = ${commas(s.context)}`;
+  const figure = (path) => p.place.figures[path] ? `${path} = ${p.place.figures[path][0]}` : path;
+  const source = (...paths) => [...new Set(paths.map((q) => p.place.figures[q]).filter(Boolean).map((f) => p.place.sources[f[1]]))].join("; ");
+  const bitsOf = (name) => AM.data.rows[name] !== undefined ? "rows of its own layout" : `${AM.data.formats[name][0] / 8} bits`;
+  const held = Object.entries(p.held.formats).map(([name, v]) => `${name}: ${commas(v)} bytes`).join(", ");
+  switch (id.split(":")[0]) {
+    case "needed": return { title: "Memory needed", status: "counted", formula: "weights + KV cache + state + activations + gradients + optimizer", numbers: AM.KINDS.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: "runtime, allocator and fragmentation are not counted; an engine's own memory is what `attometer plan --engine` adds", source: "counted from the layers' programs",
+      others: [["calculators that add 12 %", gigabytes(1.12 * p.needed)], ["weights × 1.2 (rule of thumb)", gigabytes(1.2 * p.bytes.weights)]] };
+    case "weights": return { title: "Weights", status: "counted", formula: "sum over modules of elements × bits / 8", numbers: `${commas(p.model.parameters)} parameters in ${said(p)}: ${held}${p.held.tower ? `; ${gigabytes(p.held.tower)} of ${p.model.towers.join(" and ")}` : ""}`, value: `${commas(p.bytes.weights)} bytes`, convention: "every weight once, tied ones too; scales and zero points counted, norms and lookups kept at 16 bits as quantisers do", source: AM.data.formats[p.held.name] ? AM.data.formats[p.held.name][2] : "the format of each module",
+      others: [["parameters × 2 bytes", gigabytes(2 * p.model.parameters)], ["parameters × 1.2 × bits / 8", gigabytes(1.2 * p.model.parameters * p.bits / 8)]] };
+    case "kv": {
+      const terms = p.model.cache.filter((c) => c[1] !== "0").map(([count, text, kind]) => `${count} × (${text}) [${kind}]`).join(" + ") || "0";
+      const full = p.model.cache.filter((c) => c[2] === "full")[0], all = p.model.cache.reduce((sum, c) => sum + c[0], 0);
+      const every = full && p.model.cache.length > 1 ? all / full[0] : 0;
+      return { title: "KV cache", status: "counted", formula: `batch × (${terms}) elements × bits / 8`, numbers: `batch = ${s.batch}, m = ${commas(s.context)}, ${p.kv}: ${bitsOf(p.kv)}`, value: `${commas(p.bytes.kv)} bytes = ${gib(p.bytes.kv)}`, convention: "a window of w keeps w tokens, a latent what is cached of it; pages of an engine round up", source: "counted from each layer type's cache", others: every ? [["tools that count every layer as full", "too much: windows and states do not grow"]] : [] };
+    }
+    case "state": return { title: "Recurrent state", status: "counted", formula: `batch × (${p.model.cache.filter((c) => c[3]).map((c) => `${c[0]} × ${commas(c[3])} [${c[2]}]`).join(" + ") || 0}) elements`, numbers: `batch = ${s.batch}, ${p.model.state}`, value: `${commas(p.bytes.state)} bytes`, convention: "does not grow with the context", source: "counted" };
+    case "activations": return { title: "Activations", status: "counted", formula: s.mode === "train" ? "what the backward pass reads of every layer, and the logits in fp32" : "the residual stream b·n·width + the largest part's live tensors", numbers: `${sizes}, ${p.model.own}${s.chunk ? `, ${commas(s.chunk)} tokens at a time` : ""}`, value: `${commas(p.bytes.activations)} bytes`, convention: "attention as one kernel: its scores stay on the chip", source: "counted" };
+    case "gradients": return { title: "Gradients", status: "counted", formula: "parameters × bytes", numbers: `${commas(p.model.parameters)} × 2`, value: `${commas(p.bytes.gradients)} bytes`, convention: "in the type of the weights", source: "counted" };
+    case "optimizer": return { title: "Optimizer states", status: "counted", formula: "parameters × 12 bytes", numbers: `${commas(p.model.parameters)} × ${AM.data.optimizer}`, value: `${commas(p.bytes.optimizer)} bytes`, convention: "mixed-precision AdamW: fp32 copy and two fp32 moments", source: "Micikevicius et al. 2018; Rajbhandari et al. 2020" };
+    case "room": { const path = p.place.figures["memory.usable"] ? "memory.usable" : "memory.capacity"; return { title: "Usable memory", status: p.place.status, formula: "what the driver hands out, the printed capacity where that is not known", numbers: figure(path), value: `${commas(p.room)} bytes = ${gigabytes(p.room)} = ${gib(p.room)}`, convention: "GB = 10^9 bytes, GiB = 2^30 bytes", source: source(path) }; }
+    case "largest": return { title: "Largest context", status: "counted", formula: "the largest m with memory(m) ≤ usable; memory never falls as m grows, so a search is exact", numbers: `memory(${commas(p.largest)}) = ${p.largest && p.largest < AM.MOST ? commas(p.total(p.largest, s.batch)) : "…"} ≤ ${commas(p.room)} bytes`, value: `${commas(p.largest)} tokens`, convention: "per sequence, at this batch", source: "counted" };
+    case "seconds": return { title: `Time of one ${PASS[s.mode]}`, status: `${p.place.status} roofline`, formula: "sum over parts of max(FLOPs / peak rate, bytes / bandwidth)", numbers: `${[...new Set(p.rate)].map((r) => figure(`peak.${r}`)).join(", ")}, ${figure("memory.bandwidth")}`, value: `${time(p.seconds)}; alone, computing takes ${time(p.compute)} and moving ${time(p.memory)}`, convention: "a lower bound: every part at peak, one after the other", source: source("memory.bandwidth", ...p.rate.map((r) => `peak.${r}`)), others: [["one roofline for the whole model", time(Math.max(p.compute, p.memory))]] };
+    case "speed": return { title: "Tokens per second", status: `${p.place.status} roofline`, formula: "batch × new tokens / seconds", numbers: `${sizes}, ${p.seconds.toPrecision(6)} s`, value: `${commas(p.speed, s.mode === "decode" ? 1 : 0)} tokens/s at most`, convention: "an upper bound, since the time is a lower one", source: "counted work over datasheet rates" };
+    case "flops": {
+      const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[0];
+      return { title: "FLOPs", status: "counted", formula: [...new Set(p.each.filter((x) => x.kind === "attention").map((x) => x.formula))].slice(0, 3).map((f) => `attention: ${f}`).join("\n") + "\n+ the other parts", numbers: sizes, value: `${commas(p.flops)} = ${scaled(p.flops, "FLOP")}`, convention: `2 per multiply-accumulate, pairs that masks allow, logits of ${s.mode === "train" ? "all tokens" : "the last token"}`, source: "counted from the layers' programs",
+        others: s.mode === "prefill" ? [["FlopCounterMode, calflops: whole square, all logits", scaled(full, "FLOP")], ["counters of MACs (thop, fvcore): half of that", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
+    }
+    case "moved": return { title: "Bytes moved", status: "counted", formula: "sum over parts of inputs, outputs, weights and cache read or written once", numbers: sizes, value: `${commas(p.moved)} bytes`, convention: "each part one kernel; of the experts those of one token, which no routing can undercut", source: "counted" };
+    case "layer": {
+      const kind = id.slice(6), row = p.table.find((r) => r.kind === kind);
+      const at = p.mode.rows.find((r) => r[0] === kind);
+      if (!row || !at) return explanation("seconds", p);
+      const lines = at[3].map((k) => p.each[k]).map((x) => `${x.name}: ${x.formula || 0}`);
+      return { title: `${kind}: ${row.layers} layer${row.layers > 1 ? "s" : ""}`, status: "counted", formula: lines.join("\n"), numbers: sizes, value: `${scaled(row.flops, "FLOP")}, ${gigabytes(row.bytes)} moved, ${time(row.seconds)}: ${row.compute >= row.memory ? "compute" : "memory"} binds`, convention: "FLOPs of each part of one layer; 2 per multiply-accumulate", source: "counted" };
+    }
+  }
+  return explanation("needed", p);
+};
+const showWhy = () => {
+  const e = explanation(chosen, now), row = (name, text, cls = "") => text ? `<dt>${name}</dt><dd class="${cls}">${esc(text)}</dd>` : "";
+  $("why").innerHTML = `<h2>${esc(e.title)} <span class="tag">${esc(e.status)}</span></h2><dl>${row("formula", e.formula, "f")}${row("with numbers", e.numbers, "f")}${row("value", e.value, "v")}${row("convention", e.convention)}${row("source", e.source)}</dl>` +
+    (e.others && e.others.length ? `<h3>other tools print</h3><table>${e.others.map(([a, b]) => `<tr><td>${esc(a)}</td><td>${esc(b)}</td></tr>`).join("")}</table>` : "");
+  for (const b of document.querySelectorAll("[data-why]")) b.classList.toggle("on", b.dataset.why === chosen);
+};
+
+// ---------------------------------------------------------------- charts
+const log = Math.log10;
+const axis = (low, high) => {
+  const found = [];
+  for (let k = Math.ceil(log(low) - 1e-9); k <= log(high) + 1e-9; k++) found.push(10 ** k);
+  const step = Math.ceil(found.length / 6);
+  return found.filter((_, k) => k % step === 0);
+};
+const frame = (box, low, high, bottom, top) => ({
+  x: (v) => box.l + (log(v / low) / log(high / low)) * (box.w - box.l - box.r),
+  y: (v) => box.h - box.b - (log(Math.max(v, bottom) / bottom) / log(top / bottom)) * (box.h - box.t - box.b),
+  low, high, bottom, top, box,
+});
+const grid = (f, xs, xText, ys, yText, xName) => {
+  const { box: { l, r, t, b, w, h } } = f;
+  return ys.map((v) => `<line class="g" x1="${l}" x2="${w - r}" y1="${f.y(v)}" y2="${f.y(v)}"/><text x="${l - 6}" y="${f.y(v) + 4}" text-anchor="end">${yText(v)}</text>`).join("") +
+    xs.map((v) => `<line class="g" y1="${t}" y2="${h - b}" x1="${f.x(v)}" x2="${f.x(v)}"/><text x="${f.x(v)}" y="${h - b + 16}" text-anchor="middle">${xText(v)}</text>`).join("") +
+    `<text x="${(l + w - r) / 2}" y="${h - 4}" text-anchor="middle" class="name">${xName}</text>`;
+};
+const POINTS = 61;
+const curves = (p) => {
+  const s = p.state, high = Math.max(2 ** 20, s.context, p.model.context || 0), low = 512, xs = [];
+  for (let k = 0; k < POINTS; k++) xs.push(Math.round(low * (high / low) ** (k / (POINTS - 1))));
+  const points = xs.map((m) => {
+    const values = p.at(m, s.batch), table = p.layers(values, p.parts(values));
+    return { m, total: AM.KINDS.reduce((sum, _, k) => sum + values[k], 0), fixed: values[0], table, seconds: table.reduce((sum, r) => sum + r.seconds, 0) };
+  });
+  return { low, high, points };
+};
+const path = (f, points, get) => points.map((q, k) => `${k ? "L" : "M"}${f.x(q.m).toFixed(1)} ${f.y(get(q)).toFixed(1)}`).join("");
+const size = (id) => { const w = Math.max(280, Math.min(760, $(id).clientWidth || 420)); return { w, h: Math.round(Math.min(300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
+const xTicks = (low, high, wide) => { const all = []; for (let v = 1024; v <= high; v *= 4) all.push(v); return wide > 330 ? all : all.filter((_, k) => k % 2 === 0); };
+const lines = (id, p, c, series, bottomOf, unit, limit) => {
+  const box = size(id), tops = c.points.map((q) => Math.max(...series.map((l) => l.get(q))));
+  const top = 10 ** Math.ceil(log(Math.max(...tops, limit || 0) * 1.05));
+  const least = Math.min(...series.flatMap((l) => c.points.map(l.get)).filter((v) => v > 0));
+  const bottom = 10 ** Math.floor(log(Math.max(least, top / bottomOf)));
+  const f = frame(box, c.low, c.high, bottom, top);
+  const marks = [];
+  if (limit) {
+    marks.push(`<line class="limit" x1="${box.l}" x2="${box.w - box.r}" y1="${f.y(limit)}" y2="${f.y(limit)}"/><text class="limit" x="${box.l + 6}" y="${f.y(limit) - 5}">usable ${gigabytes(limit)}</text>`);
+    if (p.largest >= c.low && p.largest <= c.high) {
+      const end = f.x(p.largest) > box.l + 220 ? "end" : "start";
+      marks.push(`<circle class="cross" cx="${f.x(p.largest)}" cy="${f.y(limit)}" r="5"/><text class="mark" text-anchor="${end}" x="${f.x(p.largest) + (end === "end" ? -9 : 9)}" y="${f.y(limit) + (end === "end" ? -6 : 18)}">${commas(p.largest)}</text>`);
+    }
+  }
+  if (p.state.context >= c.low) marks.push(`<line class="here" x1="${f.x(p.state.context)}" x2="${f.x(p.state.context)}" y1="${box.t}" y2="${box.h - box.b}"/>`);
+  const drawn = series.map((l, k) => `<path class="c${l.colour ?? k % 7}${l.bold ? " bold" : ""}" style="${l.dash ? "stroke-dasharray:5 4" : ""}" d="${path(f, c.points.filter((q) => l.get(q) >= bottom), l.get)}"/>`).join("");
+  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc($(id).dataset.name)}" data-low="${c.low}" data-high="${c.high}">${grid(f, xTicks(c.low, c.high, box.w), tokens, axis(bottom, top), unit, "context (tokens)")}${drawn}${marks.join("")}<line class="hover" y1="${box.t}" y2="${box.h - box.b}" x1="-9" x2="-9"/></svg>` +
+    `<p class="legend">${series.map((l, k) => `<span><i class="k${l.colour ?? k % 7}${l.dash ? " d" : ""}"></i>${esc(l.name)}</span>`).join("")}</p>`;
+  follow(id, f, c, series);
+};
+const follow = (id, f, c, series) => {
+  const svg = $(id).querySelector("svg"), tip = $("tip"), unit = $(id).dataset.unit;
+  const at = (event) => {
+    const r = svg.getBoundingClientRect(), x = ((event.clientX - r.left) / r.width) * f.box.w;
+    const share = (x - f.box.l) / (f.box.w - f.box.l - f.box.r);
+    return Math.min(f.high, Math.max(f.low, f.low * (f.high / f.low) ** share));
+  };
+  svg.onpointermove = (event) => {
+    const m = at(event), q = c.points.reduce((a, b) => (Math.abs(log(b.m / m)) < Math.abs(log(a.m / m)) ? b : a));
+    const line = svg.querySelector(".hover"); line.setAttribute("x1", f.x(q.m)); line.setAttribute("x2", f.x(q.m));
+    tip.innerHTML = `<b>${commas(q.m)} tokens</b><br>${series.map((l) => `${esc(l.name)}: ${unit === "s" ? time(l.get(q)) : gigabytes(l.get(q))}`).join("<br>")}`;
+    tip.hidden = false; tip.style.left = `${Math.min(event.clientX + 14, innerWidth - 220)}px`; tip.style.top = `${event.clientY + 14 + scrollY}px`;
+  };
+  svg.onpointerleave = () => { tip.hidden = true; svg.querySelector(".hover").setAttribute("x1", -9); svg.querySelector(".hover").setAttribute("x2", -9); };
+  svg.onclick = (event) => { const v = at(event); change({ context: Math.max(1, Math.round(v / 256) * 256) }); };
+};
+const drawCurves = (p) => {
+  const c = curves(p), kinds = p.table.map((r) => r.kind), get = (kind, name) => (q) => (q.table.find((r) => r.kind === kind) || {})[name] || 0;
+  const memory = [{ name: "total", get: (q) => q.total, bold: true, colour: 6 }, { name: "weights", get: (q) => q.fixed, colour: 0, dash: true }];
+  kinds.forEach((kind, k) => { if (c.points.some((q) => get(kind, "kv")(q) > 0)) memory.push({ name: `cache, ${kind}`, get: get(kind, "kv"), colour: 1 + (k % 5) }); });
+  lines("memory-chart", p, c, memory, 1e4, (v) => v >= 1e12 ? `${v / 1e12} TB` : v >= 1e9 ? `${v / 1e9} GB` : `${v / 1e6} MB`, p.room);
+  const seconds = [{ name: "total", get: (q) => q.seconds, bold: true, colour: 6 }];
+  kinds.forEach((kind, k) => seconds.push({ name: kind, get: get(kind, "seconds"), colour: 1 + (k % 5), dash: k >= 5 }));
+  lines("time-chart", p, c, seconds, 1e7, (v) => time(v).replace(/\.0+(?= )/, "").replace("1.00", "1"));
+};
+const drawRoofline = (p) => {
+  const box = size("roof-chart"), points = [];
+  for (const [kind, layers, , indices] of p.mode.rows) for (const k of indices) {
+    const x = p.each[k];
+    if (x.flops > 0 && x.bytes > 0) points.push({ kind, name: x.name, at: x.flops / x.bytes, rate: x.flops / x.seconds, share: (layers * x.seconds) / p.seconds, bound: x.compute >= x.memory ? "compute" : "memory" });
+  }
+  const merged = [...points.reduce((all, q) => { const key = `${q.kind} ${q.name}`, old = all.get(key); all.set(key, old ? { ...old, share: old.share + q.share } : q); return all; }, new Map()).values()].sort((a, b) => b.share - a.share);
+  const rates = [...new Set(p.rate)], peak = Math.max(...rates.map((r) => p.place.peak[r]));
+  const low = Math.min(0.1, ...merged.map((q) => q.at)) / 2, high = Math.max(1e4, ...merged.map((q) => q.at)) * 2;
+  const f = frame(box, low, high, 10 ** Math.floor(log(Math.min(...merged.map((q) => q.rate), low * p.place.bandwidth * 10))), 10 ** Math.ceil(log(peak * 2)));
+  const roofs = rates.map((r) => {
+    const top = p.place.peak[r], knee = top / p.place.bandwidth, start = Math.max(low, f.bottom / p.place.bandwidth);
+    return `<path class="roof" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${box.w - box.r - 4}" y="${f.y(top) - 22}" text-anchor="end">${r} ${short(top)}FLOP/s, datasheet</text>`;
+  }).join("");
+  const kinds = p.table.map((r) => r.kind);
+  const dots = merged.map((q) => `<circle class="dot k${1 + (kinds.indexOf(q.kind) % 5)}" cx="${f.x(q.at)}" cy="${f.y(q.rate)}" r="${3 + 15 * Math.sqrt(q.share)}"><title>${esc(`${q.kind}, ${q.name}: ${per(q.at)} FLOP per byte, ${(100 * q.share).toFixed(1)} % of the time, bound by ${q.bound}`)}</title></circle>`).join("");
+  $("roof-chart").innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="roofline">${grid(f, axis(low, high), short, axis(f.bottom, f.top), short, "FLOP per byte")}${roofs}${dots}</svg>`;
+  $("roof-table").innerHTML = `<table><thead><tr><th>part<th>FLOP/byte<th>of time<th>bound by</tr></thead><tbody>${merged.slice(0, 8).map((q) => `<tr><td>${esc(q.kind)}, ${esc(q.name)}<td>${per(q.at)}<td>${(100 * q.share).toFixed(1)} %<td>${q.bound}</tr>`).join("")}</tbody></table>`;
+};
+
+// ---------------------------------------------------------------- the plan
+const drawBar = (p) => {
+  const whole = Math.max(p.needed, p.room), kinds = AM.KINDS.filter((k) => p.bytes[k]);
+  $("bar").innerHTML = kinds.map((k) => `<button class="seg m-${k}" data-why="${k}" style="width:${(100 * p.bytes[k]) / whole}%" aria-label="${NAMES[k]} ${gigabytes(p.bytes[k])}"></button>`).join("") + `<span class="edge" style="left:${(100 * p.room) / whole}%" title="usable"></span>`;
+  $("memory").innerHTML = `<table><thead><tr><th>memory<th>GB (10⁹)<th>GiB (2³⁰)<th>of device</tr></thead><tbody>${[...kinds.map((k) => [k, NAMES[k], p.bytes[k]]), ["needed", "total", p.needed], ["room", "usable", p.room]].map(([k, name, v]) => `<tr class="${k}"><td><i class="sw m-${k}"></i>${name}<td>${why(k, commas(v / 1e9, 2))}<td>${commas(v / 2 ** 30, 2)}<td>${((100 * v) / p.room).toFixed(1)} %</tr>`).join("")}</tbody></table>`;
+  $("row").innerHTML = ROW.map((m) => { const need = p.total(m, p.state.batch), ok = need <= p.room; return `<button data-context="${m}" class="${ok ? "ok" : "no"}${m === p.state.context ? " on" : ""}" aria-label="${tokens(m)} tokens ${ok ? "fit" : "do not fit"}"><b>${tokens(m)}</b><span>${ok ? "✓ fits" : "✗ no"}</span><small>${commas(need / 1e9, need < 1e11 ? 1 : 0)} GB</small></button>`; }).join("");
+};
+const drawTable = (p) => {
+  const row = (r, total) => `<tr class="${total ? "needed" : ""}"><td>${total ? "total" : why(`layer:${r.kind}`, esc(r.kind))}<td>${r.layers}<td>${commas(r.parameters)}<td>${commas(r.kv / 1e9, 3)}<td>${total ? why("flops", commas(r.flops / 1e12, 3)) : commas(r.flops / 1e12, 3)}<td>${total ? why("moved", commas(r.bytes / 1e9, 3)) : commas(r.bytes / 1e9, 3)}<td>${total ? why("seconds", commas(r.seconds * 1e3, 3)) : commas(r.seconds * 1e3, 3)}<td>${r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""}</tr>`;
+  const total = { layers: p.model.depth, parameters: p.model.parameters, kv: p.table.reduce((s, r) => s + r.kv, 0), flops: p.flops, bytes: p.moved, seconds: p.seconds, compute: p.compute, memory: p.memory };
+  $("layers").innerHTML = `<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
+};
+const drawLevers = (p) => {
+  const found = AM.levers(p.state, p);
+  $("levers").innerHTML = found.length ? `<table><thead><tr><th>change<th>saves<th>time<th>then<th>same result<th>note</tr></thead><tbody>${found.map((l, k) => `<tr><td><button class="apply" data-lever="${k}">${esc(l.name)}</button><td>${l.saved ? `${commas(l.saved / 1e9, 2)} GB` : "0"}<td>${Math.abs(l.quicker) < 1e-9 ? "no change" : `${time(Math.abs(l.quicker))} ${l.quicker > 0 ? "less" : "more"}`}<td>${l.fits ? "fits" : "too large"}<td>${l.exact ? "yes" : "no"}<td>${esc(l.note)}</tr>`).join("")}</tbody></table>` : "<p>none of the known changes saves anything here</p>";
+  for (const b of $("levers").querySelectorAll("[data-lever]")) b.onclick = () => change(found[+b.dataset.lever].change);
+};
+const drawCompare = (p) => {
+  $("compare").hidden = !pinned;
+  $("pin").textContent = pinned ? "stop comparing" : "compare";
+  if (!pinned) return;
+  const a = AM.plan(pinned), percent = (x, y) => x === y ? "same" : x ? `${y > x ? "+" : "−"}${Math.abs((100 * (y - x)) / x).toFixed(1)} %` : "new";
+  const rows = [["needs", a.needed, p.needed, gigabytes], ["weights", a.bytes.weights, p.bytes.weights, gigabytes], ["KV cache", a.bytes.kv, p.bytes.kv, gigabytes], ["usable", a.room, p.room, gigabytes], ["largest context", a.largest, p.largest, commas], [`time`, a.seconds, p.seconds, time], ["tokens/s at most", a.speed, p.speed, (v) => commas(v, v < 1e4 ? 1 : 0)], ["FLOPs", a.flops, p.flops, (v) => scaled(v, "FLOP")], ["bytes moved", a.moved, p.moved, gigabytes]];
+  const name = (q) => `${esc(q.state.model)}<br><small>${esc(q.place.name)}, ${tokens(q.state.context)}, batch ${q.state.batch}, ${q.state.mode}, ${esc(q.held.name)}/${esc(q.kv)}</small>`;
+  $("compare-table").innerHTML = `<table><thead><tr><th><th>${name(a)}<th>${name(p)}<th>difference</tr></thead><tbody><tr><td>verdict<td>${a.fits ? "✓ fits" : "✗ does not fit"}<td>${p.fits ? "✓ fits" : "✗ does not fit"}<td></tr>${rows.map(([n, x, y, show]) => `<tr><td>${n}<td>${show(x)}<td>${show(y)}<td>${percent(x, y)}</tr>`).join("")}</tbody></table>`;
+};
+const inputs = (p) => {
+  const s = p.state;
+  for (const key of ["model", "machine", "mode", "weights", "kv"]) $(key).value = s[key];
+  for (const key of ["context", "batch"]) if (document.activeElement !== $(key)) $(key).value = commas(s[key]);
+  if (document.activeElement !== $("chunk")) $("chunk").value = s.chunk ? commas(s.chunk) : "";
+  $("slide").value = Math.log2(s.context);
+  $("checkpoint").checked = s.checkpoint;
+  $("for-prefill").hidden = s.mode !== "prefill"; $("for-train").hidden = s.mode !== "train"; $("for-cache").hidden = s.mode === "train";
+  $("own").hidden = s.machine !== "own";
+  $("trained").textContent = p.model.context ? `trained for ${commas(p.model.context)}` : "";
+};
+const redraw = () => {
+  const began = performance.now();
+  try { now = AM.plan(state); } catch (error) { $("verdict").textContent = "not priced"; $("headline").textContent = error.message; return; }
+  document.body.classList.toggle("fits", now.fits);
+  $("verdict").textContent = now.fits ? "✓ fits" : "✗ does not fit";
+  $("headline").textContent = headline(now);
+  $("tiles").innerHTML = [["needed", "needs", gigabytes(now.needed)], ["room", now.fits ? "to spare" : "too much", gigabytes(Math.abs(now.room - now.needed))], ["largest", "largest context", now.largest < AM.MOST ? commas(now.largest) : "any"], ["seconds", `per ${PASS[state.mode]}, at least`, time(now.seconds)], ["speed", "tokens/s at most", commas(now.speed, now.speed < 1e3 ? 1 : 0)]].map(([id, name, v]) => `<div><span>${name}</span>${why(id, v)}</div>`).join("");
+  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawLevers(now); drawCompare(now); showWhy();
+  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only; runtime and allocator overhead are not counted (attometer plan --engine counts them)"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
+  const q = encode(state) + (pinned ? `&vs=${encodeURIComponent(encode(pinned))}` : "");
+  if (location.hash.slice(1) !== q) history.replaceState(null, "", q ? `#${q}` : location.pathname);
+  document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
+};
+const change = (values) => { state = legal({ ...state, ...values }); redraw(); };
+
+// ---------------------------------------------------------------- copies
+const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode", s.mode], ["--weights-dtype", s.weights], ["--kv-dtype", s.mode === "train" ? "" : s.kv], ["--chunk", s.mode === "prefill" ? s.chunk : ""]].filter(([, v]) => v);
+const COPIES = {
+  command: () => `attometer plan ${state.model} --on ${state.machine === "own" ? "my-machine.toml" : state.machine} ${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
+  Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${state.machine}", ${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
+  JSON: () => JSON.stringify({ model: state.model, machine: state.machine, options: { context: state.context, batch: state.batch, mode: state.mode, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
+  Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...AM.KINDS.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
+  link: () => location.href,
+};
+const copy = async (name) => {
+  const text = COPIES[name](), out = $("copied");
+  try { await navigator.clipboard.writeText(text); $("said").textContent = `${name} copied`; } catch { $("said").textContent = `${name}: select and copy`; }
+  out.hidden = false; out.value = text; out.rows = Math.min(12, text.split("\n").length + 1);
+};
+
+// ---------------------------------------------------------------- start
+const start = async () => {
+  await AM.load($("data").textContent);
+  const options = (list) => list.map(([value, text]) => `<option value="${esc(value)}">${esc(text)}</option>`).join("");
+  $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m]));
+  const byVendor = {};
+  for (const [id, m] of Object.entries(AM.data.machines)) (byVendor[m.vendor] ||= []).push([id, m.name]);
+  $("machine").innerHTML = `<option value="own">your own figures …</option>` + Object.entries(byVendor).map(([v, list]) => `<optgroup label="${esc(v)}">${options(list)}</optgroup>`).join("");
+  $("kv").innerHTML = options([["", "as the activations"], ...AM.data.caches.map((k) => [k, `${k} (${AM.data.formats[k][0] / 8} bits)`])]);
+  const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.entries(m.weights).map(([k, w]) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${w.name}` : `${k}, ${commas(w.total / 1e9, 1)} GB`])); };
+  const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
+  read(); weights();
+  for (const key of ["model", "machine", "mode", "weights", "kv"]) $(key).onchange = (e) => {
+    state = legal({ ...state, [key]: e.target.value });
+    if (key === "model") weights();
+    redraw();
+  };
+  for (const key of ["context", "batch", "chunk"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1 || (key === "chunk" && !e.target.value.trim()))); if (v >= 1 || key === "chunk") change({ [key]: v || 0 }); };
+  $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
+  $("checkpoint").onchange = (e) => change({ checkpoint: e.target.checked });
+  for (const key of ["own-gb", "own-gbs", "own-tflops"]) $(key).onchange = () => change({ own: ownMachine(+$("own-gb").value * 1e9, +$("own-gbs").value * 1e9, +$("own-tflops").value * 1e12) });
+  $("pin").onclick = () => { pinned = pinned ? null : { ...state }; redraw(); };
+  document.addEventListener("click", (e) => {
+    const w = e.target.closest("[data-why]"), c = e.target.closest("[data-context]"), k = e.target.closest("[data-copy]");
+    if (w) { chosen = w.dataset.why; showWhy(); if (innerWidth < 760) $("why").scrollIntoView({ block: "nearest" }); }
+    if (c) change({ context: +c.dataset.context });
+    if (k) copy(k.dataset.copy);
+  });
+  addEventListener("hashchange", () => { read(); weights(); redraw(); });
+  let wait = 0; addEventListener("resize", () => { cancelAnimationFrame(wait); wait = requestAnimationFrame(redraw); });
+  if (state.own) { $("own-gb").value = state.own.usable / 1e9; $("own-gbs").value = state.own.bandwidth / 1e9; $("own-tflops").value = state.own.peak.bf16 / 1e12; }
+  redraw();
+  document.documentElement.dataset.ready = performance.now().toFixed(1);
+};
+start().catch((error) => { $("headline").textContent = `This browser cannot show the page: ${error.message}`; });

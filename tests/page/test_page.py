@@ -1,0 +1,199 @@
+"""The explorer page in a headless browser: its numbers are Python's, it makes no request, and it says what `plan` says."""
+
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from attometer.cli import app
+from attometer.errors import AttometerError
+from attometer.machine import machine
+from attometer.models import model, shipped
+from attometer.models.stored import state_type, stored_type
+from attometer.plan import plan, planner
+from attometer.plan.options import Options
+from attometer.plan.planner import Planner, cache_format_of
+from attometer.report.page import page, write_page
+from attometer.report.page.data import page_data, plannable
+from attometer.report.page.model_data import FORMS
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; Debian's package is called chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+]  # fmt: skip
+FEW = ("gpt2", "gemma-2-2b", "mixtral-8x7b", "jamba-v0.1")
+PAGE = """
+<script id="cases" type="application/json">%s</script>
+<script>
+(async () => {
+  await AM.load(document.getElementById("data").textContent);
+  const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
+    const p = AM.plan(s);
+    return [...Object.values(p.bytes), p.needed, p.largest, p.flops, p.moved, p.compute, p.memory, p.seconds];
+  });
+  const out = document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+})();
+</script>
+"""
+LOADED = """
+<script>
+setTimeout(() => {
+  const out = document.createElement("i");
+  out.id = "loaded";
+  out.textContent = performance.getEntriesByType("resource").length;
+  document.body.append(out);
+}, 3000);
+</script>
+"""
+
+
+def _run(folder: Path, text: str, *flags: str) -> str:
+    """Return the document after the scripts of `text` have run."""
+    file = folder / "page.html"
+    file.write_text(text, encoding="utf-8")
+    assert BROWSER is not None
+    asked = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000", *flags]
+    done = subprocess.run(
+        [*asked, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=240, check=True
+    )
+    return done.stdout
+
+
+def _points(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
+    """Return random questions over models, machines, modes and formats, a few of each so that formulas are shared."""
+    chosen = random.Random(12)
+    places = list(page_data(names=())["machines"])
+    found = []
+    for k in range(count):
+        name = names[k % len(names)]
+        mode, again = FORMS[k // len(names) % len(FORMS)]
+        point = {
+            "model": name, "mode": mode, "checkpoint": again, "machine": chosen.choice(places),
+            "context": int(2 ** chosen.uniform(0, 21)), "batch": int(2 ** chosen.uniform(0, 8)),
+            "weights": chosen.choice(("", "fp8", "gptq")), "kv": chosen.choice(("", "fp8", "q8_0")),
+            "chunk": chosen.choice((0, 0, 512, 8192)),
+        }  # fmt: skip
+        found.append(point)
+    return found
+
+
+def _python(point: dict[str, Any]) -> list[float]:
+    read, mode = model(point["model"]), point["mode"]
+    own = stored_type(read)
+    kv = cache_format_of(read, (point["kv"] or own) if mode != "train" else own)
+    options = Options(
+        context=point["context"], batch=point["batch"], mode=mode, weights=point["weights"] or None, kv=kv,
+        activations=own, state=state_type(read) or own, checkpoint=point["checkpoint"],
+        chunk=(point["chunk"] or None) if mode == "prefill" else None,
+    )  # fmt: skip
+    asked = Planner(read, machine(point["machine"]), options)
+    at = point["context"], point["batch"]
+    times = [layer.time for layer in asked.layers(*at)]
+    flops, moved = sum(t.flops for t in times), sum(t.bytes_moved for t in times)
+    estimate = asked(*at)
+    seconds = (estimate.compute_seconds, estimate.memory_seconds, estimate.seconds)
+    kinds = [getattr(asked.memory(*at), kind) for kind in _KINDS]
+    return [*kinds, estimate.bytes, estimate.largest_context, flops, moved, *seconds]
+
+
+_KINDS = ("weights", "kv", "state", "activations", "gradients", "optimizer")
+
+
+def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
+    points = _points(names, count)
+    text = page(names=names, start={"model": names[0], "context": 1024}) + PAGE % json.dumps(points)
+    document = _run(folder, text)
+    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', document, re.DOTALL)[1])  # type: ignore[index]
+    assert len(found) == count
+    for point, got in zip(points, found, strict=True):
+        expected = _python(point)
+        for k, (a, b) in enumerate(zip(got, expected, strict=True)):
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), (point, k, a, b)
+
+
+@browser
+def test_javascript_computes_what_python_does(tmp_path: Path) -> None:
+    _hold(tmp_path, FEW, 64)
+
+
+@browser
+@pytest.mark.slow
+def test_javascript_computes_what_python_does_of_every_model(tmp_path: Path) -> None:
+    _hold(tmp_path, shipped(), 2000)
+
+
+@browser
+def test_page_shows_the_plan_and_makes_no_request(tmp_path: Path) -> None:
+    log = tmp_path / "net.json"
+    text = page(names=("gpt2",), start={"model": "gpt2", "machine": "l4", "context": 1024})
+    document = _run(tmp_path, text + LOADED, f"--log-net-log={log}")
+    shown = re.search(r'<p id="headline">(.*?)</p>', document, re.DOTALL)[1]  # type: ignore[index]
+    assert shown == plan("gpt2", "l4", context=1024).headline
+    assert 'data-ready="' in document
+    asked = planner("gpt2", "l4")
+    fitting = sum(asked.total(2**k) <= asked.room for k in range(12, 21))
+    assert document.count('class="ok') == fitting
+    assert '<i id="loaded">0</i>' in document
+    # The browser asks its maker for the time; a page's request would name another host.
+    asked_for = re.findall(r'"url":"(?:https?|wss?)://([^/"]*)', log.read_text(encoding="utf-8"))
+    assert {host for host in asked_for if not re.search(r"(^|\.)(google|googleapis|gvt1)\.com$", host)} == set()
+
+
+@browser
+def test_page_is_as_python_says_for_states_in_its_address(tmp_path: Path) -> None:
+    for start in ({"mode": "decode", "batch": 4, "kv": "fp8"}, {"mode": "train", "context": 512}, {"context": 10**7}):
+        shown = {"model": "gemma-2-2b", "machine": "l4", "context": 4096} | start
+        document = _run(tmp_path, page(names=("gemma-2-2b",), start=shown))
+        text = re.search(r'<p id="headline">(.*?)</p>', document, re.DOTALL)[1]  # type: ignore[index]
+        asked = {"kv_dtype" if k == "kv" else k: v for k, v in shown.items() if k not in ("model", "machine")}
+        assert text == re.sub(r"; [\d,]+ × [^;]* are needed at least", "", plan("gemma-2-2b", "l4", **asked).headline)
+
+
+def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
+    text = write_page(tmp_path / "page.html", start={"model": "gpt2", "context": 1024}, names=("gpt2",)).read_text(
+        "utf-8"
+    )
+    assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\(', text)
+    assert "{{" not in text
+    assert '<html lang="en">' in text
+    assert plan("gpt2", "h100-sxm", context=1024).headline in text
+
+
+def test_every_control_has_a_name() -> None:
+    text = page(names=("gpt2",), start={"model": "gpt2", "context": 1024})
+    for control in re.findall(r"<(?:input|select|textarea)[^>]*>", text.split("<script")[0]):
+        name = re.search(r'id="([^"]+)"', control)[1]  # type: ignore[index]
+        inside = re.search(rf'<label[^>]*>(?:(?!</label>).)*id="{name}"', text, re.DOTALL)
+        assert inside or "aria-label" in control, control
+
+
+def test_machines_without_memory_or_rates_are_left_out() -> None:
+    assert not plannable(machine("core-i9-13900k"))
+    assert plannable(machine("h100-sxm"))
+
+
+def test_configurations_given_are_offered_and_shown_first(tmp_path: Path) -> None:
+    from attometer.models.shipped import shipped_path
+
+    (tmp_path / "mine").mkdir()
+    shutil.copy(shipped_path("gpt2"), tmp_path / "mine" / "config.json")
+    text = write_page(tmp_path / "page.html", [tmp_path / "mine" / "config.json"], names=()).read_text("utf-8")
+    assert re.search(r'data-state="model=mine', text)
+
+
+def test_command_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["page", "--out", str(tmp_path / "none" / "page.html")])
+    assert isinstance(made.exception, AttometerError)
+    assert "does not exist" in str(made.exception)

@@ -259,14 +259,10 @@ def plan(
         from attometer.report.page import PLAN_FLAGS, open_page
 
         _only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
-        numbers = {
-            "context": number(context, "context"),
-            "batch": number(batch, "batch"),
-            "chunk": number(chunk, "chunk"),
-        }
-        formats = {"weights_dtype": weights_dtype, "kv_dtype": kv_dtype}
-        asked = [model, *(more or ())], (on or ["h100-sxm"])[0]
-        print(f"wrote {open_page(*asked, **numbers, **formats, mode=mode, checkpoint=checkpoint)}")
+        asked = {"context": context, "batch": batch, "chunk": chunk}
+        options: dict[str, Any] = {name: number(text, name) for name, text in asked.items()}
+        options |= {"weights_dtype": weights_dtype, "kv_dtype": kv_dtype, "mode": mode, "checkpoint": checkpoint}
+        print(f"wrote {open_page([model, *(more or ())], (on or ['h100-sxm'])[0], options)}")
         return
 
     degrees = {

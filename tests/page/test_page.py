@@ -197,3 +197,14 @@ def test_command_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["page", "--out", str(tmp_path / "none" / "page.html")])
     assert isinstance(made.exception, AttometerError)
     assert "does not exist" in str(made.exception)
+
+
+def test_open_shows_the_plan_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    made = CliRunner().invoke(app, ["plan", "gpt2", "--on", "L4", "--ctx", "1k", "--batch", "2", "--open"])
+    assert made.exit_code == 0
+    text = Path(opened[0].removeprefix("file://")).read_text(encoding="utf-8")
+    assert 'data-state="model=gpt2&amp;machine=l4&amp;context=1024&amp;batch=2&amp;mode=prefill"' in text
+    refused = CliRunner().invoke(app, ["plan", "gpt2", "--engine", "vllm", "--open"])
+    assert "--open does not take --engine" in str(refused.exception)

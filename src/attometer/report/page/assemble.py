@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
         "headline": html.escape(first.headline),
         "report": html.escape(first.text(110)),
-        "version": _version(),
+        "version": version("attometer"),
     }
     made = _file("page.html")
     for name, text in texts.items():
@@ -76,12 +77,6 @@ def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:
     return plan(
         subject, shown["machine"], **{asked.get(k, k): v for k, v in shown.items() if k not in ("model", "machine")}
     )
-
-
-def _version() -> str:
-    from attometer import __version__
-
-    return __version__
 
 
 @lru_cache(maxsize=8)

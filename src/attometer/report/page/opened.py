@@ -2,21 +2,22 @@
 
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attometer.machine import machine
 from attometer.models import model as read
 from attometer.plan import plan
-from attometer.report.page.assemble import write_page
+from attometer.report.page.assemble import page
+from attometer.view.files import write_atomically
 
 PLAN_FLAGS = ("context", "batch", "mode", "chunk", "checkpoint", "weights_dtype", "kv_dtype")
 """The options of `plan` that the page has inputs for."""
 _NAMES = {"weights_dtype": "weights", "kv_dtype": "kv"}
 
 
-def open_page(subjects: Sequence[str], on: str, **options: Any) -> Path:
+def open_page(subjects: Sequence[str], on: str, options: Mapping[str, Any]) -> Path:
     """Write the page of these models alone at a plan of the first of them, open it in the browser, return its path.
 
     Raises AttometerError as `plan` does, and for several devices.
@@ -26,7 +27,7 @@ def open_page(subjects: Sequence[str], on: str, **options: Any) -> Path:
     made = plan(models[0], machine(on), **given)
     start = {"model": models[0].name, "machine": made.machine.id, "context": made.options.context}
     start |= {_NAMES.get(name, name): value for name, value in given.items()}
-    path = Path(tempfile.mkdtemp(prefix="attometer-")) / "attometer.html"
-    write_page(path, models, start, names=())
+    text = page(models, start, names=())
+    path = write_atomically(Path(tempfile.mkdtemp(prefix="attometer-")) / "attometer.html", text)
     webbrowser.open(path.as_uri())
     return path

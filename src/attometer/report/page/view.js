@@ -163,10 +163,11 @@ const lines = (id, p, c, series, bottomOf, unit, limit) => {
   const top = 10 ** Math.ceil(log(Math.max(...tops, limit || 0) * 1.05));
   const least = Math.min(...series.flatMap((l) => c.points.map(l.get)).filter((v) => v > 0));
   const bottom = 10 ** Math.floor(log(Math.max(least, top / bottomOf)));
+  series = series.filter((l) => c.points.some((q) => l.get(q) >= bottom));
   const f = frame(box, c.low, c.high, bottom, top);
   const marks = [];
   if (limit) {
-    marks.push(`<line class="limit" x1="${box.l}" x2="${box.w - box.r}" y1="${f.y(limit)}" y2="${f.y(limit)}"/><text class="limit" x="${box.l + 6}" y="${f.y(limit) - 5}">usable ${gigabytes(limit)}</text>`);
+    marks.push(`<line class="limit" x1="${box.l}" x2="${box.w - box.r}" y1="${f.y(limit)}" y2="${f.y(limit)}"/><text class="limit" x="${box.l + 6}" y="${f.y(limit) + (p.largest ? -5 : 15)}">usable ${gigabytes(limit)}</text>`);
     if (p.largest >= c.low && p.largest <= c.high) {
       const end = f.x(p.largest) > box.l + 220 ? "end" : "start";
       marks.push(`<circle class="cross" cx="${f.x(p.largest)}" cy="${f.y(limit)}" r="5"/><text class="mark" text-anchor="${end}" x="${f.x(p.largest) + (end === "end" ? -9 : 9)}" y="${f.y(limit) + (end === "end" ? -6 : 18)}">${commas(p.largest)}</text>`);

@@ -9,6 +9,7 @@ import pytest
 from more_families import PIXELS, WHOLE
 
 from attometer.count.model_cost import flops, parameters
+from attometer.count.part_kinds import part_kind
 from attometer.models import from_values
 
 torch = pytest.importorskip("torch")
@@ -55,3 +56,10 @@ def test_a_tower_that_is_not_modelled_is_said_and_the_text_is_read() -> None:
     read = from_values(odd)
     assert read.towers == ()
     assert any('$.vision_config.model_type is "a_new_tower"' in note for note in read.check.notes)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_part_of_a_tower_has_a_kind(name: str) -> None:
+    for tower in from_values(WHOLE[name]).towers:
+        layers = [part for stack in tower.layers for part in stack.layer.parts]
+        assert all(part_kind(part.name) for part in (*tower.embedding, *layers, *tower.head))

@@ -196,7 +196,7 @@ def test_weights_read_grow_from_the_active_to_all() -> None:
 def test_a_table_is_what_is_only_looked_up_whatever_it_is_called() -> None:
     sizes = "axis i: n, v: 100, c: 8\ninput ids[b,i]\nweight E[v,c]\n"
     table = Part("table", parse(sizes + "Y[b,i,c] = E[ids[b,i],c] * 3"))
-    product = Part("product", parse(sizes + "Y[b,i] = E[ids[b,i],c] * X[b,i,c]"))
+    product = Part("product", parse(sizes + "input X[b,i,c]\nY[b,i] = E[ids[b,i],c] * X[b,i,c]"))
     assert (part_cost(table).weights_read(5), part_cost(product).weights_read(5)) == (40, 800)
 
 

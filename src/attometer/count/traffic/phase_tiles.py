@@ -12,7 +12,7 @@ from attometer.count.traffic.words import held, moved
 from attometer.schedule.nest import Loop, Schedule, loops
 
 Ints = NDArray[np.int64]
-_MASKED_TRIALS = 12
+_MASKED_TRIALS = 4
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def explanations(plan: "Plan") -> list[str]:
     """Return one line per number."""
-    return [*_weights(plan), *_cache(plan), *_activations(plan), *_flops(plan), *_time(plan), *_machine(plan)]
+    expected = [] if plan.predicted is None else plan.predicted.lines(plan.seconds)
+    return [
+        *_weights(plan), *_cache(plan), *_activations(plan), *_flops(plan), *_time(plan), *expected, *_machine(plan)
+    ]  # fmt: skip
 
 
 def _weights(plan: "Plan") -> list[str]:

@@ -1,10 +1,21 @@
-"""The time that an engine is predicted to take: fitted coefficients on a plan's counts, with an interval."""
+"""The time that an engine is predicted to take: fitted coefficients on a plan's counts, with an interval.
 
-from dataclasses import dataclass
+Two ways lead to it: the class of whole models, and the sum of the kernels that the pass runs. One rule chooses: what was
+measured of the engine itself goes before what is borrowed, then the narrower interval; the other way is the cross-check.
+"""
+
+from dataclasses import dataclass, field
+from math import exp
 from typing import TYPE_CHECKING, Any
 
+from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
-from attometer.price.predict import kernel_seconds
+from attometer.formats import CACHE_ROWS, storage
+from attometer.price.composed import ENGINES, FIGURES, composed, engine_of, families_of, raised_figures
+from attometer.price.model_calls import Pass, calls, stored
+from attometer.price.predict import PLAIN
+from attometer.price.tables import calibration
+from attometer.schedule.placement import Placement
 from attometer.view.numbers import seconds as spelled
 
 if TYPE_CHECKING:
@@ -15,6 +26,7 @@ ENGINE = "vllm"
 """Whose coefficients stand for a plan without an engine."""
 WIDEST = 10.0
 """An interval whose ends are further apart than this factor tells nothing."""
+_CALLED = {"bandwidth": "memory bandwidth", "peak": "peak rate", "link": "bandwidth of links"}
 
 
 @dataclass(frozen=True)
@@ -22,10 +34,16 @@ class Expected:
     """Seconds of a pass with their 90 % interval.
 
     Attributes:
-        seconds: of one prefill or one decoding step.
+        seconds: of one prefill, one decoding step or one training step.
         low: the interval's lower end; `high` its upper end.
-        situation: what the interval stands on, as in `unseen machine`.
-        measured_for: the family that the coefficients were measured for.
+        situation: what the interval stands on, as in `unseen machine (lone)`.
+        measured_for: the family that the coefficients were measured for: of kernels, that of those which take longest.
+        engine: whose time it is.
+        way: `whole model` or `kernels`.
+        terms: seconds by term; those of kernels add up to the whole, those of a whole model overlap.
+        gains: by which factor the pass is shortened with a tenth more `bandwidth`, `peak` or `link`.
+        borrowed: families of other engines that stand in for the engine's own.
+        other: seconds by the other way, where there is one.
     """
 
     seconds: float
@@ -33,47 +51,144 @@ class Expected:
     high: float
     situation: str
     measured_for: str
+    engine: str
+    way: str
+    terms: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, float] = field(default_factory=dict)
+    borrowed: tuple[str, ...] = ()
+    other: float | None = None
 
     def __str__(self) -> str:
-        family = self.measured_for.strip("|").replace("||", " ").replace("|", " ")
+        check = "" if self.other is None else f"; the other way, {_OTHER[self.way]}: {spelled(self.other)}"
+        lent = "" if not self.borrowed else f"; borrowed: {', '.join(map(_plain, self.borrowed))}"
         return (
-            f"predicted {spelled(self.seconds)}, {spelled(self.low)} to {spelled(self.high)} (90 %, {self.situation}, "
-            f"coefficients of {family})"
+            f"predicted {spelled(self.seconds)}, {spelled(self.low)} to {spelled(self.high)} (90 %, {self.situation}) for "
+            f"{self.engine} from {_FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{check}"
         )
+
+    @property
+    def sensitivity(self) -> str:
+        """Which figure of the machine is worth most, in words."""
+        name = max(self.gains, key=self.gains.__getitem__)
+        more = 100 * (self.gains[name] - 1)
+        return f"10 % more {_CALLED[name]} gives {more:.1f} % more tokens/s" if more >= 0.05 else ""
+
+    def lines(self, bound: float) -> list[str]:
+        """Return formula, terms, ratio to the datasheet's lower bound and sensitivities, one line each."""
+        total = "sum of the terms" if self.way == "kernels" else "soft maximum of the terms, which overlap"
+        parts = ", ".join(f"{name} {spelled(value)}" for name, value in self.terms.items() if value > 0)
+        worth = ", ".join(f"{_CALLED[name]} {100 * (gain - 1):.1f} %" for name, gain in self.gains.items())
+        ratio = self.seconds / bound
+        floor = ": launch-bound" if ratio >= _LAUNCH else ""
+        return [
+            f"predicted time = {total} = {spelled(self.seconds)}: {parts}",
+            f"predicted / datasheet = {ratio:.2f}{floor}",
+            f"sensitivities = more tokens/s for 10 % more of a figure: {worth}",
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON."""
-        return dict(vars(self))
+        return dict(vars(self)) | {"label": "predicted", "borrowed": list(self.borrowed)}
+
+
+_LAUNCH = 8.0  # above this many times the bound, what takes the time is neither products nor bytes
+_OTHER = {"kernels": "from whole models", "whole model": "from kernels"}
+_FROM = {"kernels": "the sum of its kernels", "whole model": "measured whole models"}
+
+
+def _plain(family: str) -> str:
+    return " ".join(family.replace("|", " ").split())
 
 
 def predicted(plan: "Plan") -> Expected | None:
     """Return the predicted time of a plan's pass, or None where nothing useful is known.
 
-    Training has classes of its own; devices of unlike kinds and experts in the host's memory were not measured; and an
-    interval wider than `WIDEST` is not worth printing.
+    Devices of unlike kinds and experts in the host's memory were not measured; and an interval wider than `WIDEST` is not
+    worth printing.
 
     >>> from attometer.plan import plan
     >>> made = predicted(plan("llama-3.1-8b", "h100-sxm", context=512, mode="decode"))
-    >>> made.low < made.seconds < made.high
-    True
+    >>> made.low < made.seconds < made.high, abs(sum(made.terms.values()) / made.seconds - 1) < 1e-9
+    (True, True)
     """
     o = plan.options
     if o.mode == "train" or "+" in plan.machine.id or o.offload is not None:
         return None
-    kind = "model_decode" if o.mode == "decode" else "model_prefill"
-    place = None if plan.at is None else plan.at.placement
-    spread = "" if place is None else "pipeline" if place.pp > 1 else "tensor" if place.tp > 1 else ""
-    name = ENGINE if plan.served is None else plan.served.engine.name
-    family = "|".join((name, "", f"{plan.planner.weight_bits:.0f}bit", spread))
+    engine = ENGINE if plan.served is None else plan.served.engine.name
     try:
-        found = kernel_seconds(kind, family, plan.machine, **_counts(plan))
+        ways = [way(plan, engine) for way in (_whole, _kernels)]
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
-    seconds, low, high = (float(v[0]) for v in (found.seconds, found.low, found.high))
-    if high > WIDEST * low:
+    chosen, other = sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low))
+    if chosen.high > WIDEST * chosen.low:
         return None
-    return Expected(seconds, low, high, str(found.situation[0]), str(found.measured_for[0]))
+    return Expected(**(vars(chosen) | {"other": other.seconds}))
+
+
+def _kernels(plan: "Plan", engine: str) -> Expected:
+    """Return the time of a pass as the sum of its kernels on the ranks of the plan's placement."""
+    here, o = plan.planner, plan.options
+    place = Placement() if plan.at is None else plan.at.placement
+    kv = TRAFFIC_BITS if o.kv in CACHE_ROWS else float(storage(o.kv).bits)
+    found = calls(
+        shard(here.cost, place) if plan.at is None else plan.at.ranks,
+        _passes(plan),
+        stored(here.cost, here.formats, plan.machine),
+        kv,
+    )
+    stacks = here.model.layers
+    routed = sum(s.count for s in stacks if any(p.routed is not None for p in s.layer.parts))
+    name = engine if engine in ENGINES else ENGINE
+    made = composed(found, plan.machine, name, here.model.depth, routed, 1 if o.mode == "decode" else o.chunks)
+    return Expected(
+        made.seconds,
+        made.low,
+        made.high,
+        made.situation,
+        made.families[0],
+        engine,
+        "kernels",
+        made.terms,
+        made.gains,
+        made.borrowed,
+    )
+
+
+TRAFFIC_BITS = 8.0
+"""Bits of a cache whose rows engines lay out themselves."""
+
+
+def _passes(plan: "Plan") -> list[Pass]:
+    """Return the passes that are run: one step, or the pieces of a prompt, each over what came before it."""
+    o = plan.options
+    if o.mode == "decode":
+        return [Pass(o.batch, 1, o.context)]
+    size, whole = o.at_once, o.context // o.at_once
+    pieces = [Pass(o.batch, size, size * (k + 1)) for k in range(whole)]
+    rest = o.context - size * whole
+    return [*pieces, Pass(o.batch, rest, o.context)] if rest else pieces
+
+
+def _whole(plan: "Plan", engine: str) -> Expected:
+    """Return the time of a pass by the class of whole models."""
+    kind = "model_decode" if plan.options.mode == "decode" else "model_prefill"
+    place = None if plan.at is None else plan.at.placement
+    spread = "" if place is None else "pipeline" if place.pp > 1 else "tensor" if place.tp > 1 else ""
+    bits = plan.planner.weight_bits
+    widths = tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
+    words = engine_of(engine if engine in ENGINES else ENGINE).models
+    (family, *_), lent = families_of(calibration(kind), (("",), widths, (spread,)), plan.machine, words)
+    made = raised_figures(kind, family, plan.machine, _counts(plan))
+    seconds, low, high = (float(v[0]) for v in (made.seconds, made.low, made.high))
+    terms = {k: float(v[0]) for k, v in made.found.terms.items() if k not in ("total", "residual")}
+    gains = {name: seconds / float(v[0]) for name, v in zip(FIGURES, made.raised, strict=True)}
+    situation, measured = str(made.found.situation[0]), str(made.found.measured_for[0])
+    borrowed = (measured,) if lent or situation == "unseen engine" else ()
+    if lent:
+        wide = exp(PLAIN * calibration(kind).width.get("unseen engine", 1.0))
+        low, high, situation = min(low, seconds / wide), max(high, seconds * wide), "unseen engine"
+    return Expected(seconds, low, high, situation, measured, engine, "whole model", terms, gains, borrowed)
 
 
 def _counts(plan: "Plan") -> dict[str, Any]:
@@ -110,7 +225,8 @@ def _counts(plan: "Plan") -> dict[str, Any]:
         "prefill_weights": weights / tp,
         "step_weights": weights / tp,
         "step_flops": products / tp / dp,
-        "step_cache": cache / tp / dp,
+        # the rank that has most: latents and few heads stand alike on several
+        "step_cache": cache / dp if plan.at is None else float(plan.at.memory(o.context, o.batch).kv),
     }
 
 

@@ -175,7 +175,7 @@ class Plan(Report):
         if self.speculation is not None:
             said.append(str(self.speculation))
         if self.predicted is not None:
-            said.append(str(self.predicted))
+            said += [text for text in (str(self.predicted), self.predicted.sensitivity) if text]
         said += self.planner.schedule_notes()
         if self.planner.routed and o.mode != "train":
             estimate = seconds(self.planner.expected.seconds(o.context, o.batch))

@@ -151,15 +151,23 @@ def decode(row: Row, where: Machine) -> Counted:
     h, g, d = row.number("n_heads"), row.number("n_kv_heads", row.number("n_heads")), row.number("head_dim")
     e = row.number("head_dim_v", d)
     mla = row.text("arch_kind") == "mla-kernel"
-    packed = ceil(h / g / 64)
-    key_bytes = (d if mla else d + e) * cache_bits / 8
-    x = {
-        "batch": row.number("batch"), "keys": row.number("kv_len"), "window": row.number("window", 0.0),
-        "streams": g * packed, "key_bytes": key_bytes, "key_flops": 2 * (d + e) * max(h / g / packed, 16.0),
-        "out_bytes": 8 * e * h / g / packed, "heads": h, "group": h / g, "width": d, **figures(where, rate),
-    }  # fmt: skip
+    x = decode_counts(row.number("batch"), row.number("kv_len"), h, g, d, e, cache_bits, mla) | figures(where, rate)
+    x["window"] = row.number("window", 0.0)
     kind = "mla_decode" if mla else "decode"
     return Counted(kind, x, _seconds(row), _family(row, row.text("dtype"), row.text("dtype_kv")), f"{h:g}:{g:g}:{d:g}")
+
+
+def decode_counts(
+    batch: float, keys: float, heads: float, groups: float, d: float, e: float, cache_bits: float, latent: bool = False
+) -> dict[str, float]:
+    """Return the counts of one query per sequence; `latent` keys hold the values too, as MLA's do."""
+    packed = ceil(heads / groups / 64)
+    return {
+        "batch": batch, "keys": keys, "window": 0.0, "streams": groups * packed,
+        "key_bytes": (d if latent else d + e) * cache_bits / 8,
+        "key_flops": 2 * (d + e) * max(heads / groups / packed, 16.0), "out_bytes": 8 * e * heads / groups / packed,
+        "heads": heads, "group": heads / groups, "width": d,
+    }  # fmt: skip
 
 
 def mixed(row: Row, where: Machine) -> Counted:
@@ -213,6 +221,11 @@ _OPERATIONS: dict[str, tuple[float, str]] = {
     "attn_rope": (4, "heads"), "rotary_emb": (4, "heads"), "qk_norm": (4, "heads"), "mlp_act": (6, "ffn"),
     "act_fn": (6, "ffn"), "sampler": (6, "vocab"), "copy": (8, "hidden"),
 }  # fmt: skip
+
+
+def step_bytes(op: str, width: float) -> float:
+    """Return the bytes that an operation moves for one row of `width` elements."""
+    return _OPERATIONS[op][0] * width
 
 
 _FASTEST = 4  # times main memory's bandwidth: the fastest copy in a cache that was measured reaches 3.8

@@ -144,7 +144,7 @@ def kernel_seconds(
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in counts.values()))
     rows = len(arrays[0])
     machine_figures = {name: np.full(1, value) for name, value in figures(where, precision(family)[2]).items()}
-    if calibrated is None and where.id == "this":
+    if calibrated is None and where.id == "this" and (this_folder() / f"{kind}.json").is_file():
         calibrated = this_folder()
     known, parts = calibration(kind, calibrated), []
     for first in range(0, rows, _ROWS):

@@ -1,0 +1,233 @@
+"""Whole models from their kernels: each kernel's predicted time, times how often it runs, and what lies between them.
+
+An engine's kernels are the families whose names begin with one of its words; of those for the same types it runs the
+newest that was measured on the machine, and of several the one that is fastest for the call. Where it has none, another
+engine's stands in and is named. Between the kernels of a layer lie gaps that no kernel's time holds (`ENGINES`).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from math import exp
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from attometer.errors import unknown
+from attometer.machine import Machine
+from attometer.price.figures import figures, precision
+from attometer.price.kernels import Array
+from attometer.price.model_calls import Call
+from attometer.price.predict import PLAIN, Predicted, kernel_seconds
+from attometer.price.tables import ANY, Calibration, are_siblings, calibration
+
+MORE = 1.1
+"""By how much a figure of the machine is raised to see what that brings."""
+FIGURES = ("bandwidth", "peak", "link")
+"""The machine's figures whose worth is told."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How an engine launches: words that its families begin with, and seconds between kernels.
+
+    `names` begin the names of its kernels, `models` those of its whole models. `layer` is between the kernels of one layer,
+    `routed` what a layer of experts adds, `step` once a pass (scheduler, input, output); they lie within a factor `spread`.
+    """
+
+    names: tuple[str, ...]
+    models: tuple[str, ...]
+    layer: float
+    routed: float
+    step: float
+    spread: float = 2.0
+
+
+_GRAPHS = (4e-5, 2e-5, 5e-4)  # 20 to 80 µs a layer where steps are captured in graphs or compiled
+_EAGER = (
+    1.8e-4,
+    1e-4,
+    1e-3,
+)  # 120 to 270 µs a layer where each kernel is launched by itself, 90 to 120 more for experts
+_TORCH = ("pytorch", "torch", "cudnn", "nccl")
+ENGINES = {
+    "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS),
+    "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS),
+    "sglang": Engine(("sglang", "nccl"), ("sglang",), *_GRAPHS),
+    "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), *_GRAPHS),
+    "gpt-fast": Engine(_TORCH, ("gpt-fast",), *_GRAPHS),
+    "torch": Engine((*_TORCH, "this"), ("pytorch",), *_EAGER),
+    "llama.cpp": Engine(("llama.cpp",), ("llama.cpp",), *_GRAPHS),
+    "mlx": Engine(("mlx",), ("mlx",), *_GRAPHS),
+    "transformers": Engine(_TORCH, ("transformers", "hf transformers"), 8.4e-4, 1e-4, 1e-3),
+}
+"""Engines and their gaps; what the fits of whole models left over beside the kernels (Transformers: 840 µs a layer)."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A model's pass in seconds with its interval, what each kind of kernel takes, and on what it stands.
+
+    Attributes:
+        seconds: the sum of `terms`; `low` and `high` add the ends of the kernels' intervals, as if all erred together.
+        terms: seconds by kind of kernel, and of the gaps.
+        gains: by which factor the pass is shortened where one of `FIGURES` is a tenth higher.
+        situation: that of the kernels which take longest.
+        families: the kernel families used, longest first.
+        borrowed: those among them that are not the engine's own and take a twentieth of the time or more.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    terms: dict[str, float]
+    gains: dict[str, float]
+    situation: str
+    families: tuple[str, ...]
+    borrowed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Calls of one class and type, priced: rows are the calls, times as often as they run."""
+
+    seconds: Array
+    low: Array
+    high: Array
+    raised: Array
+    terms: tuple[str, ...]
+    family: str
+    situation: str
+    borrowed: bool
+
+
+def composed(found: list[Call], on: Machine, engine: str, layers: int, routed: int, passes: float = 1.0) -> Composed:
+    """Return the predicted time of calls, with the gaps of `layers` layers (`routed` of them with experts) in each pass.
+
+    Raises AttometerError for an engine that has no gaps, and for a machine that lacks a figure which prices need.
+    """
+    how = engine_of(engine)
+    ordered = sorted(found, key=lambda call: (call.kind, call.types))
+    groups = [_priced(list(each), on, how) for _, each in groupby(ordered, key=lambda call: (call.kind, call.types))]
+    terms: dict[str, float] = defaultdict(float)
+    for group in groups:
+        for name, value in zip(group.terms, group.seconds, strict=True):
+            terms[name] += float(value)
+    kernels = sum(terms.values())
+    gaps = {"gaps": passes * (layers * how.layer + routed * how.routed), "scheduling": passes * how.step}
+    rest = sum(gaps.values())
+    seconds = kernels + rest
+    raised = sum((group.raised.sum(axis=1) for group in groups), np.zeros(len(FIGURES))) + rest
+    longest = sorted(groups, key=lambda group: -float(group.seconds.sum()))
+    return Composed(
+        seconds,
+        sum(float(g.low.sum()) for g in groups) + rest / how.spread,
+        sum(float(g.high.sum()) for g in groups) + rest * how.spread,
+        dict(sorted({**terms, **gaps}.items(), key=lambda item: -item[1])),
+        {name: seconds / float(value) for name, value in zip(FIGURES, raised, strict=True)},
+        longest[0].situation if longest else "no rows",
+        tuple(dict.fromkeys(g.family for g in longest)),
+        tuple(dict.fromkeys(g.family for g in longest if g.borrowed and g.seconds.sum() >= _TOLD * seconds)),
+    )
+
+
+def engine_of(name: str) -> Engine:
+    """Return how an engine launches. Raises AttometerError for one without figures.
+
+    >>> engine_of("vllm").names
+    ('vllm', 'nccl')
+    """
+    if name not in ENGINES:
+        raise unknown("engine with predicted times", name, ENGINES)
+    return ENGINES[name]
+
+
+def _priced(found: list[Call], on: Machine, how: Engine) -> _Group:
+    """Return the times of calls of one class by the engine's fastest family, each as often as it runs."""
+    kind, times = found[0].kind, np.array([call.times for call in found])
+    families, borrowed = families_of(calibration(kind), found[0].types, on, how.names)
+    counts = {name: [call.counts[name] for call in found] for name in found[0].counts}
+    options = [raised_figures(kind, family, on, counts) for family in families]
+    best = min(options, key=lambda made: float((made.seconds * times).sum()))
+    low, high, situation = best.low, best.high, str(best.found.situation[0])
+    if borrowed:
+        width = exp(calibration(kind).width.get(_ENGINE, 1.0) * PLAIN)
+        low, high, situation = np.minimum(low, best.seconds / width), np.maximum(high, best.seconds * width), _ENGINE
+    terms = tuple(call.term for call in found)
+    family = str(best.found.measured_for[0])
+    return _Group(
+        best.seconds * times, low * times, high * times, best.raised * times, terms, family, situation, borrowed
+    )
+
+
+_ENGINE = "unseen engine"
+_TOLD = 0.05  # of a pass: what takes less is not told
+
+
+@dataclass(frozen=True)
+class Raised:
+    """Predicted times of calls with their ends, and the times with each of `FIGURES` a tenth higher, shape (figures, calls)."""
+
+    found: Predicted
+    seconds: Array
+    low: Array
+    high: Array
+    raised: Array
+
+
+def raised_figures(kind: str, family: str, on: Machine, counts: Mapping[str, ArrayLike]) -> Raised:
+    """Return the predicted times of calls of one family, and what they would be with each figure a tenth higher."""
+    arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in counts.values()))
+    rows, copies = len(arrays[0]), 1 + len(FIGURES)
+    given = {name: np.tile(values, copies) for name, values in zip(counts, arrays, strict=True)}
+    own = figures(on, precision(family)[2])
+    for k, figure in enumerate(FIGURES, start=1):
+        given[figure] = np.full(rows * copies, own[figure])
+        given[figure][k * rows : (k + 1) * rows] *= MORE
+    made = kernel_seconds(kind, family, on, residual=True, calibrated=None, **given)
+    # what a higher figure brings is told by physics: trees know no machine of that kind
+    physics = (made.seconds / np.broadcast_to(made.terms["residual"], made.seconds.shape)).reshape(copies, rows)
+    seconds, low, high = (values[:rows] for values in (made.seconds, made.low, made.high))
+    return Raised(made, seconds, low, high, seconds * physics[1:] / physics[0])
+
+
+def families_of(
+    known: Calibration, types: tuple[tuple[str, ...], ...], on: Machine, words: tuple[str, ...]
+) -> tuple[list[str], bool]:
+    """Return the families that an engine may run for types, and whether they are another engine's.
+
+    `types` are the fields of a family's name after the engine, best first; `words` begin the engine's own names. Those of
+    the engine's own come first, then any; of these the best types, those measured on the machine, then
+    on its kin, and the newest version. What the types do not name is left to the family that is nearest by its words.
+    """
+    names = [name for name in known.pooled if name != ANY]
+    own = [name for name in names if name.startswith(words)]
+    for pool, borrowed in ((own, False), (names, True)):
+        fitting = {name: order for name in pool if (order := _order(name, types)) is not None}
+        if fitting:
+            best = min(_rank(known, name, order, on, words) for name, order in fitting.items())
+            return [name for name, order in fitting.items() if _rank(known, name, order, on, words) == best], borrowed
+    return ["|".join((words[0], *(each[0] for each in types)))], True
+
+
+def _order(name: str, types: tuple[tuple[str, ...], ...]) -> tuple[int, ...] | None:
+    """Return the place of each field of a family's name among the wanted ones, or None where one is not wanted."""
+    fields = name.split("|")[1:]
+    pairs = list(zip(fields, types, strict=False))
+    if any(field not in wanted for field, wanted in pairs):
+        return None
+    return tuple(wanted.index(field) for field, wanted in pairs)
+
+
+def _rank(
+    known: Calibration, name: str, order: tuple[int, ...], on: Machine, words: tuple[str, ...]
+) -> tuple[Any, ...]:
+    where = known.machines(name)
+    near = 0 if on.id in where else 1 if any(are_siblings(each, on.id) for each in where) else 2
+    version = re.search(r"\d+\.\d+", name)
+    newest = -float(version[0]) if version else 0.0
+    word = next((k for k, each in enumerate(words) if name.startswith(each)), len(words))
+    return near, word, order, newest

@@ -12,9 +12,9 @@ from oracle import dense, draw, gradients
 from attometer.emit import build
 from attometer.errors import AttometerError
 from attometer.program import band, block_causal, causal, chunked, document, global_, prefix, random, strided, window
-from attometer.run import SoftCap, attention
+from attometer.run import PagedCache, SoftCap, attention, decode_attention
 from attometer.run.biases import Terms
-from attometer.run.compiled import run_compiled
+from attometer.run.compiled import run_compiled, run_paged
 
 pytestmark = pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
 
@@ -196,3 +196,20 @@ def test_a_scale_that_is_no_number_is_refused() -> None:
     x = torch.zeros(1, 1, 4, 8)
     with pytest.raises(AttometerError, match="compiled split_kv refused the call: a size or a stride out of range"):
         run_compiled(x, x, x, "", Terms(), float("inf"))
+
+
+@pytest.mark.parametrize("mask", [None, causal(), window(9), causal() & (window(3) | global_(2))], ids=str)
+@pytest.mark.parametrize("lengths", [[70, 9, 200], [5, 0, 1]], ids=str)
+def test_pages_are_read_where_they_lie(mask, lengths, monkeypatch) -> None:
+    cache = PagedCache(3, 16)
+    _, k, v = (x.detach() for x in draw(10, 3, 4, 2, 200, 200, 24, 40, torch.float32))
+    for start in range(0, 200, 50):  # sequences take pages in turn
+        cache.append(
+            k[:, :, start : start + 50], v[:, :, start : start + 50], [min(50, max(0, x - start)) for x in lengths]
+        )
+    q = torch.randn(3, 4, 2, 24)
+    found = run_paged(q, cache, mask, 0.3)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    wanted = decode_attention(q, cache, mask=mask, scale=0.3, return_lse=True)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

@@ -155,3 +155,46 @@ def lacks(dtype: torch.dtype) -> str | None:
     """Return why tensors of a type have no machine code, or None."""
     name = str(dtype).removeprefix("torch.")
     return None if name in TYPES else name
+
+
+def paged_attention(
+    q: torch.Tensor,
+    pools: tuple[torch.Tensor, torch.Tensor],
+    pages: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+    mask: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return output [b, h, t, e] and log-sum-exp of q [b, h, t, d], the newest t tokens of each sequence; no gradients.
+
+    `pools` are keys and values [g, pages, page, width], `pages` int64 [b, pages of the longest], `lengths` int64 [b].
+    """
+    v = pools[1]
+    b, h, t, d = q.shape
+    g, _, page, e = v.shape
+    output, lse = q.new_empty(b, h, t, e), q.new_empty(b, h, t, dtype=torch.float32)
+    m = int(lengths.max())
+    tiles = tiles_of("split_kv", q.dtype, h // g * t, m, d, e)
+    call = Call(q=operand(q), o=operand(output), lse=operand(lse), b=b, h=h, g=g, n=t, m=m, d=d, e=e, page=page)
+    call.k, call.v = (operand(x.transpose(0, 1)) for x in pools)
+    call.pages, call.page_batch, call.lengths = pages.data_ptr(), pages.stride(0), lengths.data_ptr()
+    call.threads, call.scale = torch.get_num_threads(), scale
+    call.tile_rows, call.tile_columns, call.budget = tiles.rows, tiles.columns, tiles.budget
+    call.splits = parts(b * g, m, tiles.columns, call.threads)
+    held = _each(mask, t, lengths.tolist())
+    _masked(call, held)
+    run(unit_of("split_kv", q.dtype), call)
+    return output, lse
+
+
+def _each(mask: str, t: int, lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the intervals of every sequence, int32 [b, intervals, t]: masks are aligned to each one's own end."""
+    found = [intervals_of(mask, t, m) if m else None for m in lengths]
+    most = max((x[0].shape[0] for x in found if x is not None), default=0)
+    if not mask or not most:
+        return None if not mask else (torch.zeros(len(lengths), 1, t, dtype=torch.int32),) * 2
+    start, end = (torch.zeros(len(lengths), most, t, dtype=torch.int32) for _ in range(2))
+    for at, held in enumerate(found):
+        if held is not None:
+            start[at, : held[0].shape[0]], end[at, : held[1].shape[0]] = held
+    return start, end

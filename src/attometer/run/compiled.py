@@ -7,8 +7,11 @@ import torch
 
 from attometer.emit import build
 from attometer.emit.source import Unit
+from attometer.program import Mask
+from attometer.run import transforms
 from attometer.run.biases import Terms
-from attometer.run.mask_text import from_text
+from attometer.run.decoding.cache import PagedCache
+from attometer.run.mask_text import from_text, to_text
 
 # Seconds of CPU time for one score of width 64 forward, beside the rates of `choice`: one core of an AMD EPYC (Zen 4, AVX-512
 # with BF16), b=1, h=8, n=2048, medians interleaved with torch's function, 2026-11-26: 1.16 and 2.2 times as fast, full.
@@ -79,3 +82,26 @@ def scores(mask: str, n: int, m: int) -> int:
 def seconds(dtype: torch.dtype, heads: int, mask: str, n: int, m: int, width: float) -> float:
     """Return the predicted seconds of CPU time forward."""
     return heads * scores(mask, n, m) * SECONDS_PER_SCORE[dtype] * width + SECONDS_PER_CALL
+
+
+MANY_KEYS = 2048  # per key head of all sequences, from which reading pages where they lie is worth a compilation
+
+
+def pays_on_pages(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:
+    """Return whether decoding over pages runs as machine code: it can, and it is built or many keys are read."""
+    rows = q.shape[1] // k.shape[1] * q.shape[2]
+    if min(q.shape[0], rows, k.shape[2]) == 0 or (scale is not None and scale <= 0):
+        return False
+    if unsupported(q, bias) is not None or q.is_meta or transforms.active():
+        return False
+    return k.shape[0] * k.shape[2] >= MANY_KEYS or is_built(q.dtype, True, False)
+
+
+def run_paged(q: torch.Tensor, cache: PagedCache, mask: Mask | None, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run one step of decoding over a cache in pages, which are read where they lie."""
+    from attometer.emit.operators import paged_attention
+
+    longest = max(map(len, cache.tables))
+    return paged_attention(
+        q, (cache.pools[0], cache.pools[1]), cache.table(0, longest), torch.tensor(cache.lengths), scale, to_text(mask)
+    )

@@ -12,6 +12,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.program import Mask, causal
+from attometer.run import compiled
 from attometer.run.biases import Biases, Terms, terms
 from attometer.run.decoding.cache import ContiguousCache, PagedCache
 from attometer.run.operands import accumulation
@@ -86,6 +87,8 @@ def _decode(
     check(Call(q, sample[0], sample[1], mask, bias, scale))
     b, h, t, d = q.shape
     g, wide = sample[0].shape[1], accumulation(q.dtype)
+    if isinstance(cache, PagedCache) and compiled.pays_on_pages(q, sample[0], bias, scale):
+        return compiled.run_paged(q, cache, mask, d**-0.5 if scale is None else scale)
     lengths = cache.lengths if isinstance(cache, PagedCache) else [len(cache)] * b
     queries = (q * (d**-0.5 if scale is None else scale)).reshape(b, g, h // g * t, d)
     maximum = q.new_full((b, g, h // g, t, 1), -torch.inf, dtype=wide)

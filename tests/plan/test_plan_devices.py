@@ -124,6 +124,11 @@ def test_several_devices_bound_the_time_by_their_number() -> None:
     assert eight.memory.weights < one.memory.weights / 7.9
 
 
+def test_a_given_cache_is_positive() -> None:
+    with pytest.raises(AttometerError, match="pool must be a positive integer, got 0"):
+        EngineOptions("vllm", pool=0)
+
+
 def test_side_by_side() -> None:
     both = side_by_side([plan("gpt2", on, context=512) for on in ("l4", "t4")])
     assert "L4" in both.text()
@@ -137,6 +142,7 @@ def test_side_by_side() -> None:
         ({"on": "7x h100", "placement": {"tp": 7}}, 'tp 7 does not divide axis "'),
         ({"mode": "train", "engine": "vllm"}, "an engine serves; training takes a recipe"),
         ({"recipe": "qlora"}, 'a recipe trains; mode is "prefill", use --mode train'),
+        ({"kv_dtype": "fp8_ds_mla"}, "holds latents of 512 + 64; llama-3.1-8b keeps something else"),
         ({"engine": "vlm"}, 'unknown engine "vlm"; did you mean "vllm"?'),
         ({"mode": "train", "recipe": "qloro"}, 'unknown recipe "qloro"; did you mean "qlora"?'),
         (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
-from attometer.formats import WeightFormats, storage, uniform
+from attometer.formats import CACHE_ROWS, WeightFormats, storage, uniform
 from attometer.formats.safetensors import Checkpoint
 from attometer.machine import Figure, Machine, cluster, node_of
 from attometer.models import Model, model
@@ -29,6 +29,8 @@ DEFAULT_CONTEXT = 8192
 OPTIMIZER_BYTES = 12
 # Bits per element that are read of a cache whose rows hold latents and an indexer's keys: no more than either has.
 TRAFFIC = {"fp8_ds_mla": 8, "nvfp4_ds_mla": 6}
+# The latent and the rotated key that layouts of whole rows are made for (DeepSeek's).
+ROWS_OF = (512, 64)
 BLOCK = 16384
 """Grid points evaluated at a time: their intermediate arrays stay in the cache."""
 Integers = int | Iterable[int] | NDArray[np.integer[Any]]
@@ -473,7 +475,15 @@ def _one(name: str) -> Machine:
 
 
 def cache_format_of(subject: Model, name: str) -> str:
-    """Return the cache's format; sparse attention by an indexer keeps FP8 latents in rows of their own layout."""
+    """Return the cache's format; sparse attention by an indexer keeps FP8 latents in rows of their own layout.
+
+    Raises AttometerError for a layout of latents on a model that keeps none of those widths.
+    """
+    kept = [stack.layer.cache for stack in subject.layers]
+    if cache_format(name) in CACHE_ROWS and any(c.kv != 0 and c.latent != ROWS_OF for c in kept):
+        raise AttometerError(
+            f'cache format "{name}" holds latents of {ROWS_OF[0]} + {ROWS_OF[1]}; {subject.name} keeps something else'
+        )
     rows = any(stack.layer.cache.index for stack in subject.layers)
     return "fp8_ds_mla" if rows and cache_format(name) == "fp8" else name
 

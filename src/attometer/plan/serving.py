@@ -17,6 +17,7 @@ from attometer.engines import (
     tokens,
 )
 from attometer.engines.pool import seen
+from attometer.errors import positive_int
 from attometer.machine import Cluster, Machine
 from attometer.plan.planner import Planner
 from attometer.plan.spread import Spread
@@ -45,6 +46,11 @@ class EngineOptions:
     max_requests: int | None = None
     graphs: bool = True
     pool: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batched_tokens", "max_requests", "pool"):
+            if getattr(self, name) is not None:
+                positive_int(name, getattr(self, name))
 
 
 @dataclass(frozen=True)

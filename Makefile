@@ -7,6 +7,12 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.core
 	$(BIN)/attometer plan llama-3.1-8b --on h100-sxm --context 131072
+	@echo
+	@echo "Next, type (or 'source $(BIN)/activate' once, then plain attometer):"
+	@echo "  $(BIN)/attometer plan YOUR-config.json --on rtx-4090 --context 32k --mode decode"
+	@echo "  $(BIN)/attometer list models          # and machines, mechanisms, masks, engines, formats"
+	@echo "  $(BIN)/attometer show softmax         # what a mechanism costs, in symbols"
+	@echo "  $(BIN)/attometer plan --help          # docs/tutorial.md takes ten minutes"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -q

@@ -7,7 +7,10 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    raise SystemExit('this example needs torch; install it with: pip install "attometer[torch]"') from None
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from attometer.integrations.transformers import attach, register, with_mechanism, without_mechanism

@@ -8,7 +8,10 @@ A tiny random Llama, no download. Every process holds the model and its own part
 import argparse
 from typing import Any
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    raise SystemExit('this example needs torch; install it with: pip install "attometer[torch]"') from None
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM, LlamaConfig
 

@@ -12,7 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    raise SystemExit('this example needs torch; install it with: pip install "attometer[torch]"') from None
 import torch.distributed as dist
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode

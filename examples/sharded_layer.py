@@ -10,7 +10,11 @@ import argparse
 from typing import Any
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise SystemExit('this example needs torch; install it with: pip install "attometer[torch]"') from None
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from attometer.errors import AttometerError, nearest, positive_int, printable
+from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_int, printable
 from attometer.view.terminal import line_width, patient_streams
 
 
@@ -61,10 +61,10 @@ def main() -> None:
         except AttometerError as error:
             _fail(str(error))
         except ModuleNotFoundError as error:
-            extra = _EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in EXTRAS:
                 _crash()
-            _fail(f'this needs {error.name}; install it with: pip install "attometer[{extra}]"')
+            _fail(needs("this needs", missing, EXTRAS[missing]))
         except OSError as error:
             _fail(printable(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
         except Exception:
@@ -75,16 +75,6 @@ def _crash() -> NoReturn:
     # sysexits.h calls 70 a software error; Python's own 1 is what `plan` says when a model does not fit.
     traceback.print_exc()
     sys.exit(70)
-
-
-_EXTRAS = {
-    "matplotlib": "plot",
-    "torch": "torch",
-    "transformers": "torch",
-    "numba": "io",
-    "networkx": "io",
-    "catboost": "calibrate",
-}
 
 
 def _fail(message: str) -> NoReturn:

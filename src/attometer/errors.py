@@ -3,6 +3,7 @@
 import difflib
 import operator
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,30 @@ def printable(text: str) -> str:
     \\x1b[31mred
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def needs(what: str, missing: str, extra: str, prefix: str = sys.prefix) -> str:
+    """Return the line that says which package is missing and how to install it where this interpreter lives.
+
+    >>> print(needs("figures need", "matplotlib", "plot", "/home/me/.local/pipx/venvs/attometer"))
+    figures need matplotlib; install it with: pipx install --force "attometer[plot]"
+    """
+    asked, where = f'"attometer[{extra}]"', prefix.replace("\\", "/")
+    ways = {"/pipx/venvs/": "pipx install --force {}", "/uv/tools/": "uv tool install --force {}",
+            "/uv/archive-": "uvx --from {} attometer", "/uv/environments-": "uvx --from {} attometer"}  # fmt: skip
+    way = next((way for part, way in ways.items() if part in where), "pip install {}")
+    return f"{what} {missing}; install it with: {way.format(asked)}"
+
+
+EXTRAS = {
+    "matplotlib": "plot",
+    "torch": "torch",
+    "transformers": "torch",
+    "numba": "io",
+    "networkx": "io",
+    "catboost": "calibrate",
+}
+"""The extra that brings each optional package."""
 
 
 def positive_int(name: str, value: Any, most: int | None = None) -> int:

@@ -1,11 +1,32 @@
 """A referee for attention functions: anyone can point it at their own.
 
-Needs torch (`pip install attometer[torch]`). From the command line: `python -m attometer.testing --impl tiled`.
+Needs torch (`pip install attometer[torch]`), and loads it when a name is first used. From the command line:
+`python -m attometer.testing --impl tiled`.
 """
 
-from attometer.testing.calling import Unsupported
-from attometer.testing.peers import PEERS, peer
-from attometer.testing.referee import CHECKS, check_attention
-from attometer.testing.report import Outcome, Report
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attometer.testing.calling import Unsupported
+    from attometer.testing.peers import PEERS, peer
+    from attometer.testing.referee import CHECKS, check_attention
+    from attometer.testing.report import Outcome, Report
 
 __all__ = ["CHECKS", "PEERS", "Outcome", "Report", "Unsupported", "check_attention", "peer"]
+
+_FILES = {
+    "CHECKS": "referee",
+    "PEERS": "peers",
+    "Outcome": "report",
+    "Report": "report",
+    "Unsupported": "calling",
+    "check_attention": "referee",
+    "peer": "peers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'attometer.testing' has no attribute {name!r}")
+    return getattr(import_module(f"attometer.testing.{_FILES[name]}"), name)

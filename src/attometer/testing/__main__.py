@@ -3,12 +3,18 @@
 import argparse
 import sys
 
-from attometer.errors import AttometerError
-from attometer.testing import CHECKS, check_attention, peer
+from attometer.errors import EXTRAS, AttometerError, needs
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the score table; return 0 if nothing failed, 1 if something did, 2 for bad input."""
+    try:
+        from attometer.testing import CHECKS, check_attention, peer
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(f"error: {needs('the referee needs', error.name, EXTRAS[error.name])}", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(prog="python -m attometer.testing", description="Judge attention functions.")
     parser.add_argument("--impl", default="tiled", help="an implementation of attometer, torch_math, torch_flash, ...")
     parser.add_argument("--check", action="append", help=f"one of: {', '.join(CHECKS)}; may be repeated")

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, needs
 from attometer.view.files import in_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def look() -> Iterator[None]:
     try:
         import matplotlib
     except ImportError as error:
-        raise AttometerError('figures need matplotlib; install it with: pip install "attometer[plot]"') from error
+        raise AttometerError(needs("figures need", "matplotlib", "plot")) from error
     with matplotlib.rc_context(_LOOK):
         yield
 

@@ -5,10 +5,10 @@ Needs transformers 5.23 or later (`pip install attometer[torch]`).
 
 from importlib.util import find_spec
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, needs
 
 if find_spec("transformers") is None:
-    raise AttometerError("attometer.integrations.transformers needs transformers; pip install 'attometer[torch]'")
+    raise AttometerError(needs("attometer.integrations.transformers needs", "transformers", "torch"))
 
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure
 from attometer.integrations.transformers.mechanisms import with_mechanism, without_mechanism

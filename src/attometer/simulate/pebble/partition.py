@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, needs
 from attometer.simulate.pebble.dag import Dag
 from attometer.simulate.pebble.moves import Move, useful_moves
 from attometer.simulate.pebble.referee import Board
@@ -58,7 +58,7 @@ def minimum_dominator(dag: Dag, vertices: Collection[int]) -> frozenset[int]:
     try:
         import networkx
     except ImportError as error:
-        raise AttometerError('dominators need networkx; install it with pip install "attometer[io]"') from error
+        raise AttometerError(needs("dominators need", "networkx", "io")) from error
     if not vertices:
         return frozenset()
     flow = networkx.DiGraph()

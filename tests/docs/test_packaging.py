@@ -1,0 +1,58 @@
+"""What a package says of itself is true, and what is missing from a bare installation is said in one line."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import attometer
+from attometer.errors import EXTRAS, needs
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WITHOUT_TORCH = "import sys, runpy; sys.modules['torch'] = None; sys.argv = ['x']; runpy.{}, run_name='__main__')"
+
+
+def test_versions_agree():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[1]
+    assert attometer.__version__ == PROJECT["version"] == cited
+
+
+def test_every_optional_package_is_in_the_extra_that_its_hint_names():
+    extras = PROJECT["optional-dependencies"]
+    for package, extra in EXTRAS.items():
+        assert any(line.startswith(package) for line in extras[extra]), package
+
+
+@pytest.mark.parametrize(
+    ("prefix", "way"),
+    [
+        ("/srv/app/.venv", 'pip install "attometer[io]"'),
+        ("/home/me/.local/share/pipx/venvs/attometer", 'pipx install --force "attometer[io]"'),
+        (r"C:\Users\me\AppData\Roaming\uv\tools\attometer", 'uv tool install --force "attometer[io]"'),
+        ("/home/me/.cache/uv/archive-v0/abc", 'uvx --from "attometer[io]" attometer'),
+    ],
+)
+def test_the_hint_fits_how_it_was_installed(prefix, way):
+    assert needs("this needs", "numba", "io", prefix) == f"this needs numba; install it with: {way}"
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        ("run_module('attometer.testing'", 2),
+        *((f"run_path({str(path)!r}", 1) for path in sorted((ROOT / "examples").glob("*.py"))),
+    ],
+    ids=lambda x: str(x).rpartition("/")[2],
+)
+def test_without_torch_one_line_says_what_to_install(run, code):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH.format(run)], capture_output=True, text=True, env=os.environ, timeout=100
+    )
+    assert done.returncode == code
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert 'install it with: pip install "attometer[torch]"' in done.stderr

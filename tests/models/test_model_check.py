@@ -51,6 +51,8 @@ def test_defaults_inside_a_text_config_are_listed() -> None:
     assert ("$.text_config.hidden_size", "4096") in read.check.defaulted
     assert "$.text_config.hidden_size" not in read.check.read
     assert read.check.notes == (
+        "vision_config is not counted: config.json: $.vision_config.hidden_size is 1, which is not a multiple of "
+        "$.vision_config.num_attention_heads = 12",
         "only the text model is modelled; vision_config and what projects into the text are not",
     )
 

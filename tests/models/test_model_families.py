@@ -66,7 +66,10 @@ def class_of(values: dict[str, Any], config: Any) -> Any:
     name = values["architectures"][0]
     if hasattr(transformers, name):
         return getattr(transformers, name)
-    module = importlib.import_module(type(config).__module__.replace(".configuration_", ".modeling_"))
+    try:
+        module = importlib.import_module(type(config).__module__.replace(".configuration_", ".modeling_"))
+    except ModuleNotFoundError:
+        return transformers.AutoModelForCausalLM
     return getattr(module, name, transformers.AutoModelForCausalLM)
 
 

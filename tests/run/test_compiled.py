@@ -87,6 +87,20 @@ def test_half_precision(mask) -> None:
     agrees(*draw(1, 1, 4, 2, 130, 130, 24, 24, torch.float16), mask)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("target", build.targets())
+def test_every_instruction_set_that_this_processor_has(target, monkeypatch) -> None:
+    from attometer.emit import operators
+
+    kept = build.library
+    monkeypatch.setattr(operators, "has_bf16", lambda: target == "avx512bf16")
+    monkeypatch.setattr(operators, "library", lambda unit: kept(unit, target))
+    for mask in (None, causal(), band(3, 3) | global_(1) | random(3, 1)):
+        for dtype in (torch.float32, torch.bfloat16):
+            agrees(*draw(1, 1, 4, 2, 130, 130, 24, 40, dtype), mask)
+    agrees(*draw(2, 1, 2, 1, 1, 300, 70, 33, torch.float32), None)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_many_tiles_of_long_sequences(dtype) -> None:
     agrees(*draw(2, 1, 1, 1, 700, 1100, 64, 64, dtype), causal())

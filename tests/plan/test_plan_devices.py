@@ -255,7 +255,6 @@ def test_a_prediction_has_an_interval_and_says_what_it_stands_on() -> None:
     assert made.seconds < made.predicted.seconds
     assert "90 %" in str(made.predicted)
     assert made.to_dict()["predicted"]["measured_for"].startswith("vllm")
-    assert plan("llama-3.1-8b", "h100-sxm", context=512, mode="train").predicted is None
 
 
 def test_a_draft_that_proposes_tokens() -> None:

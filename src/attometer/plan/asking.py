@@ -13,6 +13,7 @@ from attometer.models import model as read
 from attometer.plan.fewest import fewest_devices
 from attometer.plan.placement_search import Found, search
 from attometer.plan.planner import Planner, planner
+from attometer.plan.predicted_training import TRAINERS
 from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.speculation import Speculation
@@ -35,6 +36,7 @@ class Asked:
         micro_batch: sequences of one training pass, where they were given.
         goal: what a placement is chosen for, where none is given.
         speculation: a draft that proposes tokens while the model decodes.
+        trainer: a framework that trains.
     """
 
     here: Planner
@@ -46,6 +48,7 @@ class Asked:
     micro_batch: int | None = None
     goal: str = "latency"
     speculation: Speculation | None = None
+    trainer: str | None = None
 
     @property
     def plain(self) -> bool:
@@ -77,8 +80,7 @@ def asked_of(
     asked = planner(changed(model, what_if or {}), joined(devices), **options)
     tokens = asked.options.context if context is None else context
     here = asked.with_options(context=tokens, batch=1 if batch is None else batch)
-    if engine is not None and here.options.mode == "train":
-        raise AttometerError("an engine serves; training takes a recipe")
+    trainer, engine = _trainer(engine) if here.options.mode == "train" else (None, engine)
     if recipe is not None and here.options.mode != "train":
         raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
     if here.options.offload is not None and (devices.count > 1 or not here.routed or here.options.mode == "train"):
@@ -94,8 +96,19 @@ def asked_of(
     how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
-    asked_of_one = Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen)
+    asked_of_one = Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen, trainer=trainer)
     return _with_draft(asked_of_one, draft, draft_tokens, acceptance)
+
+
+def _trainer(engine: str | EngineOptions | None) -> tuple[str | None, None]:
+    """Return the framework that an engine of training names. Raises AttometerError for one that serves."""
+    name = engine.name if isinstance(engine, EngineOptions) else engine
+    if name is not None and name not in TRAINERS:
+        known = ", ".join(TRAINERS)
+        raise AttometerError(
+            f'an engine serves; training takes a recipe, or a framework as engine: {known}; got "{name}"'
+        )
+    return name, None
 
 
 def _with_draft(asked: Asked, draft: str | Path | Model | None, tokens: int | None, acceptance: float | None) -> Asked:
@@ -203,6 +216,7 @@ def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:
         levers=(),
         at=at,
         trained=trained,
+        trainer=asked.trainer,
         found=found,
         fewest=_fewest_trained(here, devices, used, once, asked.goal)
         if whole_answer and trained.total > here.room

@@ -1,7 +1,8 @@
 """The time that an engine is predicted to take: fitted coefficients on a plan's counts, with an interval.
 
 Two ways lead to it: the class of whole models, and the sum of the kernels that the pass runs. One rule chooses: what was
-measured of the engine itself goes before what is borrowed, then the narrower interval; the other way is the cross-check.
+measured of the engine itself goes before what is borrowed, then the narrower interval; the other way is the cross-check. Training
+steps have a class of their own.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
+from attometer.plan.predicted_training import TRAINERS, training_family, training_step
 from attometer.price.composed import ENGINES, FIGURES, composed, engine_of, families_of, raised_figures
 from attometer.price.model_calls import Pass, calls, stored
 from attometer.price.predict import PLAIN
@@ -103,7 +105,7 @@ def _plain(family: str) -> str:
 def predicted(plan: "Plan") -> Expected | None:
     """Return the predicted time of a plan's pass, or None where nothing useful is known.
 
-    Devices of unlike kinds and experts in the host's memory were not measured; and an interval wider than `WIDEST` is not
+    Devices of unlike kinds, experts in the host's memory and drafts were not measured; and an interval wider than `WIDEST` is not
     worth printing.
 
     >>> from attometer.plan import plan
@@ -112,18 +114,18 @@ def predicted(plan: "Plan") -> Expected | None:
     (True, True)
     """
     o = plan.options
-    if o.mode == "train" or "+" in plan.machine.id or o.offload is not None:
+    if "+" in plan.machine.id or o.offload is not None or plan.speculation is not None:
         return None
     engine = ENGINE if plan.served is None else plan.served.engine.name
     try:
-        ways = [way(plan, engine) for way in (_whole, _kernels)]
+        ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, _kernels)]
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
-    chosen, other = sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low))
+    chosen, *others = sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low))
     if chosen.high > WIDEST * chosen.low:
         return None
-    return Expected(**(vars(chosen) | {"other": other.seconds}))
+    return Expected(**(vars(chosen) | {"other": others[0].seconds if others else None}))
 
 
 def _kernels(plan: "Plan", engine: str) -> Expected:
@@ -178,15 +180,34 @@ def _whole(plan: "Plan", engine: str) -> Expected:
     bits = plan.planner.weight_bits
     widths = tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
     words = engine_of(engine if engine in ENGINES else ENGINE).models
-    (family, *_), lent = families_of(calibration(kind), (("",), widths, (spread,)), plan.machine, words)
-    made = raised_figures(kind, family, plan.machine, _counts(plan))
+    return _of_class(plan, kind, engine, words, (("",), widths, (spread,)), _counts(plan))
+
+
+def _trained(plan: "Plan") -> Expected:
+    """Return the time of a training step by its class."""
+    trainer, types = training_family(plan)
+    return _of_class(plan, "training", trainer, TRAINERS[trainer], types, training_step(plan))
+
+
+def _of_class(
+    plan: "Plan",
+    kind: str,
+    engine: str,
+    words: tuple[str, ...],
+    types: tuple[tuple[str, ...], ...],
+    counts: dict[str, Any],
+) -> Expected:
+    """Return a time by a class of whole passes, of the nearest family whose name begins with one of `words`."""
+    known = calibration(kind)
+    (family, *_), lent = families_of(known, types, plan.machine, words)
+    made = raised_figures(kind, family, plan.machine, counts)
     seconds, low, high = (float(v[0]) for v in (made.seconds, made.low, made.high))
     terms = {k: float(v[0]) for k, v in made.found.terms.items() if k not in ("total", "residual")}
     gains = {name: seconds / float(v[0]) for name, v in zip(FIGURES, made.raised, strict=True)}
     situation, measured = str(made.found.situation[0]), str(made.found.measured_for[0])
     borrowed = (measured,) if lent or situation == "unseen engine" else ()
     if lent:
-        wide = exp(PLAIN * calibration(kind).width.get("unseen engine", 1.0))
+        wide = exp(PLAIN * known.width.get("unseen engine", 1.0))
         low, high, situation = min(low, seconds / wide), max(high, seconds * wide), "unseen engine"
     return Expected(seconds, low, high, situation, measured, engine, "whole model", terms, gains, borrowed)
 

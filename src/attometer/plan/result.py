@@ -38,6 +38,7 @@ class Plan(Report):
         at: the placement over several devices, or under an engine; figures of `memory` are then of the fullest rank.
         served: what the engine makes of it.
         trained: what the training recipe makes of it.
+        trainer: the framework that trains it, as in `megatron`, where one was named.
         found: the placements that were searched.
         speculation: a draft beside the model.
         fewest: how many devices of the kind it takes at least, where that was looked for.
@@ -51,6 +52,7 @@ class Plan(Report):
     at: Spread | None = None
     served: Served | None = None
     trained: Training | None = None
+    trainer: str | None = None
     found: Found | None = None
     speculation: Speculation | None = None
     fewest: int | None = None

@@ -300,37 +300,15 @@ def training(row: Row, where: Machine) -> Counted:
     micro = row.number("micro_batch", row.number("batch", 0.0)) or 1.0
     whole = row.number("global_batch", micro * replicas)
     length = row.number("seq_len")
-    micro = min(micro, max(1.0, whole / replicas))
-    rounds = max(1.0, whole / replicas / micro)
     adapters = row.text("mode") == "train_lora"  # frozen weights need no gradients of their own
     recompute = {"full": 4.0, "selective": 3.15}.get(row.text("recompute").split(" ")[0], 3.0) - adapters
     rate = precision(row.text("dtype"))[2]
-    share = degree["tp"] * degree["pp"] * degree["cp"]
-    tokens = micro * length / degree["cp"]
-    products = 2 * model.active * tokens * rounds
     causal = 1.0 if row.text("causal") == "0" else 0.5
-    scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
-    stored = model.total / (degree["tp"] * degree["pp"])
     sharded = bool(re.search(r"fsdp(?!=0)|zero=3", text))
-    x = {
-        "flops": recompute * products / (degree["tp"] * degree["pp"]),
-        "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
-        "pointwise": rounds * tokens * model.layers / degree["pp"] * model.width * 60 / degree["tp"],
-        "tensor_bytes": rounds * tokens * model.layers / degree["pp"] * model.width * 16
-        * (degree["tp"] - 1) / degree["tp"],
-        "expert_bytes": rounds * tokens * model.layers / degree["pp"] * model.width * model.chosen * 8
-        * (degree["ep"] > 1) / degree["tp"],
-        "gather_bytes": rounds * 4 * stored * sharded * (replicas > 1),
-        "gradient_bytes": 4 * stored * (replicas - 1) / replicas * (not adapters),
-        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
-        "launches": rounds * model.layers / degree["pp"],
-        # replicas on other machines are reached over a network, which no row states
-        "nodes": row.number("machines", max(1.0, devices / 8)),
-        "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
-        "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens, "devices": devices,
-        "length": length, "replicas": replicas, "rounds": rounds, "split": share, "experts": model.experts,
-        **figures(where, rate),
-    }  # fmt: skip
+    x = training_counts(
+        model, degree, replicas, micro=micro, whole=whole, length=length, recompute=recompute, adapters=adapters,
+        causal=causal, sharded=sharded, nodes=row.number("machines", max(1.0, devices / 8)),
+    ) | {"devices": devices} | figures(where, rate)  # fmt: skip
     metric = row.text("metric")
     # sources count 6 per parameter (4 for adapters) and scores in full, NeMo as far as the mask lets them be
     full = 6.0 if "nemo" in row.text("engine").lower() and metric != "mfu" else 12.0
@@ -344,6 +322,51 @@ def training(row: Row, where: Machine) -> Counted:
     own = "" if counted else "flops"
     family = "|".join((_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own))
     return Counted("training", x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}")
+
+
+def training_counts(
+    model: Shape,
+    degree: dict[str, float],
+    replicas: float,
+    *,
+    micro: float,
+    whole: float,
+    length: float,
+    recompute: float,
+    adapters: bool,
+    causal: float,
+    sharded: bool,
+    nodes: float,
+) -> dict[str, float]:
+    """Return the counts of a step on one device: `whole` sequences of `length`, `micro` at once on each replica.
+
+    `recompute` are forward passes' worth of products (3 with backward, 4 with the layers computed again); `degree` has tp,
+    pp, cp, ep and vp (pieces of layers of a stage); `sharded` parameters are gathered for each use.
+    """
+    micro = min(micro, max(1.0, whole / replicas))
+    rounds = max(1.0, whole / replicas / micro)
+    share = degree["tp"] * degree["pp"] * degree["cp"]
+    tokens = micro * length / degree["cp"]
+    products = 2 * model.active * tokens * rounds
+    scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
+    stored = model.total / (degree["tp"] * degree["pp"])
+    each = rounds * tokens * model.layers / degree["pp"] * model.width / degree["tp"]
+    return {
+        "flops": recompute * products / (degree["tp"] * degree["pp"]),
+        "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
+        "pointwise": 60 * each,
+        "tensor_bytes": 16 * (degree["tp"] - 1) * each,
+        "expert_bytes": 8 * model.chosen * (degree["ep"] > 1) * each,
+        "gather_bytes": rounds * 4 * stored * sharded * (replicas > 1),
+        "gradient_bytes": 4 * stored * (replicas - 1) / replicas * (not adapters),
+        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
+        "launches": rounds * model.layers / degree["pp"],
+        # replicas on other machines are reached over a network, which no row states
+        "nodes": nodes,
+        "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
+        "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens,
+        "length": length, "replicas": replicas, "rounds": rounds, "split": share, "experts": model.experts,
+    }  # fmt: skip
 
 
 _RATES = ("mfu", "hfu", "model_tflops_per_gpu", "hardware_tflops_per_gpu")

@@ -1,0 +1,96 @@
+"""The time that a framework is predicted to take for a training step: a plan's counts as the class of training has them."""
+
+from typing import TYPE_CHECKING, Any
+
+from attometer.count.model_cost import ModelCost
+from attometer.price.model_features import Shape, training_counts
+from attometer.schedule.placement import Placement
+
+if TYPE_CHECKING:
+    from attometer.plan.result import Plan
+
+TRAINERS = {
+    "megatron": ("nemo/megatron-core", "megatron-core", "nemo", "megatron-lm"),
+    "nemo": ("nemo",),
+    "torchtitan": ("torchtitan",),
+    "llm-foundry": ("llm-foundry",),
+    "maxtext": ("maxtext",),
+}
+"""Frameworks that training steps were measured under, and how the names of their families begin, nearest first."""
+_AGAIN = {"full": 4.0, "offloaded": 4.0, "selective": 3.15}
+
+
+def training_family(plan: "Plan") -> tuple[str, tuple[tuple[str, ...], ...]]:
+    """Return the framework of a training plan and the fields of its family's name, best first.
+
+    Without one, Megatron stands for tensor or pipeline parallelism and torchtitan for replicas alone.
+    """
+    place = _placement(plan)
+    trainer = plan.trainer or ("megatron" if place.tp * place.pp > 1 else "torchtitan")
+    routed, adapted = "moe" if plan.planner.routed else "", "adapters" if _adapters(plan) else ""
+    return trainer, (("bf16",), (routed,), (adapted,), ("", "flops"))
+
+
+def training_step(plan: "Plan") -> dict[str, Any]:
+    """Return the counts of a training step on one device."""
+    place, o = _placement(plan), plan.options
+    recompute = "full" if o.checkpoint else "none"
+    recompute = recompute if plan.trained is None else plan.trained.recipe.recompute
+    degree = {"tp": place.tp, "pp": place.pp, "cp": place.cp, "ep": place.ep, "vp": place.interleave}
+    adapters = _adapters(plan)
+    return training_counts(
+        shape_of(plan.planner.cost),
+        {name: float(value) for name, value in degree.items()},
+        float(place.dp),
+        micro=float(plan.at.load.micro_batch if plan.at is not None else o.batch),
+        whole=float(o.batch),
+        length=float(o.context),
+        recompute=_AGAIN.get(recompute, 3.0) - adapters,
+        adapters=adapters,
+        causal=0.5,
+        sharded=place.zero >= 3,
+        nodes=max(1.0, place.devices / 8),
+    ) | {"devices": float(place.devices)}
+
+
+def _placement(plan: "Plan") -> Placement:
+    return Placement() if plan.at is None else plan.at.placement
+
+
+def _adapters(plan: "Plan") -> bool:
+    return plan.trained is not None and plan.trained.recipe.lora_rank > 0
+
+
+def shape_of(cost: ModelCost) -> Shape:
+    """Return the counts of a model that the classes of whole models know: an embedding that is not tied counts once.
+
+    >>> from attometer.count.model_cost import model_cost
+    >>> from attometer.models import model
+    >>> shape_of(model_cost(model("llama-3.1-8b"))).total == 8030261248 - 128256 * 4096
+    True
+    """
+    table = cost.embedding.parameters
+    untied = table if cost.head.parameters >= table else 0
+    routed = [(times, p) for times, p in cost.parts() if p.part.routed is not None]
+    first = routed[0][1].part.routed if routed else None
+    experts, chosen = (0, 0) if first is None else (first.num_experts, first.top_k)
+    expert = sum(times * p.weights for times, p in routed) / max(1, experts)
+    shared = cost.parameters - untied - table - expert * experts
+    heads = [(times, *_heads(p)) for times, p in cost.parts() if p.kind == "attention" and p.runs]
+    layers = sum(times for times, _, _ in heads) or 1
+    many = sum(times * h for times, h, _ in heads) / cost.model.depth
+    wide = sum(times * d for times, _, d in heads) / layers
+    inner = [int(t.extents[-1]) for _, p in cost.parts() if p.name in ("up", "experts up") for t in p.program.weights]
+    width = cost.model.width
+    return Shape(
+        float(cost.model.depth), float(width), many, wide, float(min(inner, default=4 * width)), float(shared), expert,
+        float(experts), float(chosen), float(table), 0.0, 1.0,
+    )  # fmt: skip
+
+
+def _heads(part: Any) -> tuple[float, float]:
+    """Return the heads of attention and the mean width of its keys and values."""
+    (out,) = part.program.outputs
+    found = dict(zip(out.indices, out.extents, strict=True))
+    queries = [int(t.extents[-1]) for t in part.program.inputs if "h" in t.indices and "i" in t.indices]
+    return float(found.get("h", 1)), (sum(queries) + float(out.extents[-1])) / 2

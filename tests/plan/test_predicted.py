@@ -1,0 +1,83 @@
+"""Predicted times of plans: two ways and one rule, labels that do not mix, and steps that were published."""
+
+import pytest
+from tests.plan.test_logged_cases import QWEN3_4B, like
+
+from attometer.errors import AttometerError
+from attometer.plan import plan
+from attometer.plan.predicted_training import shape_of
+
+H100 = {"context": 512, "mode": "decode", "engine": "vllm"}
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "asked", "seconds"),
+    [
+        # vllm-project/vllm PR#16937: 133 tokens/s of Llama-3.1-8B in bf16 at batch 1
+        ("llama-3.1-8b", "h100-sxm", H100, 1 / 133),
+        # raullenchai/Rapid-MLX PR#586: 119.4 tokens/s of Llama-3.1-8B in 4 bits
+        ("llama-3.1-8b", "apple-m3-ultra", H100 | {"engine": "mlx", "weights_dtype": "mlx_4bit"}, 1 / 119.4),
+        # pegainfer-project/pegainfer PR#69: Qwen3-4B in bf16, 10.31 ms a token and 714 ms for a prompt of 10,000
+        (like("qwen3-8b", **QWEN3_4B), "rtx-4090", H100 | {"context": 1152}, 10.31e-3),
+        (like("qwen3-8b", **QWEN3_4B), "rtx-4090", {"context": 10000, "engine": "vllm"}, 0.714),
+    ],
+)
+def test_published_times_are_inside_the_interval(model, on, asked, seconds) -> None:  # type: ignore[no-untyped-def]
+    found = plan(model, on, **asked).predicted
+    assert found is not None
+    assert found.low <= seconds <= found.high
+
+
+def test_what_is_measured_of_the_engine_goes_before_what_is_borrowed() -> None:
+    mlx = plan("llama-3.1-8b", "apple-m3-ultra", **H100 | {"engine": "mlx"}).predicted
+    vllm = plan("llama-3.1-8b", "h100-sxm", **H100).predicted
+    assert mlx is not None
+    assert vllm is not None
+    assert (mlx.way, vllm.way) == ("whole model", "kernels")
+    assert mlx.measured_for.startswith("mlx")
+    assert vllm.measured_for.startswith("vllm")
+    assert vllm.seconds == pytest.approx(sum(vllm.terms.values()))
+
+
+def test_labels_do_not_mix() -> None:
+    made = plan("llama-3.1-8b", "h100-sxm", **H100)
+    found = made.to_dict()["predicted"]
+    assert found["label"] == "predicted"
+    assert made.to_dict()["time"]["basis"] == "datasheet roofline"
+    (said,) = [note for note in made.notes if note.startswith("predicted")]
+    assert "(90 %" in said
+    assert "lower bound" not in said
+    assert any(note.startswith("10 % more memory bandwidth gives") for note in made.notes)
+    lines = made.explain("predicted")
+    assert "gaps" in lines
+    assert made.explain("sensitivities").count("%") == 4
+
+
+def test_a_prompt_in_pieces_takes_longer_than_at_once() -> None:
+    asked = {"context": 16384, "mode": "prefill", "engine": "vllm"}
+    pieces, whole = (plan("llama-3.1-8b", "h100-sxm", **asked, chunk=size).predicted for size in (512, 16384))
+    assert pieces is not None
+    assert whole is not None
+    assert pieces.seconds > whole.seconds
+
+
+def test_training_is_of_a_framework() -> None:
+    asked = {"context": 4096, "mode": "train", "batch": 512, "placement": {"tp": 4, "pp": 2}}
+    made = plan("llama-3.1-70b", "64x h100-sxm", **asked, engine="megatron")
+    assert made.predicted is not None
+    assert made.predicted.engine == "megatron"
+    assert "moe" not in made.predicted.measured_for
+    assert made.predicted.seconds > made.seconds
+    more = plan("llama-3.1-70b", "64x h100-sxm", **asked | {"batch": 1024}, engine="megatron").predicted
+    assert more is not None
+    assert more.seconds > made.predicted.seconds
+    with pytest.raises(AttometerError, match="training takes a recipe, or a framework as engine: megatron"):
+        plan("llama-3.1-70b", "64x h100-sxm", **asked, engine="vllm")
+
+
+def test_counts_of_whole_models_are_those_of_the_model() -> None:
+    made = plan("qwen3-30b-a3b", "h100-sxm", context=512)
+    shape = shape_of(made.planner.cost)
+    assert shape.total == made.parameters - 151936 * 2048
+    assert shape.active == made.planner.cost.active - 151936 * 2048
+    assert (shape.heads, shape.head_dim, shape.hidden, shape.experts, shape.chosen) == (32, 128, 768, 128, 8)

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from attometer.cli import app
+from attometer.count import count
+from attometer.count.evaluate import evaluate
 from attometer.errors import AttometerError
 from attometer.machine import machine
+from attometer.mechanisms import mechanism, mechanisms
 from attometer.models import model, shipped
 from attometer.models.stored import state_type, stored_type
 from attometer.plan import plan, planner
@@ -22,6 +26,7 @@ from attometer.plan.options import Options
 from attometer.plan.planner import Planner, cache_format_of
 from attometer.report.page import page, write_page
 from attometer.report.page.data import page_data, plannable
+from attometer.report.page.mechanism_data import QUANTITIES, mechanism_data
 from attometer.report.page.model_data import FORMS
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -37,7 +42,9 @@ PAGE = """
 (async () => {
   await AM.load(document.getElementById("data").textContent);
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
+    if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     const p = AM.plan(s);
+    if (s.levers) return AM.levers(s, p).map((l) => [l.name, l.saved, l.quicker, l.fits, l.exact, l.note]);
     return [...Object.values(p.bytes), p.needed, p.largest, p.flops, p.moved, p.compute, p.memory, p.seconds];
   });
   const out = document.createElement("pre");
@@ -111,11 +118,20 @@ def _python(point: dict[str, Any]) -> list[float]:
 _KINDS = ("weights", "kv", "state", "activations", "gradients", "optimizer")
 
 
-def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
-    points = _points(names, count)
+def _answers(folder: Path, names: tuple[str, ...], points: list[dict[str, Any]]) -> list[Any]:
+    """Return what the page computes at each of the points."""
     text = page(names=names, start={"model": names[0], "context": 1024}) + PAGE % json.dumps(points)
     document = _run(folder, text)
-    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', document, re.DOTALL)[1])  # type: ignore[index]
+    answers = re.search(r'<pre id="found">(.*?)</pre>', document, re.DOTALL)
+    assert answers is not None
+    found = json.loads(unescape(answers[1]))
+    assert isinstance(found, list)
+    return found
+
+
+def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
+    points = _points(names, count)
+    found = _answers(folder, names, points)
     assert len(found) == count
     for point, got in zip(points, found, strict=True):
         expected = _python(point)
@@ -126,6 +142,40 @@ def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
 @browser
 def test_javascript_computes_what_python_does(tmp_path: Path) -> None:
     _hold(tmp_path, FEW, 64)
+
+
+@browser
+def test_levers_are_those_of_plan(tmp_path: Path) -> None:
+    base = {"batch": 1, "checkpoint": False, "weights": "", "kv": "", "chunk": 0, "levers": True}
+    points: list[dict[str, Any]] = [
+        base | {"model": "gpt2", "machine": "l4", "context": 65536, "mode": "prefill"},
+        base | {"model": "mixtral-8x7b", "machine": "b200", "context": 32768, "mode": "decode", "batch": 8},
+        base | {"model": "gpt2", "machine": "t4", "context": 1024, "mode": "train", "batch": 2},
+    ]
+    for point, got in zip(points, _answers(tmp_path, ("gpt2", "mixtral-8x7b"), points), strict=True):
+        asked = {name: point[name] for name in ("context", "batch", "mode")}
+        expected = [
+            lever
+            for lever in plan(point["model"], point["machine"], **asked).levers
+            if " × " not in lever.name and "host" not in lever.name
+        ]
+        assert [name for name, *_ in got] == [lever.name for lever in expected]
+        for (_, saved, quicker, fits, exact, note), lever in zip(got, expected, strict=True):
+            assert (saved, fits, exact, note) == (lever.bytes_saved, lever.fits, lever.exact, lever.note)
+            assert math.isclose(quicker, lever.seconds_saved, rel_tol=1e-9, abs_tol=1e-15)
+
+
+@browser
+def test_mechanisms_cost_what_python_counts(tmp_path: Path) -> None:
+    data = {name: mechanism_data(name) for name in mechanisms()}
+    points = [{"mechanism": name, "sizes": one["start"]} for name, one in data.items()]
+    for point, got in zip(points, _answers(tmp_path, ("gpt2",), points), strict=True):
+        cost = count(mechanism(point["mechanism"]))
+        if data[point["mechanism"]]["js"] is None:
+            assert got is None
+            continue
+        expected = [int(evaluate(cost.quantity(q), point["sizes"])) for q in QUANTITIES]
+        assert got == pytest.approx(expected, rel=1e-12, abs=0), point
 
 
 @browser

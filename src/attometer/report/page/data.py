@@ -9,6 +9,7 @@ from attometer.models import Model, model, shipped
 from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
+from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data
 from attometer.report.page.model_data import model_data
 
 
@@ -23,6 +24,8 @@ def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) ->
         "rows": {name: PARTS_OF_A_BIT * bits for name, bits in TRAFFIC.items()},
         "holds": HOLDS,
         "optimizer": OPTIMIZER_BYTES,
+        "mechanisms": catalogue_data(),
+        "io": [io_data(n, d, masked) for masked in (False, True) for n, d in SHAPES],
     }
 
 

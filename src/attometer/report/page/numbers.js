@@ -81,11 +81,12 @@ const AM = (() => {
       seconds += part.times * part.seconds; compute += part.times * part.compute; memory += part.times * part.memory;
       flops += part.times * part.flops; moved += part.times * part.bytes;
     }
+    let most = null;
     const tokens = state.batch * (state.mode === "decode" ? 1 : state.context);
     return {
       state, ...p, values, each, bytes, needed, room: p.room, fits: needed <= p.room, seconds, compute, memory, flops, moved,
       binds: compute >= memory ? "compute" : "memory", mostly: KINDS.reduce((a, b) => (bytes[b] > bytes[a] ? b : a)),
-      largest: p.largest(state.batch), table: p.layers(values, each), speed: tokens / seconds,
+      get largest() { return (most ??= p.largest(state.batch)); }, table: p.layers(values, each), speed: tokens / seconds,
       bits: (8 * (p.held.total - p.held.tower)) / p.model.parameters,
     };
   };

@@ -60,6 +60,7 @@ const legal = (s) => {
   s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
   if (!d.models[s.model].weights[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
+  if (!["plan", "mechanisms", "io"].includes(s.tab)) s.tab = "plan";
   return s;
 };
 
@@ -156,7 +157,7 @@ const curves = (p) => {
   return { low, high, points };
 };
 const path = (f, points, get) => points.map((q, k) => `${k ? "L" : "M"}${f.x(q.m).toFixed(1)} ${f.y(get(q)).toFixed(1)}`).join("");
-const size = (id) => { const w = Math.max(280, Math.min(760, $(id).clientWidth || 420)); return { w, h: Math.round(Math.min(300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
+const size = (id) => { const w = Math.max(280, Math.min(1240, $(id).clientWidth || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
 const xTicks = (low, high, wide) => { const all = []; for (let v = 1024; v <= high; v *= 4) all.push(v); return wide > 330 ? all : all.filter((_, k) => k % 2 === 0); };
 const lines = (id, p, c, series, bottomOf, unit, limit) => {
   const box = size(id), tops = c.points.map((q) => Math.max(...series.map((l) => l.get(q))));
@@ -269,6 +270,7 @@ const redraw = () => {
   $("headline").textContent = headline(now);
   $("tiles").innerHTML = [["needed", "needs", gigabytes(now.needed)], ["room", now.fits ? "to spare" : "too much", gigabytes(Math.abs(now.room - now.needed))], ["largest", "largest context", now.largest < AM.MOST ? commas(now.largest) : "any"], ["seconds", `per ${PASS[state.mode]}, at least`, time(now.seconds)], ["speed", "tokens/s at most", commas(now.speed, now.speed < 1e3 ? 1 : 0)]].map(([id, name, v]) => `<div><span>${name}</span>${why(id, v)}</div>`).join("");
   inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawLevers(now); drawCompare(now); showWhy();
+  if (AM.data.mechanisms) showTab(state.tab);
   $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only; runtime and allocator overhead are not counted (attometer plan --engine counts them)"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
   const q = encode(state) + (pinned ? `&vs=${encodeURIComponent(encode(pinned))}` : "");
   if (location.hash.slice(1) !== q) history.replaceState(null, "", q ? `#${q}` : location.pathname);
@@ -302,7 +304,7 @@ const start = async () => {
   $("kv").innerHTML = options([["", "as the activations"], ...AM.data.caches.map((k) => [k, `${k} (${AM.data.formats[k][0] / 8} bits)`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.entries(m.weights).map(([k, w]) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${w.name}` : `${k}, ${commas(w.total / 1e9, 1)} GB`])); };
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
-  read(); weights();
+  read(); weights(); startTabs();
   for (const key of ["model", "machine", "mode", "weights", "kv"]) $(key).onchange = (e) => {
     state = legal({ ...state, [key]: e.target.value });
     if (key === "model") weights();
@@ -325,4 +327,3 @@ const start = async () => {
   redraw();
   document.documentElement.dataset.ready = performance.now().toFixed(1);
 };
-start().catch((error) => { $("headline").textContent = `This browser cannot show the page: ${error.message}`; });

@@ -1,0 +1,76 @@
+"""What the page holds of the catalogue's mechanisms, and of words moved against fast memory."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from attometer.count import count
+from attometer.count.evaluate import usual
+from attometer.count.formulas import compiled
+from attometer.count.traffic.io_curve import io_curve
+from attometer.errors import AttometerError
+from attometer.masks import causal
+from attometer.mechanisms import Mechanism, mechanism, mechanisms
+from attometer.view.numbers import formula
+
+QUANTITIES = ("work", "depth", "flop")
+SIZES = {"b": 1, "h": 16, "n": 16384, "d": 128}
+"""Where the sliders of the mechanisms stand first; other sizes are the mechanism's defaults, or follow from these."""
+SHAPES = ((4096, 64), (16384, 128))
+"""Queries and widths of which the page draws words moved against fast memory."""
+POINTS = 32
+CURVES = ("naive", "two_pass", "flash1", "flash2", "split_kv")
+
+
+def mechanism_data(name: str) -> dict[str, Any]:
+    """Return a mechanism's text, citation, and its work, depth and FLOPs: as formulas, orders, and JavaScript of its sizes.
+
+    `js` is None where a mask's pairs have no closed form.
+
+    >>> mechanism_data("softmax")["orders"]["depth"]
+    'O(log d + log n)'
+    """
+    one = mechanism(name)
+    cost = count(one)
+    found = {q: cost.quantity(q) for q in QUANTITIES}
+    names = sorted({str(s) for e in found.values() for s in e.free_symbols})
+    try:
+        script = compiled(found, tuple(names)).javascript("f", listed=True)
+    except AttometerError:
+        script = None
+    return {
+        "title": one.title,
+        "result": one.result,
+        "text": str(one.program),
+        "citation": one.citation,
+        "notes": one.notes,
+        "formulas": {q: formula(e) for q, e in found.items()},
+        "orders": {q: str(cost.order(of=q)) for q in QUANTITIES},
+        "sizes": names,
+        "start": _start(one, names),
+        "js": script,
+    }
+
+
+def _start(one: Mechanism, names: list[str]) -> dict[str, int]:
+    given = {**SIZES, **one.defaults}
+    return {n: usual([n], given).get(n, given.get(n, 64)) for n in names}
+
+
+@lru_cache(maxsize=16)
+def io_data(n: int, d: int, is_causal: bool = False) -> dict[str, Any]:
+    """Return the words that schedules move and that bounds demand at each size of fast memory, in words.
+
+    >>> sorted(io_data(64, 4))
+    ['M', 'classes', 'd', 'mask', 'n', 'words']
+    """
+    M = np.unique(np.geomspace(4 * d, 2 * n * d, POINTS).round().astype(np.int64)).tolist()
+    curve = io_curve(n=n, d=d, mask=causal() if is_causal else None, M=M, schedules=CURVES).to_dict()
+    return {"n": n, "d": d, "mask": curve["mask"], "M": M, "words": curve["words"], "classes": curve["classes"]}
+
+
+@lru_cache(maxsize=1)
+def catalogue_data() -> dict[str, Any]:
+    """Return every mechanism of the catalogue."""
+    return {name: mechanism_data(name) for name in mechanisms()}

@@ -1,0 +1,84 @@
+"use strict";
+// The other tabs: mechanisms of the catalogue against one another, and words moved against fast memory.
+const FOLLOWS = { m: "n", e: "d", g: "h", s: "n" };
+const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", sizes: { b: 1, h: 16, n: 16384, d: 128 }, shape: 0, fast: 116736 };
+const whole = (v) => v < 1e15 ? commas(v) : v.toExponential(3);
+const sizesOf = (m, n) => {
+  const given = { ...tabState.sizes, n }, value = (name) => given[name] ?? (FOLLOWS[name] ? value(FOLLOWS[name]) : m.start[name]);
+  return m.sizes.map(value);
+};
+const costOf = (m, n) => {
+  if (!m.js) return null;
+  try { const [work, depth, flop] = AM.fn(m.js)(...sizesOf(m, n)); return { work, depth, flop }; } catch { return null; }
+};
+const crossing = (one, two, quantity) => {
+  const ahead = (n) => { const a = costOf(one, n), b = costOf(two, n); return a && b ? Math.sign(a[quantity] - b[quantity]) : 0; };
+  let low = 2;
+  for (let high = 4; high <= 2 ** 24; high *= 2) {
+    if (ahead(low) && ahead(high) && ahead(low) !== ahead(high)) {
+      const first = ahead(low);
+      let a = low, b = high;
+      while (b - a > 1) { const mid = Math.floor((a + b) / 2); if (ahead(mid) === first) a = mid; else b = mid; }
+      return b;
+    }
+    low = high;
+  }
+  return null;
+};
+const plot = (id, series, { low, high, top, bottom, xName, xText, yText, marks = "", regions = [] }) => {
+  const box = size(id), f = frame(box, low, high, bottom, top);
+  const line = (points) => points.map(([x, y], k) => `${k ? "L" : "M"}${f.x(x).toFixed(1)} ${f.y(y).toFixed(1)}`).join("");
+  const areas = regions.map((r) => `<path class="area" d="${line(r.points)}L${f.x(r.points.at(-1)[0])} ${box.h - box.b}L${f.x(r.points[0][0])} ${box.h - box.b}Z"><title>${esc(r.name)}</title></path>`).join("");
+  const named = regions.filter((r, k) => r.points[0][1] > bottom * 1.5 && (!k || r.points[0][1] < 0.8 * regions[k - 1].points[0][1])).map((r) => `<text x="${box.l + 7}" y="${f.y(r.points[0][1]) + 15}">${esc(r.name)}</text>`).join("");
+  const ticks = axis(low, high);
+  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}" d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}"></i>${esc(s.name)}</span>`).join("")}</p>`;
+};
+const span = (values) => [10 ** Math.floor(log(Math.min(...values))), 10 ** Math.ceil(log(Math.max(...values) * 1.01))];
+const drawMechanism = () => {
+  const all = AM.data.mechanisms, s = tabState, one = all[s.one], two = all[s.two];
+  $("m-one").value = s.one; $("m-two").value = s.two; $("m-quantity").value = s.quantity;
+  const shown = [...new Set([...one.sizes, ...two.sizes])].filter((n) => !FOLLOWS[n]);
+  $("m-sizes").innerHTML = shown.map((n) => `<label>${n}<input data-size="${n}" inputmode="numeric" value="${commas(s.sizes[n] ?? one.start[n] ?? two.start[n])}"></label>`).join("");
+  const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre><p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
+  $("m-text").innerHTML = text(s.one, one) + (s.two === s.one ? "" : text(s.two, two));
+  const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
+  $("m-table").innerHTML = `<table><thead><tr><th>mechanism<th>quantity<th>order<th>at these sizes<th>formula</tr></thead><tbody>${values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => `<tr><td>${esc(name)}<td>${q}<td>${esc(m.orders[q])}<td>${at ? whole(at[q]) : "rows are counted one by one"}<td class="formula">${esc(m.formulas[q])}</tr>`)).join("")}</tbody></table>`;
+  const xs = Array.from({ length: 49 }, (_, k) => Math.round(64 * 2 ** ((k / 48) * 15)));
+  const series = values.filter(([, m]) => m.js).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => c && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
+  if (!series.length) { $("m-chart").innerHTML = "<p>no closed form to draw</p>"; $("m-cross").textContent = ""; return; }
+  const [bottom, top] = span(series.flatMap((l) => l.points.map((p) => p[1])));
+  const cross = s.one === s.two ? null : crossing(one, two, s.quantity);
+  plot("m-chart", series, { low: 64, high: 2 ** 21, bottom, top: Math.max(top, bottom * 10), xName: "n (positions)", xText: short, yText: short,
+    marks: (f) => (cross && cross > 64 && cross < 2 ** 21 ? `<circle class="cross" r="5" cx="${f.x(cross)}" cy="${f.y(costOf(one, cross)[s.quantity])}"/>` : "") + (n >= 64 && n <= 2 ** 21 ? `<line class="here" x1="${f.x(n)}" x2="${f.x(n)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/>` : "") });
+  $("m-cross").textContent = cross ? `${s.quantity}: the order of the two changes at n = ${commas(cross)}` : `${s.quantity}: neither overtakes the other up to n = 16,777,216`;
+};
+const CLASS_NAMES = { accumulator: "single accumulators", tree: "any summation tree", explicit: "any that forms QKᵀ", any: "inputs and outputs" };
+const drawIo = () => {
+  const c = AM.data.io[tabState.shape], keep = (row) => c.M.map((m, k) => [m, row[k]]).filter(([, v]) => v);
+  const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 5][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
+  const regions = Object.entries(c.classes).map(([name, row]) => ({ name: `out of reach of ${CLASS_NAMES[name] || name}`, points: keep(row) })).filter((r) => r.points.length > 1);
+  const [bottom, top] = span([...series, ...regions].flatMap((l) => l.points.map((p) => p[1])));
+  const fast = Math.min(c.M.at(-1), Math.max(c.M[0], tabState.fast));
+  plot("io-chart", series, { low: c.M[0], high: c.M.at(-1), bottom, top, regions, xName: "fast memory M (words)", xText: short, yText: short,
+    marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/>` });
+  $("io-M").value = Math.log2(fast);
+  const at = c.M.reduce((best, m, k) => (Math.abs(log(m / fast)) < Math.abs(log(c.M[best] / fast)) ? k : best), 0);
+  const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]);
+  $("io-table").innerHTML = `<p>At M = ${commas(c.M[at])} words, best tiles of each:</p><table><thead><tr><th>schedule<th>words moved${least.map(([name]) => `<th>÷ bound, ${CLASS_NAMES[name] || name}`).join("")}</tr></thead><tbody>${Object.entries(c.words).map(([name, row]) => `<tr><td>${name}<td>${row[at] ? whole(row[at]) : "does not fit"}${least.map(([, v]) => `<td>${row[at] && v ? (row[at] / v).toFixed(2) : ""}`).join("")}</tr>`).join("")}<tr class="needed"><td>lower bound<td>${least.map(([, v]) => `<td>${v ? whole(v) : "0"}`).join("")}</tr></tbody></table>`;
+};
+const showTab = (name) => {
+  for (const each of ["plan", "mechanisms", "io"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
+  if (name === "mechanisms") drawMechanism();
+  if (name === "io") drawIo();
+};
+const startTabs = () => {
+  if (!AM.data.mechanisms) return;
+  const options = Object.entries(AM.data.mechanisms).map(([n, m]) => `<option value="${esc(n)}">${esc(n)}</option>`).join("");
+  for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).innerHTML = options; $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); }; }
+  $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); };
+  $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); };
+  $("io-shape").innerHTML = AM.data.io.map((c, k) => `<option value="${k}">n = ${commas(c.n)}, d = ${c.d}${c.mask ? `, ${esc(c.mask)}` : ""}</option>`).join("");
+  $("io-shape").onchange = (e) => { tabState.shape = +e.target.value; drawIo(); };
+  $("io-M").oninput = (e) => { tabState.fast = Math.round(2 ** +e.target.value); drawIo(); };
+  for (const b of document.querySelectorAll("[data-tab]")) b.onclick = () => change({ tab: b.dataset.tab });
+};

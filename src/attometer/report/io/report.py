@@ -16,6 +16,7 @@ from attometer.count.traffic.words import traffic
 from attometer.errors import AttometerError, unknown
 from attometer.masks import Mask
 from attometer.masks.counts import substitute, symbols
+from attometer.mechanisms.subject import subject as named
 from attometer.program.program import Program
 from attometer.report.io.verify import Verification, scaled, verify
 from attometer.schedule.catalogue import SCHEDULES, schedule
@@ -182,7 +183,7 @@ def io_report(
     """Return what each schedule of softmax attention moves through M words, with the ratio to the best bound of its class.
 
     Args:
-        subject: a Program or a mechanism that is softmax attention of Q, K and V (masks and shared heads allowed).
+        subject: a Program, or a mechanism or its name, that is softmax attention of Q, K and V (masks, shared heads allowed).
         M: words of fast memory.
         sizes: the program's sizes by name; m, e, g, h and b default to n, d, h, 1 and 1.
         mask: a restriction on top of the program's own.
@@ -199,6 +200,7 @@ def io_report(
     >>> report.best.name, report.best.words, round(report.best.ratio, 2)
     ('flash2_sliced', 746586112, 1.5)
     """
+    subject = named(subject) if isinstance(subject, str) else subject
     program = getattr(subject, "program", subject)
     if not isinstance(program, Program):
         raise AttometerError(f"io takes a Program or a mechanism, got {type(subject).__name__}")

@@ -45,3 +45,20 @@ def test_refusals(given: dict[str, object], said: str) -> None:
 def test_only_a_cost_is_priced() -> None:
     with pytest.raises(AttometerError, match="price takes the Cost that count returns, got str"):
         am.price("softmax")
+
+
+def test_a_model_is_priced_as_an_engine_runs_it() -> None:
+    gpt2 = am.model("gpt2")
+    step = am.price(gpt2, "h100-sxm", engine="vllm", n=1, m=512)
+    assert step.seconds == pytest.approx(sum(step.terms.values()))
+    assert str(step).startswith("predicted ")
+    assert am.price(gpt2, "h100-sxm", engine="vllm", n=1, m=512, b=64).seconds > step.seconds
+    for given, said in (
+        ({}, "name one, as in engine='vllm'"),
+        ({"engine": "vlm"}, 'unknown engine with predicted times "vlm"; did you mean "vllm"'),
+        ({"engine": "vllm", "q": 3}, 'unknown size of a model\'s pass "q"'),
+    ):
+        with pytest.raises(AttometerError, match=said):
+            am.price(gpt2, "h100-sxm", **given)
+    with pytest.raises(AttometerError, match='engine "vllm" runs a model or its cost; got Cost'):
+        am.price(SOFTMAX, engine="vllm", n=8)

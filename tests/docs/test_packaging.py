@@ -56,3 +56,12 @@ def test_without_torch_one_line_says_what_to_install(run, code):
     assert done.returncode == code
     assert len(done.stderr.strip().splitlines()) == 1
     assert 'install it with: pip install "attometer[torch]"' in done.stderr
+
+
+def test_claims_say_what_a_bare_installation_leaves_out(monkeypatch):
+    import attometer.ledger.ledger as room
+
+    made = room.ledger(source="004")
+    assert "numba" not in made.summary
+    monkeypatch.setattr(room, "find_spec", lambda name: None)
+    assert made.by_document().page()[0].notes[0].endswith('numba; install it with: pip install "attometer[io]"')

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, get_args
 
-from attometer.errors import unknown
+from attometer.errors import needs, unknown
 from attometer.ledger import answer_003, article_001, essay_000, io_literature, notes_004, slides_002
 from attometer.ledger.claim import Claim, Finding, Source, Verdict, judge
 from attometer.view.report import Block, Report
@@ -73,8 +74,9 @@ class Ledger(Report):
 
     @property
     def summary(self) -> str:
-        """One line of totals."""
-        return f"{len(self.findings)} claims: {_counted(self.totals)}"
+        """One line of totals, and of what could not be recomputed here."""
+        left = "" if find_spec("numba") else f"; {needs('the exact optima of matrix products need', 'numba', 'io')}"
+        return f"{len(self.findings)} claims: {_counted(self.totals)}{left}"
 
 
 @dataclass(frozen=True)

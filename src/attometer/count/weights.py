@@ -129,14 +129,19 @@ def stored_weights(model: Model, formats: Formats) -> StoredWeights:
     """
     by_format: Counter[str] = Counter()
     by_kind: Counter[str] = Counter()
-    layers = [(index, stack.kind, stack.layer.parts) for stack in model.layers for index in stack.indices]
-    ends = [(None, "embedding", model.embedding), (None, "head", model.head)]
-    for layer, kind, parts in [*ends, *layers]:
-        for part in parts:
-            matrices, rest = matrices_and_rest(part)
-            for elements, form in ((matrices, formats.of(layer, kind, part.name)), (rest, formats.default)):
-                if elements:
-                    size = stored_bytes(elements, form)
-                    by_format[form.name] += size
-                    by_kind[kind] += size
+    stacks: list[tuple[str, Sequence[int | None], Sequence[Part]]] = [
+        ("embedding", (None,), model.embedding),
+        ("head", (None,), model.head),
+        *((stack.kind, stack.indices, stack.layer.parts) for stack in model.layers),
+    ]
+    for kind, indices, parts in stacks:
+        sized = [(part, *matrices_and_rest(part)) for part in parts]
+        layers, times = (indices, 1) if formats.by_layer else (indices[:1], len(indices))
+        for layer in layers:
+            for part, matrices, rest in sized:
+                for elements, form in ((matrices, formats.of(layer, kind, part.name)), (rest, formats.default)):
+                    if elements:
+                        size = times * stored_bytes(elements, form)
+                        by_format[form.name] += size
+                        by_kind[kind] += size
     return StoredWeights(dict(by_format), dict(by_kind))

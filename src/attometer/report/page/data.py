@@ -25,7 +25,7 @@ def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) ->
         "holds": HOLDS,
         "optimizer": OPTIMIZER_BYTES,
         "mechanisms": catalogue_data(),
-        "io": [io_data(n, d, masked) for masked in (False, True) for n, d in SHAPES],
+        "io": [io_data(*shape) for shape in SHAPES],
     }
 
 

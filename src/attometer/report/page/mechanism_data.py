@@ -17,8 +17,8 @@ from attometer.view.numbers import formula
 QUANTITIES = ("work", "depth", "flop")
 SIZES = {"b": 1, "h": 16, "n": 16384, "d": 128}
 """Where the sliders of the mechanisms stand first; other sizes are the mechanism's defaults, or follow from these."""
-SHAPES = ((4096, 64), (16384, 128))
-"""Queries and widths of which the page draws words moved against fast memory."""
+SHAPES = ((4096, 64, False), (16384, 128, False), (4096, 64, True))
+"""Queries, width and whether causal, of which the page draws words moved against fast memory."""
 POINTS = 32
 CURVES = ("naive", "two_pass", "flash1", "flash2", "split_kv")
 
@@ -29,7 +29,7 @@ def mechanism_data(name: str) -> dict[str, Any]:
     `js` is None where a mask's pairs have no closed form.
 
     >>> mechanism_data("softmax")["orders"]["depth"]
-    'O(log d + log n)'
+    'O(log(d) + log(n))'
     """
     one = mechanism(name)
     cost = count(one)

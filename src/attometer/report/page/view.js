@@ -215,9 +215,9 @@ const drawRoofline = (p) => {
   const rates = [...new Set(p.rate)], peak = Math.max(...rates.map((r) => p.place.peak[r]));
   const low = Math.min(0.1, ...merged.map((q) => q.at)) / 2, high = Math.max(1e4, ...merged.map((q) => q.at)) * 2;
   const f = frame(box, low, high, 10 ** Math.floor(log(Math.min(...merged.map((q) => q.rate), low * p.place.bandwidth * 10))), 10 ** Math.ceil(log(peak * 2)));
-  const roofs = rates.map((r) => {
+  const roofs = [...rates].sort((a, b) => p.place.peak[b] - p.place.peak[a]).map((r, k) => {
     const top = p.place.peak[r], knee = top / p.place.bandwidth, start = Math.max(low, f.bottom / p.place.bandwidth);
-    return `<path class="roof" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${box.w - box.r - 4}" y="${f.y(top) - 22}" text-anchor="end">${r} ${short(top)}FLOP/s, datasheet</text>`;
+    return `<path class="roof" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${box.w - box.r - 4}" y="${k ? f.y(top) + 14 : f.y(top) - 8}" text-anchor="end">${r} ${short(top)}FLOP/s, datasheet</text>`;
   }).join("");
   const kinds = p.table.map((r) => r.kind);
   const dots = merged.map((q) => `<circle class="dot k${1 + (kinds.indexOf(q.kind) % 5)}" cx="${f.x(q.at)}" cy="${f.y(q.rate)}" r="${3 + 15 * Math.sqrt(q.share)}"><title>${esc(`${q.kind}, ${q.name}: ${per(q.at)} FLOP per byte, ${(100 * q.share).toFixed(1)} % of the time, bound by ${q.bound}`)}</title></circle>`).join("");

@@ -51,6 +51,19 @@ class Table:
         rows = [{name: plain(cell) for name, cell in zip(self.columns, row, strict=True)} for row in self.rows]
         return {"title": self.title, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
 
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame of plain values, its `attrs` the title and the notes.
+
+        Raises AttometerError where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise AttometerError("a data frame needs pandas; install it with: pip install pandas") from error
+        frame = pandas.DataFrame([[plain(cell) for cell in row] for row in self.rows], columns=list(self.columns))
+        frame.attrs.update(title=self.title, notes=list(self.notes))
+        return frame
+
     def text(self, width: int | None = None) -> str:
         """Return title, aligned columns and notes; columns that make a line longer than `width` are folded."""
         grid = [list(self.columns), *self.cells]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attometer.plan.result import Plan
 
 ENGINE = "vllm"
-"""Whose coefficients stand for a plan without an engine."""
+"""Whose coefficients stand for a plan without an engine; on the calibrated machine `this` it is plain torch, as it was measured."""
 WIDEST = 10.0
 """An interval whose ends are further apart than this factor tells nothing."""
 _CALLED = {"bandwidth": "memory bandwidth", "peak": "peak rate", "link": "bandwidth of links"}
@@ -116,7 +116,8 @@ def predicted(plan: "Plan") -> Expected | None:
     o = plan.options
     if "+" in plan.machine.id or o.offload is not None or plan.speculation is not None:
         return None
-    engine = ENGINE if plan.served is None else plan.served.engine.name
+    engine = "torch" if plan.machine.id == "this" else ENGINE
+    engine = engine if plan.served is None else plan.served.engine.name
     try:
         ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, _kernels)]
     except AttometerError:
@@ -125,7 +126,10 @@ def predicted(plan: "Plan") -> Expected | None:
     chosen, *others = sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low))
     if chosen.high > WIDEST * chosen.low:
         return None
-    return Expected(**(vars(chosen) | {"other": others[0].seconds if others else None}))
+    # where both ways are the engine's own, how far they are apart is a part of what is not known
+    told = [chosen.seconds, *(way.seconds for way in others if not way.borrowed)]
+    ends = {"low": min(chosen.low, *told), "high": max(chosen.high, *told)}
+    return Expected(**(vars(chosen) | ends | {"other": others[0].seconds if others else None}))
 
 
 def _kernels(plan: "Plan", engine: str) -> Expected:

@@ -104,11 +104,14 @@ def _parameters(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:
 
 
 def _amount(text: str) -> int:
-    """Read a whole number as people write it."""
+    """Read a whole number as people write it; what it must be is for the command to say."""
     from attometer.view.amounts import amount
 
+    written = str(text)
+    if written.removeprefix("-").isdecimal():
+        return int(written)
     try:
-        return amount(str(text), "it")
+        return amount(written, "it")
     except AttometerError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -109,9 +109,9 @@ class Program(Printed):
         Raises AttometerError for a symbol the program does not have.
 
         >>> from attometer.program import parse
-        >>> print(parse("Y[i] = X[i] / sqrt(d)").substitute({"i": 4}))
+        >>> print(parse("Y[i] = X[i,d] / sqrt(d)").substitute({"i": 4}))
         axis i: 4
-        Y[i] = X[i] / sqrt(d)
+        Y[i] = X[i,d] / sqrt(d)
         """
         from attometer.program.substitution import substitute
 

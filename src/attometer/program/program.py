@@ -109,9 +109,9 @@ class Program(Printed):
         Raises AttometerError for a symbol the program does not have.
 
         >>> from attometer.program import parse
-        >>> print(parse("Y[i] = X[i,d] / sqrt(d)").substitute({"i": 4}))
+        >>> print(parse("S[i,j] = Q[i,d] * K[j,d] / sqrt(d)").substitute({"i": 4}))
         axis i: 4
-        Y[i] = X[i,d] / sqrt(d)
+        S[i,j] = Q[i,d] * K[j,d] / sqrt(d)
         """
         from attometer.program.substitution import substitute
 

@@ -1,0 +1,158 @@
+"""The app that the commands join, how they read what is typed, and how they print and fail."""
+
+import json
+import sys
+import traceback
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+
+from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_int, printable
+from attometer.view.terminal import line_width, patient_streams
+
+
+class _Panels(typer.core.TyperGroup):
+    """The commands by panel, as plain text: Rich's help takes half of the time that `--help` may take."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each panel."""
+        longest = max(map(len, self.commands))
+        for panel in (ASK, PROVE, MEASURE, DRAW):
+            of_panel = [c for c in self.commands.values() if getattr(c, "rich_help_panel", None) == panel]
+            # What most people come for stands first.
+            listed = sorted(of_panel, key=lambda command: command.name != "plan")
+            with formatter.section(panel):
+                formatter.write_dl([(f"{c.name:{longest}}", c.get_short_help_str(200)) for c in listed])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called; of an unknown one say the nearest, or all where none is near."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = nearest(args[0], self.commands, 0.7)
+            hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
+            raise AttometerError(f'unknown command "{args[0]}"{hint}')
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    name="attometer",
+    cls=_Panels,
+    help="What attention costs: counted exactly, bounded from below, executed, priced, planned.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ASK, PROVE, MEASURE, DRAW = "ask", "prove", "measure", "draw"
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the mechanism, as in --set w=256"),
+]
+
+
+def main() -> None:
+    """Run the command line; bad input is one clear line and exit code 2, a fault of Attometer's own a traceback and 70."""
+    with patient_streams():
+        try:
+            app()
+        except AttometerError as error:
+            _fail(str(error))
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in EXTRAS:
+                _crash()
+            _fail(needs("this needs", missing, EXTRAS[missing]))
+        except OSError as error:
+            _fail(printable(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        except Exception:
+            _crash()
+
+
+def _crash() -> NoReturn:
+    # sysexits.h calls 70 a software error; Python's own 1 is what `plan` says when a model does not fit.
+    traceback.print_exc()
+    sys.exit(70)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"attometer: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def show_result(result: Any, as_json: bool) -> None:
+    """Print a result: its page at the terminal's width, or JSON."""
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+    else:
+        from attometer.view.report import Report
+
+        print(result.text(line_width()) if isinstance(result, Report) else printable(str(result)))
+
+
+def parameters_of(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:
+    """Read NAME=VALUE pairs: whole numbers, true and false, or words."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            raise AttometerError(f'{flag} take{"s" * flag.startswith("-")} NAME=VALUE, got "{pair}"')
+        found[name] = (
+            int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
+        )
+    return found
+
+
+def whole(text: str) -> int:
+    """Read a whole number as people write it; what it must be is for the command to say."""
+    from attometer.view.amounts import amount
+
+    written = str(text)
+    if written.removeprefix("-").isdecimal():
+        return int(written)
+    try:
+        return amount(written, "it")
+    except AttometerError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def sizes_of(text: str) -> dict[str, int]:
+    """Read sizes, as in n=8192,d=64."""
+    found = parameters_of([part.strip().replace(" ", "=", 1) for part in text.split(",") if part.strip()], "sizes")
+    for name, value in found.items():
+        positive_int(f'size "{name}"', value)
+    return found
+
+
+def words_of(text: str) -> int:
+    """Return words of fast memory; an amount in bytes is told how many words it is."""
+    from attometer.view.amounts import amount
+
+    bare = str(text).strip().lower()
+    if bare.endswith("b"):
+        found = amount(bare.removesuffix("b").removesuffix("i"), "-M")
+        raise AttometerError(
+            f"-M is in words, not bytes: {text} are {found // 2:,} words of 16 bits or {found // 4:,} of 32"
+        )
+    return amount(str(text), "-M")
+
+
+def only(call: typer.Context, flag: str, *taken: str) -> None:
+    """Raise AttometerError for an option that was given and that a command does not read under `flag`."""
+    options = {option.name: option.opts[0] for option in call.command.params}
+    for name, option in options.items():
+        source = None if name is None else call.get_parameter_source(name)
+        if name not in taken and source is not None and not source.name.startswith("DEFAULT"):
+            known = ", ".join(options[each] for each in taken[1:])
+            raise AttometerError(f"{flag} does not take {option}; it takes {known}")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
+    if version:
+        from attometer import __version__
+
+        print(__version__)
+        raise typer.Exit

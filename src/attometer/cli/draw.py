@@ -1,0 +1,38 @@
+"""What is drawn."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attometer.cli.app import DRAW, Json, app, show_result
+
+
+@app.command(rich_help_panel=DRAW)
+def figures(
+    out: Annotated[Path, typer.Option(help="folder to write into; made if missing")],
+    model: Annotated[str, typer.Option(help="model whose sizes are drawn")] = "gpt2",
+    on: Annotated[list[str] | None, typer.Option(help="a machine to mark; may be given up to six times")] = None,
+    formats: Annotated[str, typer.Option(help="of png, svg and pdf")] = "png,svg",
+    json: Json = False,
+) -> None:
+    """Draw the article's figures from live counts, as PNG and SVG."""
+    from attometer.report.figures import draw_all
+    from attometer.report.figures.draw import HARDWARE
+
+    kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
+    show_result(draw_all(out, model, on or HARDWARE, kinds), json)
+
+
+@app.command(rich_help_panel=DRAW)
+def page(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL ...]", help="configurations to offer beside the shipped models"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("attometer.html"),
+) -> None:
+    """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
+    from attometer.report.page import write_page
+
+    print(f"wrote {write_page(out, models or ())}")

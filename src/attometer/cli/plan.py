@@ -1,0 +1,222 @@
+"""plan: does a model fit, how fast, what limits it, what would help."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from attometer.cli.app import ASK, Json, app, only, show_result
+from attometer.errors import AttometerError, printable
+
+# The options of `plan`, by name.
+Model = Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")]
+More = Annotated[
+    list[str] | None, typer.Argument(metavar="[MODEL ...]", help="further models, or machines, side by side")
+]
+On = Annotated[
+    list[str] | None,
+    typer.Option("--on", "--gpu", help="devices, as in h100-sxm, '8x H100', '2x rtx-3090 + rtx-4090', or a TOML file"),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context", "--ctx", help="tokens per sequence, as in 128k; the configuration's own maximum if not given"
+    ),
+]
+Batch = Annotated[str | None, typer.Option(help="sequences at once, over all devices")]
+Mode = Annotated[str, typer.Option(help="prefill, decode or train")]
+KvDtype = Annotated[str | None, typer.Option(help="format of the cache: bf16, fp8, q8_0, fp8_ds_mla, ...")]
+WeightsDtype = Annotated[
+    str | None, typer.Option("--weights-dtype", "--quant", help="format of the weights: fp8, awq, nf4, q4_k_m, ...")
+]
+Engine = Annotated[str | None, typer.Option(help="a serving engine, as in vllm or sglang@0.5.4")]
+Utilization = Annotated[
+    float | None,
+    typer.Option("--utilization", "--gpu-memory-utilization", "--mem-fraction-static", help="the engine's share"),
+]
+BatchedTokens = Annotated[
+    str | None, typer.Option("--batched-tokens", "--max-num-batched-tokens", help="tokens of one engine step")
+]
+MaxRequests = Annotated[
+    str | None, typer.Option("--max-requests", "--max-num-seqs", help="requests of one engine step")
+]
+CacheGib = Annotated[
+    float | None, typer.Option(help="GiB of cache on each device, in place of what the engine would leave")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="how it is trained: adamw, megatron, lora, qlora, ...; with parts as in lora,compiled,recompute=offloaded"
+    ),
+]
+MicroBatch = Annotated[str | None, typer.Option(help="in training, sequences of one forward pass of a replica")]
+Tp = Annotated[int | None, typer.Option(help="tensor-parallel ranks")]
+Pp = Annotated[int | None, typer.Option(help="pipeline stages")]
+Ep = Annotated[int | None, typer.Option(help="ranks that share the experts")]
+Dp = Annotated[int | None, typer.Option(help="replicas")]
+Cp = Annotated[int | None, typer.Option(help="ranks that share each sequence")]
+Zero = Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 is FSDP)")]
+Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")]
+WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
+Offload = Annotated[str | None, typer.Option(help="experts: keep routed experts in the host's memory")]
+HostGbS = Annotated[
+    float | None, typer.Option("--host-bandwidth", help="GB/s of the host's memory; a typical host's if not given")
+]
+Draft = Annotated[str | None, typer.Option(help="a smaller model that proposes tokens while this one decodes")]
+DraftTokens = Annotated[int | None, typer.Option(help="tokens that it proposes before each check")]
+Acceptance = Annotated[float | None, typer.Option(help="the chance that a proposed token is accepted")]
+Schedule = Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")]
+Chunk = Annotated[str | None, typer.Option(help="prefill this many tokens at a time")]
+Checkpoint = Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")]
+Check = Annotated[bool, typer.Option("--check", help="only say what of the configuration is modelled and what is not")]
+Explain = Annotated[bool, typer.Option("--explain", help="say where each number comes from")]
+Shown = Annotated[bool, typer.Option("--open", help="open the explorer page at this plan, in the browser")]
+
+
+@app.command(rich_help_panel=ASK)
+def plan(
+    call: typer.Context,
+    model: Model,
+    more: More = None,
+    on: On = None,
+    context: Context = None,
+    batch: Batch = None,
+    mode: Mode = "prefill",
+    kv_dtype: KvDtype = None,
+    weights_dtype: WeightsDtype = None,
+    engine: Engine = None,
+    utilization: Utilization = None,
+    batched_tokens: BatchedTokens = None,
+    max_requests: MaxRequests = None,
+    cache_gib: CacheGib = None,
+    recipe: Recipe = None,
+    micro_batch: MicroBatch = None,
+    tp: Tp = None,
+    pp: Pp = None,
+    ep: Ep = None,
+    dp: Dp = None,
+    cp: Cp = None,
+    zero: Zero = None,
+    goal: Goal = None,
+    what_if: WhatIf = None,
+    offload: Offload = None,
+    host_gb_s: HostGbS = None,
+    draft: Draft = None,
+    draft_tokens: DraftTokens = None,
+    acceptance: Acceptance = None,
+    schedule: Schedule = "flash",
+    chunk: Chunk = None,
+    checkpoint: Checkpoint = False,
+    check: Check = False,
+    explain: Explain = False,
+    shown: Shown = False,
+    json: Json = False,
+) -> None:
+    """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
+    _check(call, model, json) if check else _open(call) if shown else _plan(call.params)
+
+
+def _check(call: typer.Context, model: str, json: bool) -> None:
+    from attometer.models import model as read
+
+    only(call, "--check", "check", "model", "json")
+    show_result(_Checked(read(model)), json)
+
+
+def _number(given: Mapping[str, Any], name: str) -> int | None:
+    from attometer.view.amounts import amount
+
+    return None if given[name] is None else amount(given[name], name)
+
+
+def _open(call: typer.Context) -> None:
+    from attometer.report.page import PLAN_FLAGS, open_page
+
+    only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
+    given = call.params
+    options: dict[str, Any] = {name: _number(given, name) for name in ("context", "batch", "chunk")}
+    options |= {name: given[name] for name in ("weights_dtype", "kv_dtype", "mode", "checkpoint")}
+    machine = (given["on"] or ["h100-sxm"])[0]
+    print(f"wrote {open_page([given['model'], *(given['more'] or ())], machine, options)}")
+
+
+_NUMBERS = ("context", "batch", "chunk", "micro_batch")
+_DEGREES = ("tp", "pp", "ep", "dp", "cp", "zero")
+_AS_GIVEN = (
+    "mode", "kv_dtype", "weights_dtype", "recipe", "goal", "offload", "host_gb_s", "draft", "draft_tokens", "acceptance",
+    "schedule", "checkpoint",
+)  # fmt: skip
+
+
+def _plan(given: Mapping[str, Any]) -> None:
+    from attometer.models import model as read
+    from attometer.plan import plan as make
+    from attometer.plan import side_by_side
+
+    options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
+    options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
+    options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
+    models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
+    made = [make(subject, place, **options) for subject in map(read, models) for place in machines]
+    show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"])
+    if given["explain"] and not given["json"]:
+        for each in made:
+            print("\n" + printable(each.explain()))
+    raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+def _engine(given: Mapping[str, Any]) -> Any:
+    """Return the engine with its flags, which mean nothing without one."""
+    from attometer.plan import EngineOptions
+
+    flags = (given["utilization"], _number(given, "batched_tokens"), _number(given, "max_requests"))
+    cache = given["cache_gib"]
+    if given["engine"] is not None:
+        return EngineOptions(given["engine"], *flags, pool=None if cache is None else int(cache * 2**30))
+    if cache is not None or any(flag is not None for flag in flags):
+        raise AttometerError(
+            "--utilization, --batched-tokens, --max-requests and --cache-gib are an engine's; name one: --engine vllm"
+        )
+    return None
+
+
+def _what_ifs(pairs: list[str] | None) -> dict[str, int]:
+    from attometer.view.amounts import amount
+
+    found = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise AttometerError(f'--what-if takes NAME=VALUE, as in window=4096, got "{pair}"')
+        found[name.strip()] = amount(value, name.strip())
+    return found
+
+
+def _models_and_machines(names: list[str], on: list[str]) -> tuple[list[str], list[str]]:
+    """Tell further models from further machines: `plan A B --on X Y` gives A, B and Y before it gives X."""
+    from attometer.machine import cluster
+    from attometer.models import shipped
+
+    models, machines = names[:1], list(on)
+    for name in names[1:]:
+        try:
+            if name in shipped():
+                raise AttometerError(name)
+            cluster(name)
+            machines.append(name)
+        except AttometerError:
+            models.append(name)
+    return models, machines
+
+
+class _Checked:
+    """What was read of a configuration, as text and as JSON."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model": self.model.name, "family": self.model.family, **vars(self.model.check)}
+
+    def __str__(self) -> str:
+        return f"{self.model}\n\n{self.model.check}"

@@ -1,0 +1,176 @@
+"""What is proved: words moved, bounds, optimal orders, claims."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attometer.cli.app import PROVE, Json, app, only, show_result, sizes_of, whole, words_of
+from attometer.errors import AttometerError
+
+
+@app.command(rich_help_panel=PROVE)
+def io(
+    call: typer.Context,
+    name: Annotated[str, typer.Argument(help="softmax attention: a mechanism such as gqa, a notation file, or -")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
+    n: Annotated[
+        int, typer.Option("-n", help="queries (and keys, if -m is not given)", parser=whole, metavar="INTEGER")
+    ],
+    d: Annotated[int, typer.Option("-d", help="width of queries and keys", parser=whole, metavar="INTEGER")],
+    m: Annotated[int | None, typer.Option("-m", help="keys", parser=whole, metavar="INTEGER")] = None,
+    e: Annotated[int | None, typer.Option("-e", help="width of values", parser=whole, metavar="INTEGER")] = None,
+    mask: Annotated[str | None, typer.Option(help="as in 'causal & window(256)'")] = None,
+    sizes: Annotated[str, typer.Option(help="further sizes, as in h=32,g=8")] = "",
+    schedule: Annotated[list[str] | None, typer.Option(help="only this schedule; may be given several times")] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="the gradients instead of the result")] = False,
+    bounds: Annotated[bool, typer.Option("--bounds", help="print every lower bound")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="also execute each schedule, scaled down, and count")
+    ] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="instead, sparse and approximate attention at n, d, M")
+    ] = False,
+    splits: Annotated[
+        bool, typer.Option("--splits", help="instead, depth against words when the keys are split")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw words moved against M into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Words moved between memory and a fast memory of M words: every schedule, against what no algorithm can beat."""
+    from attometer.mechanisms.subject import subject
+    from attometer.program import parse_mask
+    from attometer.report.io.report import io_report
+    from attometer.view.style import figure_path
+
+    if plot is not None:
+        figure_path(plot)
+    if others:
+        only(call, "--others", "others", "name", "memory", "n", "d", "json")
+        return _io_others(name, n, d, words_of(memory), json)
+    if splits:
+        only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
+        return _io_splits(name, n, d, words_of(memory), m, e, plot, json)
+    given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | sizes_of(sizes)
+    seen = parse_mask(mask) if mask else None
+    report = io_report(
+        subject(name),
+        M=words_of(memory),
+        sizes=given,
+        mask=seen,
+        schedules=schedule,
+        backward=backward,
+        bounds=bounds,
+        check=verify,
+    )
+    show_result(report, json)
+    if plot is not None:
+        print(f"wrote {report.plot(plot)}", file=sys.stderr if json else sys.stdout)
+
+
+def _io_others(name: str, n: int, d: int, memory: int, json: bool) -> None:
+    from attometer.report.io.approximate import io_approximate
+
+    _softmax_only(name, "--others")
+    show_result(io_approximate(n=n, d=d, M=memory), json)
+
+
+def _softmax_only(name: str, flag: str) -> None:
+    if name != "softmax":
+        raise AttometerError(f'{flag} starts from one head of softmax, got "{name}"')
+
+
+def _io_splits(
+    name: str, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
+) -> None:
+    from attometer.report.io.splits import split_report
+
+    _softmax_only(name, "--splits")
+    made = split_report(n=n, d=d, M=memory, m=m, e=e)
+    show_result(made, json)
+    if plot is not None:
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
+
+
+@app.command(rich_help_panel=PROVE)
+def derive(
+    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
+    at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
+    json: Json = False,
+) -> None:
+    """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
+    from attometer.count.derive import derive as derived
+    from attometer.mechanisms.subject import subject
+
+    sizes = sizes_of(at)
+    if "M" in sizes:
+        raise AttometerError('--at does not take "M"; use -M')
+    show_result(derived(subject(name).program, words_of(memory), **sizes), json)
+
+
+@app.command(rich_help_panel=PROVE)
+def scale(
+    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
+    processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
+    n: Annotated[int | None, typer.Option("-n", help="size n", parser=whole, metavar="INTEGER")] = None,
+    d: Annotated[int | None, typer.Option("-d", help="size d", parser=whole, metavar="INTEGER")] = None,
+    memory: Annotated[str | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
+    at: Annotated[str, typer.Option(help="further sizes, as in h=8,e=64")] = "",
+    json: Json = False,
+) -> None:
+    """Steps on p processors: work, depth, where more stop helping, and what a limited fast memory changes."""
+    from attometer.mechanisms.subject import subject
+    from attometer.report.scale import scale as report
+    from attometer.view.amounts import amounts
+
+    sizes = sizes_of(at)
+    for taken, option in {"n": "-n", "d": "-d", "M": "-M", "processors": "--processors"}.items():
+        if taken in sizes:
+            raise AttometerError(f'--at does not take "{taken}"; use {option}')
+    given = {k: v for k, v in {"n": n, "d": d}.items() if v is not None} | sizes
+    words = None if memory is None else words_of(memory)
+    show_result(report(subject(name).program, amounts(processors, "processors"), words, **given), json)
+
+
+@app.command(rich_help_panel=PROVE)
+def pebble(
+    name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -")],
+    sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
+    memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
+    slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,
+    no_recompute: Annotated[bool, typer.Option("--no-recompute", help="nothing may be computed twice")] = False,
+    seconds: Annotated[float, typer.Option(help="limit on the search; then the proven lower bound is printed")] = 60.0,
+    play: Annotated[bool, typer.Option("--play", help="show the moves one by one")] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw the pebbling into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Play the red-blue pebble game to its optimum: the fewest words a calculation can move, move by move."""
+    from attometer.report.pebble.report import pebble as report
+    from attometer.view.style import figure_path
+
+    if plot is not None:
+        figure_path(plot)
+    made = report(name, sizes_of(sizes), words_of(memory), "slide" if slide else "place", not no_recompute, seconds)
+    if play and not json:
+        from attometer.report.pebble.play import play as animate
+
+        animate(made)
+    show_result(made, json)
+    if plot is not None:
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
+
+
+@app.command(rich_help_panel=PROVE)
+def claims(
+    source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 002, 003, 004 or io")] = None,
+    verdict: Annotated[str | None, typer.Option(help="only agrees, wrong or convention")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="only how many of each document agree")] = False,
+    json: Json = False,
+) -> None:
+    """Recompute what the five documents print, and say which numbers are wrong and why."""
+    from attometer.ledger import ledger
+
+    found = ledger(source=source, verdict=verdict)
+    show_result(found.by_document() if summary else found, json)

@@ -35,7 +35,7 @@ def test_a_strict_checker_sees_signatures_and_formulas(tmp_path: Path) -> None:
         (4, '"Expr" has no attribute "also_not"'),
         (5, '"CostAt" has no attribute "wrk"'),
         (6, 'Unexpected keyword argument "nosuch" for "plan"'),
-        (7, 'Argument 1 to "price" has incompatible type "str"'),
+        (7, 'No overload variant of "price" matches argument type "str"'),
         (8, 'Argument 1 to "run" has incompatible type "int"'),
         (9, 'Argument 1 to "machine" has incompatible type "int"'),
         (10, 'Revealed type is "attometer.algebra.Expr"'),

@@ -90,7 +90,11 @@ def test_processes_that_compile_at_once_and_folders_of_others(tmp_path, monkeypa
     assert path.parent == tmp_path / "own"
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert sorted(p.suffix for p in path.parent.iterdir()) == [".cpp", ".so"]
+    # In a folder of its own: the loader gives back what it already holds under a name.
+    monkeypatch.setenv("ATTOMETER_CACHE", str(tmp_path / "cut"))
+    path = build.library_path(UNIT, build.best_target(UNIT))
     path.write_bytes(b"cut short")
+    path.chmod(0o700)
     build.library.__wrapped__(UNIT)
     assert path.stat().st_size > 1000
     # Nothing is taken from where others may write.

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow docs lint types imports clean
+.PHONY: demo test slow mutants docs lint types imports clean
 
 demo: $(VENV)/.core
 	$(BIN)/attometer plan llama-3.1-8b --on h100-sxm --context 131072
@@ -19,6 +19,9 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -q -m slow
+
+mutants: $(VENV)/.dev
+	$(BIN)/mutmut run
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --quiet

@@ -97,6 +97,7 @@ def test_it_works_after_refusals(on_two: Any) -> None:
     assert [said["still right"] for said in on_two["refusals"]] == ["[2, 7, 97]", "[2, 6, 97]"]
 
 
+@pytest.mark.slow
 def test_the_example() -> None:
     said = torchrun(2, EXAMPLE, "--length", "203", "--steps", "2")
     assert said.strip().endswith("the same logits and the same losses, on 1 process and on 2")

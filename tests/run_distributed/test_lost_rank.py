@@ -5,6 +5,8 @@ import socket
 import pytest
 from distributed_launch import HERE, each_rank
 
+pytestmark = pytest.mark.slow  # ranks that wait for one that is gone
+
 
 def free_port() -> int:
     with socket.socket() as held:

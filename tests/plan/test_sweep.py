@@ -133,3 +133,15 @@ def test_bad_input_of_the_library() -> None:
             asked.grid(contexts)  # type: ignore[arg-type]
     with pytest.raises(AttometerError, match="at least one machine"):
         am.sweep("gpt2", [], context=1)
+
+
+def test_the_picture_says_the_format_that_the_weights_are_counted_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    captions: list[str] = []
+    monkeypatch.setattr("attometer.report.sweep_plot.source", lambda figure, said: captions.append(said) or figure)
+    from attometer.report.sweep_plot import plot_sweep
+
+    plot_sweep(am.sweep("gpt2", ["l4"], context=[128], batch=[1]), tmp_path / "sweep.png")
+    assert captions == ["C compute binds, M memory binds, × does not fit; datasheet roofline; weights bf16, cache bf16"]

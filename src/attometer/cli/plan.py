@@ -113,7 +113,12 @@ def plan(
     json: Json = False,
 ) -> None:
     """Does a model fit, how fast, what limits it, what would help. Exits 0 if it fits, 1 if not."""
-    _check(call, model, json) if check else _open(call) if shown else _plan(call.params)
+    if check:
+        _check(call, model, json)
+    elif shown:
+        _open(call)
+    else:
+        _plan(call.params)
 
 
 def _check(call: typer.Context, model: str, json: bool) -> None:

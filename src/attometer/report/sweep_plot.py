@@ -30,8 +30,10 @@ def _figure(sweep: Sweep) -> "Figure":
     columns = min(count, 3)
     rows = -(-count // columns)
     wide = max(4.0, 0.5 * len(sweep.grids[0].contexts) + 1.5)
-    o = sweep.planners[0].options
-    figure = sheet(f"{sweep.model.name}, {o.mode}: share of the memory needed", wide * columns + 1, 3.6 * rows + 0.8)
+    first = sweep.planners[0]
+    figure = sheet(
+        f"{sweep.model.name}, {first.options.mode}: share of the memory needed", wide * columns + 1, 3.6 * rows + 0.8
+    )
     panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     images = []
     for axes, asked, grid in zip(panels, sweep.planners, sweep.grids, strict=False):
@@ -42,7 +44,7 @@ def _figure(sweep: Sweep) -> "Figure":
     figure.colorbar(images[0], ax=list(panels), label="share of the memory needed (%)", shrink=0.8)
     return source(
         figure,
-        f"C compute binds, M memory binds, × does not fit; datasheet roofline; weights {o.weights}, cache {o.kv}",
+        f"C compute binds, M memory binds, × does not fit; datasheet roofline; weights {first.formats.name}, cache {first.options.kv}",
     )
 
 

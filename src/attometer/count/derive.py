@@ -32,6 +32,8 @@ TYPICAL = {"n": 4096, "m": 4096, "d": 64, "e": 64, "b": 1, "h": 1, "g": 1, "w": 
 """Sizes at which a nest is chosen where none are given."""
 _OTHER = 64
 _SUBSETS_OF = 6
+_LITTLE = 0.01
+"""An axis goes one by one where that reads again less than this part of what moves whatever the loops."""
 
 
 @dataclass(frozen=True)
@@ -299,8 +301,11 @@ class Search:
     def _best_plan(self, targets: frozenset[str], loads: set[str]) -> Chosen | None:
         best: Chosen | None = None
         least = self._least(targets, loads)
-        for plan in self.plans(targets, loads):
-            if best is not None and best.words <= least:
+        plans = [
+            (floor, plan) for plan in self.plans(targets, loads) if (floor := self._floor_of(plan, loads)) is not None
+        ]
+        for floor, plan in sorted(plans, key=lambda each: each[0]):
+            if best is not None and (best.words <= least or floor > best.words):
                 break
             self.considered += 1
             found = self._evaluated(plan, loads, best.words if best else None)
@@ -321,12 +326,48 @@ class Search:
         moved = targets | loads if all(s.where is None for s in steps) else targets & set(self.cascade.outputs)
         return sum(prod(self.extent[a] for a in self.cascade.value(v).axes) for v in moved)
 
+    def _again(self, axis: str, loads: set[str]) -> int:
+        """Return words that are read again where an axis runs one by one: a tile of it can save no more."""
+        lacking = [v for v in loads if axis not in self.cascade.value(v).axes]
+        return sum(self._size(v) for v in lacking) * (self.extent[axis] - 1)
+
+    def _size(self, value: str) -> int:
+        return prod(self.extent[a] for a in self.cascade.value(value).axes)
+
+    def _floor_of(self, plan: Plan, loads: set[str]) -> float | None:
+        """Return words that a plan moves at least; None where its results alone do not fit."""
+        whole = {a: e for a, e in self.extent.items() if a not in (*plan.tiled, plan.stream)}
+        most = {a: self.extent[a] for a in (plan.row, plan.panel) if a}
+        for target in plan.targets:
+            axes = self.cascade.value(target).axes
+            held = prod(whole[a] for a in axes if a in whole)
+            if held > self.M:
+                return None
+            most = {a: min(b, self.M // held) if a in axes else b for a, b in most.items()}
+        times: dict[str, float] = {a: self.extent[a] for a in plan.batch}
+        times |= {a: self.extent[a] / b for a, b in most.items()}
+        total = 0.0
+        for value in loads:
+            axes = self.cascade.value(value).axes
+            kept = () if plan.stream in axes else (plan.panel,)
+            total += self._size(value) * prod(t for a, t in times.items() if a not in axes and a not in kept)
+        return total * self._density + sum(self._size(t) for t in plan.targets & set(self.cascade.outputs))
+
+    @cached_property
+    def _density(self) -> float:
+        """The least part of its pairs that a mask of the program leaves: no loop skips more."""
+        left = [
+            entries((w.query, w.key), w, self.extent, self.numbers) / (self.extent[w.query] * self.extent[w.key])
+            for w in {s.where for s in self.cascade.steps if s.where is not None}
+        ]
+        return min([1.0, *left])
+
     def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
         """Yield every order of loops for a phase."""
         steps = self.arrange(targets, loads, None).steps
         summed = dict.fromkeys(a for s in steps.values() for a in s.summed)
         shared = [a for a, _ in self.cascade.axes if all(a in steps[t].axes for t in targets) and a not in summed]
-        lacked = [a for a in shared if any(a not in self.cascade.value(v).axes for v in loads)]
+        lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
         always = [a for a in shared if a not in lacked]
         for row, panel in _pairs(lacked):
             rest = [a for a in lacked if a not in (row, panel)]
@@ -345,7 +386,7 @@ class Search:
         if not plan.tiled:
             return None
         passes = self.arrange(plan.targets, loads, plan.stream)
-        loop = Phase(passes, plan, tile_of("")).loop()
+        loop = Phase(passes, plan, tile_of(""), steps=False).loop()
         axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
         chosen = self._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}

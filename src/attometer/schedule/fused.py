@@ -73,11 +73,15 @@ class Block:
 
 @dataclass
 class Phase:
-    """Emits the nest of a plan; `tile` gives the tile size of an axis."""
+    """Emits the nest of a plan; `tile` gives the tile size of an axis. Without `steps` its compute steps are left out.
+
+    What moves and what is held, by which nests are compared, does not need the steps.
+    """
 
     passes: Passes
     plan: Plan
     tile: TileOf
+    steps: bool = True
     buffers: dict[str, Tile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -281,11 +285,14 @@ class Phase:
         if op.kind in ("new", "make"):
             return
         tiles = {name: Tile(name, self.cascade.value(name).axes) for name in streamed}
-        node: Node = self._compute(op, tiles)
+        if not self.steps and not streamed:
+            return
+        node: Node = self._compute(op, tiles) if self.steps else Load(tiles[streamed[0]])
         axes = list(dict.fromkeys(a for name in streamed for a in self._inner(name)))
         for depth, axis in enumerate(reversed(axes)):
             loads = tuple(map(Load, tiles.values())) if depth == 0 else ()
-            node = Loop(axis, ONE, (*loads, node), axis not in op.summed)
+            body = (*loads, node) if self.steps or depth else loads
+            node = Loop(axis, ONE, body, axis not in op.summed)
         yield node
 
     def _taken(self, op: Op, dying: set[str], level: str) -> str | None:

@@ -1,17 +1,26 @@
-"""The tile sizes of one phase of a derived nest that move the fewest words through M words of fast memory."""
+"""The tile sizes of one phase of a derived nest that move the fewest words through M words of fast memory.
 
-from collections.abc import Mapping
+A phase has at most two free tiles, x and y. What it holds at any moment is a + b x + c y + d x y words, and without a
+mask what it moves is a + b X + c Y + d X Y with X and Y the numbers of tiles: one walk over the nest finds the
+coefficients, and every choice of tiles is an evaluation. Under a mask the best few are counted exactly.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from attometer.count.traffic.tile_group import distinct
 from attometer.count.traffic.walk import Number, Problem
-from attometer.count.traffic.words import held, moved
-from attometer.schedule.nest import Loop, Schedule, loops
+from attometer.count.traffic.words import moved
+from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store, Tile, loops
 
 Ints = NDArray[np.int64]
+Form = tuple[int, int, int, int]
+"""Coefficients of 1, x, y and x y."""
 _MASKED_TRIALS = 4
 
 
@@ -25,15 +34,36 @@ class PhaseTiles:
     extents: Mapping[str, int]
     M: int
 
+    @cached_property
+    def axes(self) -> dict[str, int]:
+        """The size of each axis."""
+        return {axis: int(extent) for axis, extent in self.schedule.axes}
+
+    @cached_property
+    def peaks(self) -> list[Form]:
+        """What the phase holds wherever something is about to be dropped; the most is among them."""
+        forms = dict.fromkeys(self._peaks((self.phase,), {}, (0, 0, 0, 0)))
+        return [f for f in forms if not any(g != f and all(p <= q for p, q in zip(f, g, strict=True)) for g in forms)]
+
+    @cached_property
+    def dense(self) -> Form:
+        """What the phase moves where no mask skips anything, in numbers of tiles."""
+        return _sum(self._moves((self.phase,), {}))
+
     def need(self, tiles: Mapping[str, Number]) -> Number:
         """Return the fast-memory words."""
-        ones = dict.fromkeys(self.schedule.tile_names, 1)
-        return held(self.schedule, (self.phase,), Problem({**self.sizes, **ones, **tiles}))
+        values = [_value(form, *self._free(tiles)) for form in self.peaks]
+        return np.maximum.reduce(np.broadcast_arrays(*values)) if len(values) > 1 else values[0]
 
     def words(self, tiles: Mapping[str, Number], masked: bool = True) -> Number:
         """Return the words moved; without `masked` those of a nest that skips nothing."""
+        if not masked or not self._masked():
+            counts = [
+                -(-self.extents[name] // tile) for name, tile in zip(self.extents, self._free(tiles), strict=False)
+            ]
+            return _value(self.dense, *counts, *[1] * (2 - len(counts)))
         ones = dict.fromkeys(self.schedule.tile_names, 1)
-        where = Problem({**self.sizes, **ones, **tiles}, None, 1, masked)
+        where = Problem({**self.sizes, **ones, **tiles}, None, 1)
         return moved(self.schedule, (self.phase,), where).words
 
     def best(self, limit: int | None = None) -> tuple[int, dict[str, int]] | None:
@@ -50,16 +80,65 @@ class PhaseTiles:
         words, at = min(found)
         return words, candidates[at]
 
+    # --- coefficients ------------------------------------------------------------------------------------------------
+
+    def _free(self, tiles: Mapping[str, Number]) -> tuple[Number, Number]:
+        found = [tiles.get(name, 1) for name in self.extents]
+        return (*found, *[1] * (2 - len(found)))  # type: ignore[return-value]
+
+    def _flag(self, length: sympy.Expr) -> int:
+        """Return 1 or 2 for the length of a free tile, 0 for a tile of 1."""
+        names = list(self.extents)
+        return names.index(length.name) + 1 if length.is_Symbol and length.name in names else 0
+
+    def _tile(self, tile: Tile, inside: Mapping[str, int]) -> Form:
+        """The words of a tile where the innermost loops of its axes have the given flags."""
+        words, flags = 1, 0
+        for axis in tile.axes:
+            if axis in inside:
+                flags |= inside[axis]
+            else:
+                words *= self.axes[axis]
+        return _form(words, flags)
+
+    def _peaks(self, body: Iterable[Node], inside: Mapping[str, int], outside: Form) -> Iterator[Form]:
+        live: dict[str, Form] = {}
+        for node in body:
+            if isinstance(node, Loop):
+                own = {**inside, node.axis: self._flag(node.length)}
+                yield from self._peaks(node.body, own, _sum([outside, *live.values()]))
+            elif isinstance(node, Free):
+                yield _sum([outside, *live.values()])
+                del live[node.tile.name]
+            elif isinstance(node, Load | New):
+                live[node.tile.name] = self._tile(node.tile, inside)
+        yield _sum([outside, *live.values()])
+
+    def _moves(self, body: Iterable[Node], inside: Mapping[str, int]) -> Iterator[Form]:
+        for node in body:
+            if isinstance(node, Loop):
+                yield from self._moves(node.body, {**inside, node.axis: self._flag(node.length)})
+            elif isinstance(node, Load | Store):
+                words, flags = 1, 0
+                for axis, extent in self.axes.items():
+                    if axis in node.tile.axes or inside.get(axis) == 0:
+                        words *= extent
+                    else:
+                        flags |= inside.get(axis, 0)
+                yield _form(words, flags)
+
+    # --- candidates --------------------------------------------------------------------------------------------------
+
     def _candidates(self) -> list[dict[str, int]]:
         free = list(self.extents)
         if not free:
             return [{}]
         first = distinct(self.extents[free[0]])
         if len(free) == 1:
-            first = first[self._fits({free[0]: first})]
+            first = first[np.broadcast_to(self.need({free[0]: first}) <= self.M, first.shape)]
             order = np.argsort(-first, kind="stable")
             return [{free[0]: int(first[k])} for k in order[: self._trials()]]
-        second = self._largest(free[1], {free[0]: first}, len(first))
+        second = self._largest(first, self.extents[free[1]])
         first, second = first[second > 0], second[second > 0]
         dense = np.broadcast_to(self.words({free[0]: first, free[1]: second}, masked=False), first.shape)
         order = np.argsort(dense, kind="stable")[: self._trials()]
@@ -70,17 +149,34 @@ class PhaseTiles:
         return _MASKED_TRIALS if self._masked() else 1
 
     def _masked(self) -> bool:
+        return self._skips
+
+    @cached_property
+    def _skips(self) -> bool:
         return any(loop.where is not None for loop in loops((self.phase,)))
 
-    def _fits(self, tiles: Mapping[str, Ints]) -> NDArray[np.bool_]:
-        (some,) = tiles.values()
-        return np.broadcast_to(np.asarray(self.need(tiles)) <= self.M, some.shape)
+    def _largest(self, first: Ints, extent: int) -> Ints:
+        """The largest second tile that fits beside each first one; 0 where none does."""
+        largest = np.full(len(first), extent, np.int64)
+        for a, b, c, d in self.peaks:
+            rest, each = self.M - a - b * first, c + d * first
+            fits = np.where(each > 0, rest // np.maximum(each, 1), np.where(rest >= 0, extent, 0))
+            largest = np.minimum(largest, fits)
+        return np.maximum(largest, 0)
 
-    def _largest(self, name: str, others: Mapping[str, Ints], count: int) -> Ints:
-        """The largest tile that fits beside each candidate of the other; 0 where none does."""
-        low, high = np.zeros(count, np.int64), np.full(count, self.extents[name], np.int64)
-        while (low < high).any():
-            middle = (low + high + 1) // 2
-            fits = np.asarray(self.need({**others, name: middle})) <= self.M
-            low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
-        return low
+
+def _form(words: int, flags: int) -> Form:
+    return (*[words if k == flags else 0 for k in range(4)],)  # type: ignore[return-value]
+
+
+def _sum(forms: Iterable[Form]) -> Form:
+    total = [0, 0, 0, 0]
+    for form in forms:
+        for k in range(4):
+            total[k] += form[k]
+    return (*total,)  # type: ignore[return-value]
+
+
+def _value(form: Form, x: Number, y: Number) -> Number:
+    a, b, c, d = form
+    return a + b * x + c * y + d * x * y

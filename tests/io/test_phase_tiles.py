@@ -30,7 +30,7 @@ def test_the_coefficients_of_a_phase_are_what_the_walk_over_it_counts(name: str)
             nest = search._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
             free = {tile_of("")(a).name: search.extent[a] for a in axes[: 1 + bool(plan.panel)] if a != plan.stream}
             tiles = PhaseTiles(nest, loop, sizes, free, 10**6)
-            chosen = {name: 2 for name in free}
+            chosen = dict.fromkeys(free, 2)
             where = Problem({**sizes, **dict.fromkeys(nest.tile_names, 1), **chosen}, None, 1, masked=False)
             assert int(tiles.need(chosen)) == held(nest, (loop,), where)
             assert int(tiles.words(chosen, masked=False)) == moved(nest, (loop,), where).words

@@ -84,7 +84,7 @@ class PhaseTiles:
 
     def _free(self, tiles: Mapping[str, Number]) -> tuple[Number, Number]:
         found = [tiles.get(name, 1) for name in self.extents]
-        return (*found, *[1] * (2 - len(found)))  # type: ignore[return-value]
+        return (*found, *[1] * (2 - len(found)))
 
     def _flag(self, length: sympy.Expr) -> int:
         """Return 1 or 2 for the length of a free tile, 0 for a tile of 1."""

@@ -29,6 +29,10 @@ def io(
     verify: Annotated[
         bool, typer.Option("--verify", help="also execute each schedule, scaled down, and count")
     ] = False,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compiled", help="with --verify: cache lines of the compiled nests, by valgrind's cachegrind"),
+    ] = False,
     others: Annotated[
         bool, typer.Option("--others", help="instead, sparse and approximate attention at n, d, M")
     ] = False,
@@ -52,6 +56,8 @@ def io(
     if splits:
         only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
         return _io_splits(name, n, d, words_of(memory), m, e, plot, json)
+    if compiled and not verify:
+        raise AttometerError("--compiled goes with --verify")
     given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | sizes_of(sizes)
     seen = parse_mask(mask) if mask else None
     report = io_report(
@@ -63,6 +69,7 @@ def io(
         backward=backward,
         bounds=bounds,
         check=verify,
+        compiled=compiled,
     )
     show_result(report, json)
     if plot is not None:

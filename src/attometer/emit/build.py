@@ -124,7 +124,11 @@ def has_bf16() -> bool:
 
 
 def _command(unit: Unit, target: str, held: Compiler) -> tuple[str, ...]:
-    return held.path, *FLAGS, *TARGETS[target][0], *(["-Wno-psabi"] if "clang" not in held.path else [])
+    return held.path, *FLAGS, *TARGETS[target][0], *_quiet(held)
+
+
+def _quiet(held: Compiler) -> list[str]:
+    return ["-Wno-psabi"] if "clang" not in held.path else []
 
 
 def library_path(unit: Unit, target: str, extra: tuple[str, ...] = ()) -> Path:
@@ -181,13 +185,22 @@ def _compile(unit: Unit, target: str, extra: tuple[str, ...], path: Path) -> Non
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
         text, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / path.name
         text.write_text(source(unit))
-        command = [*_command(unit, target, held), *extra, str(text), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not made.exists():
-            said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-            raise AttometerError(
-                f"{held.path} could not compile {unit.schedule}: {said[0] if said else 'it said nothing'}"
-            )
+        _run([*_command(unit, target, held), *extra, str(text), "-o", str(made)], unit.schedule, made)
         made.chmod(0o700)
         os.replace(text, path.with_suffix(".cpp"))
         os.replace(made, path)
+
+
+def program(text: str, to: Path) -> None:
+    """Compile the C++ of a program without instructions beyond the usual ones, for `to` a path in a private folder."""
+    held, written = _compiler(), to.with_suffix(".cpp")
+    written.write_text(text)
+    command = [held.path, "-O2", "-std=c++17", *_quiet(held), str(written), "-o", str(to), "-ldl"]
+    _run(command, to.name, to)
+
+
+def _run(command: list[str], what: str, made: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not made.exists():
+        said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise AttometerError(f"{command[0]} could not compile {what}: {said[0] if said else 'it said nothing'}")

@@ -47,19 +47,20 @@ def source(unit: Unit) -> str:
     lines = [
         *(["#define ATTOMETER_BF16"] if unit.bf16 else []),
         *(["#define ATTOMETER_HALF"] if unit.dtype == "float16" else []),
-        *(_micro(name) for name in ("vectors", "call", "tiles", "steps")),
+        *(micro(name) for name in ("vectors", "call", "tiles", "steps")),
         f"typedef {TYPES[unit.dtype]} T;",
         f"constexpr bool BACKWARD = {'true' if backward else 'false'};",
         *(f"// {line}" for line in str(held).splitlines()),
         *(_split(nest) if driver == "split" else _packed(nest)),
         *(_keys_outside(nest) if backward else _queries_outside(nest) if driver == "forward" else ()),
-        _micro(driver),
-        _micro("entry"),
+        micro(driver),
+        micro("entry"),
     ]
     return "\n".join(lines)
 
 
-def _micro(name: str) -> str:
+def micro(name: str) -> str:
+    """Return the text of a file of `micro/`."""
     return (MICRO / f"{name}.hpp").read_text()
 
 

@@ -18,6 +18,7 @@ from attometer.masks import Mask
 from attometer.masks.counts import substitute, symbols
 from attometer.mechanisms.subject import subject as named
 from attometer.program.program import Program
+from attometer.report.io.compiled import NOTE, CompiledLines, compiled_lines, require_simulator
 from attometer.report.io.verify import Verification, scaled, verify
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.sizes import size
@@ -121,6 +122,7 @@ class IoReport(Report):
     bounds: tuple[BoundRow, ...]
     show_bounds: bool = False
     verifications: tuple[Verification | str, ...] = ()
+    compiled: tuple[CompiledLines | str, ...] = ()
 
     @property
     def best(self) -> ScheduleRow:
@@ -138,13 +140,18 @@ class IoReport(Report):
             "schedules": [row.to_dict() for row in self.rows],
             "bounds": [row.to_dict() for row in self.bounds],
             "verified": checked,
+            **(
+                {"compiled": [x if isinstance(x, str) else x.to_dict() for x in self.compiled]} if self.compiled else {}
+            ),
         }
 
     def page(self) -> list[Block]:
         """Return the schedules, the bounds if asked for, what is noted, and what was verified."""
         parts: list[Block] = [_schedule_table(self), *([_bound_table(self)] if self.show_bounds else [])]
         said = [note for row in self.rows for note in (*row.notes, row.refusal) if note]
-        said += map(str, self.verifications)
+        said += map(str, (*self.verifications, *self.compiled))
+        if any(isinstance(x, CompiledLines) for x in self.compiled):
+            said.append(NOTE)
         return [*parts, "\n".join(said)] if said else parts
 
     def explain(self, name: str) -> str:
@@ -179,6 +186,7 @@ def io_report(
     backward: bool = False,
     bounds: bool = False,
     check: bool = False,
+    compiled: bool = False,
 ) -> IoReport:
     """Return what each schedule of softmax attention moves through M words, with the ratio to the best bound of its class.
 
@@ -191,9 +199,11 @@ def io_report(
         backward: the gradients instead of the result.
         bounds: also print every lower bound.
         check: also run each schedule at a scaled-down size and compare with the count.
+        compiled: with `check`, also run those that are compiled, at this size, under valgrind's cachegrind.
 
     Raises:
-        AttometerError: not softmax attention, an unknown schedule, a missing size, or no schedule fits into M words.
+        AttometerError: not softmax attention, an unknown schedule, a missing size, no schedule fits into M words, or
+            no valgrind or compiler where one is needed.
 
     >>> from attometer.mechanisms import mechanism
     >>> report = io_report(mechanism("softmax"), M=98304, sizes={"n": 65536, "d": 64})
@@ -222,7 +232,15 @@ def io_report(
     if check:
         small = scaled(shape.n, shape.m, shape.d, shape.e, M, shape.stack)
         checked = tuple(verify(row.name, small, shape.mask) for row in rows if not row.refusal)
-    return IoReport(name, shape, M, tuple(rows), valued, bounds, checked)
+    lines = _compiled([row.name for row in rows if not row.refusal], shape, M) if compiled else ()
+    return IoReport(name, shape, M, tuple(rows), valued, bounds, checked, lines)
+
+
+def _compiled(names: list[str], shape: Shape, M: int) -> tuple[CompiledLines | str, ...]:
+    require_simulator(names)
+    sizes = {name: getattr(shape, name) for name in ("n", "m", "d", "e", "copies", "stack")}
+    found = (compiled_lines(name, sizes, M, shape.mask) for name in names)
+    return tuple(x for x in found if x is not None)
 
 
 def _heads(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -61,7 +61,7 @@ def test_pebble_says_the_optimum() -> None:
             'unknown mask "casual"; did you mean "causal"?',
         ),
         (["io", "softmax", "-n", "64", "-d", "8", "-M", "256", "--schedule", "flash3"], 'unknown schedule "flash3"'),
-        (["io", "rnn", "-n", "64", "-d", "8", "-M", "256"], "softmax attention"),
+        (["io", "rnn", "-n", "64", "-d", "8", "-M", "256", "--schedule", "flash2"], "softmax attention"),
         (["io", "softmax", "-n", "64", "-d", "8", "-M", "256", "--plot", "x.bmp"], ".png, .svg or .pdf"),
         (["pebble", "softmax", "--sizes", "n=2", "-M", "5"], "d"),
         (["pebble", "softmax", "--sizes", "n=2,d=0", "-M", "5"], 'size "d" must be a positive integer, got 0'),

@@ -13,12 +13,14 @@ from attometer.errors import AttometerError
 @app.command(rich_help_panel=PROVE)
 def io(
     call: typer.Context,
-    name: Annotated[str, typer.Argument(help="softmax attention: a mechanism such as gqa, a notation file, or -")],
+    name: Annotated[str, typer.Argument(help="a mechanism such as gqa, a notation file (mine.att), or - for stdin")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     n: Annotated[
-        int, typer.Option("-n", help="queries (and keys, if -m is not given)", parser=whole, metavar="INTEGER")
-    ],
-    d: Annotated[int, typer.Option("-d", help="width of queries and keys", parser=whole, metavar="INTEGER")],
+        int | None, typer.Option("-n", help="queries (and keys, if -m is not given)", parser=whole, metavar="INTEGER")
+    ] = None,
+    d: Annotated[
+        int | None, typer.Option("-d", help="width of queries and keys", parser=whole, metavar="INTEGER")
+    ] = None,
     m: Annotated[int | None, typer.Option("-m", help="keys", parser=whole, metavar="INTEGER")] = None,
     e: Annotated[int | None, typer.Option("-e", help="width of values", parser=whole, metavar="INTEGER")] = None,
     mask: Annotated[str | None, typer.Option(help="as in 'causal & window(256)'")] = None,
@@ -42,7 +44,7 @@ def io(
     plot: Annotated[Path | None, typer.Option(help="draw words moved against M into this .png, .svg or .pdf")] = None,
     json: Json = False,
 ) -> None:
-    """Words moved between memory and a fast memory of M words: every schedule, against what no algorithm can beat."""
+    """Words moved through a fast memory of M words: every schedule, or one derived, against what no algorithm can beat."""
     from attometer.mechanisms.subject import subject
     from attometer.program import parse_mask
     from attometer.report.io.report import io_report
@@ -76,24 +78,27 @@ def io(
         print(f"wrote {report.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
-def _io_others(name: str, n: int, d: int, memory: int, json: bool) -> None:
+def _io_others(name: str, n: int | None, d: int | None, memory: int, json: bool) -> None:
     from attometer.report.io.approximate import io_approximate
 
-    _softmax_only(name, "--others")
+    n, d = _softmax_only(name, "--others", n, d)
     show_result(io_approximate(n=n, d=d, M=memory), json)
 
 
-def _softmax_only(name: str, flag: str) -> None:
+def _softmax_only(name: str, flag: str, n: int | None, d: int | None) -> tuple[int, int]:
     if name != "softmax":
         raise AttometerError(f'{flag} starts from one head of softmax, got "{name}"')
+    if n is None or d is None:
+        raise AttometerError(f"{flag} needs -n and -d")
+    return n, d
 
 
 def _io_splits(
-    name: str, n: int, d: int, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
+    name: str, n: int | None, d: int | None, memory: int, m: int | None, e: int | None, plot: Path | None, json: bool
 ) -> None:
     from attometer.report.io.splits import split_report
 
-    _softmax_only(name, "--splits")
+    n, d = _softmax_only(name, "--splits", n, d)
     made = split_report(n=n, d=d, M=memory, m=m, e=e)
     show_result(made, json)
     if plot is not None:

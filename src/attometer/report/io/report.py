@@ -19,6 +19,7 @@ from attometer.masks.counts import substitute, symbols
 from attometer.mechanisms.subject import subject as named
 from attometer.program.program import Program
 from attometer.report.io.compiled import NOTE, CompiledLines, compiled_lines, require_simulator
+from attometer.report.io.derived import DerivedIo, derived_io
 from attometer.report.io.verify import Verification, scaled, verify
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.sizes import size
@@ -187,11 +188,14 @@ def io_report(
     bounds: bool = False,
     check: bool = False,
     compiled: bool = False,
-) -> IoReport:
-    """Return what each schedule of softmax attention moves through M words, with the ratio to the best bound of its class.
+) -> IoReport | DerivedIo:
+    """Return what schedules of a mechanism move through M words, with the ratio to the best bound of its class.
+
+    Softmax attention of Q, K and V (masks, shared heads allowed) runs under every schedule of the catalogue; of any other
+    Program the best nest is derived (`derived_io`).
 
     Args:
-        subject: a Program, or a mechanism or its name, that is softmax attention of Q, K and V (masks, shared heads allowed).
+        subject: a Program, or a mechanism, its name or its file.
         M: words of fast memory.
         sizes: the program's sizes by name; m, e, g, h and b default to n, d, h, 1 and 1.
         mask: a restriction on top of the program's own.
@@ -210,11 +214,17 @@ def io_report(
     >>> report.best.name, report.best.words, round(report.best.ratio, 2)
     ('flash2_sliced', 746586112, 1.5)
     """
-    subject = named(subject) if isinstance(subject, str) else subject
-    program = getattr(subject, "program", subject)
-    if not isinstance(program, Program):
-        raise AttometerError(f"io takes a Program or a mechanism, got {type(subject).__name__}")
-    defaults = {k: v for k, v in getattr(subject, "defaults", {}).items() if size(k) in program.symbols}
+    subject = named(subject)
+    program = subject.program
+    try:
+        attention_shape(program)
+    except AttometerError as error:
+        if mask is not None or schedules is not None or compiled:
+            option = "mask" if mask is not None else "schedule" if schedules is not None else "compiled"
+            hint = "; write the mask in the text" if mask is not None else ""
+            raise AttometerError(f"{option}: {error}{hint}") from None
+        return derived_io(subject, M=M, sizes=sizes, backward=backward, bounds=bounds, check=check)
+    defaults = {k: v for k, v in subject.defaults.items() if size(k) in program.symbols}
     shape = shape_at(program, _heads({**defaults, **sizes}), mask)
     known = [name for name in SCHEDULES if schedule(name).backward == backward]
     names = known if schedules is None else [schedule(name).name for name in schedules]
@@ -227,13 +237,12 @@ def io_report(
         raise AttometerError(
             f"M = {M} is too small for {', '.join(names)} at {shape}; the least is {least} words ({name})"
         )
-    name = getattr(subject, "name", "program")
     checked: tuple[Verification | str, ...] = ()
     if check:
         small = scaled(shape.n, shape.m, shape.d, shape.e, M, shape.stack)
         checked = tuple(verify(row.name, small, shape.mask) for row in rows if not row.refusal)
     lines = _compiled([row.name for row in rows if not row.refusal], shape, M) if compiled else ()
-    return IoReport(name, shape, M, tuple(rows), valued, bounds, checked, lines)
+    return IoReport(subject.name, shape, M, tuple(rows), valued, bounds, checked, lines)
 
 
 def _compiled(names: list[str], shape: Shape, M: int) -> tuple[CompiledLines | str, ...]:

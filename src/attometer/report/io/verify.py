@@ -1,20 +1,25 @@
 """Runs a schedule on the scratchpad at a scaled-down size: its counted words and result against the derived count."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
+import sympy
 from numpy.typing import NDArray
 
 from attometer.count.traffic.tile_search import best_tiles
+from attometer.count.traffic.words import footprint, traffic
 from attometer.errors import AttometerError
-from attometer.program import Mask, Program, parse
+from attometer.program import Mask, Program, parse, size
+from attometer.program.conditions import check_conditions
 from attometer.program.expression import Where
 from attometer.program.printer import where_text
 from attometer.schedule.catalogue import schedule
+from attometer.schedule.nest import Schedule
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel, stack_heads
 from attometer.view.printed import Printed
@@ -86,6 +91,67 @@ def verify(name: str, sizes: Mapping[str, int], mask: Mask | None = None) -> Ver
     done = TwoLevel(sizes["M"]).run(chosen, inputs, best.tiles, mask, sizes["stack"])
     errors = [_error(done.outputs[k], exact[k]) for k in done.outputs if k in exact]
     return Verification(name, dict(sizes), best.words, done.words, max(errors))
+
+
+def verify_nest(
+    program: Program, nest: Schedule, sizes: Mapping[str, int], tiles: Mapping[str, int]
+) -> Verification | str:
+    """Run a nest derived from `program` at small sizes, with tiles in proportion, and compare; a sentence where none do.
+
+    >>> from attometer.count.derive import derive
+    >>> text = parse("Y[i,k] = A[i,j] * B[j,k]")
+    >>> found = derive(text, 300, i=64, j=64, k=64)
+    >>> done = verify_nest(text, found.schedule, found.sizes, found.tiles)
+    >>> done.counted, done.simulated, dict(done.sizes)
+    (140, 140, {'i': 5, 'j': 3, 'k': 4})
+    """
+    small = small_sizes(program)
+    if small is None:
+        return f"{nest.name}: none of {_TRIES:,} small sizes suits the program"
+    numbers, given = ({size(k): sympy.Integer(v) for k, v in at.items()} for at in (small, sizes))
+    rng = np.random.default_rng(math.prod(small.values()))
+    arrays = {t.name: rng.standard_normal([int(x.xreplace(numbers)) for x in t.extents]) for t in program.inputs}
+    extents = dict(nest.axes)
+    cut = {
+        tile.name: _scaled_tile(
+            tiles[tile.name], int(extents[axis].xreplace(given)), int(extents[axis].xreplace(numbers))
+        )
+        for tile, axis in nest.tiles
+    }
+    own = {s.name: small[s.name] for s in nest.symbols} | cut
+    done = TwoLevel(int(footprint(nest, own))).run(nest, arrays, cut, sizes=small)
+    right = interpret(program, arrays, small)
+    errors = [_error(ours.reshape(right[name].shape), right[name]) for name, ours in done.outputs.items()]
+    return Verification(nest.name, small, int(traffic(nest, own).words), done.words, max(errors))
+
+
+def small_sizes(program: Program) -> dict[str, int] | None:
+    """Return sizes of at most 8 that differ where they can and that the program allows, whatever the sizes asked about.
+
+    >>> small_sizes(parse("axis c: n / B" + chr(10) + "Y[c] = exp(X[c])"))
+    {'B': 5, 'n': 5}
+    """
+    for small in islice(_small([s.name for s in program.symbols]), _TRIES):
+        try:
+            check_conditions(program, {size(k): sympy.Integer(v) for k, v in small.items()})
+        except AttometerError:
+            continue
+        return small
+    return None
+
+
+def _small(names: Sequence[str]) -> Iterator[dict[str, int]]:
+    steps = (5, 3, 4, 6)
+    choices = [(*steps[k % 4 :], *steps[: k % 4], 2, 8, 7, 1) for k in range(len(names))]
+    return (dict(zip(names, chosen, strict=True)) for chosen in product(*choices))
+
+
+def _scaled_tile(tile: int, extent: int, small: int) -> int:
+    """Return a tile of a small axis: the whole where it was, else in proportion and at most half."""
+    return small if tile >= extent else max(1, min(round(tile * small / extent), -(-small // 2)))
+
+
+_TRIES = 4096
 
 
 def _error(ours: Array, right: Array) -> float:

@@ -5,9 +5,11 @@ from typing import Any
 
 import sympy
 
+from attometer.count.model_cost import model_cost
 from attometer.ledger.checks import Exactly, Near, Rounded, Row, Says
 from attometer.ledger.claim import Claim, Otherwise
 from attometer.ledger.programs import at, cost, d, entries, h, n, row, total
+from attometer.models import model
 
 _OUT6 = (
     (128, 25_214_976, "0.025"),
@@ -203,7 +205,7 @@ def _around_the_table() -> tuple[Claim, ...]:
         ),
         Claim(
             "001.out6.layers", "below Out[6]", "these numbers are per layer: a 12-layer transformer multiplies by 12",
-            Exactly(12), lambda: sympy.cancel((12 * cost("attention")).flops("article") / cost("attention").flops("article")),
+            Exactly(12), _layers_of_gpt2,
         ),
         Claim(
             "001.out7.exponential", "Out[7], alternative text", "exponential growth of FLOPs from 128 to 8192",
@@ -220,6 +222,17 @@ def _around_the_table() -> tuple[Claim, ...]:
             why="103.281 billion, more than 100",
         ),
     )  # fmt: skip
+
+
+def _layers_of_gpt2() -> sympy.Expr:
+    """Return the products of attention in GPT-2 Small, read from its configuration, over those of one layer of the text."""
+    read = sum(
+        row.layers * p.flops
+        for row in model_cost(model("gpt2"), causal="full").layers
+        for p in row.parts
+        if p.name == "attention"
+    )
+    return sympy.cancel(at(read, b=1, n=1024, m=1024) / total("attention", "flop", h=12, n=1024, d=64))
 
 
 def _growth() -> tuple[bool, str]:

@@ -4,11 +4,12 @@ from functools import partial
 
 import sympy
 
+from attometer.count.model_cost import model_cost
 from attometer.ledger.checks import Between, Exactly, Rounded, Row, Says
-from attometer.ledger.claim import Claim
-from attometer.ledger.programs import at, cost, d, n, total
+from attometer.ledger.claim import Claim, Otherwise
+from attometer.ledger.programs import at, d, n, total
 from attometer.machine import machine
-from attometer.models import model
+from attometer.models import from_values, model
 
 _WIDTH = 768
 _OUT22 = (
@@ -146,13 +147,36 @@ def _parameters() -> tuple[Claim, ...]:
         ),
         Claim(
             "001.key.layers", "Key Parameters", "a 24-layer model requires twice the resources of a 12-layer model",
-            Exactly(2), lambda: sympy.cancel((24 * cost("attention")).flops("mac") / (12 * cost("attention")).flops("mac")),
+            Exactly(2), lambda: _deeper(parts=False),
+            Otherwise("the whole model, its embedding and head included", lambda: _deeper(parts=True)),
+            "the layers double; the embedding and the head, which are not repeated, do not",
+        ),
+        Claim(
+            "001.key.llama", "Key Parameters", "model dimension: 4096 (LLaMA 7B)", Exactly(4096), lambda: model("llama-2-7b").width,
+        ),
+        Claim(
+            "001.in8.13b", "In[8]", "a 13B model: d = 5120, 40 heads, 40 layers (LLaMA 13B)",
+            Row(Exactly(5120), Exactly(40), Exactly(40)), _thirteen,
         ),
         Claim(
             "001.key.throughput", "Key Parameters", "half precision often doubles throughput (A100: fp16 against tf32)",
             Exactly(2), lambda: _faster("tf32"),
         ),
     )  # fmt: skip
+
+
+def _deeper(parts: bool) -> sympy.Expr:
+    """Return the parameters of GPT-2 Small at 24 layers over those at 12: of its layers, or of the whole model."""
+    small = model("gpt2")
+    pair = [from_values({**small.values, "n_layer": layers}) for layers in (24, 12)]
+    one = model_cost(small)
+    outside = one.parameters - sum(row.layers * row.parameters for row in one.layers)
+    return sympy.Rational(*(model_cost(read).parameters - (0 if parts else outside) for read in pair))
+
+
+def _thirteen() -> tuple[int, int, int]:
+    read = model("llama-2-13b")
+    return read.width, read.values["num_attention_heads"], read.depth
 
 
 def _faster(than: str) -> sympy.Expr:

@@ -5,6 +5,7 @@ from math import isqrt
 
 import sympy
 
+from attometer.engines.recipe import recipe
 from attometer.ledger.article_001_memory import GB, GIB, SMALL, Shape, matrices
 from attometer.ledger.checks import Between, Check, Exactly, Rounded, Row, Says
 from attometer.ledger.claim import Claim, Otherwise
@@ -55,7 +56,18 @@ def _one_layer() -> tuple[Claim, ...]:
             Rounded("18", GIB, " GB"), partial(matrices, SMALL, 8192),
             Otherwise("GB of 10^9 bytes", lambda: matrices(SMALL, 8192) * decimal), why,
         ),
+        Claim(
+            "001.limits.adam", "GPU Memory Constraints", "optimizer states are often 2x the model size for Adam",
+            Rounded("2", suffix="x"), lambda: _adam("adamw-fp32"),
+            Otherwise("beside 16-bit weights", lambda: _adam("adamw")), "two fp32 states for each weight, which itself may have 2 bytes",
+        ),
     )  # fmt: skip
+
+
+def _adam(name: str) -> sympy.Rational:
+    """Return the bytes of Adam's states over those of the weights, by a training recipe."""
+    used = recipe(name)
+    return sympy.Rational(int(used.states), 4 if used.weights == "fp32" else 2)
 
 
 def _largest_memory() -> int:

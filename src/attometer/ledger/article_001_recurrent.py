@@ -4,10 +4,12 @@ from functools import partial
 
 import sympy
 
+from attometer.count.paths.path_length import path_length
 from attometer.ledger.checks import Between, Exactly, Rounded, Row, Says
 from attometer.ledger.claim import Claim, Otherwise
 from attometer.ledger.paths import mean_from_first, mean_over_pairs, recurrent_path
 from attometer.ledger.programs import at, cost, d, n, row, term, total
+from attometer.mechanisms import mechanism
 
 _OUT12 = (
     (64, 2_097_152, 16_777_216, "0.12"),
@@ -151,6 +153,10 @@ def _paths() -> tuple[Claim, ...]:
         Claim(
             "001.path.rnn", "Path Length", "in an RNN information from token i to j takes |j - i| steps",
             Exactly(12), partial(recurrent_path, 5, 17),
+        ),
+        Claim(
+            "001.path.max", "In[14]", "maximum path length of an RNN is n - 1, of attention 1 (n = 128)",
+            Row(Exactly(127), Exactly(1)), lambda: (recurrent_path(0, 127), path_length(mechanism("softmax"), 128).longest),
         ),
         Claim(
             "001.path.mean", "In[14]", "average path length (uniform distribution of source and target): (n - 1)/2, n = 128",

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import sympy
 
-from attometer.count.traffic.tile_search import best_tiles, paper_blocks
+from attometer.count.traffic.tile_search import paper_blocks
 from attometer.count.traffic.words import traffic
 from attometer.ledger import io_literature_bounds
 from attometer.ledger.checks import Exactly, Formula, Rounded, Says
-from attometer.ledger.claim import Claim, Otherwise, Source
+from attometer.ledger.claim import Claim, Source
 from attometer.ledger.io_values import (
     HEAD,
     LONG,
@@ -20,7 +20,6 @@ from attometer.ledger.io_values import (
     B_r,
     Truth,
     coefficient,
-    crossing,
     d,
     e,
     given,
@@ -28,10 +27,8 @@ from attometer.ledger.io_values import (
     n,
     ratio,
     reads,
-    words,
     writes,
 )
-from attometer.masks import causal
 from attometer.schedule.catalogue import schedule
 
 SOURCE = Source(
@@ -73,18 +70,6 @@ def _flash() -> tuple[Claim, ...]:
             Formula((1 + _columns) * n * (e + 2), "(1 + T_c) N(e + 2)"), partial(writes, "flash1"),
         ),
         Claim(
-            "io.flash2.best", "FlashAttention 2 at M = 98304, d = 64", "the largest tile is ⌊(M - 1)/(2d + 3)⌋ rows",
-            Exactly((98304 - 1) // 131), lambda: best_tiles("flash2", n=65536, d=64, M=98304).tiles["B_r"],
-        ),
-        Claim(
-            "io.flash1.best", "FlashAttention 1 at M = 98304, d = 64", "the largest tile is ⌊(M - 2d - 2)/(2d + 1)⌋ keys",
-            Exactly((98304 - 130) // 129), lambda: best_tiles("flash1", n=65536, d=64, M=98304).tiles["B_c"],
-        ),
-        Claim(
-            "io.causal.half", "FlashAttention 2, causal, N = 4096, B_r = 64", "K is read 1/2 + B_r/2N as often",
-            Exactly(sympy.Rational(1, 2) + sympy.Rational(64, 2 * 4096)), _causal_share,
-        ),
-        Claim(
             "io.gqa.stacked", "Ainslie et al. 2023, arXiv:2305.13245", "8 query heads on one key head, all in one tile, read K once",
             Exactly(8), _shared_reads,
         ),
@@ -94,12 +79,6 @@ def _flash() -> tuple[Claim, ...]:
             _partial_results,
         ),
     )  # fmt: skip
-
-
-def _causal_share() -> sympy.Expr:
-    s = {"n": 4096, "m": 4096, "d": 8, "e": 8, "B_r": 64, "B_c": 1, "B_d": 1, "B_e": 1}
-    masked, whole = (traffic(schedule("flash2"), s, mask).reads["K"] for mask in (causal(), None))
-    return sympy.Rational(masked, whole)
 
 
 def _shared_reads() -> int:
@@ -133,10 +112,6 @@ def _two_pass() -> tuple[Claim, ...]:
             "io.square.overflow", f"{_SAHA_YE}, Algorithm 1", "exp without a row maximum: scores near 710 overflow float64",
             Says("overflow"), lambda: (bool(np.isinf(_huge())), f"exp(711) = {_huge()} in float64"),
         ),
-        Claim(
-            "io.square.rowmax", "the two-pass algorithm with a row maximum", "costs 2N words more",
-            Formula(2 * n, "2N"), lambda: sum((f("two_pass_rowmax") - f("two_pass")) for f in (reads, writes)),
-        ),
     )  # fmt: skip
 
 
@@ -151,16 +126,7 @@ def _square_fits() -> Truth:
 
 
 def _constants() -> tuple[Claim, ...]:
-    large = (("flash1", 6), ("flash2", 4), ("flash_backward_fused", 16), ("flash_backward_two_kernels", 14))
-    found = [
-        Claim(
-            f"io.constant.{name}", "leading constant of N²d²/M, N ≫ M ≫ d²", f"{name} with its best tiles: {value}",
-            Rounded(str(value)), partial(_whole, name),
-        )
-        for name, value in large
-    ]  # fmt: skip
     return (
-        *found,
         Claim(
             "io.backward.large", "Li et al. 2024, arXiv:2410.09397", "the gradients take O((n²d² + nd³)/M) for M ≥ d²",
             Says("O(n²d²/M)"), partial(_backward, 1, 64.0),
@@ -177,29 +143,7 @@ def _constants() -> tuple[Claim, ...]:
             "io.constant.two_pass", f"{_SAHA_YE}, Theorem 3.5", "the leading constant of N²d/√M is 8 with ⌊√M / 2⌋ tiles",
             Rounded("8"), _square_constant,
         ),
-        Claim(
-            "io.constant.two_pass_outer", "outer-product accumulators", "the leading constant of N²d/√M is 4",
-            Rounded("4"), _outer_constant,
-        ),
-        Claim(
-            "io.constant.sliced", "values of 512, keys of 64", "V in column panels saves (d + e)²/4de = 2.53",
-            Rounded("2.53"), lambda: sympy.Rational((64 + 512) ** 2, 4 * 64 * 512),
-            Otherwise("counted, statistics included", _sliced_gain),
-            "a row keeps three words of score and statistics, which weigh more beside a narrow panel",
-        ),
-        Claim(
-            "io.crossing", "FlashAttention 2 against two passes", "4x² = 4x + 1 with x = d/√M: they cross at M = 0.686 d²",
-            Rounded("0.686"), _formulas_cross,
-            Otherwise("counted", lambda: sympy.Float(crossing(), 4)),
-            "the output is cut into whole column panels, which costs the two passes a little more",
-        ),
     )  # fmt: skip
-
-
-def _formulas_cross() -> sympy.Expr:
-    x = sympy.Symbol("x", positive=True)
-    (found,) = sympy.solve(4 * x**2 - 4 * x - 1, x)
-    return 1 / found**2
 
 
 def _backward(power: float, share: float) -> Truth:
@@ -208,10 +152,6 @@ def _backward(power: float, share: float) -> Truth:
     name = min(found, key=lambda key: found[key])
     unit = "n²d²/M" if power == 1 else "n²d/√M"
     return found[name] < 16, f"{ratio(found[name])} {unit} by {name} at M = {share:g} d²"
-
-
-def _whole(name: str) -> sympy.Float:
-    return sympy.Float(coefficient(name, 1, 1024), 4)
 
 
 def _paper_constant() -> sympy.Float:
@@ -224,16 +164,6 @@ def _square_constant() -> sympy.Float:
     width, M = 1 << 14, 1 << 16
     moved, _ = given("two_pass", {"B": math.isqrt(M // 4)}, 1 << 20, width)
     return sympy.Float(moved * math.sqrt(M) / (2.0**40 * width), 4)
-
-
-def _outer_constant() -> sympy.Float:
-    length, width, M = 1 << 22, 1 << 14, 1 << 18
-    return sympy.Float(words("two_pass_outer", length, width, M) * math.sqrt(M) / (length**2 * width), 4)
-
-
-def _sliced_gain() -> sympy.Float:
-    whole, sliced = (words(name, 1 << 32, 64, 1 << 22, 512) for name in ("flash2", "flash2_sliced"))
-    return sympy.Float(whole / sliced, 4)
 
 
 def _blocks() -> tuple[Claim, ...]:

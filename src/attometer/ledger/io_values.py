@@ -1,7 +1,7 @@
 """What the claims about I/O are held against: schedules at their best tiles, bounds and exact optima, all counted."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -67,16 +67,6 @@ def given(name: str, tiles: dict[str, int], length: int, width: int) -> tuple[in
     """Return (words, footprint) of a schedule at given tiles."""
     both = {"n": length, "m": length, "d": width, "e": width, **tiles}
     return int(traffic(schedule(name), both).words), int(footprint(schedule(name), both))
-
-
-def grid() -> Iterator[tuple[int, int]]:
-    """Yield (M, d) with M / d² from 1/64 to 256 at d = 64."""
-    return ((1 << k, 64) for k in range(6, 21))
-
-
-def bracket(algorithm: str) -> float:
-    """Return the worst ratio of the best schedule to the strongest bound at N = 2^18, d = 64, M / d² in [1/64, 256]."""
-    return max(best(1 << 18, width, M) / strongest(algorithm, 1 << 18, width, M) for M, width in grid())
 
 
 def crossing() -> float:

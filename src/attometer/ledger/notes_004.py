@@ -68,8 +68,9 @@ def _derivation() -> tuple[Claim, ...]:
         ),
         Claim(
             "004.projection.constant", "time, first point", "ignoring the small constant h of bnd·d/h, we get bnd²",
-            Formula(b * n * d**2 / h, "bnd·d/h"), lambda: b * total("projections", "mac") / 4,
-            why="nothing is to be ignored: the h heads of a projection take bnd² together, exactly",
+            Formula(b * n * d**2, "bnd²"), lambda: (b * total("projections", "mac") / 4 / h).xreplace({h: sympy.Integer(1)}),
+            Otherwise("all h heads, nothing ignored", lambda: b * total("projections", "mac") / 4),
+            "the h heads of a projection take bnd² together, exactly",
         ),
         Claim(
             "004.projections", "time, first point", "three projections are applied: bnd² in order",
@@ -89,8 +90,10 @@ def _derivation() -> tuple[Claim, ...]:
         ),
         Claim(
             "004.sum", "time, third point", "the sum is bnd² + bkn²",
-            Formula(b * n * d**2 + b * k * n**2, "bnd² + bkn²"), lambda: order(_all()).expression,
-            why="projections over all heads and products of one: over all heads the second term is bdn²",
+            Formula(b * n * d**2 + b * k * n**2, "bnd² + bkn²"),
+            lambda: order(b * total("projections", "mac")).expression + order(_products() / h).expression,
+            Otherwise("all h heads", lambda: order(_all()).expression),
+            "projections with h ignored and products of one head: over all heads the second term is bdn²",
         ),
         Claim(
             "004.total", "time, third point", "with k ≈ d we would have bnd² + bdn²",

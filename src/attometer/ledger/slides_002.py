@@ -7,7 +7,7 @@ import sympy
 
 from attometer.count.bounds.attention import attention_sizes, compulsory
 from attometer.ledger import slides_002_bounds
-from attometer.ledger.checks import Formula, Rounded, Says
+from attometer.ledger.checks import Exactly, Formula, Rounded, Says
 from attometer.ledger.claim import Claim, Otherwise, Source
 from attometer.ledger.io_values import (
     FORWARD,
@@ -19,6 +19,7 @@ from attometer.ledger.io_values import (
     strongest,
     words,
 )
+from attometer.ledger.programs import h, n, row
 from attometer.machine import machine
 
 SOURCE = Source(
@@ -31,6 +32,8 @@ N, D = 1 << 18, 64
 _L1 = (
     192 * 1024
 )  # bytes of combined L1 and shared memory of a multiprocessor; NVIDIA A100 architecture whitepaper, 2020
+_L1_RATE = 128  # bytes a clock from a multiprocessor's shared memory: 32 banks of 4 bytes; CUDA C++ Programming Guide
+_DDR_BUS = 8  # bytes of one channel's bus; JEDEC JESD79-4
 _SCALE = sympy.symbols("N d M", positive=True)
 
 
@@ -48,7 +51,21 @@ def _machine() -> tuple[Claim, ...]:
         ),
         Claim(
             "002.memory.bandwidth", "The Memory Hierarchy", "main memory at 1.5 TB/s (A100)",
-            Says("1.5 TB/s"), lambda: _truncated(int(a100.amount("memory.bandwidth"))),
+            Says("1.5 TB/s"), lambda: _truncated(a100.amount("memory.bandwidth"), 15),
+        ),
+        Claim(
+            "002.memory.sram", "The Memory Hierarchy", "the cache delivers 19 TB/s (A100)",
+            Says("19 TB/s"), lambda: _truncated(_L1_RATE * a100.amount("chip.multiprocessors") * a100.amount("chip.clock"), 19),
+        ),
+        Claim(
+            "002.memory.host", "The Memory Hierarchy", "the slowest level (the host's memory) delivers 12.8 GB/s",
+            Rounded("12.8", 10**9, " GB/s"), lambda: _DDR_BUS * 1600 * 10**6,
+            Otherwise("eight channels of DDR4-3200, as a server of two such GPUs has", lambda: 8 * _DDR_BUS * 3200 * 10**6),
+            "one channel of DDR4-1600: 64 bits at 1600 million transfers a second",
+        ),
+        Claim(
+            "002.omega", "The Attention Mechanism", "even with optimal matrix multiplication (ω = 2), N² time",
+            Exactly(h * n**2), lambda: row("attention", "S.product").entries,
         ),
         Claim(
             "002.memory.cache", "The Memory Hierarchy", "the cache holds 20 MB, and the theorems' M is this cache",
@@ -59,8 +76,9 @@ def _machine() -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def _truncated(rate: int) -> Truth:
-    return rate // 10**11 == 15, f"{rate // 10**9:,} GB/s, cut off rather than rounded"
+def _truncated(rate: float, digits: int) -> Truth:
+    """Compare the first two digits of a rate with those printed."""
+    return int(f"{rate:.6e}"[:3].replace(".", "")) == digits, f"{rate / 1e9:,.0f} GB/s, cut off rather than rounded"
 
 
 def _flash() -> tuple[Claim, ...]:
@@ -130,7 +148,7 @@ def _theorem_1() -> tuple[Claim, ...]:
         ),
         Claim(
             "002.thm1.note", "Theorem 1", "for M < d², N²d/√M ≥ N²",
-            Says("≥ N²"), lambda: (all(D / math.sqrt(M) >= 1 for M in range(1, D * D)), "for every M below d² at d = 64"),
+            Says("≥ N²"), _passes_are_quadratic,
         ),
         Claim(
             "002.thm1.large.flash", "Theorem 1", "for M ≥ d² FlashAttention is optimal",
@@ -166,6 +184,11 @@ def _regimes_meet() -> sympy.Expr:
     # The orders are equal where their ratio c / √M is 1; a general solver would take a second for it.
     ratio_of_orders = (length**2 * width**2 / M) / (length**2 * width / sympy.sqrt(M))
     return (ratio_of_orders * sympy.sqrt(M)) ** 2
+
+
+def _passes_are_quadratic() -> Truth:
+    least = min(words("two_pass_outer", N, D, 1 << k) / N**2 for k in range(6, 12))
+    return least >= 1, f"the two passes move at least {ratio(least)} N² words for M from d²/64 to d²/2"
 
 
 def _flash_is_optimal() -> Truth:

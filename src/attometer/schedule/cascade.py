@@ -83,7 +83,12 @@ def cascade(program: Program) -> Cascade:
     >>> print(cascade(parse("S[h,i,j] = Q[h,i,d] * K[h // (h/g), j, d]")).steps[0])
     S[h_group,h_member,i,j] = sum Q[h_group,h_member,i,d] * K[h_group,j,d]
     """
-    return _Reader(program).cascade()
+    return cascade_of(program, program.operations, tuple(t.name for t in program.outputs))
+
+
+def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tuple[str, ...]) -> Cascade:
+    """Return some operations of a program as a cascade; what they read and do not make are its inputs."""
+    return _Reader(program, operations).cascade(outputs)
 
 
 def _refusal(operation: Operation, reason: str) -> AttometerError:
@@ -91,17 +96,17 @@ def _refusal(operation: Operation, reason: str) -> AttometerError:
 
 
 class _Reader:
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.splits = dict(_splits(program))
+    def __init__(self, program: Program, operations: tuple[Operation, ...]) -> None:
+        self.program, self.operations = program, operations
+        self.splits = dict(_splits(program, operations))
         self.extents: dict[str, sympy.Expr] = {}
         self.values: dict[str, Value] = {}
 
-    def cascade(self) -> Cascade:
-        steps = [self.step(operation) for operation in self.program.operations]
+    def cascade(self, wanted: tuple[str, ...]) -> Cascade:
+        steps = [self.step(operation) for operation in self.operations]
         made = {s.name for s in steps}
         inputs = tuple(v.name for v in self.values.values() if v.name == v.of and v.of not in made)
-        outputs = tuple(t.name for t in self.program.outputs if t.name in made)
+        outputs = tuple(name for name in wanted if name in made)
         return Cascade(tuple(self.extents.items()), tuple(steps), tuple(self.values.values()), inputs, outputs)
 
     def step(self, operation: Operation) -> Step:
@@ -185,10 +190,10 @@ class _Reader:
         raise _refusal(operation, f"it reads {expression_text(ref)}, which is not a rectangle of whole axes")
 
 
-def _splits(program: Program) -> Iterator[tuple[str, sympy.Expr]]:
+def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tuple[str, sympy.Expr]]:
     """Yield each index that is divided, with its divisor; AttometerError where it is divided by two numbers."""
     found: dict[str, sympy.Expr] = {}
-    for operation in program.operations:
+    for operation in operations:
         for ref in _all_refs(operation):
             for part in ref.indices:
                 if isinstance(part, Binary) and part.op in ("//", "/", "%") and isinstance(part.left, Name):

@@ -1,0 +1,174 @@
+"""The translation unit of a whole Program: its nests and scans, phase after phase, and the entry that runs them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import sympy
+
+from attometer.emit.phase import Names, PhaseCode
+from attometer.errors import AttometerError, unknown
+from attometer.program.expression import Name, Ref, Where
+from attometer.program.operations import Scan
+from attometer.program.program import Program
+from attometer.schedule.lean import pieces
+from attometer.schedule.nest import Schedule
+
+MICRO = Path(__file__).parent / "micro"
+TYPES = {"float32": "float", "bfloat16": "Bfloat", "float16": "_Float16", "float64": "double"}
+BYTES = {"float": 4, "Bfloat": 2, "_Float16": 2, "double": 8}
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """The C++ of a program for one type of tensors, and what a call hands over, each in its order.
+
+    `arrays` are (value, the tensor that it is of, its axes); `masks`, `extents`, `sizes` and `tiles` as their names say.
+    """
+
+    text: str
+    arrays: tuple[tuple[str, str, tuple[str, ...]], ...]
+    masks: tuple[Where, ...]
+    extents: tuple[tuple[str, sympy.Expr], ...]
+    sizes: tuple[str, ...]
+    tiles: tuple[str, ...]
+    stored: tuple[tuple[str, tuple[sympy.Expr, ...]], ...]
+    """Values kept between phases, with their extents."""
+
+
+@lru_cache(maxsize=64)
+def emitted(program: Program, dtype: str) -> Emitted:
+    """Return the C++ of a program.
+
+    Raises AttometerError naming the operation that no nest runs, and for a type without machine code.
+
+    >>> from attometer.program import parse
+    >>> made = emitted(parse("Y[i,k] = A[i,j] * B[j,k]"), "float32")
+    >>> "// Y[i,k] += A[i,j] * B[j,k]" in made.text, [name for name, _, _ in made.arrays]
+    (True, ['A', 'B', 'Y'])
+    """
+    if dtype not in TYPES:
+        raise unknown("compiled type", dtype, TYPES)
+    return _Unit(program, dtype).emitted()
+
+
+class _Unit:
+    def __init__(self, program: Program, dtype: str) -> None:
+        self.program, self.dtype = program, dtype
+        self.pieces = pieces(program)
+        self.names = Names()
+        self.of: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.extents: dict[str, sympy.Expr] = {}
+        self.stored: dict[str, tuple[sympy.Expr, ...]] = {}
+
+    def emitted(self) -> Emitted:
+        functions, labels = list[str](), list[str]()
+        for piece in self.pieces:
+            if piece.nest is not None:
+                functions += self.nest(piece.nest, labels)
+            elif piece.scan is not None:
+                functions += self.scan(piece.scan, labels)
+        lines = [*self.head(), *functions, *self.entry(labels)]
+        arrays = tuple((name, *self.of[name]) for name in self.names.arrays)
+        extents = tuple((axis, self.extents[axis]) for axis in self.names.axes)
+        return Emitted(
+            "\n".join(lines) + "\n", arrays, tuple(self.names.masks), extents, tuple(self.names.sizes),
+            tuple(self.names.tiles), tuple(self.stored.items()),
+        )  # fmt: skip
+
+    def head(self) -> Iterator[str]:
+        yield "// " + "\n// ".join(str(self.program).splitlines())
+        if self.dtype == "float16":
+            yield "#define ATTOMETER_HALF"
+        if self.dtype == "float64":
+            yield "#define ATTOMETER_DOUBLE"
+        yield from ((MICRO / f"{name}.hpp").read_text() for name in ("vectors", "call", "tiles"))
+        yield "constexpr float INF = std::numeric_limits<float>::infinity();"
+        yield f"typedef {TYPES[self.dtype]} T;  // of tensors"
+        yield f"typedef {'double' if self.dtype == 'float64' else 'float'} R;  // of tiles, and of what is kept between phases"
+        yield (MICRO / "program.hpp").read_text()
+
+    def array(self, name: str, of: str, axes: tuple[str, ...]) -> int:
+        at = self.names.arrays.setdefault(name, len(self.names.arrays))
+        self.of[name] = (of, axes)
+        outside = {t.name for t in (*self.program.inputs, *self.program.outputs)}
+        self.names.types[name] = "T" if of in outside else "R"
+        if of not in outside and of not in self.stored:
+            held = self.program.tensors.get(of)
+            self.stored[of] = held.extents if held is not None else tuple(self.extents[a] for a in axes)
+        return at
+
+    def nest(self, schedule: Schedule, labels: list[str]) -> Iterator[str]:
+        self.extents |= dict(schedule.axes)
+        for name, tensor in sorted(schedule.tensors, key=lambda t: t[1].of is not None):
+            self.array(name, tensor.of or name, tensor.axes)
+        yield from (f"// {line}" for line in str(schedule).splitlines())
+        for number in range(len(schedule.phases)):
+            code = PhaseCode(schedule, number, self.names, str(len(labels) + 1))
+            yield from code.code()
+            labels.append(code.label)
+
+    def scan(self, scan: Scan, labels: list[str]) -> Iterator[str]:
+        """Yield a scan: places of the other axes in parallel, each from one end of its axis to the other."""
+        label = str(len(labels) + 1)
+        labels.append(label)
+        out = scan.output
+        self.extents |= {i: e for i, e in zip(out.indices, out.extents, strict=True)}
+        for axis in out.indices:
+            self.names.axes.setdefault(axis, len(self.names.axes))
+        others = [a for a in out.indices if a != scan.axis]
+        count = " * ".join([f"p.extents[{self.names.axes[a]}]" for a in others] or ["1"])
+        yield f"// {scan.label}"
+        yield f"static int64_t items_{label}(const Problem& p) {{ return {count}; }}"
+        yield f"static void phase_{label}(const Problem& p, int64_t item) {{"
+        for axis in reversed(others):
+            extent = f"p.extents[{self.names.axes[axis]}]"
+            yield f"    const int64_t k_{axis} = item % {extent};"
+            yield f"    item /= {extent};"
+        places = {"out": self._place(out.name, out.name, out.indices, scan.axis)}
+        for name, ref in (("term", scan.term), ("decay", scan.decay)):
+            if ref is not None:
+                places[name] = self._place_of(ref, scan)
+        length = f"p.extents[{self.names.axes[scan.axis]}]"
+        yield "    double state = 0;"
+        yield f"    for (int64_t t = 0; t < {length}; t++) {{"
+        yield f"        const int64_t at = {'t' if scan.step > 0 else f'{length} - 1 - t'};"
+        term = f"(double)widen({places['term']})"
+        decay = f"(double)widen({places['decay']}) * " if "decay" in places else ""
+        yield f"        state = {f'std::max(state, {term})' if scan.kind == 'max' else f'{decay}state + {term}'};"
+        yield f"        narrow((R)state, &{places['out']});"
+        yield "    }"
+        yield "}"
+
+    def _place_of(self, ref: Ref, scan: Scan) -> str:
+        axes = tuple(i.name for i in ref.indices if isinstance(i, Name))
+        if len(axes) < len(ref.indices) or not set(axes) <= set(scan.output.indices):
+            raise AttometerError(f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices')
+        held = next((n for n, (of, found) in self.of.items() if of == ref.tensor and found == axes), None)
+        return self._place(held or f"{ref.tensor}'scan{len(self.of)}", ref.tensor, axes, scan.axis)
+
+    def _place(self, name: str, of: str, axes: tuple[str, ...], along: str) -> str:
+        at = self.array(name, of, axes)
+        kind = self.names.types[name]
+        terms = [f"{'at' if a == along else f'k_{a}'} * p.arrays[{at}].stride[{k}]" for k, a in enumerate(axes)]
+        return f"(({kind}*)p.arrays[{at}].data)[{' + '.join(terms) or '0'}]"
+
+    def entry(self, labels: list[str]) -> Iterator[str]:
+        names = self.names
+        counts = [len(names.arrays), len(names.masks), len(names.axes), len(names.tiles), len(names.sizes)]
+        kinds = [f"sizeof({names.types[n]})" for n in names.arrays]
+        yield 'extern "C" __attribute__((visibility("default"))) int attometer_run(const Problem* given, int64_t size) {'
+        yield "    if (!given || size != (int64_t)sizeof(Problem)) return NULL_POINTER;"
+        yield f"    const int bytes[] = {{{', '.join(f'(int){k}' for k in kinds)}}};"
+        yield f"    const int64_t counts[] = {{{', '.join(map(str, counts))}}};"
+        yield "    const Problem p = *given;"
+        yield "    if (int code = refused(p, bytes, counts)) return code;"
+        yield "    try {"
+        for label in labels:
+            yield f"        parallel(items_{label}(p), p.threads, [&](int64_t item) {{ phase_{label}(p, item); }});"
+        yield "        return DONE;"
+        yield "    } catch (...) {"
+        yield "        return NO_MEMORY;"
+        yield "    }"
+        yield "}"

@@ -1,0 +1,60 @@
+"""Sums that would make a nest hold scores whole, as sums that do not: over one long axis at a time, under their own axes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from attometer.program.expression import Name, Ref, Where
+from attometer.schedule.cascade import Cascade, Step, Value
+
+
+def with_small_sums(cascade: Cascade, extent: Mapping[str, int], long: int) -> Cascade:
+    """Return the cascade with every sum over several axes longer than `long` taken one after another.
+
+    A sum of a value under other axis names, `dS[j,i]` for `dS[i,j]`, becomes the sum of the value itself, read under those.
+    """
+    values = {v.name: v for v in cascade.values}
+    steps = []
+    for step in cascade.steps:
+        for made in _own_axes(step, values):
+            steps += list(_apart(made, values, cascade, extent, long))
+    read = {r for s in steps for r in s.reads}
+    kept = tuple(v for v in values.values() if v.name == v.of or v.name in read)
+    return replace(cascade, steps=tuple(steps), values=kept)
+
+
+def _own_axes(step: Step, values: dict[str, Value]) -> Iterator[Step]:
+    """Yield a reduction that reads nothing but one value under other axis names as a reduction of the value itself."""
+    one = step.expression
+    held = values[one.tensor] if isinstance(one, Ref) else None
+    if step.kind == "set" or held is None or held.of == held.name:
+        yield step
+        return
+    own = values[held.of]
+    to = dict(zip(held.axes, own.axes, strict=True))
+    if set(to) != {*step.axes, *step.summed}:
+        yield step
+        return
+    where = step.where
+    moved = Where(where.mask, to[where.query], to[where.key]) if where else None
+    name = f"{step.name}'s"
+    axes = tuple(to[a] for a in step.axes)
+    values[name] = Value(name, axes, name)
+    values[step.name] = replace(values[step.name], of=name)
+    yield Step(name, axes, step.kind, Ref(own.name, tuple(map(Name, own.axes))), tuple(to[a] for a in step.summed), moved)
+
+
+def _apart(
+    step: Step, values: dict[str, Value], cascade: Cascade, extent: Mapping[str, int], long: int
+) -> Iterator[Step]:
+    """Yield a sum over several long axes as one over the last of them, and one over the rest."""
+    over = [a for a in step.summed if extent[a] > long]
+    if step.kind != "sum" or len(over) < 2:
+        yield step
+        return
+    rest = set(step.summed) - {over[-1]}
+    axes = tuple(a for a, _ in cascade.axes if a in step.axes or a in rest)
+    name = f"{step.name}'{over[-1]}"
+    values[name] = Value(name, axes, name)
+    yield Step(name, axes, "sum", step.expression, (over[-1],), step.where)
+    yield Step(step.name, step.axes, "sum", Ref(name, tuple(map(Name, axes))), tuple(a for a in step.summed if a in rest), None)
+

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from attometer.report.pebble.report import pebble
     from attometer.report.scale import scale
     from attometer.report.show import show
+    from attometer.run.compiling import compile
     from attometer.run.verb import run
     from attometer.schedule import schedule
     from attometer.simulate import interpret
@@ -67,6 +68,7 @@ _ROOMS = {
     "chunked": "program",
     "claims": "ledger.ledger:ledger",
     "compare": "report.compare",
+    "compile": "run.compiling",
     "count": "count",
     "derive": "count.derive",
     "devices": "plan",
@@ -119,6 +121,7 @@ __all__ = [
     "chunked",
     "claims",
     "compare",
+    "compile",
     "count",
     "derive",
     "devices",

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Protocol
 
-from attometer.emit.source import Unit, source
 from attometer.errors import AttometerError, unknown
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -26,6 +26,29 @@ TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Instruction sets, fastest first: the compiler's flags, and what the processor must have."""
 CPU_INFO = Path("/proc/cpuinfo")
+
+
+class Unit(Protocol):
+    """What is compiled at once: its name, the tensors' type, whether products are formed in bf16, flags of its own."""
+
+    @property
+    def schedule(self) -> str:
+        """Return its name."""
+
+    @property
+    def dtype(self) -> str:
+        """Return the type of its tensors."""
+
+    @property
+    def bf16(self) -> bool:
+        """Return whether it needs instructions for bf16."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return flags of the compiler that it needs."""
+
+    def text(self) -> str:
+        """Return its C++."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +147,7 @@ def has_bf16() -> bool:
 
 
 def _command(unit: Unit, target: str, held: Compiler) -> tuple[str, ...]:
-    return held.path, *FLAGS, *TARGETS[target][0], *_quiet(held)
+    return held.path, *FLAGS, *unit.flags, *TARGETS[target][0], *_quiet(held)
 
 
 def _quiet(held: Compiler) -> list[str]:
@@ -136,7 +159,7 @@ def library_path(unit: Unit, target: str, extra: tuple[str, ...] = ()) -> Path:
     held = _compiler()
     name, features = processor()
     said = "\0".join(
-        [source(unit), held.stamp, *_command(unit, target, held)[1:], *extra, name, " ".join(sorted(features))]
+        [unit.text(), held.stamp, *_command(unit, target, held)[1:], *extra, name, " ".join(sorted(features))]
     )
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
     return _private(str(cache_folder())) / f"{unit.schedule}-{unit.dtype}-{target}-{digest}.so"
@@ -184,7 +207,7 @@ def _compile(unit: Unit, target: str, extra: tuple[str, ...], path: Path) -> Non
     # Under a name of its own, then renamed: processes that compile at once each see a whole file.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
         text, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / path.name
-        text.write_text(source(unit))
+        text.write_text(unit.text())
         _run([*_command(unit, target, held), *extra, str(text), "-o", str(made)], unit.schedule, made)
         made.chmod(0o700)
         os.replace(text, path.with_suffix(".cpp"))

@@ -22,7 +22,11 @@ class Writer:
 
     def text(self, node: Expression) -> str:
         """Return an expression, keeping what is the same all along the inner loop in front of it."""
-        if self.inner is not None and self.inner not in axes_of(node) and isinstance(node, Ref | Binary | Call | Negative):
+        if (
+            self.inner is not None
+            and self.inner not in axes_of(node)
+            and isinstance(node, Ref | Binary | Call | Negative)
+        ):
             return self._kept(self._plain(node))
         return self._plain(node)
 

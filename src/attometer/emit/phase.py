@@ -10,6 +10,7 @@ from attometer.errors import AttometerError
 from attometer.program.expression import Ref, Where, walk
 from attometer.schedule.incremental import NEW, OLD
 from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store, Tile
+from attometer.schedule.small_sums import ONE
 
 PAD = "    "
 
@@ -23,6 +24,8 @@ class Names:
     masks: dict[Where, int] = field(default_factory=dict)
     axes: dict[str, int] = field(default_factory=dict)
     tiles: dict[str, int] = field(default_factory=dict)
+    rows: set[str] = field(default_factory=set)
+    """Those tiles that are of rows; the others are of streamed axes."""
     types: dict[str, str] = field(default_factory=dict)
     """For each array T, or R where it is kept between phases."""
 
@@ -47,6 +50,7 @@ class PhaseCode:
         self.batch = [x.axis for x in self.chain if x.axis != self.row]
         self.body = self.chain[-1].body
         self.streams = {x.axis for x in _loops(self.body) if x.length != 1}
+        self.names.rows |= {str(x.length) for x in self.chain if x.length != 1}
         self.tile_of = {x.axis: str(x.length) for x in (*self.chain, *_loops(self.body)) if x.length != 1}
         if len([x for x in self.chain if x.length != 1]) > 1:
             raise AttometerError("a phase with tiles of two axes has no machine code")
@@ -55,7 +59,7 @@ class PhaseCode:
 
     def layout(self, axes: Iterable[str]) -> tuple[str, ...]:
         """Return the axes of a tile as it lies: those run one by one left out, the row before the streamed axis."""
-        found = [a for a in axes if a not in self.batch]
+        found = [a for a in axes if a not in self.batch and (a != ONE or a == self.row)]
         stream = next((a for a in found if a in self.streams), None)
         if self.row in found and stream is not None and found.index(stream) < found.index(self.row):
             at, to = found.index(stream), found.index(self.row)
@@ -78,7 +82,11 @@ class PhaseCode:
             return f"{ref.tensor}_"
         layout = self.tiles[ref.tensor]
         name = cxx(ref.tensor)
-        terms = [f"{index_of(a)} * {name}.stride[{k}]" for k, a in enumerate(layout[:-1])] + [index_of(layout[-1])] if layout else ["0"]
+        terms = (
+            [f"{index_of(a)} * {name}.stride[{k}]" for k, a in enumerate(layout[:-1])] + [index_of(layout[-1])]
+            if layout
+            else ["0"]
+        )
         return f"{name}.at[{' + '.join(terms)}]"
 
     def most(self, axis: str) -> str:
@@ -95,7 +103,10 @@ class PhaseCode:
 
     def code(self) -> list[str]:
         """Return the function of the phase, which runs one tile of its rows, and the one that says how many there are."""
-        self.axes_of_body()
+        for axis, _ in self.schedule.axes:
+            self.names.axes.setdefault(axis, len(self.names.axes))
+        for where in self.wheres:
+            self.names.masks.setdefault(where, len(self.names.masks))
         body = list(self.nodes(self.body, 1))
         loops = ", ".join(f"{x.axis} in tiles of {x.length}" for x in self.chain)
         counts = " * ".join([f"p.extents[{self.names.axes[a]}]" for a in self.batch] or ["1"])
@@ -104,16 +115,12 @@ class PhaseCode:
             f"static int64_t items_{self.label}(const Problem& p) {{ return {counts} * {rows}; }}",
             f"// parallel for {loops}:",
             f"static void phase_{self.label}(const Problem& p, int64_t item) {{",
-            *(PAD + line for line in self.head(rows)),
+            *(PAD + line for line in self._head(rows)),
             *body,
             "}",
         ]
 
-    def axes_of_body(self) -> None:
-        for axis, _ in self.schedule.axes:
-            self.names.axes.setdefault(axis, len(self.names.axes))
-
-    def head(self, rows: str) -> Iterator[str]:
+    def _head(self, rows: str) -> Iterator[str]:
         """Yield the spans of this item and the memory of its tiles."""
         used = {a for n in _nodes(self.body) for a in _axes(n)}
         if self.row:
@@ -129,6 +136,8 @@ class PhaseCode:
         whole = [a for a, _ in self.schedule.axes if a in used and a not in (self.row, *self.batch, *self.streams)]
         for axis in whole:
             yield f"const Span {name_of(axis)}{{0, p.extents[{self.names.axes[axis]}]}};"
+            if axis == ONE:
+                yield f"constexpr int64_t {index_of(axis)} = 0;"
         yield "Fast fast;"
         yield "Room room;"
         for name, layout in self.tiles.items():
@@ -141,30 +150,32 @@ class PhaseCode:
             yield f"const {tile} room_{cxx(name)}{{fast.of<R>({' * '.join(sizes) or '1'}){shown}}};"
             yield f"{tile} {cxx(name)} = room_{cxx(name)};"
         for where in self.wheres:
-            at = self.names.masks.setdefault(where, len(self.names.masks))
-            first, second = self.layout((where.query, where.key)) if self.pair(where) else (where.query, where.key)
+            at = self.names.masks[where]
+            first, second = self.layout((where.query, where.key)) if self._pair(where) else (where.query, where.key)
             yield f"const int64_t step_{at} = {self.most(second)};"
             yield f"Flag* const flags_{at} = fast.of<Flag>({self.most(first)} * step_{at});"
             yield f"Seen seen_{at} = NONE;"
         for where in self.wheres:
             if not {where.query, where.key} & self.streams:
-                yield from self.look(where)
+                yield from self._look(where)
 
-    def pair(self, where: Where) -> bool:
+    def _pair(self, where: Where) -> bool:
         return where.query not in self.batch and where.key not in self.batch
 
     @cached_property
     def wheres(self) -> list[Where]:
         """The masks of steps and loops."""
         found = [n.where for n in _loops(self.body) if n.where is not None]
-        found += [n.formula.where for n in _nodes(self.body) if isinstance(n, Compute) and n.formula and n.formula.where]
+        found += [
+            n.formula.where for n in _nodes(self.body) if isinstance(n, Compute) and n.formula and n.formula.where
+        ]
         return list(dict.fromkeys(found))
 
-    def look(self, where: Where) -> Iterator[str]:
+    def _look(self, where: Where) -> Iterator[str]:
         """Yield what finds out which pairs of the current spans a mask allows."""
-        at = self.names.masks.setdefault(where, len(self.names.masks))
+        at = self.names.masks[where]
         q, k = name_of(where.query), name_of(where.key)
-        first = self.layout((where.query, where.key))[0] if self.pair(where) else where.query
+        first = self.layout((where.query, where.key))[0] if self._pair(where) else where.query
         steps = f"step_{at}, 1" if first == where.query else f"1, step_{at}"
         yield f"seen_{at} = seen_by(p.masks[{at}], {q}, {k});"
         yield f"if (seen_{at} != ALL) flags_of(p.masks[{at}], {q}, {k}, flags_{at}, {steps});"
@@ -172,7 +183,7 @@ class PhaseCode:
     def flag(self, where: Where) -> str:
         """Return whether a mask allows the pair at the running indices, as C++."""
         at = self.names.masks[where]
-        first, second = self.layout((where.query, where.key)) if self.pair(where) else (where.query, where.key)
+        first, second = self.layout((where.query, where.key)) if self._pair(where) else (where.query, where.key)
         return f"flags_{at}[{index_of(first)} * step_{at} + {index_of(second)}]"
 
     # --- nodes -------------------------------------------------------------------------------------------------------
@@ -189,27 +200,27 @@ class PhaseCode:
                     fresh -= {t.name for t in node.out}
                     waiting.append(node)
                     continue
-            yield from self.flushed(waiting, depth)
+            yield from self._flushed(waiting, depth)
             if isinstance(node, Free):
                 continue
             if isinstance(node, Loop):
-                yield from self.loop(node, depth)
+                yield from self._loop(node, depth)
                 continue
             yield f"{pad}// {node_text(node)}"
             if isinstance(node, New):
                 if node.value == 0 and self._begins(flat[at + 1 :], node.tile):
                     fresh.add(node.tile.name)
                     continue
-                yield from (pad + line for line in self.new(node))
+                yield from (pad + line for line in self._new(node))
             elif isinstance(node, Load):
-                yield from (pad + line for line in self.load(node))
+                yield from (pad + line for line in self._load(node))
             elif isinstance(node, Store):
-                yield from (pad + line for line in self.store(node))
+                yield from (pad + line for line in self._store(node))
             else:
                 assert made is not None
                 yield from (pad + line for line in made.lines(self, node.out[0].name in fresh))
                 fresh.discard(node.out[0].name)
-        yield from self.flushed(waiting, depth)
+        yield from self._flushed(waiting, depth)
 
     def _begins(self, rest: list[Node], tile: Tile) -> bool:
         """Whether a product overwrites a tile before anything reads it, so that it need not be filled."""
@@ -220,12 +231,12 @@ class PhaseCode:
                 return product_of_tiles(self, node) is not None and node.out[0] == tile
         return False
 
-    def flushed(self, waiting: list[Compute], depth: int) -> Iterator[str]:
+    def _flushed(self, waiting: list[Compute], depth: int) -> Iterator[str]:
         if waiting:
             yield from (PAD * depth + line for line in elementwise(self, list(waiting)))
             waiting.clear()
 
-    def loop(self, loop: Loop, depth: int) -> Iterator[str]:
+    def _loop(self, loop: Loop, depth: int) -> Iterator[str]:
         pad, axis = PAD * depth, loop.axis
         over = f"{loop.axis} in tiles of {loop.length}"
         where = f" where ({loop.partner},{loop.axis}) is not masked out" if loop.partner else ""
@@ -233,13 +244,13 @@ class PhaseCode:
         yield f"{pad}for (Span {name_of(axis)} : tiles({{0, p.extents[{self.names.axes[axis]}]}}, {self.tile(axis)})) {{"
         for mask in self.wheres:
             if axis in (mask.query, mask.key):
-                yield from (f"{pad}{PAD}{line}" for line in self.look(mask))
+                yield from (f"{pad}{PAD}{line}" for line in self._look(mask))
         if loop.where is not None:
             yield f"{pad}{PAD}if (seen_{self.names.masks[loop.where]} == NONE) continue;"
         yield from self.nodes(loop.body, depth + 1)
         yield f"{pad}}}"
 
-    def new(self, node: New) -> Iterator[str]:
+    def _new(self, node: New) -> Iterator[str]:
         name, layout = cxx(node.tile.name), self.tiles[node.tile.name]
         value = {float("inf"): "R(INF)", float("-inf"): "R(-INF)"}.get(node.value, f"R({node.value!r})")
         size = " * ".join(self.most(a) for a in layout[:1]) if layout else "1"
@@ -257,7 +268,7 @@ class PhaseCode:
         steps = [f"p.arrays[{at}].stride[{axes.index(a)}]" for a in self.layout(axes)]
         return f"({kind}*)p.arrays[{at}].data + {start}", steps, kind
 
-    def load(self, node: Load) -> Iterator[str]:
+    def _load(self, node: Load) -> Iterator[str]:
         name, layout = cxx(node.tile.name), self.tiles[node.tile.name]
         from_, steps, kind = self._place(node.tile.name)
         kept = "false" if node.tile.name in self.written else "true"
@@ -267,7 +278,7 @@ class PhaseCode:
         yield f"    load_tile<{kind}, {len(layout)}, {kept}>({name}, room_{name}, {from_}, step, size);"
         yield "}"
 
-    def store(self, node: Store) -> Iterator[str]:
+    def _store(self, node: Store) -> Iterator[str]:
         name, layout = cxx(node.tile.name), self.tiles[node.tile.name]
         to, steps, kind = self._place(node.tensor)
         sizes = [f"{name_of(a)}.size()" for a in layout]

@@ -9,7 +9,7 @@ import sympy
 
 from attometer.emit.phase import Names, PhaseCode
 from attometer.errors import AttometerError, unknown
-from attometer.program.expression import Name, Ref, Where
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where
 from attometer.program.operations import Scan
 from attometer.program.program import Program
 from attometer.schedule.lean import pieces
@@ -32,14 +32,15 @@ class Emitted:
     masks: tuple[Where, ...]
     extents: tuple[tuple[str, sympy.Expr], ...]
     sizes: tuple[str, ...]
-    tiles: tuple[str, ...]
+    tiles: tuple[tuple[str, bool], ...]
+    """Each with whether it is of rows."""
     stored: tuple[tuple[str, tuple[sympy.Expr, ...]], ...]
     """Values kept between phases, with their extents."""
 
 
 @lru_cache(maxsize=64)
-def emitted(program: Program, dtype: str) -> Emitted:
-    """Return the C++ of a program.
+def emitted(program: Program, dtype: str, full: frozenset[str] = frozenset()) -> Emitted:
+    """Return the C++ of a program whose tensors are of `dtype`, those named in `full` of the type that sums have.
 
     Raises AttometerError naming the operation that no nest runs, and for a type without machine code.
 
@@ -50,12 +51,12 @@ def emitted(program: Program, dtype: str) -> Emitted:
     """
     if dtype not in TYPES:
         raise unknown("compiled type", dtype, TYPES)
-    return _Unit(program, dtype).emitted()
+    return _Unit(program, dtype, full).emitted()
 
 
 class _Unit:
-    def __init__(self, program: Program, dtype: str) -> None:
-        self.program, self.dtype = program, dtype
+    def __init__(self, program: Program, dtype: str, full: frozenset[str]) -> None:
+        self.program, self.dtype, self.full = program, dtype, full
         self.pieces = pieces(program)
         self.names = Names()
         self.of: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -74,7 +75,7 @@ class _Unit:
         extents = tuple((axis, self.extents[axis]) for axis in self.names.axes)
         return Emitted(
             "\n".join(lines) + "\n", arrays, tuple(self.names.masks), extents, tuple(self.names.sizes),
-            tuple(self.names.tiles), tuple(self.stored.items()),
+            tuple((name, name in self.names.rows) for name in self.names.tiles), tuple(self.stored.items()),
         )  # fmt: skip
 
     def head(self) -> Iterator[str]:
@@ -93,7 +94,7 @@ class _Unit:
         at = self.names.arrays.setdefault(name, len(self.names.arrays))
         self.of[name] = (of, axes)
         outside = {t.name for t in (*self.program.inputs, *self.program.outputs)}
-        self.names.types[name] = "T" if of in outside else "R"
+        self.names.types[name] = "T" if of in outside and of not in self.full else "R"
         if of not in outside and of not in self.stored:
             held = self.program.tensors.get(of)
             self.stored[of] = held.extents if held is not None else tuple(self.extents[a] for a in axes)
@@ -114,7 +115,7 @@ class _Unit:
         label = str(len(labels) + 1)
         labels.append(label)
         out = scan.output
-        self.extents |= {i: e for i, e in zip(out.indices, out.extents, strict=True)}
+        self.extents |= dict(zip(out.indices, out.extents, strict=True))
         for axis in out.indices:
             self.names.axes.setdefault(axis, len(self.names.axes))
         others = [a for a in out.indices if a != scan.axis]
@@ -142,9 +143,11 @@ class _Unit:
         yield "}"
 
     def _place_of(self, ref: Ref, scan: Scan) -> str:
-        axes = tuple(i.name for i in ref.indices if isinstance(i, Name))
+        axes = tuple(i.name for i in map(_plain, ref.indices) if isinstance(i, Name))
         if len(axes) < len(ref.indices) or not set(axes) <= set(scan.output.indices):
-            raise AttometerError(f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices')
+            raise AttometerError(
+                f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices'
+            )
         held = next((n for n, (of, found) in self.of.items() if of == ref.tensor and found == axes), None)
         return self._place(held or f"{ref.tensor}'scan{len(self.of)}", ref.tensor, axes, scan.axis)
 
@@ -172,3 +175,27 @@ class _Unit:
         yield "        return NO_MEMORY;"
         yield "    }"
         yield "}"
+
+
+def _plain(node: Expression) -> Expression:
+    """Return an index without a 0 that is added to it."""
+    match node:
+        case Binary(op="+" | "-", left=left, right=Number(value=0)):
+            return left
+    return node
+
+
+@dataclass(frozen=True)
+class ProgramUnit:
+    """A program as it is compiled, for tensors of one type."""
+
+    program: Program
+    dtype: str
+    full: frozenset[str] = frozenset()
+    schedule: str = "program"
+    bf16: bool = False
+    flags: tuple[str, ...] = ("-fopenmp-simd", "-fno-trapping-math")
+
+    def text(self) -> str:
+        """Return its C++."""
+        return emitted(self.program, self.dtype, self.full).text

@@ -25,6 +25,11 @@ class Unit:
     schedule: str
     dtype: str
     bf16: bool
+    flags: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return its C++."""
+        return source(self)
 
 
 @lru_cache(maxsize=32)

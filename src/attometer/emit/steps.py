@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -176,7 +176,11 @@ def _finish(code: PhaseCode, node: Compute, a: str, done: tuple[str, ...]) -> li
     if not formula.carried:
         return [FOLD[formula.kind].format(a=out, x=a)]
     # The factor of a reduction that did not move is 1, also where both are infinite.
-    lines = [f"const R old_ = {out};", f"R new_ = old_; {FOLD[formula.kind].format(a='new_', x=a)}", "if (new_ != old_) {"]
+    lines = [
+        f"const R old_ = {out};",
+        f"R new_ = old_; {FOLD[formula.kind].format(a='new_', x=a)}",
+        "if (new_ != old_) {",
+    ]
     lines.append(f"    {out} = new_;")
     for number, (tile, factor) in enumerate(zip(node.out[1:], formula.carried, strict=True)):
         axes = [x for x in code.layout(tile.axes) if x not in (*done, *code.layout(node.out[0].axes))]
@@ -217,7 +221,11 @@ def _over_many(code: PhaseCode, node: Compute, done: tuple[str, ...]) -> Iterato
 
 def _one(code: PhaseCode, writer: Writer, node: Compute, done: tuple[str, ...]) -> list[str]:
     """A fold over axes that run one by one: one term."""
-    return ["R a = " + EMPTY[formula_of(node).kind] + ";", *_fold(code, writer, node, "a", "t"), *_finish(code, node, "a", done)]
+    return [
+        "R a = " + EMPTY[formula_of(node).kind] + ";",
+        *_fold(code, writer, node, "a", "t"),
+        *_finish(code, node, "a", done),
+    ]
 
 
 def _nest(axes: list[str], writer: Writer, body: list[str]) -> Iterator[str]:
@@ -269,7 +277,7 @@ class Product:
             yield from (PAD + line for line in elementwise(code, [made]))
             yield "}"
 
-    def _operand(self, code: PhaseCode, node: Expression, where: Where | None) -> Iterator[str]:
+    def _operand(self, code: PhaseCode, node: Expression, where: Where | None) -> Generator[str, None, str]:
         """Yield what makes an operand of an expression; return the name of its tile."""
         axes = tuple(dict.fromkeys(axes_of(node)))
         inside = where if where is not None and {where.query, where.key} <= set(axes) else None

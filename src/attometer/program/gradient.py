@@ -72,7 +72,7 @@ def gradient(program: Program, *, of: str | Sequence[str] | None = None, to: Seq
         if name not in inputs:
             raise unknown("input", name, inputs)
     split = explicit(program)
-    active = _active(split, set(chosen), set(inputs if to is None else to))
+    active = active_in(split, set(chosen), set(inputs if to is None else to))
     wanted = [name for name in inputs if name in active] if to is None else list(to)
     for name in wanted:
         if name not in active:
@@ -82,7 +82,7 @@ def gradient(program: Program, *, of: str | Sequence[str] | None = None, to: Seq
     return _Reverse(split, active, tuple(chosen), tuple(wanted)).program_of_gradients()
 
 
-def _active(program: Program, of: set[str], to: set[str]) -> set[str]:
+def active_in(program: Program, of: set[str], to: set[str]) -> set[str]:
     """Return the tensors through which a result depends smoothly on an input."""
     reached, needed = set(to), set(of)
     # Recurrences look back, so that one sweep may not be enough.

@@ -12,7 +12,8 @@ from math import ceil, prod
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.operations import Operation, Scan
+from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
+from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
 from attometer.schedule.cascade import Cascade, cascade_of
@@ -20,7 +21,7 @@ from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
 from attometer.schedule.nest import Compute, Load, Loop, Node, Schedule, Tensor
 from attometer.schedule.running import Passes
-from attometer.schedule.small_sums import with_small_sums
+from attometer.schedule.small_sums import with_an_axis, with_small_sums
 from attometer.sizes import size
 
 TYPICAL = {"b": 1, "h": 8, "g": 8, "n": 4096, "m": 4096, "d": 64, "e": 64, "w": 256}
@@ -31,6 +32,14 @@ LONG = 256
 """An axis this long is streamed, a shorter one is whole in a tile."""
 _ELEMENT = 8
 """What an element-wise operation costs, in multiplications of a product of tiles."""
+
+
+_HINTS: dict[type[Operation], str] = {
+    Recurrence: "a recurrence that is linear in its last step becomes a scan where its statement is marked associative",
+    Sort: "positions that data choose are no rectangle; compute them with torch, and pass what they select as an input",
+    Scatter: "places that data choose are no rectangle; scatter with torch, and pass the result as an input",
+}
+"""What would make an operation one that a nest runs."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +55,25 @@ def typical(program: Program) -> dict[sympy.Symbol, sympy.Integer]:
     return {s: sympy.Integer(TYPICAL.get(s.name, _OTHER)) for s in program.symbols}
 
 
+def is_small(program: Program) -> Callable[[TensorOf], bool]:
+    """Return what says whether a value has no more entries than the inputs of a program, at typical sizes."""
+    numbers = typical(program)
+
+    def entries(extents: Iterable[sympy.Expr]) -> int:
+        return prod(ceil(e.xreplace(numbers)) for e in extents)
+
+    most = sum(entries(t.extents) for t in program.inputs)
+    return lambda tensor: entries(tensor.extents) <= most
+
+
 def pieces(program: Program) -> tuple[Piece, ...]:
     """Return a program as nests and scans, in the order in which they run.
 
     Raises AttometerError naming the operation that no nest runs.
 
     >>> from attometer.program import parse
-    >>> [made] = pieces(parse("S[i,j] = Q[i,d] * K[j,d]" + chr(10) + "P[i,j] = softmax[j](S)" + chr(10)
-    ...                       + "O[i,e] = P[i,j] * V[j,e]"))
+    >>> text = ("axis i: n, j: n", "S[i,j] = Q[i,d] * K[j,d]", "P[i,j] = softmax[j](S)", "O[i,e] = P[i,j] * V[j,e]")
+    >>> [made] = pieces(parse(chr(10).join(text)))
     >>> made.nest.title
     'O along j'
     """
@@ -67,16 +87,13 @@ class _Pieces:
         self.program = program
         self.made = {o.output.name: o for o in program.operations}
         self.numbers = typical(program)
-        self.small = sum(self.entries(t.extents) for t in program.inputs)
+        self.small = is_small(program)
         self.level: dict[str, int] = {}
         for operation in program.operations:
             held = [r.tensor for r in refs_of(operation) if r.tensor in self.made]
             self.level[operation.output.name] = max(
                 (self.level.get(n, 0) + isinstance(self.made[n], Scan) for n in held), default=0
             )
-
-    def entries(self, extents: Iterable[sympy.Expr]) -> int:
-        return prod(ceil(e.xreplace(self.numbers)) for e in extents)
 
     def all(self) -> Iterator[Piece]:
         outputs = {t.name for t in self.program.outputs}
@@ -95,7 +112,7 @@ class _Pieces:
             if self.level[operation.output.name] > level or (scan and self.level[operation.output.name] == level):
                 for ref in refs_of(operation):
                     held = self.made.get(ref.tensor)
-                    if held is not None and (scan or self.entries(held.output.extents) <= self.small):
+                    if held is not None and (scan or self.small(held.output)):
                         found.add(ref.tensor)
         return found
 
@@ -103,7 +120,7 @@ class _Pieces:
         needed, todo = set[str](), list(roots)
         stored = {
             n for n, o in self.made.items()
-            if isinstance(o, Scan) or (self.level[n] < level and self.entries(o.output.extents) <= self.small)
+            if isinstance(o, Scan) or (self.level[n] < level and self.small(o.output))
         }  # fmt: skip
         while todo:
             name = todo.pop()
@@ -111,6 +128,11 @@ class _Pieces:
                 needed.add(name)
                 todo += [r.tensor for r in refs_of(self.made[name]) if r.tensor not in stored]
         operations: list[Operation] = [o for o in self.program.operations if o.output.name in needed]
+        for operation in operations:
+            if type(operation) in _HINTS:
+                raise AttometerError(
+                    f'no nest is made for "{operation.output.name}" = {operation.label}; hint: {_HINTS[type(operation)]}'
+                )
         return _Nest(self.program, cascade_of(self.program, tuple(operations), tuple(roots)), self.numbers).schedule()
 
 
@@ -133,6 +155,7 @@ class _Nest:
     arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.cascade = with_an_axis(self.cascade)
         self.extent = {axis: ceil(extent.xreplace(dict(self.numbers))) for axis, extent in self.cascade.axes}
         self.cascade = with_small_sums(self.cascade, self.extent, LONG)
         inputs = sum(self.entries(name) for name in self.cascade.inputs)
@@ -184,7 +207,7 @@ class _Nest:
         steps = self.passes(targets, None).steps.values()
         work = {s.name: prod(self.extent[a] for a in {*s.axes, *s.summed}) for s in steps}
         again = sum(work[s.name] * self.extent[axis] for s in steps if axis not in s.axes)
-        return again * 16 <= sum(work.values())
+        return bool(again * 16 <= sum(work.values()))
 
     def loop(self, plan: Plan, tile: Callable[[str], sympy.Expr]) -> Loop:
         return Phase(self.passes(plan.targets, plan.stream), plan, lambda axis: tile(f"B_{axis}")).loop()
@@ -227,7 +250,9 @@ class _Nest:
             if made[at].targets & needs:
                 break
         if alone is None:
-            raise AttometerError(f"no nest is made for {', '.join(sorted(targets))}: it shares no axis with what it reads")
+            raise AttometerError(
+                f"no nest is made for {', '.join(sorted(targets))}: it shares no axis with what it reads"
+            )
         made.append(alone)
 
     def _renames(self, group: _Group, targets: frozenset[str]) -> bool:

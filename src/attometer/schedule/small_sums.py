@@ -3,8 +3,23 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import sympy
+
 from attometer.program.expression import Name, Ref, Where
 from attometer.schedule.cascade import Cascade, Step, Value
+
+ONE = "one"
+"""An axis of one place, along which a nest of a single number runs."""
+
+
+def with_an_axis(cascade: Cascade) -> Cascade:
+    """Return the cascade with every single number that it computes over an axis of one place."""
+    alone = {s.name for s in cascade.steps if not s.axes}
+    if not alone:
+        return cascade
+    steps = tuple(replace(s, axes=(ONE,)) if s.name in alone else s for s in cascade.steps)
+    values = tuple(replace(v, axes=(ONE,)) if v.name in alone else v for v in cascade.values)
+    return replace(cascade, axes=(*cascade.axes, (ONE, sympy.Integer(1))), steps=steps, values=values)
 
 
 def with_small_sums(cascade: Cascade, extent: Mapping[str, int], long: int) -> Cascade:
@@ -40,7 +55,9 @@ def _own_axes(step: Step, values: dict[str, Value]) -> Iterator[Step]:
     axes = tuple(to[a] for a in step.axes)
     values[name] = Value(name, axes, name)
     values[step.name] = replace(values[step.name], of=name)
-    yield Step(name, axes, step.kind, Ref(own.name, tuple(map(Name, own.axes))), tuple(to[a] for a in step.summed), moved)
+    yield Step(
+        name, axes, step.kind, Ref(own.name, tuple(map(Name, own.axes))), tuple(to[a] for a in step.summed), moved
+    )
 
 
 def _apart(
@@ -56,5 +73,6 @@ def _apart(
     name = f"{step.name}'{over[-1]}"
     values[name] = Value(name, axes, name)
     yield Step(name, axes, "sum", step.expression, (over[-1],), step.where)
-    yield Step(step.name, step.axes, "sum", Ref(name, tuple(map(Name, axes))), tuple(a for a in step.summed if a in rest), None)
-
+    yield Step(
+        step.name, step.axes, "sum", Ref(name, tuple(map(Name, axes))), tuple(a for a in step.summed if a in rest), None
+    )

@@ -1,0 +1,266 @@
+"""Programs as torch operators: their nests as machine code, forward and backward, with fake kernels and autograd."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import sympy
+import torch
+
+from attometer.emit.build import library
+from attometer.emit.call import STATUS
+from attometer.emit.program import TYPES, Emitted, ProgramUnit, emitted
+from attometer.errors import AttometerError
+from attometer.masks.counts import substitute
+from attometer.program import Program, parse
+from attometer.program.gradient import active_in
+from attometer.program.keeping import Kept, keeping
+from attometer.schedule.lean import is_small
+
+I64, POINTER = ctypes.c_int64, ctypes.c_void_p
+AXES = 8
+"""The most axes of a tensor."""
+ROWS, COLUMNS = 96, 256
+"""Places of an axis in a tile, of rows and of a streamed axis: multiples of the register block, and what it makes of scores
+stays in the L2 cache."""
+
+
+class _Array(ctypes.Structure):
+    _fields_ = [("data", POINTER), ("stride", I64 * AXES)]
+
+
+class _Relation(ctypes.Structure):
+    _fields_ = [("starts", POINTER), ("ends", POINTER), ("intervals", I64), ("queries", I64)]
+
+
+COUNTS = ("arrays", "masks", "extents", "tiles", "sizes")
+
+
+class _Problem(ctypes.Structure):
+    _fields_ = [
+        ("arrays", POINTER), ("masks", POINTER), ("extents", POINTER), ("tiles", POINTER), ("sizes", POINTER),
+        *((f"{name}_count", I64) for name in COUNTS), ("threads", I64),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A program at the sizes of a call: what is handed over beside the tensors, which it keeps alive."""
+
+    shapes: dict[str, tuple[int, ...]]
+    steps: tuple[tuple[str, tuple[tuple[int, int] | None, ...]], ...]
+    """For each array the tensor that it is of, and for each of its axes (dimension, places) that a step moves."""
+    fields: dict[str, Any]
+    keep: tuple[Any, ...]
+
+
+class Machine:
+    """A program's machine code for tensors of one type."""
+
+    def __init__(self, program: Program, dtype: torch.dtype, full: frozenset[str]) -> None:
+        name = str(dtype).removeprefix("torch.")
+        if name not in TYPES:
+            raise AttometerError(f"compiled programs take tensors of {', '.join(TYPES)}, got {name}")
+        self.program, self.dtype, self.full = program, dtype, full
+        self.sums = torch.float64 if dtype == torch.float64 else torch.float32
+        self.emitted: Emitted = emitted(program, name, full)
+        self.unit = ProgramUnit(program, name, full)
+        self.inputs = [t.name for t in program.inputs]
+        self.outputs = [t.name for t in program.outputs]
+        self._library: ctypes.CDLL | None = None
+
+    @property
+    def library(self) -> ctypes.CDLL:
+        """The loaded library, compiled when first asked for."""
+        if self._library is None:
+            self._library = library(self.unit)
+        return self._library
+
+    def type_of(self, name: str) -> torch.dtype:
+        """Return the type of an output."""
+        return self.sums if name in self.full else self.dtype
+
+    @lru_cache(maxsize=64)  # noqa: B019 - machines live as long as the process
+    def bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
+        """Return the program at the sizes that the shapes of its inputs tell."""
+        numbers = _numbers(self.program, shapes)
+        made = self.emitted
+        extents = {axis: int(extent.xreplace(numbers)) for axis, extent in made.extents}
+        known = {t.name: tuple(int(e.xreplace(numbers)) for e in t.extents) for t in self.program.tensors.values()}
+        known |= {name: tuple(int(e.xreplace(numbers)) for e in of) for name, of in made.stored}
+        steps = tuple((of, _steps(known[of], [extents[a] for a in axes])) for _, of, axes in made.arrays)
+        masks, keep = (_Relation * max(1, len(made.masks)))(), list[Any]()
+        for at, where in enumerate(made.masks):
+            n, m = extents[where.query], extents[where.key]
+            found = substitute(where.mask, dict(numbers)).intervals(np.arange(n), n, m)
+            start, end = (np.ascontiguousarray(x, dtype=np.int32) for x in found)
+            keep += [start, end]
+            masks[at] = _Relation(start.ctypes.data, end.ctypes.data, start.shape[0], n)
+        whole = np.array([extents[a] for a, _ in made.extents] or [1], dtype=np.int64)
+        tiles = np.array([ROWS if rows else COLUMNS for _, rows in made.tiles] or [1], dtype=np.int64)
+        sizes = np.array([float(self.program.size_of(s).xreplace(numbers)) for s in made.sizes] or [0.0])
+        fields = {
+            "masks": ctypes.addressof(masks), "extents": whole.ctypes.data, "tiles": tiles.ctypes.data,
+            "sizes": sizes.ctypes.data, "masks_count": len(made.masks), "extents_count": len(made.extents),
+            "tiles_count": len(made.tiles), "sizes_count": len(made.sizes), "arrays_count": len(made.arrays),
+        }  # fmt: skip
+        return Bound(known, steps, fields, (masks, whole, tiles, sizes, *keep))
+
+    def run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the outputs of tensors, in the order of the program's inputs."""
+        held = self.bound(tuple(tuple(t.shape) for t in tensors))
+        at = dict(zip(self.inputs, tensors, strict=True))
+        for name in self.outputs:
+            at[name] = tensors[0].new_empty(held.shapes[name], dtype=self.type_of(name))
+        for name, _ in self.emitted.stored:
+            at[name] = tensors[0].new_empty(held.shapes[name], dtype=self.sums)
+        arrays = (_Array * len(held.steps))()
+        for array, (of, steps) in zip(arrays, held.steps, strict=True):
+            strides = at[of].stride()
+            array.data = at[of].data_ptr()
+            array.stride[: len(steps)] = [strides[s[0]] * s[1] if s else 0 for s in steps]
+        problem = _Problem(arrays=ctypes.addressof(arrays), threads=torch.get_num_threads(), **held.fields)
+        code = self.library.attometer_run(ctypes.byref(problem), ctypes.sizeof(problem))
+        if code:
+            raise AttometerError(f"the compiled program refused the call: {STATUS.get(code, f'status {code}')}")
+        return [at[name] for name in self.outputs]
+
+
+def _numbers(program: Program, shapes: tuple[tuple[int, ...], ...]) -> dict[sympy.Symbol, sympy.Integer]:
+    """Return a number for every size."""
+    found: dict[sympy.Symbol, sympy.Integer] = {}
+    for tensor, shape in zip(program.inputs, shapes, strict=True):
+        if len(tensor.extents) != len(shape):
+            raise AttometerError(f'input "{tensor.name}" has {len(tensor.extents)} axes, got shape {list(shape)}')
+        found |= {e: sympy.Integer(s) for e, s in zip(tensor.extents, shape, strict=True) if e.is_Symbol}
+    missing = [str(s) for s in program.symbols if s not in found]
+    if missing:
+        raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; give it where you compile")
+    for tensor, shape in zip(program.inputs, shapes, strict=True):
+        wanted = tuple(e.xreplace(found) for e in tensor.extents)
+        if wanted != shape or 0 in shape:
+            raise AttometerError(
+                f'input "{tensor.name}" needs shape [{", ".join(map(str, tensor.extents))}] = {list(wanted)}, '
+                f"each at least 1, got {list(shape)}"
+            )
+    return found
+
+
+def _steps(shape: tuple[int, ...], axes: list[int]) -> tuple[tuple[int, int] | None, ...]:
+    """Return for each axis of a nest the dimension that it runs along, and how many places a step moves.
+
+    >>> _steps((2, 12), [2, 3, 4])
+    ((0, 1), (1, 4), (1, 1))
+    """
+    found: list[tuple[int, int] | None] = []
+    left = list(axes)
+    for dimension, extent in enumerate(shape):
+        taken = [left.pop(0)] if left else []
+        while left and prod(taken) < extent:
+            taken.append(left.pop(0))
+        found += [(dimension, prod(taken[k + 1 :])) for k in range(len(taken))]
+    return (*found, *[None] * len(left))
+
+
+@lru_cache(maxsize=128)
+def machine_of(text: str, dtype: torch.dtype, full: frozenset[str]) -> Machine:
+    """Return the machine code of a program's text."""
+    return Machine(parse(text), dtype, full)
+
+
+def type_of(tensors: Sequence[torch.Tensor]) -> torch.dtype:
+    """Return the type of a call's tensors: the only one, or the short one beside float32.
+
+    Raises AttometerError for other mixtures, and for tensors that are not on the CPU.
+    """
+    for tensor in tensors:
+        if tensor.device.type not in ("cpu", "meta"):
+            raise AttometerError(f"compiled programs run on the CPU, got a tensor on {tensor.device}")
+    found = {t.dtype for t in tensors}
+    short = found - {torch.float32}
+    if len(short) > 1 or (len(found) > 1 and not short <= {torch.bfloat16, torch.float16}):
+        raise AttometerError(f"tensors of one type, or of a short one beside float32; got {', '.join(map(str, found))}")
+    return short.pop() if short else torch.float32
+
+
+def _machine(tensors: Sequence[torch.Tensor], text: str, full: Sequence[str]) -> Machine:
+    dtype = type_of(tensors)
+    names = _names(text)
+    wide = {n for n, t in zip(names, tensors, strict=True) if t.dtype != dtype}
+    return machine_of(text, dtype, frozenset(wide | set(full)))
+
+
+@lru_cache(maxsize=128)
+def _program(text: str) -> Program:
+    return parse(text)
+
+
+def _names(text: str) -> list[str]:
+    return [t.name for t in _program(text).inputs]
+
+
+@torch.library.custom_op("attometer::compiled_program", mutates_args=())  # type: ignore[untyped-decorator]
+def compiled_program(tensors: Sequence[torch.Tensor], text: str, full: str, source: str) -> list[torch.Tensor]:
+    """Return the results of a program's text; `tensors` are its inputs in order, `full` results that stay in float32.
+
+    `source` is the text whose gradients are taken where the results beyond its own are only kept for these.
+    """
+    return _machine(tensors, text, full.split()).run(tensors)
+
+
+@compiled_program.register_fake  # type: ignore[untyped-decorator]
+def _(tensors: Sequence[torch.Tensor], text: str, full: str, source: str) -> list[torch.Tensor]:
+    held = _machine(tensors, text, full.split())
+    shapes = held.bound(tuple(tuple(int(s) for s in t.shape) for t in tensors)).shapes
+    return [tensors[0].new_empty(shapes[name], dtype=held.type_of(name)) for name in held.outputs]
+
+
+def gradients_of(text: str, of: tuple[str, ...], to: tuple[str, ...]) -> Kept:
+    """Return a program's gradients, and what its forward pass keeps for them."""
+    program = _program(text)
+    return keeping(program, of, to, _small(text))
+
+
+@lru_cache(maxsize=128)
+def _small(text: str) -> Any:
+    return is_small(_program(text))
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
+    tensors, ctx.text, _, ctx.source = inputs
+    ctx.count = len(tensors)
+    ctx.save_for_backward(*tensors, *output)
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...]:
+    tensors, outputs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    inputs, results = _names(ctx.text), [t.name for t in _program(ctx.text).outputs]
+    of = tuple(n for n, s in zip(results, slopes, strict=True) if s is not None)
+    to = tuple(n for n, need in zip(inputs, ctx.needs_input_grad[0], strict=True) if need)
+    if not of or not to:
+        return [None] * ctx.count, None, None, None
+    if not active_in(_program(ctx.text), {*of}, {*to}):
+        return [None] * ctx.count, None, None, None
+    own = {t.name for t in _program(ctx.source).outputs}
+    held = gradients_of(ctx.source if own >= {*of} else ctx.text, of, to)
+    at = dict(zip((*inputs, *results), (*tensors, *outputs), strict=True))
+    at |= dict(zip(held.arrives, (s for s in slopes if s is not None), strict=True))
+    if any(n not in at for n in held.kept):  # of a pass that was not asked to keep: computed once more
+        again = str(held.forward)
+        found = compiled_program([at[n] for n in _names(again)], again, " ".join(held.kept), again)
+        at |= dict(zip((t.name for t in held.forward.outputs), found, strict=True))
+    text, dtype = str(held.backward), type_of(tensors)
+    full = " ".join(g for g, n in zip(held.leaves, held.inputs, strict=True) if at[n].dtype != dtype)
+    given = [at[n] for n in _names(text)]
+    found = compiled_program(given, text, full, text)
+    made = dict(zip((t.name for t in held.backward.outputs), found, strict=True))
+    leaves = dict(zip(held.inputs, (made[g] for g in held.leaves), strict=True))
+    return [leaves.get(n) for n in inputs], None, None, None
+
+
+compiled_program.register_autograd(_backward, setup_context=_keep_for_backward)

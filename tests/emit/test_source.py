@@ -39,8 +39,8 @@ def _nodes(node):
 def test_what_has_no_machine_code_is_named() -> None:
     with pytest.raises(AttometerError, match='unknown compiled schedule "flash1"'):
         source(Unit("flash1", "float32", False))
-    with pytest.raises(AttometerError, match='unknown compiled type "float64"'):
-        source(Unit("flash2", "float64", False))
+    with pytest.raises(AttometerError, match='unknown compiled type "float8"'):
+        source(Unit("flash2", "float8", False))
 
 
 def call(**changes) -> Call:

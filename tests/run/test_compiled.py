@@ -12,7 +12,7 @@ from oracle import dense, draw, gradients
 from attometer.emit import build
 from attometer.errors import AttometerError
 from attometer.program import band, block_causal, causal, chunked, document, global_, prefix, random, strided, window
-from attometer.run import PagedCache, SoftCap, attention, decode_attention
+from attometer.run import PagedCache, attention, decode_attention
 from attometer.run.biases import Terms
 from attometer.run.compiled import run_compiled, run_paged
 
@@ -51,7 +51,9 @@ def agrees(q, k, v, mask, scale=None) -> None:
     made, rough, true = ((x[0], *gradients(*x, leaves)) for x, leaves in ((found, own), (plain, low), (wanted, wide)))
     for a, b, c in zip(made, rough, true, strict=True):
         assert a.isfinite().all()
-        assert norm(a.double() - c) <= 2 * norm(b.double() - c) + 2 * step * (norm(c) + 1)
+        # The backward pass makes weights again from a log-sum-exp in float32: a few of its roundings, whatever the type.
+        allowed = 2 * step + 8 * torch.finfo(torch.float32).eps
+        assert norm(a.double() - c) <= 2 * norm(b.double() - c) + allowed * (norm(c) + 1)
 
 
 @pytest.mark.parametrize("mask", MASKS, ids=str)
@@ -163,7 +165,8 @@ def test_opcheck() -> None:
     from attometer.emit.operators import compiled_attention
 
     q, k, v = draw(7, 2, 4, 2, 20, 20, 8, 8, torch.float32)
-    torch.library.opcheck(compiled_attention, (q, k, v, 0.25, "causal & window(3)"))
+    rest = (None, None, None, None, None, 0.0, 0, 0.25, "causal & window(3)")
+    torch.library.opcheck(compiled_attention, (q, k, v, *rest))
 
 
 def test_compiles_to_one_graph() -> None:
@@ -188,14 +191,6 @@ def test_what_is_hidden_does_not_leak_and_what_is_seen_shows() -> None:
         assert not made[0, 0, 30:, 3].isfinite().any()
         assert made[0, 0, 30:35, :3].isfinite().all()
         assert made[0, 0, 35:].isnan().all()
-
-
-def test_what_has_no_machine_code_is_refused_by_name() -> None:
-    x = torch.zeros(1, 1, 4, 8)
-    with pytest.raises(AttometerError, match='impl "compiled" does not support float64; use "tiled"'):
-        attention(x.double(), x.double(), x.double(), impl="compiled")
-    with pytest.raises(AttometerError, match='impl "compiled" does not support softcap; use "tiled"'):
-        attention(x, x, x, bias=SoftCap(3.0), impl="compiled")
 
 
 def test_without_a_compiler_there_is_one_clear_message(monkeypatch) -> None:

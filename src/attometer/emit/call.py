@@ -19,7 +19,7 @@ class Operand(ctypes.Structure):
     _fields_ = [("data", POINTER), *((name, I64) for name in ("batch", "head", "row", "column"))]
 
 
-OPERANDS = ("q", "k", "v", "o", "lse", "slope", "lse_slope", "dq", "dk", "dv")
+OPERANDS = ("q", "k", "v", "o", "lse", "slope", "lse_slope", "dq", "dk", "dv", "bias")
 
 
 class Call(ctypes.Structure):
@@ -27,11 +27,13 @@ class Call(ctypes.Structure):
 
     _fields_ = [
         *((name, Operand) for name in OPERANDS),
+        ("slopes", POINTER), ("sinks", POINTER),
         *((name, I64) for name in ("b", "h", "g", "n", "m", "d", "e")),
         ("starts", POINTER), ("ends", POINTER), ("intervals", I64), ("interval_batch", I64),
+        ("interval_head", I64),
         ("pages", POINTER), ("lengths", POINTER), ("page", I64), ("page_batch", I64),
         *((name, I64) for name in ("threads", "tile_rows", "tile_columns", "splits", "budget")),
-        ("scale", ctypes.c_double),
+        ("seed", ctypes.c_uint64), *((name, ctypes.c_double) for name in ("scale", "cap", "dropout")),
     ]  # fmt: skip
 
 

@@ -82,7 +82,16 @@ def _load(nest: Nest, tile: Tile) -> Iterator[str]:
                 flag = ", &V_finite"
                 yield f"char V_finite = finite<T>({_rows('V', 'j')}, j, call.e, call.v.column);"
             yield f"const {kind} {name} = {form.side}({_room(tile)}, {size}{flag});"
-            yield _pack(tile, form, name)
+            yield from _packing(nest, tile, form, name)
+
+
+def _packing(nest: Nest, tile: Tile, form: Form, to: str) -> Iterator[str]:
+    """Yield the statements that pack a tile, without NaN where it multiplies gradients of scores."""
+    yield _pack(tile, form, to)
+    axis = _axis(tile)
+    if nest.outer == "j" and tile.name in ("K", "Q") and form.inner == axis:
+        more = "" if form.side == "left" else f", {axis}.size()"
+        yield f"clean({to}, {WIDTH[form.outer]}{more});"
 
 
 def _new(nest: Nest, node: New) -> Iterator[str]:
@@ -90,7 +99,7 @@ def _new(nest: Nest, node: New) -> Iterator[str]:
     if is_scores(tile) or tile.name == "dQ":
         return  # a product that begins anew overwrites it
     if len(tile.axes) == 1:
-        yield f"float* {tile.name} = fast.of<float>({WIDTH[tile.axes[0]]});"
+        yield f"Real* {tile.name} = fast.of<Real>({WIDTH[tile.axes[0]]});"
         yield f"std::fill_n({tile.name}, {WIDTH[tile.axes[0]]}, {value});"
         return
     rows, columns = (WIDTH[axis] for axis in tile.axes)
@@ -109,10 +118,10 @@ def _store(nest: Nest, node: Store) -> Iterator[str]:
         to = "partial.O.at" if field == "O" else f"partial.{field}"
         yield f"std::copy_n({at}, {count}, {to});"
     elif node.tensor == "L":
-        yield f"for (int64_t t = 0; t < i.size(); t++) *head.query<float>(call.lse, i.start + t) = {tile.name}[t];"
+        yield f"for (int64_t t = 0; t < i.size(); t++) *head.query<Real>(call.lse, i.start + t) = {tile.name}[t];"
     else:
         axis = _axis(tile)
-        factor = "scale" if tile.name == "dK" else "1.0f"
+        factor = "(Real)call.scale" if tile.name == "dK" else "(Real)1"
         yield (
             f"store_rows<T>({tile.name}, {_rows(node.tensor, axis)}, {axis}, call.{OPERAND[node.tensor]}.column, {factor});"
         )
@@ -152,9 +161,11 @@ STEPS: dict[str, Callable[[Nest, Compute], Iterator[str]]] = {
     "contract": _contract,
     "score": lambda nest, step: iter(["score(P, seen);"] if nest.outer == "i" else []),
     "online": lambda nest, step: iter([f"online(P, {_score_forms(nest, 'P')}, mx, l, O, seen, scale);"]),
-    "shifted": lambda nest, step: iter([f"shifted(P, {_score_forms(nest, 'P')}, packed.L, seen, scale);"]),
-    "score_gradient": lambda nest, step: iter([f"score_gradient(dS, P, {_score_forms(nest, 'dS')}, packed.D, seen);"]),
-    "divide": lambda nest, step: iter(["divide(O, l);"]),
+    "shifted": lambda nest, step: iter([f"shifted(P, {_score_forms(nest, 'P')}, packed.L, seen, scale, bow);"]),
+    "score_gradient": lambda nest, step: iter(
+        [f"score_gradient(dS, P, {_score_forms(nest, 'dS')}, packed.D, seen, bow);"]
+    ),
+    "divide": lambda nest, step: iter(["sink(mx, l, O, head, i);", "divide(O, l);"]),
     "log_sum_exp": lambda nest, step: iter(["log_sum_exp(mx, l, i.size(), scale);"]),
     "merge": lambda nest, step: iter(["merge(mx, l, O, part.m, part.l, part.O, scale);"]),
 }
@@ -235,10 +246,13 @@ def _score_views(nest: Nest) -> Iterator[str]:
 def score_rooms(nest: Nest) -> Iterator[str]:
     """Yield the fast memory of the scores' tiles and of their forms as operands, which all steps share."""
     outer, inner = ("i.size()", "call.tile_columns") if nest.outer == "i" else ("call.tile_columns", "call.tile_rows")
+    if nest.outer == "j":
+        yield f"const Sums bow = sums(fast, call.cap > 0 ? {outer} : 1, {inner});  // the slopes of a soft cap"
     for name in ("P", "dS") if nest.outer == "j" else ("P",):
         yield f"const Sums {name}_room = sums(fast, {outer}, {inner});"
+        apart = "call.dropout > 0" if name == "P" and nest.outer == "j" else "false"
         for form in nest.forms[name]:
             if form.side == "left":
-                yield f"const Left {_name(name, form)} = weights_of(fast, {name}_room);"
+                yield f"const Left {_name(name, form)} = weights_of(fast, {name}_room, {apart});"
             else:
                 yield f"const Right {_name(name, form)} = right(fast, {inner}, {outer});"

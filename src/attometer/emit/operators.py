@@ -2,18 +2,18 @@
 
 import ctypes
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 
 from attometer.emit.build import has_bf16, library
 from attometer.emit.call import STATUS, Call, operand
+from attometer.emit.formula import Biases, formula
+from attometer.emit.intervals import intervals_of, seen_intervals
 from attometer.emit.source import TYPES, Unit
 from attometer.emit.tiles import FEW_ROWS, Tiles, tiles_of
 from attometer.errors import AttometerError
-from attometer.masks import Mask
 from attometer.program import parse_mask
 
 Optional: TypeAlias = torch.Tensor | None
@@ -25,18 +25,6 @@ def unit_of(schedule: str, dtype: torch.dtype) -> Unit:
     return Unit(schedule, name, name == "bfloat16" and has_bf16())
 
 
-@lru_cache(maxsize=64)
-def intervals_of(mask: str, n: int, m: int) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return the sorted intervals of keys of each query, int32 [intervals, n]; None without a mask."""
-    if not mask:
-        return None
-    held: Mask = parse_mask(mask)
-    start, end = held.intervals(np.arange(n), n, m)
-    # Empty intervals may stand anywhere; the kernel reads them as nothing.
-    first, last = (torch.from_numpy(np.ascontiguousarray(x, dtype=np.int32)) for x in (start, end))
-    return first, last
-
-
 def _call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, tiles: Tiles) -> Call:
     b, h, n, d = q.shape
     call = Call(q=operand(q), k=operand(k), v=operand(v), b=b, h=h, g=k.shape[1], n=n, m=k.shape[2], d=d, e=v.shape[3])
@@ -46,14 +34,35 @@ def _call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, tiles
 
 
 def _masked(call: Call, found: tuple[torch.Tensor, torch.Tensor] | None) -> None:
+    """Hand over intervals [intervals, n], [b, intervals, n] or [b or 1, h or 1, intervals, n]."""
     if found is None:
         return
     start, end = found
     if start.shape[-2] == 0:  # nothing is seen: one interval that is empty
         start = end = start.new_zeros(*start.shape[:-2], 1, start.shape[-1])
-        call.keep = start
+    call.keep = start, end
     call.starts, call.ends, call.intervals = start.data_ptr(), end.data_ptr(), start.shape[-2]
-    call.interval_batch = start.stride(0) if start.dim() == 3 else 0
+    if start.dim() > 2 and start.shape[0] > 1:
+        call.interval_batch = start.stride(0)
+    if start.dim() == 4 and start.shape[1] > 1:
+        call.interval_head = start.stride(1)
+
+
+def _bent(call: Call, q: torch.Tensor, bias: Biases) -> None:
+    """Hand over what is done to scores and weights."""
+    b, h, n = q.shape[:3]
+    kept: list[torch.Tensor] = []
+    sums = _sums(q)
+    if bias.additive is not None:
+        wide = bias.additive.detach().to(sums).expand(b, h, n, call.m)
+        kept.append(wide)
+        call.bias = operand(wide)
+    for name, values in (("slopes", bias.slopes), ("sinks", bias.sinks)):
+        if values is not None:
+            kept.append(torch.as_tensor(values, dtype=sums).detach().contiguous())
+            setattr(call, name, kept[-1].data_ptr())
+    call.bent = kept
+    call.cap, call.dropout, call.seed = bias.cap or 0.0, bias.dropout, bias.seed % 2**64
 
 
 def run(unit: Unit, call: Call) -> None:
@@ -65,10 +74,25 @@ def run(unit: Unit, call: Call) -> None:
 
 @torch.library.custom_op("attometer::compiled_attention", mutates_args=())  # type: ignore[untyped-decorator]
 def compiled_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, mask: str
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    additive: Optional,
+    sinks: Optional,
+    seen: Optional,
+    slopes: Sequence[float] | None,
+    cap: float | None,
+    dropout: float,
+    seed: int,
+    scale: float,
+    mask: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return output [b, h, n, e] and log-sum-exp [b, h, n] of q [b, h, n, d], k [b, g, m, d], v [b, g, m, e]."""
-    output, lse = q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=torch.float32)
+    """Return output [b, h, n, e] and log-sum-exp [b, h, n] of q [b, h, n, d], k [b, g, m, d], v [b, g, m, e].
+
+    `additive` [b or 1, h or 1, n or 1, m or 1] is added to the scores; where the booleans `seen`, shaped alike, are false, a
+    key is hidden. Weights are dropped with probability `dropout`, the same for the same seed.
+    """
+    output, lse = _results(q, v)
     b, h, n, _ = q.shape
     g, m = k.shape[1:3]
     rows = h // g * n
@@ -76,12 +100,20 @@ def compiled_attention(
     tiles = tiles_of("split_kv" if few else "flash2", q.dtype, rows, m, q.shape[3], v.shape[3])
     call = _call(q, k, v, scale, tiles)
     call.o, call.lse = operand(output), operand(lse)
-    held = intervals_of(mask, n, m)
-    _masked(call, held)
+    _masked(call, seen_intervals(mask, n, m, seen))
+    _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
     if few:
         call.splits = parts(b * g, m, tiles.columns, call.threads)
     run(unit_of("split_kv" if few else "flash2", q.dtype), call)
     return output, lse
+
+
+def _results(q: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=_sums(q))
+
+
+def _sums(q: torch.Tensor) -> torch.dtype:
+    return torch.float64 if q.dtype == torch.float64 else torch.float32
 
 
 def parts(heads: int, m: int, columns: int, threads: int) -> int:
@@ -90,23 +122,43 @@ def parts(heads: int, m: int, columns: int, threads: int) -> int:
 
 
 @compiled_attention.register_fake  # type: ignore[untyped-decorator]
-def _(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, mask: str) -> tuple[torch.Tensor, torch.Tensor]:
-    return q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=torch.float32)
+def _(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    additive: Optional,
+    sinks: Optional,
+    seen: Optional,
+    slopes: Sequence[float] | None,
+    cap: float | None,
+    dropout: float,
+    seed: int,
+    scale: float,
+    mask: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _results(q, v)
 
 
 @torch.library.custom_op("attometer::compiled_attention_backward", mutates_args=())  # type: ignore[untyped-decorator]
 def compiled_attention_backward(
     slope: torch.Tensor,
     lse_slope: Optional,
+    output: torch.Tensor,
+    lse: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    output: torch.Tensor,
-    lse: torch.Tensor,
+    additive: Optional,
+    sinks: Optional,
+    seen: Optional,
+    slopes: Sequence[float] | None,
+    cap: float | None,
+    dropout: float,
+    seed: int,
     scale: float,
     mask: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the gradients of q, k and v, summed in float32."""
+    """Return the gradients of q, k and v, summed in float32 (float64 for float64)."""
     found = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
     rows, m = q.shape[1] // k.shape[1] * q.shape[2], k.shape[2]
     tiles = tiles_of("flash_backward_fused", q.dtype, rows, m, q.shape[3], v.shape[3])
@@ -115,8 +167,8 @@ def compiled_attention_backward(
     call.dq, call.dk, call.dv = map(operand, found)
     if lse_slope is not None:
         call.lse_slope = operand(lse_slope)
-    held = intervals_of(mask, q.shape[2], m)
-    _masked(call, held)
+    _masked(call, seen_intervals(mask, q.shape[2], m, seen))
+    _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
     call.splits = parts(k.shape[0] * k.shape[1], m, tiles.columns, call.threads)
     run(unit_of("flash_backward_fused", q.dtype), call)
     return found[0], found[1], found[2]
@@ -126,11 +178,18 @@ def compiled_attention_backward(
 def _(
     slope: torch.Tensor,
     lse_slope: Optional,
+    output: torch.Tensor,
+    lse: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    output: torch.Tensor,
-    lse: torch.Tensor,
+    additive: Optional,
+    sinks: Optional,
+    seen: Optional,
+    slopes: Sequence[float] | None,
+    cap: float | None,
+    dropout: float,
+    seed: int,
     scale: float,
     mask: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -139,16 +198,79 @@ def _(
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-    q, k, v, ctx.scale, ctx.mask = inputs
-    ctx.save_for_backward(q, k, v, *output)
+    q, k, v, additive, sinks, seen, *ctx.rest = inputs
+    ctx.save_for_backward(q, k, v, additive, sinks, seen, *output)
 
 
 def _backward(ctx: Any, slope: torch.Tensor, lse_slope: Optional) -> tuple[Any, ...]:
-    q, k, v, output, lse = ctx.saved_tensors
-    return (*compiled_attention_backward(slope, lse_slope, q, k, v, output, lse, ctx.scale, ctx.mask), None, None)
+    q, k, v, additive, sinks, seen, output, lse = ctx.saved_tensors
+    found = compiled_attention_backward(slope, lse_slope, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
+    own = None if sinks is None else sink_slopes(sinks, slope, lse_slope, output, lse)
+    return (*found, None, own, *[None] * 7)
+
+
+def sink_slopes(
+    sinks: torch.Tensor, slope: torch.Tensor, lse_slope: Optional, output: torch.Tensor, lse: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of the sinks [h]: their weights times what the others lose to them."""
+    rest = (slope.to(lse.dtype) * output.to(lse.dtype)).sum(-1)
+    if lse_slope is not None:
+        rest = rest - lse_slope
+    weight = torch.exp(sinks.to(lse.dtype)[None, :, None] - lse)
+    return -(weight * rest).sum((0, 2)).to(sinks.dtype)
 
 
 compiled_attention.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+def _keep_for_second(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    slope, lse_slope, _, _, q, k, v, additive, sinks, seen, *ctx.rest = inputs
+    ctx.save_for_backward(slope, lse_slope, q, k, v, additive, sinks, seen)
+
+
+def _second(ctx: Any, *slopes: torch.Tensor) -> tuple[Any, ...]:
+    """Differentiate the gradients again through the formula: right for everything, n × m memory."""
+    slope, lse_slope, q, k, v, additive, sinks, seen = ctx.saved_tensors
+    alibi, cap, dropout, seed, scale, mask = ctx.rest
+    if mask:
+        matrix = torch.from_numpy(parse_mask(mask).matrix(q.shape[2], k.shape[2]))
+        seen = matrix if seen is None else matrix & seen
+    given = {"slope": slope, "lse_slope": lse_slope, "q": q, "k": k, "v": v, "sinks": sinks}
+    with torch.enable_grad():
+        leaves = {name: x.detach().requires_grad_() for name, x in given.items() if x is not None}
+        qkv = [leaves[name] for name in "qkv"]
+        output, lse = formula(
+            qkv[0], qkv[1], qkv[2], Biases(additive, leaves.get("sinks"), alibi, cap, dropout, seed), seen, scale
+        )
+        above = (leaves["slope"], leaves.get("lse_slope", torch.zeros_like(lse)))
+        first = torch.autograd.grad((output, lse), qkv, above, create_graph=True)
+        made = torch.autograd.grad(first, list(leaves.values()), slopes, allow_unused=True)
+    found = dict(zip(leaves, made, strict=True))
+    own = [found.get(name) for name in ("slope", "lse_slope", "", "", "q", "k", "v", "", "sinks")]
+    return (*own, *[None] * 7)
+
+
+compiled_attention_backward.register_autograd(_second, setup_context=_keep_for_second)
+
+
+def _each_alone(operator: Any) -> Any:
+    """Return the rule of vmap: one call for each entry."""
+
+    def rule(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
+        def at(entry: int) -> list[Any]:
+            return [
+                x.select(axis, entry) if axis is not None and isinstance(x, torch.Tensor) else x
+                for x, axis in zip(arguments, in_dims, strict=True)
+            ]
+
+        made = [operator(*at(entry)) for entry in range(info.batch_size)]
+        return tuple(torch.stack(x) for x in zip(*made, strict=True)), (0,) * len(made[0])
+
+    return rule
+
+
+for _operator in (compiled_attention, compiled_attention_backward):
+    torch.library.register_vmap(_operator, _each_alone(_operator))
 
 
 def lacks(dtype: torch.dtype) -> str | None:
@@ -164,6 +286,7 @@ def paged_attention(
     lengths: torch.Tensor,
     scale: float,
     mask: str,
+    bias: Biases = Biases(),  # noqa: B008
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return output [b, h, t, e] and log-sum-exp of q [b, h, t, d], the newest t tokens of each sequence; no gradients.
 
@@ -172,7 +295,7 @@ def paged_attention(
     v = pools[1]
     b, h, t, d = q.shape
     g, _, page, e = v.shape
-    output, lse = q.new_empty(b, h, t, e), q.new_empty(b, h, t, dtype=torch.float32)
+    output, lse = q.new_empty(b, h, t, e), q.new_empty(b, h, t, dtype=_sums(q))
     m = int(lengths.max())
     tiles = tiles_of("split_kv", q.dtype, h // g * t, m, d, e)
     call = Call(q=operand(q), o=operand(output), lse=operand(lse), b=b, h=h, g=g, n=t, m=m, d=d, e=e, page=page)
@@ -181,8 +304,8 @@ def paged_attention(
     call.threads, call.scale = torch.get_num_threads(), scale
     call.tile_rows, call.tile_columns, call.budget = tiles.rows, tiles.columns, tiles.budget
     call.splits = parts(b * g, m, tiles.columns, call.threads)
-    held = _each(mask, t, lengths.tolist())
-    _masked(call, held)
+    _masked(call, _each(mask, t, lengths.tolist()))
+    _bent(call, q, bias)
     run(unit_of("split_kv", q.dtype), call)
     return output, lse
 

@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from attometer.emit.forms import Form
-from attometer.emit.nest import Nest, _name, _pack, body, score_rooms
+from attometer.emit.nest import Nest, _name, _packing, body, score_rooms
 from attometer.errors import unknown
 from attometer.schedule import schedule
 from attometer.schedule.nest import Loop, Node, Tile
 
 MICRO = Path(__file__).parent / "micro"
-TYPES = {"float32": "float", "bfloat16": "Bfloat", "float16": "_Float16"}
+TYPES = {"float32": "float", "bfloat16": "Bfloat", "float16": "_Float16", "float64": "double"}
 KERNELS = {"flash2": "i", "split_kv": "i", "flash_backward_fused": "j"}
 """The schedules that become machine code, each with the axis of its outer loop."""
 _EXTENT = {"c": "call.d", "x": "call.e", "i": "call.h / call.g * call.n", "j": "call.m"}
@@ -52,7 +52,8 @@ def source(unit: Unit) -> str:
     lines = [
         *(["#define ATTOMETER_BF16"] if unit.bf16 else []),
         *(["#define ATTOMETER_HALF"] if unit.dtype == "float16" else []),
-        *(micro(name) for name in ("vectors", "call", "tiles", "steps")),
+        *(["#define ATTOMETER_DOUBLE"] if unit.dtype == "float64" else []),
+        *(micro(name) for name in ("vectors", "call", "tiles", "seen", "bias", "steps")),
         f"typedef {TYPES[unit.dtype]} T;",
         f"constexpr bool BACKWARD = {'true' if backward else 'false'};",
         *(f"// {line}" for line in str(held).splitlines()),
@@ -91,7 +92,7 @@ def _packed(nest: Nest) -> Iterator[str]:
     if forward:
         yield "    char* V_finite;"
     else:
-        yield "    float *L, *D;"
+        yield "    Real *L, *D;"
     yield "    Packed(const Call& call, Fast& fast)"
     made = [f"{_name(t.name, form)}(right(fast, {_EXTENT[form.outer]}, {_padded(form)}))" for t, form in held]
     yield f"        : {', '.join(made)} {{"
@@ -100,12 +101,12 @@ def _packed(nest: Nest) -> Iterator[str]:
         yield "        V_xj.finite = V_finite;"
     else:
         yield f"        const int64_t padded = round_up({rows}, PANEL);"
-        yield "        L = fast.of<float>(padded), D = fast.of<float>(padded);"
+        yield "        L = fast.of<Real>(padded), D = fast.of<Real>(padded);"
         yield "        std::fill_n(L, padded, INF), std::fill_n(D, padded, 0.0f);"
     yield "    }"
     sizes = [f"round_up({_EXTENT[form.outer]}, PANEL) * units({_padded(form)})" for _, form in held]
     yield "    static int64_t bytes(const Call& call) {"
-    yield f"        return 4 * ({' + '.join(sizes)});"
+    yield f"        return (int64_t)sizeof(Unit) * ({' + '.join(sizes)});"
     yield "    }"
     yield "};"
     yield f"static void pack(const Head& head, const Packed& to, Span {nest.inner}) {{"
@@ -117,7 +118,7 @@ def _packed(nest: Nest) -> Iterator[str]:
             if form.outer == nest.inner
             else f"units_from(to.{name}, {nest.inner}, {tile})"
         )
-        yield f"    {_pack(t, form, part)}"
+        yield from (f"    {line}" for line in _packing(nest, t, form, part))
     if forward:
         yield "    to.V_finite[j.start / call.tile_columns] ="
         yield "        finite<T>([&](int64_t t) { return head.key<T>(call.v, t); }, j, call.e, call.v.column);"
@@ -138,7 +139,7 @@ def _outer_loop(nest: Nest) -> Loop:
 def _queries_outside(nest: Nest) -> Iterator[str]:
     yield "static void nest(const Head& head, const Visits& visits, const Packed& packed, Span i) {"
     yield "    const Call& call = head.call;"
-    yield "    const float scale = (float)call.scale;"
+    yield "    const Real scale = score_scale(call);"
     yield "    const Span part{0, head.keys()};"
     yield "    Fast fast;"
     yield from (f"    {line}" for line in score_rooms(nest))
@@ -148,9 +149,9 @@ def _queries_outside(nest: Nest) -> Iterator[str]:
 
 
 def _keys_outside(nest: Nest) -> Iterator[str]:
-    yield "static void nest(const Head& head, const Visits& visits, const Packed& packed, Span part, float* dQ_sums) {"
+    yield "static void nest(const Head& head, const Visits& visits, const Packed& packed, Span part, Real* dQ_sums) {"
     yield "    const Call& call = head.call;"
-    yield "    const float scale = (float)call.scale;"
+    yield "    const Real scale = score_scale(call);"
     yield "    Fast fast;"
     yield from (f"    {line}" for line in score_rooms(nest))
     yield from body(nest, (_outer_loop(nest),), 1)
@@ -164,22 +165,22 @@ def _split(nest: Nest) -> Iterator[str]:
     chunk = next(node for node in parts.body if isinstance(node, Loop))
     yield "struct Partial {"
     yield "    Sums O;"
-    yield "    float *m, *l;"
+    yield "    Real *m, *l;"
     yield "    Partial(Fast& fast, int64_t rows, int64_t columns)"
-    yield "        : O(sums(fast, rows, columns)), m(fast.of<float>(rows)), l(fast.of<float>(rows)) {}"
+    yield "        : O(sums(fast, rows, columns)), m(fast.of<Real>(rows)), l(fast.of<Real>(rows)) {}"
     yield "};"
     yield "static void nest(const Head& head, const Visits& visits, Span i, Span part, const Partial& partial) {"
     yield "    const Call& call = head.call;"
-    yield "    const float scale = (float)call.scale;"
+    yield "    const Real scale = score_scale(call);"
     yield "    Fast fast;"
     yield from (f"    {line}" for line in score_rooms(nest))
     yield from body(nest, chunk.body, 1)
     yield "}"
     yield "static void join(const Head& head, Span i, const Partial* parts, int64_t splits) {"
     yield "    const Call& call = head.call;"
-    yield "    const float scale = (float)call.scale;"
+    yield "    const Real scale = score_scale(call);"
     yield "    Fast fast;"
     yield from body(nest, joined.body, 1)
     yield "    log_sum_exp(mx, l, i.size(), scale);  // decoding asks for it too"
-    yield "    for (int64_t t = 0; t < i.size(); t++) *head.query<float>(call.lse, i.start + t) = mx[t];"
+    yield "    for (int64_t t = 0; t < i.size(); t++) *head.query<Real>(call.lse, i.start + t) = mx[t];"
     yield "}"

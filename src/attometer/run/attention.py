@@ -6,12 +6,14 @@ from typing import Any, Literal, overload
 import torch
 
 from attometer.errors import AttometerError
-from attometer.program import Mask
+from attometer.program import parse_mask
 from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms
-from attometer.run.biases import Biases, Terms, terms
+from attometer.run.biases import Biases, Terms
 from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
 from attometer.run.chunked import run_chunked
+from attometer.run.dense import run_dense
 from attometer.run.flex import run_flex
+from attometer.run.front import MaskLike, asked
 from attometer.run.kernels import run_kernels
 from attometer.run.mask_text import to_text
 from attometer.run.reference import run_reference
@@ -23,41 +25,52 @@ from attometer.run.validation import Call, check, check_name
 
 @overload
 def attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
-    scale: float | None = None, impl: str = "auto", return_lse: Literal[False] = False, mesh: Any = None,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: MaskLike = None, bias: Biases = None,
+    scale: float | torch.Tensor | None = None, impl: str = "auto", return_lse: Literal[False] = False, mesh: Any = None,
+    dropout: float = 0.0, seed: int | None = None, layout: str = "bhnd", **others: Any,
 ) -> torch.Tensor: ...  # fmt: skip
 @overload
 def attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: Mask | None = None, bias: Biases = None,
-    scale: float | None = None, impl: str = "auto", return_lse: Literal[True], mesh: Any = None,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: MaskLike = None, bias: Biases = None,
+    scale: float | torch.Tensor | None = None, impl: str = "auto", return_lse: Literal[True], mesh: Any = None,
+    dropout: float = 0.0, seed: int | None = None, layout: str = "bhnd", **others: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]: ...  # fmt: skip
 def attention(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
     *,
-    mask: Mask | None = None,
+    mask: MaskLike = None,
     bias: Biases = None,
-    scale: float | None = None,
+    scale: float | torch.Tensor | None = None,
     impl: str = "auto",
     return_lse: bool = False,
     mesh: Any = None,
+    dropout: float = 0.0,
+    seed: int | None = None,
+    layout: str = "bhnd",
+    **others: Any,
 ) -> Any:
     """Return softmax(scale · q kᵀ + bias, over the keys that `mask` allows) v.
 
     Queries stand at the last n of the m positions (bottom-right): with `causal()` one query sees every key. A query that
-    sees none gives 0, with finite gradients. Only an additive bias broadcasts; tiles are computed in float32 or float64.
+    sees none gives 0, with finite gradients. A batch of 1 is that of the others; sums are formed in float32 or float64.
 
     Args:
         q: queries [b, h, n, d], any strides; float64, float32, bfloat16 or float16.
         k: keys [b, g, m, d]; g divides h, and query head x reads key head x // (h / g) (GQA; g = 1 is MQA).
         v: values [b, g, m, e]; e may differ from d.
-        mask: a mask of the algebra such as `causal() & window(256)`; None sees all.
+        mask: a mask of the algebra such as `causal() & window(256)`, its text, a tensor that broadcasts to [b, h, n, m]
+            (booleans, True is seen, or numbers added to the scores), or a tuple of masks that all hold; None sees all.
         bias: an additive tensor [b or 1, h or 1, n or 1, m or 1], `Additive`, `Alibi`, `SoftCap`, `Sinks`, or a tuple.
-        scale: factor of the scores; None is 1/sqrt(d).
+        scale: factor of the scores, a number or a tensor, () or [h], that may be learned; None is 1/sqrt(d).
         impl: "auto", or one of `IMPLEMENTATIONS`, which runs or raises.
         return_lse: also return the log of the softmax's denominator [b, h, n], sinks included; differentiable.
         mesh: a DeviceMesh whose ranks hold parts of the sequence (see `distributed`); impl is then "ring" or "ulysses".
+        dropout: the probability with which a weight is dropped, the others growing by 1 / (1 - dropout).
+        seed: of the dropout; the same drops the same weights. None draws one from torch's generator.
+        layout: "bhnd", or "bnhd" where operands and output are [b, length, heads, width].
+        others: names of other libraries (`front.FOREIGN`: is_causal, attn_mask, cu_seqlens, window_size, softcap, …).
 
     Returns:
         The output [b, h, n, e] in q's dtype, or (output, lse).
@@ -73,24 +86,36 @@ def attention(
     torch.Size([1, 8, 10, 16])
     """
     if mesh is not None:
-        from attometer.run.distributed import distributed_attention
-
-        return distributed_attention(
-            q, k, v, mesh=mesh, mask=mask, bias=bias, scale=scale, impl=impl, return_lse=return_lse
-        )
-    held = terms(bias)
-    check(Call(q, k, v, mask, held, scale))
+        return _on_mesh(q, k, v, mesh, mask, bias, scale, impl, return_lse, (dropout, layout, others))
+    made, structure, held = asked(q, k, v, mask, bias, scale, dropout, seed, layout, others)
+    q, k, v = made.q, made.k, made.v
+    check(Call(q, k, v, structure, held, made.scale))
     if impl != "auto":
         check_name("impl", impl, IMPLEMENTATIONS)
-    text = to_text(mask)
-    factor = q.shape[3] ** -0.5 if scale is None else float(scale)
+    text = to_text(structure)
+    factor = q.shape[3] ** -0.5 if made.scale is None else float(made.scale)
     if min(q.shape[0], q.shape[1], q.shape[2], k.shape[2], v.shape[3]) == 0:
-        output, lse = run_tiled(q, k, v, text, held, factor, "flash2")
-        return (output, lse) if return_lse else output
-    chosen = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
-    _refuse(chosen, q, k, v, text, held, return_lse)
-    output, found = _RUN[chosen](q, k, v, text, held, factor)
-    return (output, found) if return_lse else output
+        output, found = run_tiled(q, k, v, text, held, factor, "flash2")
+    else:
+        chosen = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
+        _refuse(chosen, q, k, v, text, held, return_lse)
+        output, found = _RUN[chosen](q, k, v, text, held if chosen in _READ_SEEN else held.added(q), factor)
+    output = made.returned(output)
+    return (output, None if found is None else made.returned(found)) if return_lse else output
+
+
+def _on_mesh(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mesh: Any, mask: MaskLike, bias: Biases, scale: Any, impl: str,
+    return_lse: bool, more: tuple[float, str, dict[str, Any]],
+) -> Any:  # fmt: skip
+    from attometer.run.distributed import distributed_attention
+
+    if more != (0.0, "bhnd", {}):
+        raise AttometerError('mesh: goes with q, k, v, mask, bias, scale, impl and return_lse alone, in layout "bhnd"')
+    held: Any = parse_mask(mask) if isinstance(mask, str) else mask
+    return distributed_attention(
+        q, k, v, mesh=mesh, mask=held, bias=bias, scale=scale, impl=impl, return_lse=return_lse
+    )
 
 
 def _automatic(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
@@ -115,10 +140,12 @@ _RUN: dict[str, Run] = {
     **{name: _tiled_as(name) for name in NESTS},
     "kernels": run_kernels,
     "compiled": compiled.run_compiled,
+    "dense": run_dense,
 }
+_READ_SEEN = ("compiled", "dense")
 
 
-_OF_TORCH = ("sdpa", "sdpa_chunked")
+_OF_TORCH = ("sdpa", "sdpa_chunked", "dense")
 
 
 def _refuse(
@@ -126,7 +153,8 @@ def _refuse(
 ) -> None:
     lacks = None if impl in _OF_TORCH else transforms.unsupported(impl)
     if lacks is not None:
-        raise AttometerError(f'impl "{impl}" does not support {lacks}; use "sdpa", or torch.autograd on a batch')
+        raise AttometerError(f'impl "{impl}" does not support {lacks}; use "dense" or "sdpa"')
+    own, bias = bias, bias.outline()
     if impl == "reference" and q.is_meta:
         lacks = "meta tensors, which hold no values"
     elif impl == "sdpa":
@@ -139,7 +167,9 @@ def _refuse(
     elif impl == "kernels":
         lacks = kernels.unsupported(q, k, v, mask, bias)
     elif impl == "compiled":
-        lacks = compiled.unsupported(q, bias)
+        lacks = compiled.unsupported(q, own)
+    if bias.dropout and impl not in _READ_SEEN:
+        raise AttometerError(f'impl "{impl}" does not support dropout; use "compiled" or "dense", or "auto" to choose')
     if lacks is not None:
         raise AttometerError(f'impl "{impl}" does not support {lacks}; use "tiled", or "auto" to choose')
 
@@ -149,7 +179,7 @@ def explain_choice(
     k: torch.Tensor,
     v: torch.Tensor,
     *,
-    mask: Mask | None = None,
+    mask: MaskLike = None,
     bias: Biases = None,
     return_lse: bool = False,
 ) -> Choice:
@@ -162,6 +192,6 @@ def explain_choice(
     >>> explain_choice(x, x, x, mask=window(256)).impl
     'sdpa_chunked'
     """
-    held = terms(bias)
-    check(Call(q, k, v, mask, held, None))
-    return choose(q, k, v, to_text(mask), held, return_lse)
+    made, structure, held = asked(q, k, v, mask, bias, None, 0.0, None, "bhnd", {})
+    check(Call(made.q, made.k, made.v, structure, held, None))
+    return choose(made.q, made.k, made.v, to_text(structure), held, return_lse)

@@ -3,7 +3,7 @@
 Applied in this order, as Gemma 2 and FlashAttention do: soft cap, then additive and ALiBi, then sinks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -58,17 +58,39 @@ Biases: TypeAlias = "Bias | tuple[Bias, ...] | None"
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The biases of one call, at most one of each kind."""
+    """The biases of one call, at most one of each kind; which keys a mask tensor shows; what is dropped of the weights."""
 
     additive: torch.Tensor | None = None
     slopes: tuple[float, ...] | None = None
     cap: float | None = None
     sinks: torch.Tensor | None = None
+    seen: torch.Tensor | None = None  # booleans [b or 1, h or 1, n or 1, m or 1]
+    dropout: float = 0.0
+    seed: int = 0
 
     def names(self) -> tuple[str, ...]:
         """Return the kinds that are present, as errors name them."""
         held = {"additive": self.additive, "alibi": self.slopes, "softcap": self.cap, "sinks": self.sinks}
         return tuple(name for name, value in held.items() if value is not None)
+
+    def outline(self) -> "Terms":
+        """Return the same with the mask tensor in place of the additive bias, for questions that ask not for values."""
+        return self if self.seen is None else replace(self, additive=self.seen, seen=None)
+
+    def added(self, like: torch.Tensor) -> "Terms":
+        """Return the same with the mask tensor as 0 and -inf, in the additive bias.
+
+        >>> Terms(seen=torch.tensor([True, False])).added(torch.zeros(1)).additive
+        tensor([0., -inf])
+        """
+        if self.seen is None:
+            return self
+        wide = torch.float64 if like.dtype == torch.float64 else torch.float32
+        hides = torch.zeros(self.seen.shape, dtype=wide, device=self.seen.device).masked_fill_(~self.seen, -torch.inf)
+        own = self.additive
+        # Not a sum: a bias of NaN at a hidden key stays out.
+        both = hides if own is None else torch.where(self.seen, own, torch.tensor(-torch.inf).to(own))
+        return replace(self, additive=both if own is not None else hides.to(like.dtype), seen=None)
 
 
 _FIELDS: dict[type, tuple[str, str]] = {

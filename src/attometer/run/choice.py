@@ -25,8 +25,8 @@ SECONDS_PER_SCORE = {
 }
 SECONDS_PER_STEP = 80e-6  # of the torch calls of one tile, whatever its size
 SECONDS_PER_WORD = 0.2e-9  # of all keys and values, which the tiles first copy in their own type
-IMPLEMENTATIONS = ("reference", "sdpa", "sdpa_chunked", "flex", "kernels", "compiled", "tiled", *NESTS)
-"""The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels, compiled.
+IMPLEMENTATIONS = ("reference", "sdpa", "sdpa_chunked", "flex", "kernels", "compiled", "dense", "tiled", *NESTS)
+"""The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels, compiled, and dense where nothing else runs.
 
 `flash1`, `flash2`, `two_pass_recompute` and `split_kv` execute the loop nest that `attometer.schedule` counts under that
 name; `tiled` is the nest `flash2`.
@@ -76,12 +76,15 @@ class Shape:
 def shape_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms) -> Shape:
     """Return the sizes of a call."""
     b, h, n, d = q.shape
-    return Shape(b, h, k.shape[1], n, k.shape[2], d, v.shape[3], mask, bias.additive is not None)
+    return Shape(
+        b, h, k.shape[1], n, k.shape[2], d, v.shape[3], mask, bias.additive is not None or bias.seen is not None
+    )
 
 
 def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> Choice:
     """Return the cheapest implementation that supports the call."""
-    shape = shape_of(q, k, v, mask, bias)
+    shape, own = shape_of(q, k, v, mask, bias), bias
+    bias = bias.outline()
     needs_gradient = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
     on_gpu = q.device.type not in ("cpu", "meta")
     candidates = [
@@ -89,7 +92,7 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
         _sdpa(shape, _lacks_sdpa(q, bias, return_lse)),
         _sdpa_chunked(shape, needs_gradient, chunked.unsupported(q, k, mask, bias, return_lse)),
     ]
-    candidates.append(_compiled(q, shape, bias, needs_gradient, min(map(_seconds, candidates))))
+    candidates.append(_compiled(q, shape, own, needs_gradient, min(map(_seconds, candidates))))
     if on_gpu:
         candidates.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
     kernel = kernels.registered()
@@ -99,6 +102,10 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
         candidates.append(
             Candidate("kernels", None if lacks else scores / kernel.scores_per_second, lacks, kernel.name)
         )
+    if bias.dropout:
+        candidates = [replace(c, lacks="dropout") if c.impl != "compiled" else c for c in candidates]
+    if min(map(_seconds, candidates)) == float("inf"):
+        candidates.append(_dense(shape))
     best = min(candidates, key=_seconds)
     # Looking at the values costs a pass over them: only where torch's function would be taken and could leak.
     if best.impl in _LEAKING and _hides(shape, best.impl) and _not_finite(k, v):
@@ -133,9 +140,13 @@ def _cheapest(sizes: list[int], mask: str, biased: bool, lacks_sdpa: str | None)
 
 def chosen_in_graph(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
     """Return the choice between sdpa and tiled in a form that torch.compile can trace."""
+    if bias.dropout:
+        return "dense" if compiled.unsupported(q, bias) else "compiled"
     b, h, n, d = q.shape
     sizes = [int(x) for x in (b, h, k.shape[1], n, k.shape[2], d, v.shape[3])]
-    return str(_cheapest(sizes, mask, bias.additive is not None, _lacks_sdpa(q, bias, return_lse)))
+    return str(
+        _cheapest(sizes, mask, bias.additive is not None or bias.seen is not None, _lacks_sdpa(q, bias, return_lse))
+    )
 
 
 def _seconds(candidate: Candidate) -> float:
@@ -213,6 +224,12 @@ def _compiled(q: torch.Tensor, shape: Shape, bias: Terms, gradients: bool, other
     seconds = compiled.seconds(q.dtype, heads, shape.mask, shape.n, shape.m, _width(shape))
     said = f"{heads * compiled.scores(shape.mask, shape.n, shape.m):,} scores by machine code"
     return Candidate("compiled", seconds, None, said)
+
+
+def _dense(shape: Shape) -> Candidate:
+    scores = shape.b * shape.h * shape.n * shape.m
+    seconds = scores * SECONDS_PER_SCORE["sdpa without its fused kernel"] * _width(shape)
+    return Candidate("dense", seconds, None, f"{scores:,} scores by plain operations, all held at once")
 
 
 def _flex(shape: Shape, lacks: str | None) -> Candidate:

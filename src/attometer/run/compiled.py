@@ -15,7 +15,7 @@ from attometer.run.mask_text import from_text, to_text
 
 # Seconds of CPU time for one score of width 64 forward, beside the rates of `choice`: one core of an AMD EPYC (Zen 4, AVX-512
 # with BF16), b=1, h=8, n=2048, medians interleaved with torch's function, 2026-11-26: 1.16 and 2.2 times as fast, full.
-SECONDS_PER_SCORE = {torch.float32: 2.5e-9, torch.bfloat16: 1.35e-9, torch.float16: 2.5e-9}
+SECONDS_PER_SCORE = {torch.float32: 2.5e-9, torch.bfloat16: 1.35e-9, torch.float16: 2.5e-9, torch.float64: 6e-9}
 SECONDS_PER_CALL = 60e-6
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
@@ -23,12 +23,12 @@ BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
 
 def unsupported(q: torch.Tensor, bias: Terms) -> str | None:
     """Return the property of the call or of the machine that compiled kernels lack, or None."""
-    if q.dtype == torch.float64:
-        return "float64"
     if q.device.type not in ("cpu", "meta"):
         return f"tensors on {q.device.type}"
-    held = bias.names()
-    return held[0] if held else _of_machine()
+    if bias.additive is not None and bias.additive.requires_grad and torch.is_grad_enabled():
+        return "gradients of an additive bias"
+    lacks: str | None = _of_machine()
+    return lacks
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -45,8 +45,15 @@ def run_compiled(
     # The kernel looks for the largest product, which is the largest score where the scale is above 0.
     factor, positive = (1.0, scale) if scale > 0 else (0.0, 1.0) if scale == 0 else (-1.0, -scale)
     queries = q if factor == 1.0 else q * factor
-    held: tuple[torch.Tensor, torch.Tensor] = compiled_attention(queries, k, v, positive, mask)
+    held: tuple[torch.Tensor, torch.Tensor] = compiled_attention(
+        queries, k, v, bias.additive, bias.sinks, bias.seen, _listed(bias.slopes), bias.cap, bias.dropout, bias.seed,
+        positive, mask,
+    )  # fmt: skip
     return held
+
+
+def _listed(slopes: tuple[float, ...] | None) -> list[float] | None:
+    return None if slopes is None else list(slopes)
 
 
 def is_built(dtype: torch.dtype, few_rows: bool, gradients: bool) -> bool:
@@ -87,8 +94,8 @@ def seconds(dtype: torch.dtype, heads: int, mask: str, n: int, m: int, width: fl
 MANY_KEYS = 2048  # per key head of all sequences, from which reading pages where they lie is worth a compilation
 
 
-def pays_on_pages(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:
-    """Return whether decoding over pages runs as machine code: it can, and it is built or many keys are read."""
+def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:
+    """Return whether a step of decoding runs as machine code: it can, and it is built or many keys are read."""
     rows = q.shape[1] // k.shape[1] * q.shape[2]
     if min(q.shape[0], rows, k.shape[2]) == 0 or (scale is not None and scale <= 0):
         return False
@@ -97,11 +104,14 @@ def pays_on_pages(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | 
     return k.shape[0] * k.shape[2] >= MANY_KEYS or is_built(q.dtype, True, False)
 
 
-def run_paged(q: torch.Tensor, cache: PagedCache, mask: Mask | None, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+def run_paged(
+    q: torch.Tensor, cache: PagedCache, mask: Mask | None, scale: float, bias: Terms = Terms()  # noqa: B008
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Run one step of decoding over a cache in pages, which are read where they lie."""
+    from attometer.emit.formula import Biases
     from attometer.emit.operators import paged_attention
 
     longest = max(map(len, cache.tables))
-    return paged_attention(
-        q, (cache.pools[0], cache.pools[1]), cache.table(0, longest), torch.tensor(cache.lengths), scale, to_text(mask)
-    )
+    held = Biases(bias.additive, bias.sinks, bias.slopes, bias.cap)
+    pools, table, lengths = (cache.pools[0], cache.pools[1]), cache.table(0, longest), torch.tensor(cache.lengths)
+    return paged_attention(q, pools, table, lengths, scale, to_text(mask), held)

@@ -10,14 +10,14 @@ from attometer.program import Mask, parse_mask
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def to_text(mask: Mask | None) -> str:
+def to_text(mask: Mask | str | None) -> str:
     """Return the mask in the notation; "" is no mask.
 
     >>> from attometer.program import causal, window
     >>> to_text(causal() & window(4))
     'causal & window(4)'
     """
-    return "" if mask is None else _text(mask)
+    return "" if mask is None else _text(parse_mask(mask) if isinstance(mask, str) else mask)
 
 
 @lru_cache(maxsize=256)

@@ -24,4 +24,4 @@ def unsupported(impl: str) -> str | None:
     return "torch.func's vmap" if names and impl in _LOOK_AT_VALUES else None
 
 
-_LOOK_AT_VALUES = ("reference", "flex", "kernels", "compiled")
+_LOOK_AT_VALUES = ("reference", "flex", "kernels")

@@ -83,9 +83,8 @@ def _said(value: object) -> str:
     return name_of(value) if isinstance(value, torch.dtype) else str(value)
 
 
-def _fits(call: Call) -> bool:
+def _fits(call: Call, values: torch.Tensor | None) -> bool:
     b, h, n, _ = call.q.shape
-    values = call.bias.additive
     if values is None:
         return True
     return values.dim() == 4 and all(x in (1, y) for x, y in zip(values.shape, (b, h, n, call.k.shape[2]), strict=True))
@@ -97,7 +96,7 @@ def _wanted_bias(call: Call) -> str:
 
 
 def _bias_tensors(call: Call) -> list[torch.Tensor]:
-    return [x for x in (call.bias.additive, call.bias.sinks) if x is not None]
+    return [x for x in (call.bias.additive, call.bias.sinks, call.bias.seen) if x is not None]
 
 
 RULES: tuple[Rule, ...] = (
@@ -122,9 +121,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "mask",
-        lambda c: "a mask such as attometer.causal(), or None (a tensor of scores to add goes in bias=)",
+        lambda c: "a mask such as attometer.causal(), its text, a tensor, or None",
         lambda c: type(c.mask).__name__,
-        lambda c: c.mask is None or isinstance(c.mask, Mask),
+        lambda c: c.mask is None or isinstance(c.mask, Mask | str),
     ),
     Rule(
         "scale",
@@ -136,7 +135,13 @@ RULES: tuple[Rule, ...] = (
         "bias",
         _wanted_bias,
         lambda c: f"an additive bias of shape {list(c.bias.additive.shape)}",  # type: ignore[union-attr]
-        _fits,
+        lambda c: _fits(c, c.bias.additive),
+    ),
+    Rule(
+        "mask",
+        _wanted_bias,
+        lambda c: f"a tensor of shape {list(c.bias.seen.shape)}",  # type: ignore[union-attr]
+        lambda c: _fits(c, c.bias.seen),
     ),
     Rule(
         "bias",
@@ -158,9 +163,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "bias",
-        lambda c: "a floating dtype (write a boolean mask as 0 and -inf, or use the mask algebra)",
+        lambda c: "a floating dtype (a boolean mask goes in mask=)",
         lambda c: f"dtype {', '.join(name_of(x.dtype) for x in _bias_tensors(c))}",
-        lambda c: all(x.dtype in DTYPES for x in _bias_tensors(c)),
+        lambda c: all(x.dtype in DTYPES for x in _bias_tensors(c) if x is not c.bias.seen),
     ),
 )
 """Checked in this order; the first that fails is reported."""

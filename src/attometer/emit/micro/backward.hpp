@@ -1,8 +1,7 @@
 // Runs the nest whose outer loop is over keys, in `splits` parts for each head; each part has its own sums of dQ.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n, wide = round_up(queries, PANEL);
-    std::vector<Visits> visits;
-    for (int64_t b = 0; b < (call.interval_batch ? call.b : 1); b++) visits.emplace_back(Head(call, b * call.g), PANEL, ROWS);
+    const AllVisits visits(call, PANEL, ROWS);
     const int64_t splits = std::min(call.splits, ceil_div(call.m, call.tile_columns));
     const int64_t chunk = round_up(ceil_div(call.m, splits), call.tile_columns);
     const int64_t row_tiles = ceil_div(queries, call.tile_rows);
@@ -11,9 +10,9 @@ static int run(const Call& call) {
         const int64_t many = std::min(group, heads - first);
         Fast fast;
         std::vector<Packed> packed;
-        std::vector<float*> sums_of_dQ;
+        std::vector<Real*> sums_of_dQ;
         for (int64_t z = 0; z < many; z++) packed.emplace_back(call, fast);
-        for (int64_t k = 0; k < many * splits; k++) sums_of_dQ.push_back(fast.of<float>(wide * call.d));
+        for (int64_t k = 0; k < many * splits; k++) sums_of_dQ.push_back(fast.of<Real>(wide * call.d));
         parallel(many * row_tiles, call.threads, [&](int64_t item) {
             const int64_t at = item % row_tiles * call.tile_rows;
             pack(Head(call, first + item / row_tiles), packed[item / row_tiles], {at, std::min(queries, at + call.tile_rows)});
@@ -22,7 +21,7 @@ static int run(const Call& call) {
             const Head head(call, first + item / splits);
             const int64_t at = item % splits * chunk;
             std::fill_n(sums_of_dQ[item], wide * call.d, 0.0f);
-            nest(head, visits[visits.size() > 1 ? head.batch : 0], packed[item / splits],
+            nest(head, visits(head), packed[item / splits],
                  {std::min(at, call.m), std::min(at + chunk, call.m)}, sums_of_dQ[item]);
         });
         parallel(many * row_tiles, call.threads, [&](int64_t item) {
@@ -30,10 +29,10 @@ static int run(const Call& call) {
             const int64_t z = item / row_tiles, start = item % row_tiles * call.tile_rows;
             for (int64_t t = start; t < std::min(queries, start + call.tile_rows); t++)
                 for (int64_t c = 0; c < call.d; c++) {
-                    float total = 0;
+                    Real total = 0;
                     for (int64_t s = 0; s < splits; s++)
                         total += sums_of_dQ[z * splits + s][(t / PANEL * call.d + c) * PANEL + t % PANEL];
-                    narrow(total * (float)call.scale, head.query<T>(call.dq, t) + c * call.dq.column);
+                    narrow(total * (Real)call.scale, head.query<T>(call.dq, t) + c * call.dq.column);
                 }
         });
     }

@@ -6,13 +6,16 @@ struct Operand {
 
 struct Call {
     Operand q, k, v, o, lse, slope, lse_slope, dq, dk, dv;
+    Operand bias;                             // of Real, added to the scores; strides of 0 broadcast; or null
+    const Real *slopes, *sinks;               // [h]: ALiBi's slopes, logits without a value; or null
     int64_t b, h, g, n, m, d, e;
-    const int32_t *starts, *ends;             // [batch entries][intervals][n]: each query's intervals of keys, sorted; or null
-    int64_t intervals, interval_batch;
+    const int32_t *starts, *ends;             // [batch entries][heads][intervals][n]: each query's intervals of keys, sorted; or null
+    int64_t intervals, interval_batch, interval_head;
     const int64_t *pages, *lengths;           // [b][pages of a sequence] and [b], where the keys are in pages; or null
     int64_t page, page_batch;
     int64_t threads, tile_rows, tile_columns, splits, budget;  // budget: bytes of packed operands at once
-    double scale;
+    uint64_t seed;                            // of dropout
+    double scale, cap, dropout;               // cap: of scores, 0 for none; dropout: the share of weights that are dropped
 };
 
 enum Status { DONE, NULL_POINTER, BAD_SIZE, MISALIGNED, NO_MEMORY };
@@ -42,8 +45,11 @@ static int refused(const Call& call, size_t bytes, bool backward) {
     if (call.pages && (!call.lengths || call.page < 1)) return BAD_SIZE;
     for (const Operand* x : {&call.q, &call.k, &call.v, &call.o})
         if (int code = refused(*x, bytes, true)) return code;
-    if (int code = refused(call.lse, 4, true)) return code;
-    if (int code = refused(call.lse_slope, 4, call.lse_slope.data)) return code;
+    if (!(call.cap >= 0 && call.cap < 1e30) || !(call.dropout >= 0 && call.dropout < 1)) return BAD_SIZE;
+    if (int code = refused(call.lse, sizeof(Real), true)) return code;
+    if (int code = refused(call.lse_slope, sizeof(Real), call.lse_slope.data)) return code;
+    if (int code = refused(call.bias, sizeof(Real), call.bias.data)) return code;
+    if ((uintptr_t)call.slopes % sizeof(Real) || (uintptr_t)call.sinks % sizeof(Real)) return MISALIGNED;
     for (const Operand* x : {&call.slope, &call.dq, &call.dk, &call.dv})
         if (int code = refused(*x, bytes, backward)) return code;
     return DONE;
@@ -105,9 +111,10 @@ struct Head {
     Head(const Call& c, int64_t z) : call(c), batch(z / c.g), group(z % c.g) {}
     int64_t shared() const { return call.h / call.g; }
     int64_t queries() const { return shared() * call.n; }
+    int64_t query_head(int64_t row) const { return group * shared() + row / call.n; }
     int64_t keys() const { return call.lengths ? call.lengths[batch] : call.m; }
     template <class T> T* query(const Operand& x, int64_t row) const {
-        return (T*)x.data + batch * x.batch + (group * shared() + row / call.n) * x.head + row % call.n * x.row;
+        return (T*)x.data + batch * x.batch + query_head(row) * x.head + row % call.n * x.row;
     }
     template <class T> T* key(const Operand& x, int64_t row) const {
         if (!call.pages) return (T*)x.data + batch * x.batch + group * x.head + row * x.row;
@@ -117,7 +124,8 @@ struct Head {
     int64_t intervals() const { return call.intervals ? call.intervals : 1; }
     Span interval(int64_t row, int64_t k) const {
         if (!call.intervals) return {0, keys()};
-        const int64_t at = batch * call.interval_batch + k * call.n + row % call.n;
+        const int64_t first = batch * call.interval_batch + query_head(row) * call.interval_head;
+        const int64_t at = first + k * call.n + row % call.n;
         return {std::max<int64_t>(call.starts[at], 0), std::min<int64_t>(call.ends[at], keys())};
     }
 };
@@ -161,5 +169,21 @@ class Visits {
             for (int64_t c = k.start / keys; c * keys < k.stop; c++)
                 if (some(a, c)) return true;
         return false;
+    }
+};
+
+// The visits of every head: those that see alike share theirs.
+class AllVisits {
+    bool batches, groups;
+    std::vector<Visits> held;
+
+  public:
+    AllVisits(const Call& call, int64_t queries, int64_t keys)
+        : batches(call.interval_batch || call.lengths), groups(call.interval_head) {
+        for (int64_t b = 0; b < (batches ? call.b : 1); b++)
+            for (int64_t g = 0; g < (groups ? call.g : 1); g++) held.emplace_back(Head(call, b * call.g + g), queries, keys);
+    }
+    const Visits& operator()(const Head& head) const {
+        return held[(batches ? head.batch : 0) * (groups ? head.call.g : 1) + (groups ? head.group : 0)];
     }
 };

@@ -1,9 +1,7 @@
 // Runs the nest whose outer loops are parallel: keys and values are packed once, for as many heads as the cache holds.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n;
-    std::vector<Visits> visits;
-    for (int64_t b = 0; b < (call.interval_batch || call.lengths ? call.b : 1); b++)
-        visits.emplace_back(Head(call, b * call.g), ROWS, PANEL);
+    const AllVisits visits(call, ROWS, PANEL);
     const int64_t key_tiles = ceil_div(call.m, call.tile_columns), row_tiles = ceil_div(queries, call.tile_rows);
     const int64_t group = std::max(std::min(call.threads, heads), std::min(heads, call.budget / Packed::bytes(call)));
     for (int64_t first = 0; first < heads; first += group) {
@@ -20,7 +18,7 @@ static int run(const Call& call) {
             const Head head(call, first + item / row_tiles);
             const int64_t at = (row_tiles - 1 - item % row_tiles) * call.tile_rows;  // under causal masks the longest first
             const Span i{at, std::min(queries, at + call.tile_rows)};
-            nest(head, visits[visits.size() > 1 ? head.batch : 0], packed[item / row_tiles], i);
+            nest(head, visits(head), packed[item / row_tiles], i);
         });
     }
     return DONE;

@@ -1,9 +1,7 @@
 // Runs the nest that splits the keys: each part by itself, then the parts of each head joined.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n;
-    std::vector<Visits> visits;
-    for (int64_t b = 0; b < (call.interval_batch || call.lengths ? call.b : 1); b++)
-        visits.emplace_back(Head(call, b * call.g), ROWS, PANEL);
+    const AllVisits visits(call, ROWS, PANEL);
     const int64_t chunk = round_up(ceil_div(call.m, call.splits), call.tile_columns), splits = ceil_div(call.m, chunk);
     Fast fast;
     std::vector<Partial> partial;
@@ -13,7 +11,7 @@ static int run(const Call& call) {
         const Head head(call, item / splits);
         const int64_t at = item % splits * chunk;
         const Span part{std::min(at, head.keys()), std::min(at + chunk, head.keys())};
-        nest(head, visits[visits.size() > 1 ? head.batch : 0], i, part, partial[item]);
+        nest(head, visits(head), i, part, partial[item]);
     });
     parallel(heads, call.threads, [&](int64_t z) { join(Head(call, z), i, &partial[z * splits], splits); });
     return DONE;

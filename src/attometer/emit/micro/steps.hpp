@@ -1,59 +1,13 @@
 // The compute steps of schedules on tiles: masks, online softmax, gradients of scores, merging, results.
-constexpr float LOG2E = 1.4426950408889634f;
-constexpr float INF = std::numeric_limits<float>::infinity();
-
-// Which register blocks of a tile of scores matter. `across`: the rows are keys, as where the loop over keys is outside.
-struct Seen {
-    const Head& head;
-    const Visits& visits;
-    Span i, j;
-    bool across;
-    int64_t row0() const { return (across ? j : i).start / ROWS; }
-    int64_t panel0() const { return (across ? i : j).start / PANEL; }
-    bool some(int64_t r, int64_t p) const {
-        return across ? visits.some(panel0() + p, row0() + r) : visits.some(row0() + r, panel0() + p);
-    }
-    bool every(int64_t r, int64_t p) const {
-        return across ? visits.every(panel0() + p, row0() + r) : visits.every(row0() + r, panel0() + p);
-    }
-    int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
-    int64_t rows() const { return (across ? j : i).size(); }
-    bool any() const { return visits.some(i, j); }
-
-    // For contract: scores are the result; the left operand; the right operand.
-    auto result() const {
-        return [this](int64_t r, int64_t p, Span k) { return some(r, p) ? k : Span{0, 0}; };
-    }
-    auto left() const {
-        return [this](int64_t r, int64_t, Span k) {
-            int64_t first = k.start * PAIR / PANEL, last = ceil_div(k.stop * PAIR, PANEL) - 1;
-            while (first <= last && !some(r, first)) first++;
-            while (last >= first && !some(r, last)) last--;
-            return Span{std::max(k.start, first * PANEL / PAIR), std::min(k.stop, (last + 1) * PANEL / PAIR)};
-        };
-    }
-    auto right() const {
-        return [this](int64_t, int64_t p, Span k) {
-            int64_t first = k.start * PAIR / ROWS, last = ceil_div(k.stop * PAIR, ROWS) - 1;
-            while (first <= last && !some(first, p)) first++;
-            while (last >= first && !some(last, p)) last--;
-            return first > last ? Span{0, 0}
-                                : Span{std::max(k.start, first * ROWS / PAIR), std::min(k.stop, (last + 1) * ROWS / PAIR)};
-        };
-    }
-};
-static inline auto whole() {
-    return [](int64_t, int64_t, Span k) { return k; };
-}
-
 // -inf where the mask hides a key from a row of a tile whose rows are queries.
 static void score(const Sums& P, const Seen& seen) {
+    if (bent(seen.head.call)) bend(P, seen);
     for (int64_t r = 0; r < P.rows; r += ROWS) {
         bool mixed = false;
         for (int64_t p = 0; p < seen.panels(); p++) mixed |= seen.some(r / ROWS, p) && !seen.every(r / ROWS, p);
         if (!mixed) continue;
         for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++) {
-            float* row = P.at + t * P.row;
+            Real* row = P.at + t * P.row;
             int64_t done = 0;
             for (int64_t k = 0; k < seen.head.intervals(); k++) {
                 const Span keys = seen.head.interval(seen.i.start + t, k);
@@ -69,8 +23,9 @@ static void score(const Sums& P, const Seen& seen) {
 }
 
 // Online softmax: P becomes exp(scale (P - m)) as a left operand; `l` and O are rescaled where a row's maximum grew.
-static void online(const Sums& P, Left weights, float* mx, float* l, const Sums& O, const Seen& seen, float scale) {
-    const float c = scale * LOG2E;
+static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O, const Seen& seen, Real scale) {
+    const Real c = scale * LOG2E;
+    const bool drops = seen.head.call.dropout > 0;
     std::vector<int64_t> held;
     for (int64_t r = 0; r < P.rows; r += ROWS) {
         held.clear();
@@ -78,7 +33,7 @@ static void online(const Sums& P, Left weights, float* mx, float* l, const Sums&
             if (seen.some(r / ROWS, p)) held.push_back(p);
         if (held.empty()) continue;
         for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++) {
-            const float* row = P.at + t * P.row;
+            const Real* row = P.at + t * P.row;
             Element* out = (Element*)(weights.at + t * weights.row);
             Floats most[VECTORS];
             for (int v = 0; v < VECTORS; v++) most[v] = all(-INF);
@@ -86,26 +41,28 @@ static void online(const Sums& P, Left weights, float* mx, float* l, const Sums&
 #pragma GCC unroll 4
                 for (int v = 0; v < VECTORS; v++) most[v] = largest(load<Floats>(row + p * PANEL + v * LANES), most[v]);
             for (int v = 1; v < VECTORS; v++) most[0] = largest(most[v], most[0]);
-            const float found = largest(most[0]), next = found > mx[t] ? found : mx[t];
-            const float level = next == -INF ? 0.0f : next;
+            const Real found = largest(most[0]), next = found > mx[t] ? found : mx[t];
+            const Real level = next == -INF ? 0.0f : next;
             Floats total[VECTORS] = {};
             int64_t done = 0;
+            const uint32_t key = drops ? row_key(seen.head, seen.i.start + t) : 0;
             for (int64_t p : held) {
                 for (; done < p; done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
                 done = p + 1;
 #pragma GCC unroll 4
                 for (int v = 0; v < VECTORS; v++) {
-                    const Floats w = exp2((load<Floats>(row + p * PANEL + v * LANES) - level) * c);
+                    const Floats w = power2((load<Floats>(row + p * PANEL + v * LANES) - level) * c);
                     total[v] += w;
-                    put(out + p * PANEL + v * LANES, w);
+                    const int64_t j = seen.j.start + p * PANEL + v * LANES;
+                    put(out + p * PANEL + v * LANES, drops ? w * dropped(seen.head.call, key, j) : w);
                 }
             }
             for (; done < seen.panels(); done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
             for (int v = 1; v < VECTORS; v++) total[0] += total[v];
             if (next > mx[t]) {
-                const float decay = mx[t] == -INF ? 0.0f : exp2((mx[t] - next) * c);
+                const Real decay = mx[t] == -INF ? 0.0f : power2((mx[t] - next) * c);
                 l[t] *= decay;
-                for (float* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) * decay);
+                for (Real* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) * decay);
                 mx[t] = next;
             }
             l[t] += sum(total[0]);
@@ -122,17 +79,18 @@ static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, c
             for (int64_t j = std::max(keys.start, seen.j.start); j < std::min(keys.stop, seen.j.stop); j++) {
                 const Element held = ((const Element*)(weights.at + t * weights.row))[j - seen.j.start];
 #ifdef ATTOMETER_BF16
-                const float w = widen(Bfloat{held});
+                const Real w = widen(Bfloat{held});
 #else
-                const float w = held;
+                const Real w = held;
 #endif
+                if (w == 0 && hidden(seen.head, seen.i.start + t, j)) continue;
                 const T* from = value(j);
                 for (int64_t x = 0; x < O.columns; x++) O.at[t * O.row + x] += w * widen(from[x * stride]);
             }
         }
 }
 template <class T, class Row> static bool finite(Row row, Span t, int64_t width, int64_t stride) {
-    typedef std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t> Bits;
+    typedef std::conditional_t<sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>> Bits;
     const T infinite = infinity((T*)nullptr);
     const Bits exponent = load<Bits>(&infinite);  // NaN and infinities have all bits of the exponent
     for (int64_t k = t.start; k < t.stop; k++) {
@@ -148,26 +106,38 @@ template <class T, class Row> static bool finite(Row row, Span t, int64_t width,
     return true;
 }
 
-static void divide(const Sums& O, const float* l) {
+static void divide(const Sums& O, const Real* l) {
     for (int64_t t = 0; t < O.rows; t++) {
-        const float total = l[t] == 0.0f ? 1.0f : l[t];  // a row that sees nothing is 0
-        for (float* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) / total);
+        const Real total = l[t] == 0.0f ? 1.0f : l[t];  // a row that sees nothing is 0
+        for (Real* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) / total);
     }
 }
-static void log_sum_exp(float* mx, const float* l, int64_t rows, float scale) {
+// The logit of each row's head takes part in the sum, and carries no value.
+static void sink(Real* mx, Real* l, const Sums& O, const Head& head, Span i) {
+    if (!head.call.sinks) return;
+    for (int64_t t = 0; t < O.rows; t++) {
+        const Real s = head.call.sinks[head.query_head(i.start + t)];
+        if (s == -INF) continue;
+        const Real next = std::max(mx[t], s), decay = mx[t] == -INF ? 0.0f : power2((mx[t] - next) * LOG2E);
+        l[t] = l[t] * decay + power2((s - next) * LOG2E);
+        for (Real* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) * decay);
+        mx[t] = next;
+    }
+}
+static void log_sum_exp(Real* mx, const Real* l, int64_t rows, Real scale) {
     for (int64_t t = 0; t < rows; t++) mx[t] = l[t] == 0.0f ? -INF : mx[t] * scale + std::log(l[t]);
 }
-template <class T, class Row> static void store_rows(const Sums& O, Row to, Span t, int64_t stride, float factor) {
+template <class T, class Row> static void store_rows(const Sums& O, Row to, Span t, int64_t stride, Real factor) {
     for (int64_t k = 0; k < t.size(); k++)
         for (int64_t x = 0; x < O.columns; x++) narrow(O.at[k * O.row + x] * factor, to(t.start + k) + x * stride);
 }
 
 // Merge another partial result of the same rows: maximum, sum and output that is not yet divided.
-static void merge(float* mx, float* l, const Sums& O, const float* mx2, const float* l2, const Sums& O2, float scale) {
-    const float c = scale * LOG2E;
+static void merge(Real* mx, Real* l, const Sums& O, const Real* mx2, const Real* l2, const Sums& O2, Real scale) {
+    const Real c = scale * LOG2E;
     for (int64_t t = 0; t < O.rows; t++) {
-        const float next = std::max(mx[t], mx2[t]);
-        const float a = mx[t] == -INF ? 0.0f : exp2((mx[t] - next) * c), b = mx2[t] == -INF ? 0.0f : exp2((mx2[t] - next) * c);
+        const Real next = std::max(mx[t], mx2[t]);
+        const Real a = mx[t] == -INF ? 0.0f : power2((mx[t] - next) * c), b = mx2[t] == -INF ? 0.0f : power2((mx2[t] - next) * c);
         l[t] = l[t] * a + l2[t] * b;
         for (int64_t x = 0; x < O.row; x++) O.at[t * O.row + x] = O.at[t * O.row + x] * a + O2.at[t * O2.row + x] * b;
         mx[t] = next;
@@ -178,7 +148,7 @@ static void merge(float* mx, float* l, const Sums& O, const float* mx2, const fl
 static inline Floats kept(Floats x, uint64_t seen) {
     Ints bit;
     for (int l = 0; l < LANES; l++) bit[l] = 1 << l;
-    const Ints held = ((Ints{} + (int32_t)(seen & ((1u << LANES) - 1))) & bit) != 0;
+    const Ints held = ((Ints{} + (Whole)(seen & ((1u << LANES) - 1))) & bit) != 0;
     return (Floats)((Ints)x & held);
 }
 // Which queries of panel p see each key of the tile, one bit for each query.
@@ -193,36 +163,44 @@ static void seen_bits(std::vector<uint64_t>& bits, const Seen& seen, int64_t p) 
 }
 
 // Of a tile whose rows are keys: P = exp(scale P - L), 0 where hidden, kept and written as a left operand.
-static void shifted(const Sums& P, Left weights, const float* L, const Seen& seen, float scale) {
+static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen, Real scale, const Sums& slopes) {
     std::vector<uint64_t> bits;
+    std::vector<uint32_t> keys;
+    const bool drops = seen.head.call.dropout > 0;
+    if (bent(seen.head.call)) bend_across(P, seen, slopes);
     for (int64_t p = 0; p < seen.panels(); p++) {
-        bits.clear();
+        bits.clear(), keys.clear();
         Floats level[VECTORS];
         for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES);
         for (int64_t j = 0; j < P.rows; j++) {
             Element* out = (Element*)(weights.at + j * weights.row) + p * PANEL;
-            float* row = P.block(j, p);
+            Real* row = P.block(j, p);
             if (!seen.some(j / ROWS, p)) {
                 std::memset(out, 0, PANEL * sizeof(Element));
                 continue;
             }
             const bool every = seen.every(j / ROWS, p);
             if (!every && bits.empty()) seen_bits(bits, seen, p);
+            if (drops && keys.empty()) row_keys(keys, seen, p);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                Floats w = exp2((load<Floats>(row + v * LANES) * scale - level[v]) * LOG2E);
+                Floats w = power2((load<Floats>(row + v * LANES) * scale - level[v]) * LOG2E);
                 if (!every) w = kept(w, bits[j] >> (v * LANES));
                 store(row + v * LANES, w);
-                put(out + v * LANES, w);
+                put(out + v * LANES, drops ? w * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j) : w);
             }
         }
     }
 }
 // dS = P (dS - D) as a left and as a right operand, 0 in the blocks that the mask leaves out.
-static void score_gradient(const Sums& dS, const Sums& P, Left left, Right right, const float* D, const Seen& seen) {
+static void score_gradient(
+    const Sums& dS, const Sums& P, Left left, Right right, const Real* D, const Seen& seen, const Sums& slopes) {
+    const bool drops = seen.head.call.dropout > 0, capped = seen.head.call.cap > 0;
+    std::vector<uint32_t> keys;
     for (int64_t p = 0; p < seen.panels(); p++) {
         Floats rest[VECTORS];
         for (int v = 0; v < VECTORS; v++) rest[v] = load<Floats>(D + seen.i.start + p * PANEL + v * LANES);
+        if (drops) row_keys(keys, seen, p);
         for (int64_t j = 0; j < dS.rows; j += PAIR) {
             Unit* across = right.at + p * right.panel + j / PAIR * PANEL;
             const int64_t both = std::min<int64_t>(PAIR, dS.rows - j);
@@ -237,7 +215,10 @@ static void score_gradient(const Sums& dS, const Sums& P, Left left, Right right
                 Floats made[PAIR] = {};
                 for (int64_t k = 0; k < both; k++) {
                     const Floats w = load<Floats>(P.block(j + k, p) + v * LANES);
-                    const Floats x = w * (load<Floats>(dS.block(j + k, p) + v * LANES) - rest[v]);
+                    Floats above = load<Floats>(dS.block(j + k, p) + v * LANES);
+                    if (drops) above = above * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j + k);
+                    Floats x = w * (above - rest[v]);
+                    if (capped) x = x * load<Floats>(slopes.block(j + k, p) + v * LANES);
                     made[k] = w == 0.0f ? Floats{} : x;
                     put((Element*)(left.at + (j + k) * left.row) + p * PANEL + v * LANES, made[k]);
                 }
@@ -253,14 +234,14 @@ static void score_gradient(const Sums& dS, const Sums& P, Left left, Right right
 }
 
 // D = rowsum(dO O) less the gradient of the log-sum-exp, and the log-sum-exp L, +inf for rows that see nothing.
-template <class T> static void row_dots(const Head& head, Span i, float* L, float* D) {
+template <class T> static void row_dots(const Head& head, Span i, Real* L, Real* D) {
     const Call& call = head.call;
     for (int64_t t = i.start; t < i.stop; t++) {
         const T *a = head.query<const T>(call.slope, t), *b = head.query<const T>(call.o, t);
-        float total = 0;
-        for (int64_t x = 0; x < call.e; x++) total += widen(a[x * call.slope.column]) * widen(b[x * call.o.column]);
-        const float level = *head.query<const float>(call.lse, t);
+        double total = 0;  // it cancels against dO V
+        for (int64_t x = 0; x < call.e; x++) total += (double)widen(a[x * call.slope.column]) * widen(b[x * call.o.column]);
+        const Real level = *head.query<const Real>(call.lse, t);
         L[t] = level == -INF ? INF : level;
-        D[t] = total - (call.lse_slope.data ? *head.query<const float>(call.lse_slope, t) : 0.0f);
+        D[t] = (Real)(total - (call.lse_slope.data ? *head.query<const Real>(call.lse_slope, t) : 0.0f));
     }
 }

@@ -1,8 +1,8 @@
 // Tiles in fast memory, packing them for products, and the product itself.
 struct Sums {  // a tile of sums: rows by panels of columns
-    float* at;
+    Real* at;
     int64_t rows, columns, row, panel;  // panel: the distance of panels, PANEL where a row lies in one piece
-    float* block(int64_t r, int64_t p) const { return at + r * row + p * panel; }
+    Real* block(int64_t r, int64_t p) const { return at + r * row + p * panel; }
 };
 struct Left {  // a left operand: rows of units, the summed axis inside
     Unit* at;
@@ -17,9 +17,9 @@ struct Right {  // a right operand: panels of columns; in a panel, one row of co
 
 static inline Sums sums(Fast& fast, int64_t rows, int64_t columns) {
     const int64_t row = round_up(columns, PANEL);
-    return {fast.of<float>(rows * row), rows, columns, row, PANEL};
+    return {fast.of<Real>(rows * row), rows, columns, row, PANEL};
 }
-static inline void fill(const Sums& x, float value) { std::fill(x.at, x.at + x.rows * x.row, value); }
+static inline void fill(const Sums& x, Real value) { std::fill(x.at, x.at + x.rows * x.row, value); }
 
 static inline int64_t units(int64_t elements) { return ceil_div(elements, PAIR); }
 static inline Left left(Fast& fast, int64_t rows, int64_t summed) {
@@ -33,14 +33,10 @@ static inline Right columns_from(const Right& x, Span t) { return {x.at + t.star
 static inline Right units_from(const Right& x, Span t, int64_t tile) {
     return {x.at + t.start / PAIR * PANEL, x.panel, x.finite ? x.finite + t.start / tile : nullptr};
 }
-// Weights as a left operand: where units are floats, the scores' own memory.
-static inline Left weights_of(Fast& fast, const Sums& P) {
-#ifdef ATTOMETER_BF16
+// Weights as a left operand: where units are floats, the scores' own memory unless what is dropped sets them apart.
+static inline Left weights_of(Fast& fast, const Sums& P, bool apart) {
+    if (PAIR == 1 && !apart) return {(Unit*)P.at, P.row};
     return {fast.of<Unit>(P.rows * P.row / PAIR), P.row / PAIR};
-#else
-    (void)fast;
-    return {(Unit*)P.at, P.row};
-#endif
 }
 
 // Whether a row of T is a row of elements without a copy.
@@ -127,9 +123,24 @@ template <class T, class Row> static void pack_right_along(Right to, Row row, Sp
     }
 }
 
+// 0 for what is not finite: a key or query that is hidden from another may hold NaN, and 0 times NaN is NaN. Where it is
+// seen, its score is NaN too and says so.
+static inline void clean(Unit* at, int64_t count) {
+#if defined(ATTOMETER_BF16)
+    for (int64_t k = 0; k < 2 * count; k++)
+        if ((((Element*)at)[k] & 0x7F80) == 0x7F80) ((Element*)at)[k] = 0;
+#else
+    for (int64_t k = 0; k < count; k++) at[k] = at[k] - at[k] == 0 ? at[k] : 0;
+#endif
+}
+static void clean(Left x, int64_t rows) { clean(x.at, rows * x.row); }
+static void clean(Right x, int64_t columns, int64_t summed) {
+    for (int64_t p = 0; p < ceil_div(columns, PANEL); p++) clean(x.at + p * x.panel, units(summed) * PANEL);
+}
+
 // A register block: c += a b, M rows by N vectors, over `depth` units.
 template <int M, int N>
-static void block(float* c, int64_t row, const Unit* a, int64_t left, const Unit* b, int64_t depth, bool fresh) {
+static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit* b, int64_t depth, bool fresh) {
     Floats x[M][N];
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++)
@@ -151,7 +162,7 @@ static void block(float* c, int64_t row, const Unit* a, int64_t left, const Unit
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) store(c + i * row + j * LANES, x[i][j]);
 }
-typedef void (*Block)(float*, int64_t, const Unit*, int64_t, const Unit*, int64_t, bool);
+typedef void (*Block)(Real*, int64_t, const Unit*, int64_t, const Unit*, int64_t, bool);
 template <int M> static Block of_width(int vectors) {
     if constexpr (VECTORS == 4) {
         static const Block made[] = {block<M, 1>, block<M, 2>, block<M, 3>, block<M, 4>};

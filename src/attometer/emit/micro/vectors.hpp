@@ -26,13 +26,21 @@ constexpr int VECTORS = 2;  // 12 of 16 registers
 constexpr int VECTOR_BYTES = 16;
 constexpr int VECTORS = 2;
 #endif
-constexpr int LANES = VECTOR_BYTES / 4;
+// What sums are formed in, and whole numbers of the same size.
+#ifdef ATTOMETER_DOUBLE
+typedef double Real;
+typedef int64_t Whole;
+#else
+typedef float Real;
+typedef int32_t Whole;
+#endif
+constexpr int LANES = VECTOR_BYTES / (int)sizeof(Real);
 constexpr int ROWS = 6;               // rows of a register block
 constexpr int PANEL = VECTORS * LANES;  // columns of a register block
 constexpr int DEPTH = 64;             // units summed at once: a panel of so many stays in the L1 cache
 
-typedef float Floats __attribute__((vector_size(VECTOR_BYTES)));
-typedef int32_t Ints __attribute__((vector_size(VECTOR_BYTES)));
+typedef Real Floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef Whole Ints __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t Words __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint16_t Halves __attribute__((vector_size(VECTOR_BYTES / 2)));
 
@@ -42,9 +50,9 @@ template <class V> static inline V load(const void* from) {
     return made;
 }
 template <class V> static inline void store(void* to, V value) { std::memcpy(to, &value, sizeof value); }
-static inline Floats all(float x) { return x - Floats{}; }  // x - 0 is x, also for -0: one broadcast
+static inline Floats all(Real x) { return x - Floats{}; }  // x - 0 is x, also for -0: one broadcast
 
-// How products are formed: a unit is 4 bytes, one float or a pair of bf16, and `add` is c += a b of one unit.
+// How products are formed: a unit is one number of sums or a pair of bf16, and `add` is c += a b of one unit.
 #ifdef ATTOMETER_BF16
 #ifndef __AVX512BF16__
 #error "products in bf16 need the instruction vdpbf16ps"
@@ -59,8 +67,8 @@ static inline Floats add(Floats c, Unit a, Units b) {
 static inline Halves rounded(Floats x) { return (Halves)_mm512_cvtneps_pbh((__m512)x); }
 static inline void put(Element* to, Floats x) { store(to, rounded(x)); }
 #else
-typedef float Element;
-typedef float Unit;
+typedef Real Element;
+typedef Real Unit;
 typedef Floats Units;
 constexpr int PAIR = 1;
 static inline Floats add(Floats c, Unit a, Units b) { return c + all(a) * b; }
@@ -69,12 +77,12 @@ static inline void put(Element* to, Floats x) { store(to, x); }
 
 // The types of tensors.
 struct Bfloat { uint16_t bits; };
-static inline float widen(float x) { return x; }
+static inline Real widen(Real x) { return x; }
 static inline float widen(Bfloat x) {
     const uint32_t bits = (uint32_t)x.bits << 16;
     return load<float>(&bits);
 }
-static inline void narrow(float x, float* to) { *to = x; }
+static inline void narrow(Real x, Real* to) { *to = x; }
 static inline void narrow(float x, Bfloat* to) {
     uint32_t bits = load<uint32_t>(&x);
     to->bits = x != x ? 0x7FC0 : (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
@@ -85,10 +93,10 @@ static inline void narrow(float x, _Float16* to) { *to = (_Float16)x; }
 #endif
 template <class T> static inline T infinity(T*) {
     T made;
-    narrow(std::numeric_limits<float>::infinity(), &made);
+    narrow(std::numeric_limits<Real>::infinity(), &made);
     return made;
 }
-static inline Element element(float x) {
+static inline Element element(Real x) {
 #ifdef ATTOMETER_BF16
     Bfloat made;
     narrow(x, &made);
@@ -102,7 +110,11 @@ static inline Floats largest(Floats a, Floats b) { return a > b ? a : b; }
 
 // 2^x for x at most a little above 0: 0 below -150, NaN for NaN, exactly 1 for 0. The polynomials' relative error on
 // [-1/2, 1/2] is 2.2e-9 and, where weights are then rounded to bf16 (4e-3), 3.1e-6: least squares on Chebyshev nodes.
-static inline Floats exp2(Floats x) {
+static inline Floats power2(Floats x) {
+#ifdef ATTOMETER_DOUBLE
+    for (int l = 0; l < LANES; l++) x[l] = std::exp2(x[l]);
+    return x;
+#else
 #ifdef __AVX512F__
     x = (Floats)_mm512_max_ps(_mm512_set1_ps(-200.0f), (__m512)x);  // the second operand is returned for NaN
     const Floats whole = (Floats)_mm512_roundscale_ps((__m512)x, 0);
@@ -134,16 +146,17 @@ static inline Floats exp2(Floats x) {
     const Ints power = (__builtin_convertvector(bounded == bounded ? bounded : all(0.0f), Ints) + 127) << 23;
     return whole < -126.0f ? all(0.0f) : p * (Floats)power;
 #endif
+#endif
 }
-static inline float exp2(float x) { return exp2(all(x))[0]; }
+static inline Real power2(Real x) { return power2(all(x))[0]; }
 
-static inline float sum(Floats x) {
-    float total = 0;
+static inline Real sum(Floats x) {
+    Real total = 0;
     for (int k = 0; k < LANES; k++) total += x[k];
     return total;
 }
-static inline float largest(Floats x) {
-    float most = x[0];
+static inline Real largest(Floats x) {
+    Real most = x[0];
     for (int k = 1; k < LANES; k++) most = x[k] > most ? x[k] : most;
     return most;
 }
@@ -161,7 +174,7 @@ template <int STEP, int... L> static inline void exchange(Units* x, std::integer
 template <int STEP> static inline void exchange(Units* x) { exchange<STEP>(x, std::make_integer_sequence<int, LANES>{}); }
 static inline void transpose(Units* x) {
     exchange<1>(x);
-    exchange<2>(x);
-    if (LANES > 4) exchange<4>(x);
+    if (LANES > 2) exchange<(LANES > 2 ? 2 : 1)>(x);
+    if (LANES > 4) exchange<(LANES > 4 ? 4 : 1)>(x);
     if (LANES > 8) exchange<(LANES > 8 ? 8 : 1)>(x);
 }

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from attometer.errors import AttometerError
-from attometer.program import Mask, causal
+from attometer.program import Mask, causal, parse_mask
 from attometer.run import compiled
 from attometer.run.biases import Biases, Terms, terms
 from attometer.run.decoding.cache import ContiguousCache, PagedCache
+from attometer.run.mask_text import to_text
 from attometer.run.operands import accumulation
 from attometer.run.validation import Call, check
 
@@ -36,7 +37,7 @@ def decode_attention(
     k: torch.Tensor | None = None,
     v: torch.Tensor | None = None,
     *,
-    mask: Mask | None = causal(),  # noqa: B008
+    mask: Mask | str | None = causal(),  # noqa: B008
     bias: Biases = None,
     scale: float | None = None,
     return_lse: bool = False,
@@ -76,7 +77,8 @@ def decode_attention(
     if k is not None and v is not None:
         cache.append(k, v)
     with torch.no_grad():
-        output, lse = _decode(q, cache, mask, terms(bias), scale)
+        held = parse_mask(mask) if isinstance(mask, str) else mask
+        output, lse = _decode(q, cache, held, terms(bias), scale)
     return (output, lse) if return_lse else output
 
 
@@ -87,8 +89,11 @@ def _decode(
     check(Call(q, sample[0], sample[1], mask, bias, scale))
     b, h, t, d = q.shape
     g, wide = sample[0].shape[1], accumulation(q.dtype)
-    if isinstance(cache, PagedCache) and compiled.pays_on_pages(q, sample[0], bias, scale):
-        return compiled.run_paged(q, cache, mask, d**-0.5 if scale is None else scale)
+    if compiled.pays_in_decode(q, sample[0], bias, scale):
+        factor = d**-0.5 if scale is None else scale
+        if isinstance(cache, PagedCache):
+            return compiled.run_paged(q, cache, mask, factor, bias)
+        return compiled.run_compiled(q, cache.keys, cache.values, to_text(mask), bias, factor)
     lengths = cache.lengths if isinstance(cache, PagedCache) else [len(cache)] * b
     queries = (q * (d**-0.5 if scale is None else scale)).reshape(b, g, h // g * t, d)
     maximum = q.new_full((b, g, h // g, t, 1), -torch.inf, dtype=wide)

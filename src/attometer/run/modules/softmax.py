@@ -30,7 +30,7 @@ class Attention(Projections):
         kv_heads: int | None = None,
         head_width: int | None = None,
         *,
-        mask: Mask | None = None,
+        mask: Mask | str | None = None,
         bias: Biases = None,
         rotary: bool = False,
         impl: str = "auto",

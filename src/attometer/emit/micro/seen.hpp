@@ -1,0 +1,43 @@
+// Which register blocks of a tile of scores matter. `across`: the rows are keys, as where the loop over keys is outside.
+struct Seen {
+    const Head& head;
+    const Visits& visits;
+    Span i, j;
+    bool across;
+    int64_t row0() const { return (across ? j : i).start / ROWS; }
+    int64_t panel0() const { return (across ? i : j).start / PANEL; }
+    bool some(int64_t r, int64_t p) const {
+        return across ? visits.some(panel0() + p, row0() + r) : visits.some(row0() + r, panel0() + p);
+    }
+    bool every(int64_t r, int64_t p) const {
+        return across ? visits.every(panel0() + p, row0() + r) : visits.every(row0() + r, panel0() + p);
+    }
+    int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
+    int64_t rows() const { return (across ? j : i).size(); }
+    bool any() const { return visits.some(i, j); }
+
+    // For contract: scores are the result; the left operand; the right operand.
+    auto result() const {
+        return [this](int64_t r, int64_t p, Span k) { return some(r, p) ? k : Span{0, 0}; };
+    }
+    auto left() const {
+        return [this](int64_t r, int64_t, Span k) {
+            int64_t first = k.start * PAIR / PANEL, last = ceil_div(k.stop * PAIR, PANEL) - 1;
+            while (first <= last && !some(r, first)) first++;
+            while (last >= first && !some(r, last)) last--;
+            return Span{std::max(k.start, first * PANEL / PAIR), std::min(k.stop, (last + 1) * PANEL / PAIR)};
+        };
+    }
+    auto right() const {
+        return [this](int64_t, int64_t p, Span k) {
+            int64_t first = k.start * PAIR / ROWS, last = ceil_div(k.stop * PAIR, ROWS) - 1;
+            while (first <= last && !some(first, p)) first++;
+            while (last >= first && !some(last, p)) last--;
+            return first > last ? Span{0, 0}
+                                : Span{std::max(k.start, first * ROWS / PAIR), std::min(k.stop, (last + 1) * ROWS / PAIR)};
+        };
+    }
+};
+static inline auto whole() {
+    return [](int64_t, int64_t, Span k) { return k; };
+}

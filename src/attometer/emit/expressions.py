@@ -1,5 +1,6 @@
 """Expressions of the notation as C++, with what does not vary along the innermost loop taken out of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,18 +8,37 @@ from attometer.errors import AttometerError
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref
 from attometer.schedule.formulas import axes_of
 
-At = Callable[[Ref], str]
-"""Where a tile's entry is, as C++."""
+Place = Callable[[Ref], tuple[str, tuple[tuple[str, str], ...]]]
+"""Where a tile's entry is: the tile's memory, and its axes with their strides."""
 
 
 @dataclass
 class Writer:
-    """Writes expressions inside a loop along `inner`; `taken` are the values that it may keep in front of the loop."""
+    """Writes expressions inside a loop along `inner`, with what is the same all along it in front of the loop."""
 
-    at: At
+    place: Place
     sizes: dict[str, int]
     inner: str | None
-    taken: dict[str, str] = field(default_factory=dict)
+    taken: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def front(self) -> list[str]:
+        """Return the declarations that belong in front of the loop."""
+        return [f"{kind} {name} = {text};" for (kind, text), name in self.taken.items()]
+
+    def at(self, ref: Ref) -> str:
+        """Return a tile's entry at the running indices."""
+        memory, axes = self.place(ref)
+        return self.entry("R* const", memory, axes) if axes or memory[-1] != "_" else memory
+
+    def entry(self, kind: str, memory: str, axes: tuple[tuple[str, str], ...]) -> str:
+        """Return an entry of memory by its axes and their strides, through a pointer to what the loop runs along."""
+        terms = {a: index_of(a) if step == "1" else f"{index_of(a)} * {step}" for a, step in axes}
+        if self.inner is None or self.inner not in terms:
+            return f"{memory}[{' + '.join(terms.values()) or '0'}]"
+        base = " + ".join([memory, *(t for a, t in terms.items() if a != self.inner)])
+        step = dict(axes)[self.inner]
+        along = index_of(self.inner) if step == "1" else f"{index_of(self.inner)} * {self._kept('const int64_t', step)}"
+        return f"{self._kept(kind, base)}[{along}]"
 
     def text(self, node: Expression) -> str:
         """Return an expression, keeping what is the same all along the inner loop in front of it."""
@@ -27,11 +47,11 @@ class Writer:
             and self.inner not in axes_of(node)
             and isinstance(node, Ref | Binary | Call | Negative)
         ):
-            return self._kept(self._plain(node))
+            return self._kept("const R", self._plain(node))
         return self._plain(node)
 
-    def _kept(self, text: str) -> str:
-        return self.taken.setdefault(text, f"x{len(self.taken)}")
+    def _kept(self, kind: str, text: str) -> str:
+        return self.taken.setdefault((kind, text), f"x{len(self.taken)}")
 
     def _plain(self, node: Expression) -> str:
         match node:
@@ -46,7 +66,7 @@ class Writer:
             case Negative(operand=operand):
                 return f"-{self._inside(operand)}"
             case Binary(op="/", left=left, right=right) if self._same(right) and not self._same(left):
-                return f"{self._inside(left)} * {self._kept(f'R(1) / {self._bracketed(right)}')}"
+                return f"{self._inside(left)} * {self._kept('const R', f'R(1) / ({self._plain(right)})')}"
             case Binary(op="+" | "-" | "*" | "/" as op, left=left, right=right):
                 return f"{self._inside(left)} {op} {self._inside(right)}"
             case Call(function=function, arguments=arguments):
@@ -58,10 +78,7 @@ class Writer:
 
     def _inside(self, node: Expression) -> str:
         made = self.text(node)
-        return f"({made})" if isinstance(node, Binary | Negative) and not made.startswith("x") else made
-
-    def _bracketed(self, node: Expression) -> str:
-        return f"({self._plain(node)})"
+        return f"({made})" if isinstance(node, Binary | Negative) and not re.fullmatch(r"x\d+", made) else made
 
 
 def name_of(axis: str) -> str:

@@ -76,18 +76,13 @@ class PhaseCode:
         """Tiles that steps write: what is loaded into one of them must be copied."""
         return {t.name for n in _nodes(self.body) if isinstance(n, Compute) for t in n.out}
 
-    def at(self, ref: Ref) -> str:
-        """Return the entry of a tile at the running indices."""
+    def place(self, ref: Ref) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Return the memory of a tile, and its axes with their strides."""
         if not ref.indices and ref.tensor in (OLD, NEW):
-            return f"{ref.tensor}_"
-        layout = self.tiles[ref.tensor]
-        name = cxx(ref.tensor)
-        terms = (
-            [f"{index_of(a)} * {name}.stride[{k}]" for k, a in enumerate(layout[:-1])] + [index_of(layout[-1])]
-            if layout
-            else ["0"]
-        )
-        return f"{name}.at[{' + '.join(terms)}]"
+            return f"{ref.tensor}_", ()
+        layout, name = self.tiles[ref.tensor], cxx(ref.tensor)
+        steps = [*(f"{name}.stride[{k}]" for k in range(len(layout) - 1)), "1"]
+        return f"{name}.at", tuple(zip(layout, steps, strict=False))
 
     def most(self, axis: str) -> str:
         """Return the most places of an axis in a tile."""
@@ -180,11 +175,11 @@ class PhaseCode:
         yield f"seen_{at} = seen_by(p.masks[{at}], {q}, {k});"
         yield f"if (seen_{at} != ALL) flags_of(p.masks[{at}], {q}, {k}, flags_{at}, {steps});"
 
-    def flag(self, where: Where) -> str:
+    def flag(self, where: Where, writer: Writer) -> str:
         """Return whether a mask allows the pair at the running indices, as C++."""
         at = self.names.masks[where]
         first, second = self.layout((where.query, where.key)) if self._pair(where) else (where.query, where.key)
-        return f"flags_{at}[{index_of(first)} * step_{at} + {index_of(second)}]"
+        return writer.entry("const Flag* const", f"flags_{at}", ((first, f"step_{at}"), (second, "1")))
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 
@@ -290,7 +285,7 @@ class PhaseCode:
 
     def writer(self, inner: str | None) -> Writer:
         """Return what writes expressions inside a loop along `inner`."""
-        return Writer(self.at, self.names.sizes, inner)
+        return Writer(self.place, self.names.sizes, inner)
 
 
 def _flat(body: Iterable[Node]) -> Iterator[Node]:

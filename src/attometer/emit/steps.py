@@ -124,7 +124,7 @@ def _along_one(code: PhaseCode, nodes: list[Compute], axis: str, done: tuple[str
             after += _finish(code, node, a, done)
         else:
             body.append(_set(code, writer, node))
-    yield from (f"const R {name} = {text};" for text, name in writer.taken.items())
+    yield from writer.front()
     yield from before
     yield f"#pragma omp simd {' '.join(clauses)}".rstrip()
     yield from _for(axis, body)
@@ -138,8 +138,8 @@ def _for(axis: str, body: list[str]) -> Iterator[str]:
     yield "}"
 
 
-def _seen(code: PhaseCode, where: Where | None) -> str | None:
-    return f"(!mixed.value || {code.flag(where)})" if where is not None else None
+def _seen(code: PhaseCode, writer: Writer, where: Where | None) -> str | None:
+    return f"(!mixed.value || {code.flag(where, writer)})" if where is not None else None
 
 
 def _own(node: Compute) -> Ref:
@@ -148,10 +148,10 @@ def _own(node: Compute) -> Ref:
 
 
 def _set(code: PhaseCode, writer: Writer, node: Compute) -> str:
-    formula, out = formula_of(node), code.at(_own(node))
+    formula, out = formula_of(node), writer.at(_own(node))
     if formula.kind == "settle":
         return f"{out} = {out} == R(INF) || {out} == R(-INF) ? R(0) : {out};"
-    text, seen = writer.text(formula.expression), _seen(code, formula.where)
+    text, seen = writer.text(formula.expression), _seen(code, writer, formula.where)
     if formula.kind == "scale":
         return f"{out} = {out} == R(0) ? R(0) : {out} * ({text});"
     if formula.kind in FOLD:  # along an axis of the output
@@ -165,14 +165,15 @@ def _guarded(statement: str, seen: str | None) -> str:
 
 def _fold(code: PhaseCode, writer: Writer, node: Compute, a: str, t: str) -> list[str]:
     formula = formula_of(node)
-    text, seen = writer.text(formula.expression), _seen(code, formula.where)
+    text, seen = writer.text(formula.expression), _seen(code, writer, formula.where)
     term = f"{seen} ? {text} : {EMPTY[formula.kind]}" if seen else text
     return [f"const R {t} = {term};", FOLD[formula.kind].format(a=a, x=t)]
 
 
 def _finish(code: PhaseCode, node: Compute, a: str, done: tuple[str, ...]) -> list[str]:
     """Fold what a tile gave into an accumulator, and correct those that run with it."""
-    formula, out = formula_of(node), code.at(_own(node))
+    writer = code.writer(None)
+    formula, out = formula_of(node), writer.at(_own(node))
     if not formula.carried:
         return [FOLD[formula.kind].format(a=out, x=a)]
     # The factor of a reduction that did not move is 1, also where both are infinite.
@@ -184,10 +185,11 @@ def _finish(code: PhaseCode, node: Compute, a: str, done: tuple[str, ...]) -> li
     lines.append(f"    {out} = new_;")
     for number, (tile, factor) in enumerate(zip(node.out[1:], formula.carried, strict=True)):
         axes = [x for x in code.layout(tile.axes) if x not in (*done, *code.layout(node.out[0].axes))]
-        lines.append(f"    const R c{number} = {code.writer(None).text(factor)};")
-        body = [f"{code.at(Ref(tile.name, tuple(map(Name, tile.axes))))} *= c{number};"]
+        lines.append(f"    const R c{number} = {writer.text(factor)};")
+        along = code.writer(axes[-1] if axes else None)
+        body = [f"{along.at(Ref(tile.name, tuple(map(Name, tile.axes))))} *= c{number};"]
         for depth, axis in enumerate(reversed(axes)):
-            body = [*(["#pragma omp simd"] if depth == 0 else []), *_for(axis, body)]
+            body = [*(along.front() + ["#pragma omp simd"] if depth == 0 else []), *_for(axis, body)]
         lines += [PAD + line for line in body]
     return [*lines, "}"]
 
@@ -209,7 +211,7 @@ def _over_many(code: PhaseCode, node: Compute, done: tuple[str, ...]) -> Iterato
         return
     writer = code.writer(folded[-1])
     seen = _fold(code, writer, node, "a", "t")
-    inside = [f"const R {name} = {text};" for text, name in writer.taken.items()]
+    inside = writer.front()
     inside += [f"#pragma omp simd reduction({CLAUSE[formula.kind]} : a)", *_for(folded[-1], seen)]
     for axis in reversed(folded[:-1]):
         inside = list(_for(axis, inside))
@@ -230,7 +232,7 @@ def _one(code: PhaseCode, writer: Writer, node: Compute, done: tuple[str, ...]) 
 
 def _nest(axes: list[str], writer: Writer, body: list[str]) -> Iterator[str]:
     for depth, axis in enumerate(reversed(axes)):
-        kept = [f"const R {name} = {text};" for text, name in writer.taken.items()] if depth == 0 else []
+        kept = writer.front() if depth == 0 else []
         # Values are the same all along the innermost loop only, so that they stay inside the others.
         body = [*kept, *(["#pragma omp simd"] if depth == 0 else []), *_for(axis, body)]
     yield from body

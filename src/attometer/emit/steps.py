@@ -188,8 +188,10 @@ def _finish(code: PhaseCode, node: Compute, a: str, done: tuple[str, ...]) -> li
         lines.append(f"    const R c{number} = {writer.text(factor)};")
         along = code.writer(axes[-1] if axes else None)
         body = [f"{along.at(Ref(tile.name, tuple(map(Name, tile.axes))))} *= c{number};"]
-        for depth, axis in enumerate(reversed(axes)):
-            body = [*(along.front() + ["#pragma omp simd"] if depth == 0 else []), *_for(axis, body)]
+        if axes:
+            body = [*along.front(), "#pragma omp simd", *_for(axes[-1], body)]
+        for axis in reversed(axes[:-1]):
+            body = list(_for(axis, body))
         lines += [PAD + line for line in body]
     return [*lines, "}"]
 

@@ -22,7 +22,7 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade, cascade
-from attometer.schedule.fused import Phase, Plan, TileOf
+from attometer.schedule.fused import ONCE, Phase, Plan, TileOf
 from attometer.schedule.nest import Loop, Schedule, Tensor
 from attometer.schedule.running import Passes
 from attometer.sizes import size
@@ -202,16 +202,21 @@ class Search:
             least += entries(step.axes, step.where, self.extent, self.numbers)
         return least
 
-    @property
+    @cached_property
     def must(self) -> set[str]:
-        """What every nest stores: results, and what is read under other axis names."""
-        renamed = {v.of for v in self.cascade.values if v.name != v.of and v.of not in self.cascade.inputs}
-        return renamed | set(self.cascade.outputs)
+        """What every nest stores: results, and what is read under other axis names or at other places."""
+        carried = {s.name for s in self.cascade.steps if s.kind == "before"}
+        renamed = {v.of for v in self.cascade.values if v.name != v.of and v.name not in carried}
+        return (renamed - set(self.cascade.inputs)) | set(self.cascade.outputs)
 
-    @property
+    @cached_property
     def free(self) -> list[str]:
-        """What a nest may store: sums and reductions. Maps of them are computed again from what is stored."""
-        return [s.name for s in self.cascade.steps if s.kind != "set" and s.name not in self.must]
+        """What a nest may store: sums, reductions, and what a recurrence carries. Maps are computed again from it."""
+        carried = {s.reads[0] for s in self.cascade.steps if s.kind == "before"}
+        read = {r for s in self.cascade.steps for r in s.reads if s.cycle is None}
+        inner = {s.name for s in self.cascade.steps if s.cycle is not None} - carried - read
+        kinds = {s.name for s in self.cascade.steps if s.kind not in ("set", "before")} | carried
+        return [s.name for s in self.cascade.steps if s.name in kinds - inner - self.must]
 
     def _exhausted(self) -> list[Chosen] | None:
         """Return the best phases over every choice of what else to store."""
@@ -275,18 +280,18 @@ class Search:
     def _may_join(self, groups: list[frozenset[str]], one: int, two: int, cut: frozenset[str]) -> bool:
         """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
         first, second = self.loads(groups[one], cut), self.loads(groups[two], cut)
-        if not first & second and not groups[one] & second:
+        if not first & second and not groups[one] & {self.cascade.value(r).of for r in second}:
             return False  # nothing is shared: together they move what they move apart
-        between = {r for k in range(one + 1, two) for r in self.loads(groups[k], cut)}
-        aliases = {self.cascade.value(r).of for r in self.loads(groups[two], cut) if self.cascade.value(r).of != r}
+        between = {self.cascade.value(r).of for k in range(one + 1, two) for r in self.loads(groups[k], cut)}
+        other = [self.cascade.value(r) for r in second if self.cascade.step(r) is None]
+        aliases = {v.of for v in other if v.of != v.name}
         return not (groups[one] & between) and not (groups[one] & aliases)
 
     def loads(self, targets: frozenset[str], cut: frozenset[str]) -> set[str]:
         """Names of the stored values that a phase reads."""
         key = (targets, cut)
         if key not in self.read:
-            steps = Passes(self.cascade, targets, cut - targets, None).steps
-            self.read[key] = {r for s in steps.values() for r in s.reads if r not in steps}
+            self.read[key] = Passes(self.cascade, targets, cut - targets, None).loads()
         return self.read[key]
 
     # --- one phase ---------------------------------------------------------------------------------------------------
@@ -364,27 +369,34 @@ class Search:
 
     def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
         """Yield every order of loops for a phase."""
-        steps = self.arrange(targets, loads, None).steps
-        summed = dict.fromkeys(a for s in steps.values() for a in s.summed)
-        shared = [a for a, _ in self.cascade.axes if all(a in steps[t].axes for t in targets) and a not in summed]
+        passes = self.arrange(targets, loads, None)
+        if not passes.possible:
+            return
+        summed = dict.fromkeys(a for s in passes.steps.values() for a in s.summed)
+        cut = [a for a, _ in self.cascade.axes if a not in passes.whole]
+        shared = [
+            a for a in cut if a not in summed and a not in passes.along
+            and all(a in passes.steps[t].axes for t in targets)
+        ]  # fmt: skip
+        streams = [a for a in cut if a in passes.along] if passes.along else [*(a for a in summed if a in cut), None]
+        rowed = [self.cascade.value(name).axes for name in passes.carried]
         lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
         always = [a for a in shared if a not in lacked]
         for row, panel in _pairs(lacked):
             rest = [a for a in lacked if a not in (row, panel)]
             for chosen in product((True, False), repeat=len(rest)):
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
-                for stream in (*summed, None):
-                    for by_row in (False, True) if row and stream else (False,):
-                        yield Plan(targets, tuple(batch), row, panel, stream, by_row)
+                for stream in streams:
+                    by_row = row and stream and all(row in axes for axes in rowed)
+                    for each in (False, True) if by_row else (False,):
+                        yield Plan(targets, tuple(batch), row, panel, stream, each)
 
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
         # Numbers instead of symbols: a nest is walked thousands of times.
-        axes = tuple((axis, sympy.Integer(extent)) for axis, extent in self.extent.items())
+        axes = tuple((axis, sympy.Integer(extent)) for axis, extent in {**self.extent, ONCE: 1}.items())
         return Schedule("derived", "", "", axes, (), phases, tiles, copies=None)
 
     def _evaluated(self, plan: Plan, loads: set[str], limit: int | None) -> Chosen | None:
-        if not plan.tiled:
-            return None
         passes = self.arrange(plan.targets, loads, plan.stream)
         loop = Phase(passes, plan, tile_of(""), steps=False).loop()
         axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
@@ -409,7 +421,7 @@ class Search:
             phase = Phase(found.passes, found.plan, tile)
             phases.append(phase.loop())
             for axis in (found.plan.row, found.plan.panel, found.plan.stream):
-                if axis:
+                if axis and axis not in found.passes.along:
                     tiles.append((tile(axis), axis))
                     chosen[tile(axis).name] = found.tiles.get(tile_of("")(axis).name, 1)
             passes.append(max([1, *(r.done for r in phase.running.values())]))
@@ -418,8 +430,10 @@ class Search:
         cut = {t for found in best for t in found.plan.targets}
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
         reason = _reason(stored, passes, forced)
+        once = () if all(f.plan.tiled for f in best) else ((ONCE, sympy.Integer(1)),)
+        axes = (*self.cascade.axes, *once)
         schedule = Schedule(
-            "derived", _title(best), "derived from the program's text", self.cascade.axes, self._tensors(cut),
+            "derived", _title(best), "derived from the program's text", axes, self._tensors(cut, best),
             tuple(phases), tuple(tiles), notes=reason, copies=None,
         )  # fmt: skip
         where = Problem({**self.sizes, **chosen})
@@ -430,15 +444,17 @@ class Search:
             self.considered, (*reason, *self.notes),
         )  # fmt: skip
 
-    def _tensors(self, cut: set[str]) -> tuple[tuple[str, Tensor], ...]:
+    def _tensors(self, cut: set[str], best: list[Chosen]) -> tuple[tuple[str, Tensor], ...]:
         """Declare what is in slow memory: inputs, what is stored, and the names under which other loops read these."""
         kept = []
+        loaded = {name for found in best for name in found.passes.loads()}
         for value in self.cascade.values:
+            own = value.of == value.name
             role = "input" if value.of in self.cascade.inputs else "scratch"
             role = "output" if value.of in self.cascade.outputs else role
-            if value.of in self.cascade.inputs or value.of in cut:
-                of = value.of if value.of != value.name else None
-                kept.append((value.name, Tensor(value.axes, role, None, of)))  # type: ignore[arg-type]
+            if (own and (value.of in self.cascade.inputs or value.of in cut)) or (not own and value.name in loaded):
+                of = None if own else value.of
+                kept.append((value.name, Tensor(value.axes, role, None, of, value.at, value.shape)))  # type: ignore[arg-type]
         return tuple(kept)
 
 

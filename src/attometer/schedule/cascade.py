@@ -2,26 +2,35 @@
 
 Shared heads `K[b, h // (h/g), j, d]` and chunks `X[c*B + t]` become axes of their own (h splits into groups and their
 members, the chunked axis into chunks and places), so that every read is a rectangle of whole axes. A tensor read under
-other axis names is an alias: the same words, addressed by other loops.
+other axis names is an alias: the same words, addressed by other loops; where no step runs along both, they become one
+axis. What is read a step earlier (`S[t-1]`) is a value of its own, `S.before`, which a loop along t carries. What is read
+at any other place (`K[T[i,k]]`, `X[i+u]`) is a value whose words are loaded one by one from where `at` says.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import sympy
 
 from attometer.errors import AttometerError
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where, walk
-from attometer.program.operations import Einsum, Map, Operation, Reduce
+from attometer.program.indices import index_names, step_of
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
+from attometer.program.recurrences import refs_of
 from attometer.program.size_expressions import size_in
 
 
 @dataclass(frozen=True)
 class Step:
-    """`name[axes] = expression`, or its sum, max, min or product along `summed`."""
+    """`name[axes] = expression`, or its sum, max, min or product along `summed`.
+
+    Further kinds: "before", the value that a loop along `along` had a step before (`way` is -1 where it runs from the
+    last place); "argsort" and "topk", positions along the one axis in `summed`; "scatter", sums into the `places` of the
+    axes that they name. `cycle` names the recurrence that a step is part of.
+    """
 
     name: str
     axes: tuple[str, ...]
@@ -29,11 +38,23 @@ class Step:
     expression: Expression
     summed: tuple[str, ...]
     where: Where | None
+    along: str | None = None
+    way: int = 1
+    cycle: str | None = None
+    places: tuple[tuple[str, Expression], ...] = ()
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Names of the values read."""
-        return tuple(dict.fromkeys(refs(self.expression)))
+        return tuple(dict.fromkeys(r for node in (self.expression, *(p for _, p in self.places)) for r in refs(node)))
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The axes that no loop may cut: those that data decide about."""
+        if self.kind in ("argsort", "topk"):
+            operand = {a.name for n in walk(self.expression) if isinstance(n, Ref) for a in n.indices}  # type: ignore[union-attr]
+            return frozenset(self.summed) | (frozenset(self.axes) - operand)
+        return frozenset(axis for axis, _ in self.places)
 
     def __str__(self) -> str:
         shown = expression_text(self.expression)
@@ -42,11 +63,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor as it is read: its axes, and the tensor whose words it names."""
+    """A tensor as it is read: its axes, and the tensor whose words it names.
+
+    Where it is no rectangle of that tensor, `at` says at which place along each of its indices, of the extents in `shape`,
+    a word is found, over axes, sizes and other values; a place outside is read as 0.
+    """
 
     name: str
     axes: tuple[str, ...]
     of: str
+    at: tuple[Expression, ...] = ()
+    shape: tuple[sympy.Expr, ...] = ()
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Names of the values that say where it is."""
+        return frozenset(r for node in self.at for r in refs(node))
 
 
 @dataclass(frozen=True)
@@ -61,11 +93,19 @@ class Cascade:
 
     def value(self, name: str) -> Value:
         """Return the value called `name`."""
-        return next(v for v in self.values if v.name == name)
+        return self._values[name]
 
     def step(self, name: str) -> Step | None:
         """Return the step that computes `name`; None for inputs and for aliases."""
-        return next((s for s in self.steps if s.name == name), None)
+        return self._steps.get(name)
+
+    @cached_property
+    def _values(self) -> dict[str, Value]:
+        return {v.name: v for v in self.values}
+
+    @cached_property
+    def _steps(self) -> dict[str, Step]:
+        return {s.name: s for s in self.steps}
 
 
 def refs(node: Expression) -> Iterator[str]:
@@ -101,27 +141,105 @@ class _Reader:
         self.splits = dict(_splits(program, operations))
         self.extents: dict[str, sympy.Expr] = {}
         self.values: dict[str, Value] = {}
+        self.steps: list[Step] = []
+        self.computed = {t.name for operation in operations for t in _made(operation)}
 
     def cascade(self, wanted: tuple[str, ...]) -> Cascade:
-        steps = [self.step(operation) for operation in self.operations]
-        made = {s.name for s in steps}
+        for operation in self.operations:
+            match operation:
+                case Recurrence(axis=axis, steps=inner, step=way):
+                    for step in inner:
+                        self.recurrent(step, axis, way, operation.label)
+                case Scan():
+                    self.scan(operation)
+                case Sort():
+                    self.sort(operation)
+                case Scatter():
+                    self.scatter(operation)
+                case _:
+                    self.steps.append(self.step(operation))
+        made = {s.name for s in self.steps}
         inputs = tuple(v.name for v in self.values.values() if v.name == v.of and v.of not in made)
         outputs = tuple(name for name in wanted if name in made)
-        return Cascade(tuple(self.extents.items()), tuple(steps), tuple(self.values.values()), inputs, outputs)
+        return _joined(
+            Cascade(tuple(self.extents.items()), tuple(self.steps), tuple(self.values.values()), inputs, outputs)
+        )
 
-    def step(self, operation: Operation) -> Step:
-        if not isinstance(operation, Einsum | Map | Reduce):
-            kind = type(operation).__name__.lower()
-            raise _refusal(operation, f"a {kind} is no map, sum or reduction over a rectangle")
+    def step(self, operation: Einsum | Map | Reduce) -> Step:
+        where = self.masked(operation)
+        kind, read, summed = self.folded(operation)
+        return self.made(operation.output, kind, read, summed, where)
+
+    def masked(self, operation: Einsum | Map | Reduce | Sort | Scatter) -> Where | None:
+        """Name the axes of an operation and return its mask."""
         where = operation.where
         if where is not None and {where.query, where.key} & self.splits.keys():
             raise _refusal(operation, f"its mask is over an axis that is split ({where.query}, {where.key})")
         for index, extent in operation.extents:
             self.name_axes(index, extent)
-        kind, read, summed = self.folded(operation)
-        axes = self.parts(operation.output.indices)
-        self.values[operation.output.name] = Value(operation.output.name, axes, operation.output.name)
-        return Step(operation.output.name, axes, kind, read, self.parts(summed), where)
+        return where
+
+    def made(
+        self, output: Tensor, kind: str, read: Expression, summed: tuple[str, ...], where: Where | None = None
+    ) -> Step:
+        """Return a step that computes a tensor, which can be read from now on."""
+        axes = self.parts(output.indices)
+        self.values[output.name] = Value(output.name, axes, output.name)
+        return Step(output.name, axes, kind, read, self.parts(summed), where)
+
+    def recurrent(self, operation: Einsum | Map | Reduce, axis: str, way: int, label: str) -> None:
+        """A step of a recurrence; it may read what the step before left."""
+        if axis in self.splits:
+            raise _refusal(operation, f"its steps run along {axis}, which is split")
+        first = len(self.steps)
+        self.steps.append(replace(self.step(operation), along=axis, way=way))
+        self.steps[first:] = [replace(s, cycle=label) for s in self.steps[first:]]
+
+    def scan(self, operation: Scan) -> None:
+        """An associative recurrence, which a loop carries from place to place."""
+        output, axis = operation.output, operation.axis
+        for index, extent in operation.extents:
+            self.name_axes(index, extent)
+        if axis in self.splits:
+            raise _refusal(operation, f"it runs along {axis}, which is split")
+        first = len(self.steps)
+        term = self.plain(operation.term, operation)
+        shift = Binary("-" if operation.step > 0 else "+", Name(axis), Number(1))
+        before: Expression = self.plain(
+            Ref(output.name, tuple(shift if i == axis else Name(i) for i in output.indices)), operation
+        )
+        if operation.decay is not None:
+            before = Binary("*", self.plain(operation.decay, operation), before)
+        read = Call("maximum", (before, term)) if operation.kind == "max" else Binary("+", before, term)
+        self.steps.append(replace(self.made(output, "set", read, ()), along=axis, way=operation.step))
+        self.steps[first:] = [replace(s, cycle=operation.label) for s in self.steps[first:]]
+
+    def sort(self, operation: Sort) -> None:
+        """Positions along an axis that stays whole."""
+        where = self.masked(operation)
+        new = [i for i in operation.output.indices if i not in dict(operation.extents)]
+        if {operation.along, *new} & self.splits.keys():
+            raise _refusal(operation, "it sorts along an axis that is split")
+        if not new:
+            raise _refusal(
+                operation, "its positions stand along the axis that it sorts; give them an index of their own"
+            )
+        for index, extent in zip(operation.output.indices, operation.output.extents, strict=True):
+            self.name_axes(index, extent)
+        kind = "argsort" if operation.keep is None else "topk"
+        operand = self.plain(operation.operand, operation)
+        self.steps.append(self.made(operation.output, kind, operand, (operation.along,), where))
+
+    def scatter(self, operation: Scatter) -> None:
+        """Sums into places that data choose, along axes that stay whole."""
+        where = self.masked(operation)
+        if {i for i, _ in operation.places} & self.splits.keys():
+            raise _refusal(operation, "it fills an axis that is split")
+        for index, extent in zip(operation.output.indices, operation.output.extents, strict=True):
+            self.name_axes(index, extent)
+        places = tuple((index, self.place(place, operation)) for index, place in operation.places)
+        read = self.plain(operation.operand, operation)
+        self.steps.append(replace(self.made(operation.output, "scatter", read, operation.summed, where), places=places))
 
     def folded(self, operation: Einsum | Map | Reduce) -> tuple[str, Expression, tuple[str, ...]]:
         """Return what an operation does to an expression, that expression, and the indices that it folds."""
@@ -143,7 +261,7 @@ class _Reader:
     def parts(self, indices: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(axis for i in indices for axis in (_halves(i) if i in self.splits else (i,)))
 
-    def plain(self, node: Expression, operation: Einsum | Map | Reduce) -> Expression:
+    def plain(self, node: Expression, operation: Operation) -> Expression:
         match node:
             case Ref():
                 return self.read(node, operation)
@@ -160,41 +278,196 @@ class _Reader:
                 return Call(function, tuple(self.plain(a, operation) for a in arguments))
         return node
 
-    def read(self, ref: Ref, operation: Einsum | Map | Reduce) -> Ref:
-        found = [self.index(part, ref, operation) for part in ref.indices]
-        for parts, extent in zip(found, self.program.tensors[ref.tensor].extents, strict=True):
-            if sympy.cancel(sympy.Mul(*(self.extents[axis] for axis in parts)) - extent) != 0:
-                raise _refusal(operation, f"it reads {expression_text(ref)}, a part of an axis")
-        axes = tuple(axis for parts in found for axis in parts)
-        if len(set(axes)) < len(axes):
-            raise _refusal(operation, f"it reads {expression_text(ref)}, a diagonal")
-        name = ref.tensor
-        while name in self.values and self.values[name].axes != axes:
-            name += "'"
-        self.values.setdefault(name, Value(name, axes, ref.tensor))
-        return Ref(name, tuple(map(Name, axes)))
+    def read(self, ref: Ref, operation: Operation) -> Ref:
+        tensor = self.program.tensors[ref.tensor]
+        found = [self.index(part, operation) for part in ref.indices]
+        looks = [k for k, part in enumerate(ref.indices) if step_of(part) and found[k] is None]
+        if (
+            ref.tensor in self.computed
+            and len(looks) == 1
+            and all(f is not None for k, f in enumerate(found) if k != looks[0])
+        ):
+            index, way = step_of(ref.indices[looks[0]])  # type: ignore[misc]
+            if index not in self.splits:
+                found[looks[0]] = (index,)
+                return self.before(ref, [f for f in found if f is not None], index, -way, operation)
+        rectangle = all(f is not None and self.fills(f, e) for f, e in zip(found, tensor.extents, strict=True))
+        axes = tuple(axis for parts in found if parts is not None for axis in parts)
+        if not rectangle or len(set(axes)) < len(axes):
+            return self.addressed(ref, operation)
+        return self.value(ref.tensor, Value(ref.tensor, axes, ref.tensor))
 
-    def index(self, part: Expression, ref: Ref, operation: Einsum | Map | Reduce) -> tuple[str, ...]:
+    def value(self, stem: str, wanted: Value) -> Ref:
+        """Return a read of a value, under the name by which it is known, or under one of its own."""
+        name = stem
+        while name in self.values and (self.values[name].axes, self.values[name].at) != (wanted.axes, wanted.at):
+            name += "'"
+        self.values.setdefault(name, replace(wanted, name=name))
+        return Ref(name, tuple(map(Name, wanted.axes)))
+
+    def before(self, ref: Ref, found: list[tuple[str, ...]], axis: str, way: int, operation: Operation) -> Ref:
+        """A read of what the step before computed: carried along where both are in one loop, else loaded."""
+        axes = tuple(a for parts in found for a in parts)
+        at = tuple(self.place(part, operation) for part in ref.indices)
+        shape = self.program.tensors[ref.tensor].extents
+        stem = f"{ref.tensor}.{'before' if way > 0 else 'after'}"
+        read = self.value(stem, Value(stem, axes, ref.tensor, at, shape))
+        if not any(s.name == read.tensor for s in self.steps):
+            source = Ref(ref.tensor, tuple(map(Name, axes)))
+            self.steps.append(Step(read.tensor, axes, "before", source, (), None, axis, way))
+        return read
+
+    def addressed(self, ref: Ref, operation: Operation) -> Ref:
+        """A read of words that are no rectangle of whole axes."""
+        tensor = self.program.tensors[ref.tensor]
+        at = tuple(self.place(part, operation) for part in ref.indices)
+        used = dict.fromkeys(n for part in ref.indices for n in index_names(part))
+        axes = self.parts(tuple(used))
+        if not any(v.of == ref.tensor and not v.at for v in self.values.values()):
+            self.declared(tensor)
+        return self.value(f"{ref.tensor}'", Value(ref.tensor, axes, ref.tensor, at, tensor.extents))
+
+    def declared(self, tensor: Tensor) -> None:
+        """Name the axes of an input that is never read as a whole."""
+        for index, extent in zip(tensor.indices, tensor.extents, strict=True):
+            self.extents.setdefault(f"{tensor.name}.{index}", extent)
+        axes = tuple(f"{tensor.name}.{index}" for index in tensor.indices)
+        self.values.setdefault(tensor.name, Value(tensor.name, axes, tensor.name))
+
+    def place(self, part: Expression, operation: Operation) -> Expression:
+        """Return an index expression over axes, numbers of sizes and values."""
         match part:
-            case Name(name=name) if name in dict(operation.extents):
+            case Name(name=name) if name in self.splits:
+                outer, inner = map(Name, _halves(name))
+                return Binary("+", Binary("*", outer, _size(self.splits[name])), inner)
+            case Name(name=name) if name in self.extents:
+                return part
+            case Name(name=name):
+                return _size(self.program.size_of(name))
+            case Number():
+                return part
+            case Ref():
+                return self.read(part, operation)
+            case Negative(operand=operand):
+                return Negative(self.place(operand, operation))
+            case Binary(op="+" | "-" as op, left=left, right=right):
+                return Binary(op, self.place(left, operation), self.place(right, operation))
+            case Binary(op=op, left=left, right=right):
+                return Binary(op, self.place(left, operation), _size(size_in(right, self.program.size_of)))
+        raise _refusal(operation, f"its place {expression_text(part)} is no index")
+
+    def fills(self, axes: tuple[str, ...], extent: sympy.Expr) -> bool:
+        """Whether axes together are a whole index of a tensor."""
+        return bool(sympy.cancel(sympy.Mul(*(self.extents[axis] for axis in axes)) - extent) == 0)
+
+    def index(self, part: Expression, operation: Operation) -> tuple[str, ...] | None:
+        """Return the axes that an index expression runs along from end to end; None where it does not."""
+        match part:
+            case Name(name=name) if name in self.indices(operation):
                 return self.parts((name,))
             case Binary(op="//" | "/", left=Name(name=name)) if name in self.splits:
                 return _halves(name)[:1]
             case Binary(op="%", left=Name(name=name)) if name in self.splits:
                 return _halves(name)[1:]
             case Binary(op="+", left=Binary(op="*", left=Name(name=chunk), right=length), right=Name(name=place)):
-                extents = dict(operation.extents)
+                extents = self.indices(operation)
                 whole = chunk in extents and extents.get(place) == size_in(length, self.program.size_of)
                 if whole and not {chunk, place} & self.splits.keys():
                     return chunk, place
-        raise _refusal(operation, f"it reads {expression_text(ref)}, which is not a rectangle of whole axes")
+        return None
+
+    def indices(self, operation: Operation) -> dict[str, sympy.Expr]:
+        """The indices that an operation runs over."""
+        return dict(operation.steps[0].extents if isinstance(operation, Recurrence) else operation.extents)
+
+
+def _made(operation: Operation) -> tuple[Tensor, ...]:
+    return tuple(s.output for s in operation.steps) if isinstance(operation, Recurrence) else (operation.output,)
+
+
+def _joined(found: Cascade) -> Cascade:
+    """Let axes along which one tensor is made and read be one, where no step runs along both."""
+    extents = dict(found.axes)
+    together = [_axes_of(step) for step in found.steps]
+    for value in found.values:
+        if value.name == value.of or value.at or found.step(value.of) is None:
+            continue
+        for own, other in zip(found.value(value.of).axes, value.axes, strict=False):
+            apart = own != other and not any({own, other} <= axes for axes in together)
+            if apart and len(value.axes) == len(found.value(value.of).axes) and extents[own] == extents[other]:
+                return _joined(_without(found, other, own))
+    return found
+
+
+def _axes_of(step: Step) -> set[str]:
+    """The axes that a step runs along."""
+    nodes = [n for node in (step.expression, *(p for _, p in step.places)) for n in walk(node)]
+    read = {n.name for n in nodes if isinstance(n, Name)} | {n.index for n in nodes if isinstance(n, Position)}
+    return {*step.axes, *step.summed} | read
+
+
+def _without(found: Cascade, axis: str, kept: str) -> Cascade:
+    """Return the cascade with one axis named as another; values that become the same are one."""
+
+    def axes(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(kept if name == axis else name for name in names)
+
+    def named(node: Expression) -> Expression:
+        if isinstance(node, Name) and node.name == axis:
+            return Name(kept)
+        return Position(kept) if isinstance(node, Position) and node.index == axis else node
+
+    values: dict[tuple[object, ...], Value] = {}
+    names: dict[str, str] = {}
+    for value in found.values:
+        moved = replace(value, axes=axes(value.axes), at=tuple(rewritten(part, named) for part in value.at))
+        names[value.name] = values.setdefault((moved.of, moved.axes, moved.at), moved).name
+
+    def read(node: Expression) -> Expression:
+        return Ref(names[node.tensor], node.indices) if isinstance(node, Ref) else named(node)
+
+    steps = []
+    for step in found.steps:
+        where = step.where and Where(step.where.mask, *axes((step.where.query, step.where.key)))
+        places = tuple((axes((i,))[0], rewritten(place, read)) for i, place in step.places)
+        expression = rewritten(step.expression, read)
+        along = step.along and axes((step.along,))[0]
+        if step.name == names.get(step.name, step.name):
+            steps.append(
+                replace(
+                    step, axes=axes(step.axes), expression=expression, summed=axes(step.summed), where=where,
+                    along=along, places=places,
+                )
+            )  # fmt: skip
+    kept_values = tuple(replace(v, at=tuple(rewritten(part, read) for part in v.at)) for v in values.values())
+    extents = tuple((name, extent) for name, extent in found.axes if name != axis)
+    return Cascade(extents, tuple(steps), kept_values, found.inputs, found.outputs)
+
+
+def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> Expression:
+    """Return an expression with every part replaced by what `change` makes of it, inner parts first."""
+    match node:
+        case Ref(tensor=tensor, indices=indices):
+            node = Ref(tensor, tuple(rewritten(part, change) for part in indices))
+        case Negative(operand=operand):
+            node = Negative(rewritten(operand, change))
+        case Binary(op=op, left=left, right=right):
+            node = Binary(op, rewritten(left, change), rewritten(right, change))
+        case Call(function=function, arguments=arguments):
+            node = Call(function, tuple(rewritten(a, change) for a in arguments))
+    return change(node)
 
 
 def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tuple[str, sympy.Expr]]:
     """Yield each index that is divided, with its divisor; AttometerError where it is divided by two numbers."""
     found: dict[str, sympy.Expr] = {}
+<<<<<<< HEAD
     for operation in operations:
         for ref in _all_refs(operation):
+=======
+    for operation in program.operations:
+        for ref in refs_of(operation):
+>>>>>>> 624613a (derive: scans and recurrences carried along the stream, gathers, shifts, sorts and scatters; axes of one tensor joined)
             for part in ref.indices:
                 if isinstance(part, Binary) and part.op in ("//", "/", "%") and isinstance(part.left, Name):
                     by = size_in(part.right, program.size_of)
@@ -203,16 +476,6 @@ def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tup
                             operation, f'index "{part.left.name}" is divided by {found[part.left.name]} and {by}'
                         )
     yield from found.items()
-
-
-def _all_refs(operation: Operation) -> Iterator[Ref]:
-    match operation:
-        case Einsum(operands=operands):
-            yield from operands
-        case Reduce(operand=operand):
-            yield operand
-        case Map(expression=expression):
-            yield from (n for n in walk(expression) if isinstance(n, Ref))
 
 
 def _halves(index: str) -> tuple[str, str]:

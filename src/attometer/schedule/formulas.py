@@ -1,8 +1,11 @@
 """Compute steps that are expressions of a Program: their text, their scalar operations and their depth."""
 
+import sympy
+
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Position, Ref, Where, children
 from attometer.program.printer import expression_text
 from attometer.schedule.nest import Compute, Formula, Tile
+from attometer.sizes import clog2
 
 _FOLDS = {"sum": "{out} += {term}", "prod": "{out} *= {term}"}
 
@@ -72,6 +75,44 @@ def fold(
     text += ", masked ones left out" if where else ""
     formula = Formula(kind, term, over, where, tuple(factor for _, factor in carried))
     return Compute("formula", (out, *(t for t, _ in carried)), tiles, text, tuple(work), (depth, reduced), formula)
+
+
+def sort(
+    out: Tile,
+    kind: str,
+    key: Expression,
+    tiles: tuple[Tile, ...],
+    along: str,
+    length: sympy.Expr,
+    where: Where | None = None,
+) -> Compute:
+    """Positions that sort a key along an axis, ascending, or the largest first ("topk"): a bitonic network over it."""
+    over = (*(a for a in out.axes if a in axes_of(key)), along)
+    levels_of = clog2(length)
+    each = 2**levels_of * levels_of * (levels_of + 1) / 4
+    work = (*operations(key), (each, over[:-1]))
+    text = f"{out} = {kind}[{along}]({expression_text(key)})" + (", masked ones last" if where else "")
+    depth = levels(key) + levels_of * (levels_of + 1) / 2
+    return Compute("formula", (out,), tiles, text, work, (depth, ()), Formula(kind, key, over, where))
+
+
+def scatter(
+    out: Tile,
+    term: Expression,
+    tiles: tuple[Tile, ...],
+    summed: tuple[str, ...],
+    places: tuple[tuple[str, Expression], ...],
+    where: Where | None = None,
+) -> Compute:
+    """Add terms into the places of `out` that other tiles name; it counts as if all fell into one."""
+    chosen = dict(places)
+    kept = tuple(a for a in out.axes if a not in chosen)
+    over = tuple(dict.fromkeys((*kept, *summed)))
+    at = ",".join(expression_text(chosen[a]) if a in chosen else a for a in out.axes)
+    text = f"{out.name}[{at}] += {expression_text(term)}" + (", masked ones left out" if where else "")
+    work = (*operations(term), (1, over))
+    formula = Formula("scatter", term, over, where, (), places)
+    return Compute("formula", (out,), tiles, text, work, (levels(term) + 1, summed), formula)
 
 
 def scale(out: Tile, factor: Expression, tiles: tuple[Tile, ...]) -> Compute:

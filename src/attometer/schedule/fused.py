@@ -1,20 +1,24 @@
 """One phase of a derived nest: tiles of some axes outside, one axis streamed, everything between kept in fast memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import sympy
 
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Ref, Where, walk
-from attometer.schedule.cascade import Cascade, Step
-from attometer.schedule.formulas import evaluate, fold, scale, settle
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, walk
+from attometer.schedule.cascade import Cascade, Step, rewritten
+from attometer.schedule.formulas import evaluate, fold, scale, scatter, settle, sort
 from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
 from attometer.schedule.running import Part, Passes, Running
 
-EMPTY = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
+EMPTY = {"scatter": 0.0, "sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
 TileOf = Callable[[str], sympy.Expr]
+ONCE = "once"
+"""The axis of a loop around a phase that no axis is tiled in."""
+_MAKES = ("new", "make", "set", "argsort", "topk")
+"""What makes a value anew."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,18 @@ class Op:
     summed: tuple[str, ...] = ()
     where: Where | None = None
     carried: tuple[tuple[str, tuple[str, ...], Expression], ...] = ()
+    places: tuple[tuple[str, Expression], ...] = ()
+
+    @cached_property
+    def read(self) -> set[str]:
+        """Names of the values in its expressions."""
+        return {name for node in (self.expression, *(place for _, place in self.places)) for name in reads(node)}
 
     @cached_property
     def reads(self) -> set[str]:
         """Names of the values it needs to be in fast memory."""
-        own = set[str]() if self.kind in ("new", "make", "set") else {self.name}
-        return own | reads(self.expression) | {name for name, _, _ in self.carried}
+        own = set[str]() if self.kind in _MAKES else {self.name}
+        return own | self.read | {name for name, _, _ in self.carried}
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,11 @@ class Phase:
         body = tuple(self._place(self._items(), "rows"))
         plan = self.plan
         if plan.panel:
-            outside = [n for n in body if isinstance(n, Load) and plan.panel not in n.tile.axes]
+            inner = {n.tile.name for n in body if isinstance(n, New)}
+            outside = [
+                n for n in body if isinstance(n, Load) and plan.panel not in n.tile.axes
+                and not self.passes.places(n.tile.name) & inner
+            ]  # fmt: skip
             kept = {n.tile for n in outside}
             inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile in kept))
             wheres = [p.where for r in self.running.values() for p in r.parts]
@@ -102,6 +116,8 @@ class Phase:
             body = (*outside, self._skipping(panel, wheres, plan.targets, plan.tiled[:-1]))
         for axis in reversed([a for a in plan.tiled if a != plan.panel]):
             body = (Loop(axis, self.tile(axis) if axis == plan.row else ONE, body, True),)
+        if not plan.tiled:
+            return Loop(ONCE, ONE, body, True)
         assert isinstance(body[0], Loop)
         return body[0]
 
@@ -122,7 +138,7 @@ class Phase:
             targets = [t for t in self.passes.steps if streamed.get(t) == number]
             if here or targets:
                 items += [Op(p.name, r.step.axes, "new", Number(0), (), None) for r in here for p in r.parts]
-                items.append(self._pass(here, targets))
+                items += self._pass(here, targets)
             for name, step in self.passes.steps.items():
                 if name in self.running and self.running[name].done == number:
                     items += self._finish(self.running[name])
@@ -134,11 +150,14 @@ class Phase:
 
     def _step(self, step: Step) -> list[Op | Block]:
         """A step of the program: element by element, or folded along axes that are whole in the tile."""
-        if step.kind == "set":
-            return [Op(step.name, step.axes, "set", step.expression, (), step.where)]
-        made = Op(step.name, step.axes, "make", Number(0), (), None)
-        folded = Op(step.name, step.axes, step.kind, step.expression, step.summed, step.where)
-        unseen = [Op(step.name, step.axes, "settle")] if step.where and step.kind != "sum" else []
+        axes, expression = self._held(step.name), self._read(step.expression)
+        if step.kind in ("set", "argsort", "topk"):
+            return [Op(step.name, axes, step.kind, expression, step.summed, step.where)]
+        kind = "set" if step.name in self.passes.carried else "make"
+        made = Op(step.name, axes, kind, Number(EMPTY[step.kind]), (), None)
+        places = tuple((axis, self._read(place)) for axis, place in step.places)
+        folded = Op(step.name, axes, step.kind, expression, step.summed, step.where, (), places)
+        unseen = [Op(step.name, axes, "settle")] if step.where and step.kind not in ("sum", "scatter") else []
         return [made, folded, *unseen]
 
     def _finish(self, running: Running) -> list[Op | Block]:
@@ -146,33 +165,102 @@ class Phase:
         items: list[Op | Block] = []
         axes = running.step.axes
         for part in running.parts:
-            if running.step.kind != "sum" and part.where:
+            if running.step.kind not in ("sum", "scatter") and part.where:
                 items.append(Op(part.name, axes, "settle"))
             if part.after:
                 items.append(Op(part.name, axes, "scale", product_of(part.after)))
         first, *others = (Ref(p.name, tuple(map(Name, axes))) for p in running.parts)
         return items + [Op(first.tensor, axes, "add", Binary("+", first, other)) for other in others]
 
-    def _pass(self, here: list[Running], targets: list[str]) -> Block:
-        """The loop along the stream that sums the reductions `here` and stores `targets`."""
+    def _pass(self, here: list[Running], targets: list[str]) -> list[Op | Block]:
+        """The loop along the stream that sums the reductions `here` and stores `targets`; first what it carries, empty."""
         terms = {r.step.name: r for r in here}
-        todo: list[Expression] = [p.term for r in here for p in r.parts] + [Ref(t, ()) for t in targets]
-        streamed = set[str]()
-        while todo:
-            for name in reads(todo.pop()) - streamed:
-                step = self.passes.made(name)
-                if step is not None and self.passes.streams(name):
-                    streamed.add(name)
-                    todo.append(step.expression)
+        streamed = self._streamed(here, targets)
+        carried = [name for name in self.passes.carried if name in streamed]
         items: list[Op | Block] = []
         for name, step in self.passes.steps.items():
             if name in streamed:
-                items += self._step(step)
+                items += self._before(step) if step.kind == "before" else self._step(step)
                 items += [Op(name, step.axes, "store")] if name in targets else []
             elif name in terms:
                 items += [self._fold(terms[name], part, here) for part in terms[name].parts]
         wheres = [p.where for r in here for p in r.parts] + [self.passes.steps[t].where for t in targets]
-        return self._along(tuple(items), wheres, targets)
+        wheres += [None] if any(not self._idle(name, wheres) for name in carried) else []
+        empty = [Op(name, self._held(name), "new") for name in carried]
+        return [*empty, self._along(tuple(items), wheres, targets)]
+
+    def _streamed(self, here: list[Running], targets: list[str]) -> set[str]:
+        """Names of what is computed at every place of the stream."""
+        todo = [r for each in here for p in each.parts for r in reads(p.term)] + targets
+        todo += [r for each in here for _, place in each.step.places for r in reads(place)]
+        streamed = set[str]()
+        while todo:
+            name = todo.pop()
+            step = self.passes.made(name)
+            todo += self.passes.places(name)
+            if step is not None and self.passes.streams(name) and name not in streamed:
+                streamed.add(name)
+                todo += step.reads
+        return streamed
+
+    # --- what a loop carries -----------------------------------------------------------------------------------------
+
+    def _held(self, name: str) -> tuple[str, ...]:
+        """The axes of a value's tile: what the stream carries stays in place, without the axis of the stream."""
+        axes = self.cascade.value(name).axes
+        step = self.passes.made(name)
+        kept = name in self.passes.carried or (step is not None and step.kind == "before")
+        return tuple(a for a in axes if a != self.plan.stream) if kept else axes
+
+    @cached_property
+    def _copied(self) -> frozenset[str]:
+        """The values of the step before that need a tile of their own: read after, or while, they are overwritten."""
+        order = list(self.passes.steps)
+        copied = set[str]()
+        for before in self.passes.befores:
+            source = self.passes.steps[before.reads[0]]
+            plain = Ref(before.name, tuple(map(Name, source.axes)))
+            readers = [s for s in self.passes.steps.values() if before.name in s.reads]
+            late = any(order.index(s.name) > order.index(source.name) for s in readers)
+            used = [n for n in walk(source.expression) if isinstance(n, Ref) and n.tensor == before.name]
+            if late or (used and (source.kind != "set" or any(n != plain for n in used))):
+                copied.add(before.name)
+        return frozenset(copied)
+
+    def _before(self, step: Step) -> list[Op | Block]:
+        """A copy of what the step before left, where it is overwritten too early."""
+        if step.name not in self._copied:
+            return []
+        return [Op(step.name, self._held(step.name), "set", self._read(step.expression))]
+
+    def _read(self, node: Expression) -> Expression:
+        """Return an expression that reads tiles without the stream where they have none, and carried ones in place."""
+        if not self.passes.carried:
+            return node
+
+        def change(part: Expression) -> Expression:
+            if not isinstance(part, Ref):
+                return part
+            step = self.passes.made(part.tensor)
+            before = step is not None and step.kind == "before"
+            if not before and part.tensor not in self.passes.carried:
+                return part
+            indices = tuple(i for i in part.indices if i != Name(self.plan.stream or ""))
+            assert step is not None
+            return Ref(step.reads[0] if before and part.tensor not in self._copied else part.tensor, indices)
+
+        return rewritten(node, change)
+
+    def _idle(self, name: str, wheres: list[Where | None]) -> bool:
+        """Whether a carried value stays as it is where the mask of all the others leaves nothing."""
+        step = self.passes.steps[name]
+        match step.expression:
+            case Binary(op="+", left=Ref(tensor=before), right=Ref(tensor=term)):
+                made = self.passes.made(term)
+                first = self.passes.made(before)
+                added = made is not None and made.where is not None and made.where == next(iter(wheres), None)
+                return added and first is not None and first.kind == "before"
+        return False
 
     def _fold(self, running: Running, part: Part, here: list[Running]) -> Op:
         """Fold a step of the stream into an accumulator, and correct those that run with it."""
@@ -184,7 +272,8 @@ class Phase:
             for own, factor in p.carried
             if own == step.name
         )
-        return Op(part.name, step.axes, step.kind, part.term, step.summed, part.where, carried)
+        places = tuple((axis, self._read(place)) for axis, place in step.places)
+        return Op(part.name, step.axes, step.kind, self._read(part.term), step.summed, part.where, carried, places)
 
     def _along(self, items: tuple[Op | Block, ...], wheres: list[Where | None], targets: list[str]) -> Block:
         """Put a loop along the stream around instructions; with `by_row`, those that have rows run row by row."""
@@ -202,7 +291,10 @@ class Phase:
 
         def wrap(body: tuple[Node, ...]) -> Loop:
             assert plan.stream is not None
-            return self._skipping(Loop(plan.stream, self.tile(plan.stream), body), wheres, targets, plan.tiled)
+            # What is carried is one place's: a longer step would have to know where in it each place is.
+            length = ONE if self.passes.carried else self.tile(plan.stream)
+            loop = Loop(plan.stream, length, body, backward=self.passes.way < 0)
+            return self._skipping(loop, wheres, targets, plan.tiled)
 
         return Block(items, wrap, "stream")
 
@@ -215,17 +307,17 @@ class Phase:
         partner = {where.query: where.key, where.key: where.query}.get(loop.axis)
         if partner not in outer:
             return loop
-        return Loop(loop.axis, loop.length, loop.body, loop.parallel, partner, loop.index, where)
+        return replace(loop, partner=partner, where=where)
 
     # --- placing tiles -----------------------------------------------------------------------------------------------
 
     def _place(self, items: list[Op | Block] | tuple[Op | Block, ...], level: str) -> Iterator[Node]:
         """Yield nodes: what is read is loaded before its first use, a tile is dropped after its last one."""
-        last = {name: at for at, item in enumerate(items) for name in item.reads}
-        own: set[str] = set()
+        last = {name: at for at, item in enumerate(items) for name in self._needs(item)}
+        own, kept = set[str](), set(self.buffers)
         for at, item in enumerate(items):
             streamed = []
-            for name in sorted(item.reads):
+            for name in self._needs(item):
                 if self.passes.made(name) is None and name not in self.buffers and self._loaded(name, level):
                     if isinstance(item, Op) and self._by_word(name, item, items):
                         streamed.append(name)
@@ -237,10 +329,23 @@ class Phase:
                 yield item.wrap(tuple(self._place(item.body, item.level)))
             else:
                 yield from self._emit(item, streamed, {n for n in own if last.get(n) == at}, level)
-                own |= {item.name} if item.kind in ("new", "make", "set") else set()
+                own |= {item.name} if item.kind in _MAKES and item.name not in kept else set()
             done = [name for name in own if last.get(name, at) <= at]
             yield from self._dropped(done, own, free=at < len(items) - 1)
         yield from self._dropped(list(own), own, free=False)
+
+    def _needs(self, item: Op | Block) -> list[str]:
+        """Names of the values that an item reads; what says where one is comes before it."""
+        order: dict[str, None] = {}
+
+        def visit(name: str) -> None:
+            for place in sorted(self.passes.places(name)):
+                visit(place)
+            order[name] = None
+
+        for name in sorted(item.reads):
+            visit(name)
+        return list(order)
 
     def _dropped(self, done: list[str], own: set[str], *, free: bool) -> Iterator[Node]:
         """Forget tiles; free those that no other value has taken over."""
@@ -261,9 +366,9 @@ class Phase:
     def _by_word(self, name: str, op: Op, items: object) -> bool:
         """Whether a value can be loaded word by word: one sum reads it, nothing else."""
         assert isinstance(items, list | tuple)
-        readers = [i for i in items if name in i.reads]
+        readers = [i for i in items if name in self._needs(i)]
         times = sum(isinstance(n, Ref) and n.tensor == name for n in walk(op.expression))
-        return len(readers) == 1 and times == 1 and op.kind == "sum" and bool(self._inner(name))
+        return len(readers) == 1 and times == 1 and op.kind == "sum" and name in op.read and bool(self._inner(name))
 
     def _inner(self, name: str) -> list[str]:
         """The axes of a value that no loop of the phase runs along."""
@@ -275,15 +380,19 @@ class Phase:
             tile = self.buffers[op.name]
             yield Store(tile, None if tile.name == op.name else op.name)
             return
-        if op.kind in ("new", "make", "set") and op.name not in self.buffers:
+        fresh = False
+        if op.kind in _MAKES and op.name not in self.buffers:
             taken = self._taken(op, dying, level)
             if taken is None:
                 self.buffers[op.name] = Tile(op.name, op.axes)
                 yield New(self.buffers[op.name], self._start(op))
             else:
                 self.buffers[op.name] = self.buffers[taken]
-        if op.kind in ("new", "make"):
+            fresh = True
+        if op.kind == "make" or (op.kind == "new" and fresh):
             return
+        if op.kind == "new":  # a pass begins again with what the one before carried
+            op = Op(op.name, op.axes, "set", Number(0))
         tiles = {name: Tile(name, self.cascade.value(name).axes) for name in streamed}
         if not self.steps and not streamed:
             return
@@ -302,20 +411,34 @@ class Phase:
         for name in sorted(dying & reads(op.expression)):
             # A tile that stays for the next panel must not be overwritten.
             kept = level == "rows" and self.plan.panel and self.passes.made(name) is None
-            if self.buffers[name].axes == op.axes and not kept:
+            if self.buffers[name].axes == op.axes and not kept and not {name, op.name} & self._placing:
                 return name
         return None
 
+    @cached_property
+    def _placing(self) -> set[str]:
+        """The values that say where others are: loads name them, and what they say, by their own tiles."""
+        return {p for s in self.passes.steps.values() for r in s.reads for p in self.passes.places(r)}
+
     def _start(self, op: Op) -> float:
         step = self.passes.steps.get(op.name.split("~")[0])
+        if op.name in self.passes.carried:
+            return 0.0
         return EMPTY.get(step.kind, 0.0) if step is not None else 0.0
 
     def _compute(self, op: Op, streamed: dict[str, Tile]) -> Compute:
         """Return the compute step of an instruction on the tiles where its values are."""
         at = {name: (streamed | self.buffers)[name] for name in op.reads | {op.name}}
-        out, tiles = at[op.name], tuple(dict.fromkeys(at[n] for n in sorted(reads(op.expression))))
-        expression = _renamed(op.expression, {name: tile.name for name, tile in at.items()})
+        out, tiles = at[op.name], tuple(dict.fromkeys(at[n] for n in sorted(op.read)))
+        names = {name: tile.name for name, tile in at.items()}
+        expression = _renamed(op.expression, names)
         match op.kind:
+            case "argsort" | "topk":
+                (along,) = op.summed
+                return sort(out, op.kind, expression, tiles, along, dict(self.cascade.axes)[along], op.where)
+            case "scatter":
+                places = tuple((axis, _renamed(place, names)) for axis, place in op.places)
+                return scatter(out, expression, tiles, op.summed, places, op.where)
             case "set" | "add":
                 return evaluate(out, expression, tiles, op.where)
             case "scale":
@@ -328,13 +451,4 @@ class Phase:
 
 def _renamed(node: Expression, names: dict[str, str]) -> Expression:
     """Return an expression over tiles instead of values."""
-    match node:
-        case Ref(tensor=tensor, indices=indices):
-            return Ref(names[tensor], indices)
-        case Negative(operand=operand):
-            return Negative(_renamed(operand, names))
-        case Binary(op=op, left=left, right=right):
-            return Binary(op, _renamed(left, names), _renamed(right, names))
-        case Call(function=function, arguments=arguments):
-            return Call(function, tuple(_renamed(a, names) for a in arguments))
-    return node
+    return rewritten(node, lambda n: Ref(names[n.tensor], n.indices) if isinstance(n, Ref) else n)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import sympy
 
 from attometer.program.expression import Expression, Where
+from attometer.program.printer import expression_text
 from attometer.view.printed import Printed
 
 Accumulators: TypeAlias = Literal["accumulator", "tree"]
@@ -74,8 +75,10 @@ class Formula:
     """A compute step as an expression over the tiles it reads, which it names, at every point of `axes`.
 
     `kind`: "set" makes the first output; "sum", "max", "min" and "prod" fold the points into it, those that `where`
-    forbids left out; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0. When a fold moves
-    its output from `old` to `new`, each further output is multiplied by its factor in `carried`.
+    forbids left out; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0; "argsort" and "topk"
+    write positions along the last axis, by the key that the expression is; "scatter" adds points into the `places` of the
+    axes that they name. When a fold moves its output from `old` to `new`, each further output is multiplied by its factor
+    in `carried`. An axis that the first output and its expression lack is one place long.
     """
 
     kind: str
@@ -83,6 +86,7 @@ class Formula:
     axes: tuple[str, ...]
     where: Where | None = None
     carried: tuple[Expression, ...] = ()
+    places: tuple[tuple[str, Expression], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ class Compute:
     out: tuple[Tile, ...]
     reads: tuple[Tile, ...]
     text: str
-    work: tuple[tuple[int, tuple[str, ...]], ...]
-    depth: tuple[int, tuple[str, ...]]
+    work: tuple[tuple[int | sympy.Expr, tuple[str, ...]], ...]
+    depth: tuple[int | sympy.Expr, tuple[str, ...]]
     formula: Formula | None = None
 
 
@@ -107,7 +111,7 @@ class Loop:
 
     `partner` is an axis already tiled: tiles of the pair that the mask leaves empty are skipped, the mask of the problem
     over (i, j) or the loop's own in `where`. `parallel` says that the iterations are independent; `index` names the
-    running number of the tile.
+    running number of the tile; `backward` says that they run from the last to the first.
     """
 
     axis: str
@@ -117,6 +121,7 @@ class Loop:
     partner: str | None = None
     index: str | None = None
     where: Where | None = None
+    backward: bool = False
 
 
 Node: TypeAlias = Load | Store | New | Free | Compute | Loop
@@ -125,12 +130,18 @@ Role: TypeAlias = Literal["input", "output", "scratch"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in slow memory: its axes in order, and its part in the calculation; `of` is the tensor it is a view of."""
+    """A tensor in slow memory: its axes in order, and its part in the calculation; `of` is the tensor it is a view of.
+
+    With `at`, an entry is the word of `of`, a tensor of the extents in `shape`, at these places: expressions over axes,
+    sizes, and tiles that are in fast memory when it is loaded; outside of it, 0. Every entry counts as a word.
+    """
 
     axes: tuple[str, ...]
     role: Role
     blocks: str | None = None
     of: str | None = None
+    at: tuple[Expression, ...] = ()
+    shape: tuple[sympy.Expr, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,10 @@ class Schedule(Printed):
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.title} ({self.source})"]
+        for name, tensor in self.tensors:
+            if tensor.at:
+                places = ", ".join(map(expression_text, tensor.at))
+                lines.append(f"{name}[{','.join(tensor.axes)}] is {tensor.of}[{places}]")
         for number, phase in enumerate(self.phases, 1):
             if len(self.phases) > 1:
                 lines.append(f"pass {number}:")
@@ -226,4 +241,5 @@ def _head(loop: Loop, schedule: Schedule) -> str:
     over = f"{loop.axis} in tiles of {loop.length} of {schedule.size_of(loop.axis)}"
     where = f" where ({loop.partner},{loop.axis}) is not masked out" if loop.partner else ""
     number = f", number {loop.index}" if loop.index else ""
-    return f"{'parallel for' if loop.parallel else 'for'} {over}{where}{number}:"
+    last = ", the last first" if loop.backward else ""
+    return f"{'parallel for' if loop.parallel else 'for'} {over}{where}{number}{last}:"

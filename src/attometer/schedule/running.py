@@ -55,14 +55,84 @@ class Passes:
     @cached_property
     def steps(self) -> dict[str, Step]:
         """The steps between what is stored and the targets, in executable order."""
-        todo, needed = list(self.targets), set[str]()
+        todo: list[tuple[str, str | None]] = [(name, None) for name in self.targets]
+        needed = set[str]()
+        while todo:
+            name, reader = todo.pop()
+            step = self.cascade.step(name)
+            if step is None or (step.kind == "before" and self._kept(step, reader)):
+                todo += [(place, None) for place in self.cascade.value(name).places if place not in self.stored]
+            elif name not in needed:
+                needed.add(name)
+                todo += [(r, step.cycle) for r in step.reads if self._followed(r, step)]
+        return {s.name: s for s in self.cascade.steps if s.name in needed}
+
+    def _kept(self, before: Step, cycle: str | None) -> bool:
+        """Whether a value of the step before is loaded: it is stored, and who reads it is not what computes it."""
+        return before.reads[0] in self.stored and (cycle is None or before.cycle != cycle)
+
+    def _followed(self, read: str, step: Step) -> bool:
+        """Whether a step leads on to what it reads: it is not stored, or something says where it is."""
+        found = self.cascade.step(read) is None and bool(self.cascade.value(read).places)
+        return read not in self.stored or found or self._turns(read, step)
+
+    def _turns(self, read: str, step: Step) -> bool:
+        """Whether a step reads what its own recurrence computes: that is computed here, stored or not."""
+        made = self.cascade.step(read)
+        return made is not None and step.cycle is not None and made.cycle == step.cycle
+
+    @cached_property
+    def carried(self) -> dict[str, Step]:
+        """What a loop along the stream carries from step to step: by name, the steps that read it a step later."""
+        found: dict[str, list[Step]] = {}
+        for step in self.steps.values():
+            if step.kind == "before":
+                found.setdefault(step.reads[0], []).append(step)
+        return {name: self.steps[name] for name in found}
+
+    @property
+    def befores(self) -> list[Step]:
+        """The values of the step before that this phase carries."""
+        return [s for s in self.steps.values() if s.kind == "before"]
+
+    @property
+    def way(self) -> int:
+        """In which direction the stream runs: 1, or -1 from the last place to the first."""
+        return next((s.way for s in self.befores), 1)
+
+    @cached_property
+    def whole(self) -> frozenset[str]:
+        """The axes that no loop may cut: along which data decide, or under two names of which a carried value is read."""
+        found = {axis for step in self.steps.values() for axis in step.whole}
+        for step in self.befores:
+            own = self.axes(step.reads[0])
+            found |= {a for pair in zip(own, step.axes, strict=True) if pair[0] != pair[1] for a in pair}
+        return frozenset(found)
+
+    @property
+    def along(self) -> frozenset[str]:
+        """The axes along which something is carried: at most one, which is the stream, all in one direction."""
+        return frozenset(s.along for s in self.befores if s.along)
+
+    @property
+    def possible(self) -> bool:
+        """Whether one loop can carry everything that is carried."""
+        return len({(s.along, s.way) for s in self.befores}) <= 1
+
+    def loads(self) -> set[str]:
+        """Names of the values that are read and not computed, those that say where others are among them."""
+        todo, found = [r for s in self.steps.values() for r in s.reads], set[str]()
         while todo:
             name = todo.pop()
-            step = self.cascade.step(name)
-            if step is not None and name not in needed:
-                needed.add(name)
-                todo += [r for r in step.reads if r not in self.stored]
-        return {s.name: s for s in self.cascade.steps if s.name in needed}
+            if name not in self.steps and name not in found:
+                found.add(name)
+                todo += self.places(name)
+        return found
+
+    def places(self, name: str) -> frozenset[str]:
+        """Names of the values that say where a loaded value is."""
+        part = "~" in name or self.made(name) is not None
+        return frozenset() if part else self.cascade.value(name).places
 
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the axes of a value."""
@@ -83,15 +153,16 @@ class Passes:
     @cached_property
     def after(self) -> Mapping[str, frozenset[str]]:
         """For each step, the streamed reductions that it depends on."""
-        found: dict[str, frozenset[str]] = {}
-        for name, step in self.steps.items():
-            found[name] = frozenset(r for read in step.reads for r in self._seen(read, found))
+        found: dict[str, frozenset[str]] = dict.fromkeys(self.steps, frozenset())
+        for _ in range(3 if self.befores else 1):  # around a recurrence once more
+            for name, step in self.steps.items():
+                found[name] = frozenset(r for read in step.reads for r in self._seen(read, found))
         return found
 
     def _seen(self, read: str, found: Mapping[str, frozenset[str]]) -> frozenset[str]:
         step = self.made(read)
         if step is None:
-            return frozenset()
+            return frozenset(r for place in self.places(read) for r in self._seen(place, found))
         return frozenset({read}) if self.reduces(step) else found[read]
 
     def depends(self, node: Expression) -> set[str]:
@@ -114,14 +185,16 @@ class Passes:
         while todo:
             name = todo.pop()
             step = self.made(name)
+            if step is None:
+                todo += self.places(name)
             if step is None or name in seen:
                 continue
             seen.add(name)
-            if self.reduces(step):
-                for part in self.running[name].parts:
-                    todo += [*reads(part.term), *(r for _, f in part.after for r in reads(f))]
-            else:
-                todo += step.reads
+            read: set[str] = set(step.reads)
+            if self.reduces(step) and not step.places:
+                parts = self.running[name].parts
+                read = {r for p in parts for node in (p.term, *(f for _, f in p.after)) for r in reads(node)}
+            todo += read
         return frozenset(seen)
 
     @cached_property
@@ -161,7 +234,11 @@ class Passes:
         """Return what corrects a sum of `term` when `reduction` moves; None where nothing does."""
         if step.kind != "sum" or not reduction.plain or not set(reduction.step.axes) <= set(step.axes):
             return None
-        return correction(term, reduction.step.name, self._element)
+        inner = expanded(term, self._element)
+        hidden = [
+            r for r in reads(inner) if r != reduction.step.name and reduction.step.name in self._seen(r, self.after)
+        ]
+        return None if hidden else correction(inner, reduction.step.name, lambda _: None)
 
     def _parts(self, step: Step) -> list[tuple[Factors, Expression]]:
         """Return the accumulators of a reduction: what is taken out of the sum, and the term that stays."""

@@ -162,14 +162,17 @@ class _Program:
         return Bounds(tuple(found), self.sizes, self.M)
 
     def compulsory(self) -> int:
-        """Return the words of every input entry that a result depends on, and of the results."""
+        """Return the words of every input entry that a result depends on, and of the results.
+
+        Which words are read where data or a shift decide is not known: none are charged.
+        """
         total = sum(self.held(self.live[name].axes, self.live[name].where) for name in self.cascade.outputs)
         for name in self.cascade.inputs:
             read = [
                 self.held(self.cascade.value(r).axes, step.where)
                 for step in self.live.values()
                 for r in step.reads
-                if self.cascade.value(r).of == name
+                if self.cascade.value(r).of == name and not self.cascade.value(r).at
             ]
             total += max(read, default=0)
         return total
@@ -274,6 +277,8 @@ class _Program:
         """
         value, step = self.cascade.value(name), self.step(name)
         axes = frozenset(value.axes)
+        if value.at:
+            return []  # entries may share a word, or be carried from one to the next
         if step is None:
             return [_Chain((), axes, ((value.of, axes),))]
         if set(step.axes) != axes:

@@ -26,7 +26,7 @@ def work(
     """
     where = Place(schedule, problem(schedule, sizes, mask, copies, stack))
     terms = [
-        each * place.times(axes)
+        _number(each, place.problem) * place.times(axes)
         for node, place in walk(schedule.phases, where)
         if isinstance(node, Compute)
         for each, axes in node.work
@@ -77,7 +77,7 @@ def _depth(body: Iterable[Node], chain: _Chain) -> Number:
     for node in body:
         if isinstance(node, Compute):
             constant, reduced = node.depth
-            terms += [constant, *(_log(chain.lengths[axis]) for axis in reduced)]
+            terms += [_number(constant, chain.where), *(_log(chain.lengths[axis]) for axis in reduced)]
         elif isinstance(node, Loop):
             terms.append(_loop_depth(node, chain))
     return total(terms)
@@ -102,6 +102,10 @@ def _loop_depth(loop: Loop, chain: _Chain) -> Number:
     if ragged == 0:
         return count * full
     return count * full + ragged * _depth(loop.body, chain.inside(loop.axis, rest))
+
+
+def _number(value: int | sympy.Expr, where: Problem) -> Number:
+    return where.of(value) if isinstance(value, sympy.Basic) else value
 
 
 def _merges(loop: Loop) -> bool:

@@ -40,14 +40,18 @@ class Evaluation:
                 out[0][~np.isfinite(out[0])] = 0.0
                 return 0, 0
             value, depth = self.value(formula.expression, formula.axes)
+            if formula.kind in ("argsort", "topk"):
+                return self.sort(formula, value, depth, out[0], axes[0])
+            if formula.kind == "scatter":
+                return self.scatter(formula, value, depth, out[0], axes[0])
             if formula.kind in _FOLDS:
                 depth = self.fold(formula, value, depth, out, axes)
                 return self.operations, depth
-            value = np.broadcast_to(value, [self.length(axis) for axis in formula.axes])
+            value = self.spread(value, formula.axes)
             if formula.kind == "scale":
-                out[0][:] = np.where(out[0] == 0, 0.0, out[0] * value)
+                out[0][...] = np.where(out[0] == 0, 0.0, out[0] * value)
                 return self.operations + out[0].size, depth + 1
-            out[0][:] = self.held(value, formula, 0.0)
+            out[0][...] = self.held(value, formula, 0.0)
             return self.operations, depth
 
     def fold(
@@ -55,7 +59,7 @@ class Evaluation:
     ) -> int:
         """Fold the points of a formula into the first output and correct the others; return the depth."""
         function, empty = _FOLDS[formula.kind]
-        value = np.broadcast_to(value, [self.length(axis) for axis in formula.axes])
+        value = self.spread(value, formula.axes)
         value = self.held(value, formula, empty)
         self.operations += value.size
         reduced = tuple(k for k, axis in enumerate(formula.axes) if axis not in axes[0])
@@ -63,8 +67,39 @@ class Evaluation:
         folded = function.reduce(value, axis=reduced) if reduced else value
         kept = [axis for axis in formula.axes if axis in axes[0]]
         old = out[0].copy()
-        out[0][:] = function(old, np.transpose(folded, [kept.index(axis) for axis in axes[0]]))
+        out[0][...] = function(old, np.transpose(folded, [kept.index(axis) for axis in axes[0]]))
         return depth + levels + self.correct(formula, old, out, axes)
+
+    def sort(self, formula: Formula, value: Array, depth: int, out: Array, axes: tuple[str, ...]) -> tuple[int, int]:
+        """Write the positions along the last axis in the order of a key, masked ones last; return operations and depth."""
+        value = self.spread(value, formula.axes)
+        value = self.held(value, formula, np.inf if formula.kind == "argsort" else -np.inf)
+        order = np.argsort(value if formula.kind == "argsort" else -value, axis=-1, kind="stable")
+        kept = formula.axes[:-1]
+        (new,) = (axis for axis in axes if axis not in kept)
+        names = (*kept, new)
+        out[...] = np.transpose(order[..., : self.length(new)], [names.index(axis) for axis in axes])
+        levels = (self.length(formula.axes[-1]) - 1).bit_length()
+        each = (1 << levels) * levels * (levels + 1) // 4
+        return self.operations + each * order[..., 0].size, depth + levels * (levels + 1) // 2
+
+    def scatter(self, formula: Formula, value: Array, depth: int, out: Array, axes: tuple[str, ...]) -> tuple[int, int]:
+        """Add every point into the place that its tiles name, those outside left out; return operations and depth."""
+        value = self.spread(value, formula.axes)
+        value = self.held(value, formula, 0.0)
+        chosen = dict(formula.places)
+        places = []
+        for axis in axes:
+            if axis in chosen:
+                places.append(self.place(chosen[axis], formula.axes).astype(np.int64) - self.spans[axis][0])
+            else:
+                places.append(_aligned(np.arange(self.length(axis)), (axis,), formula.axes).astype(np.int64))
+        at = [np.broadcast_to(p, value.shape) for p in places]
+        inside = np.logical_and.reduce([(p >= 0) & (p < size) for p, size in zip(at, out.shape, strict=True)])
+        np.add.at(out, tuple(p[inside] for p in at), value[inside])
+        summed = [axis for axis in formula.axes if axis not in axes or axis in chosen]
+        levels: int = sum((self.length(axis) - 1).bit_length() for axis in summed) + 1
+        return self.operations + value.size, depth + levels
 
     def correct(self, formula: Formula, old: Array, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> int:
         """Multiply the other outputs by their factors where the first one has moved."""
@@ -74,10 +109,27 @@ class Evaluation:
             inner = Evaluation(self.spans, tiles, self.number, None, self.pair)
             value, depth = inner.value(factor, axes[0])
             self.operations += inner.operations + target.size
-            value = np.where(out[0] == old, 1.0, np.broadcast_to(value, old.shape))
+            value = np.where(out[0] == old, 1.0, self.spread(value, axes[0]))
             target *= _aligned(value, axes[0], own)
             deepest = max(deepest, depth + 1)
         return deepest
+
+    def place(self, node: Expression, axes: tuple[str, ...]) -> Array:
+        """Return the positions that an index expression names along `axes`: its names are indices or sizes."""
+        match node:
+            case Name(name=name) if name in self.spans:
+                return _aligned(np.arange(*self.spans[name]), (name,), axes)
+            case Negative(operand=operand):
+                return -self.place(operand, axes)
+            case Binary(op=op, left=left, right=right):
+                function = np.floor_divide if op in ("//", "/") else np.mod if op == "%" else _ARITHMETIC[op]
+                return np.asarray(function(self.place(left, axes), self.place(right, axes)))
+        return self.value(node, axes)[0]
+
+    def spread(self, value: Array, axes: tuple[str, ...]) -> Array:
+        """Return values at every place of `axes`."""
+        shape = [self.length(axis) for axis in axes]
+        return np.broadcast_to(value, shape or [1]).reshape(shape)
 
     def length(self, axis: str) -> int:
         """Return how many places of an axis are in the tile."""
@@ -99,11 +151,11 @@ class Evaluation:
             case Name(name=name):
                 return np.asarray(self.number(name)), 0
             case Position(index=index):
-                return _aligned(np.arange(*self.spans[index], dtype=np.float64), (index,), axes), 0
+                return _varying(_aligned(np.arange(*self.spans[index], dtype=np.float64), (index,), axes)), 0
             case Ref(tensor=name, indices=indices):
                 data, own = self.tiles[name]
                 read = tuple(part.name for part in indices if isinstance(part, Name)) or own
-                return _aligned(data, read, axes) if data.ndim else data.reshape((1,) * max(1, len(axes))), 0
+                return _varying(_aligned(data, read, axes)), 0
             case Negative(operand=operand):
                 return self.applied(np.negative, [operand], axes)
             case Binary(op=op, left=left, right=right):
@@ -123,8 +175,16 @@ class Evaluation:
         return result, 0 if constant else max(depths) + 1
 
 
+def _varying(data: Array) -> Array:
+    """Return what a tile holds as an array: one of no axes is a constant, which is folded before anything runs."""
+    return data.reshape(1) if data.ndim == 0 else data
+
+
 def _aligned(data: NDArray[np.generic], own: tuple[str, ...], axes: tuple[str, ...]) -> Array:
-    """Return `data` with one array axis per entry of `axes`, 1 long where it has none."""
+    """Return `data` with one array axis per entry of `axes`, 1 long where it has none; others of its own are 1 long."""
+    gone = tuple(k for k, axis in enumerate(own) if axis not in axes)
+    if gone:
+        data, own = data.squeeze(gone), tuple(axis for axis in own if axis in axes)
     order = [own.index(axis) for axis in axes if axis in own]
     shape = [data.shape[own.index(axis)] if axis in own else 1 for axis in axes]
     return np.asarray(np.transpose(data, order).reshape(shape))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
-from attometer.program.expression import Where
+from attometer.program.expression import Name, Ref, Where, walk
 from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tile
 from attometer.simulate.scratchpad.formula import Evaluation
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
@@ -127,6 +127,8 @@ def _memory(schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str,
     memory: dict[str, Array] = {}
     for name, tensor in sorted(schedule.tensors, key=lambda entry: entry[1].of is not None):
         shape = tuple(sizes[axis] for axis in tensor.axes)
+        if tensor.at:
+            continue  # its words are found when they are loaded
         if tensor.of is not None:
             memory[name] = memory[tensor.of].reshape(shape)  # a view: the same words under other axes
         elif tensor.role == "input":
@@ -195,7 +197,8 @@ class _Machine:
 
     def _iterations(self, loop: Loop, outer: Span) -> Iterator[None]:
         length = self._length(loop)
-        for number, low in enumerate(range(*outer, length)):
+        tiles = list(enumerate(range(*outer, length)))
+        for number, low in reversed(tiles) if loop.backward else tiles:
             self.spans[loop.axis] = (low, min(low + length, outer[1]))
             if loop.index:
                 self.numbers[loop.index] = number
@@ -232,8 +235,8 @@ class _Machine:
         if isinstance(node, Compute):
             return self.compute(node)
         if isinstance(node, Load):
-            data = self.slow[node.tile.name][self._address(node.tile.name, node.tile)]
-            self.hold(node.tile, data.copy(), "load")
+            data = self.loaded(node.tile)
+            self.hold(node.tile, data, "load")
             self.reads[node.tile.name] += data.size
         elif isinstance(node, Store):
             data = self.view(node.tile)
@@ -245,6 +248,30 @@ class _Machine:
         elif isinstance(node, Free):
             del self.fast[node.tile.name]
         return 0
+
+    def loaded(self, tile: Tile) -> Array:
+        """Return a copy of the words of a tile in slow memory."""
+        declared = self.schedule.tensor(tile.name)
+        if not declared.at:
+            return self.slow[tile.name][self._address(tile.name, tile)].copy()
+        source = self.slow[str(declared.of)].reshape([self._extent(extent) for extent in declared.shape])
+        spans = {axis: self._span(axis) for axis in self.sizes}
+        named = {r.tensor: r for node in declared.at for r in walk(node) if isinstance(r, Ref)}
+        tiles = {}
+        for name, ref in named.items():
+            axes = tuple(part.name for part in ref.indices if isinstance(part, Name))
+            tiles[name] = (self.view(Tile(name, axes)), axes)
+        at = Evaluation(spans, tiles, self._number, None, ("", ""))
+        shape = [high - low for low, high in map(self._span, tile.axes)]
+        places = [np.broadcast_to(at.place(node, tile.axes), shape).astype(np.int64) for node in declared.at]
+        inside = np.ones(shape, dtype=bool)
+        for place, length in zip(places, source.shape, strict=True):
+            inside &= (place >= 0) & (place < length)
+        clipped = tuple(np.clip(p, 0, length - 1) for p, length in zip(places, source.shape, strict=True))
+        return np.where(inside, source[clipped], 0.0)
+
+    def _extent(self, extent: sympy.Expr) -> int:
+        return int(extent.xreplace(dict(self.bound)))
 
     def _address(self, tensor: str, tile: Tile) -> tuple[slice | int, ...]:
         declared = self.schedule.tensor(tensor)
@@ -277,7 +304,7 @@ class _Machine:
             if low < start or high > end:
                 raise AttometerError(f"{tile} asks for {axis} {low}..{high}, and {start}..{end} is in fast memory")
             place.append(slice(low - start, high - start))
-        return data[tuple(place)]
+        return data[(*place, ...)]  # a view, of a single word too
 
     def compute(self, node: Compute) -> int:
         """Run a kernel, or a formula, on tiles in fast memory."""

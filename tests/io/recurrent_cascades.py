@@ -1,0 +1,38 @@
+"""Programs of scans, recurrences, gathers, sorts and scatters, from which nests are derived."""
+
+HEAD = "axis i: n, j: n\n"
+PROGRAMS = {
+    "recurrence": "input a, X[t]\nH[t] = a * H[t-1] + X[t]",
+    "prefix": "C[h,j] = C[h,j-1] + log(X[h,j])   associative",
+    "decayed from the last": "axis j: n\nC[h,j] = A[h,j] * C[h,j+1] + X[h,j]   associative\nY[h] = C[h,j] * W[j]",
+    "running maximum": "C[h,j] = maximum(C[h,j-1], X[h,j])   associative\nY[h,j] = X[h,j] - C[h,j]",
+    "forgetting": HEAD + "C[j] = C[j-1] + G[j]   associative\n"
+    "S[i,j] = Q[i,d] * K[j,d] + C[i] - C[j]   where causal(i, j)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]",
+    "stick breaking": HEAD + "S[i,j] = Q[i,d] * K[j,d]   where strict(i, j)\n"
+    "L[i,j] = -softplus(S[i,j])   where strict(i, j)\nC[i,j] = C[i, j + 1] + L[i,j]   associative\n"
+    "P[i,j] = exp(S[i,j] + C[i,j])\nO[i,e] = P[i,j] * V[j,e]",
+    "gated linear": "axis t: n\nS[t,d,e] = A[t,d] * S[t - 1, d, e] + K[t,d] * V[t,e]\nO[t,e] = Q[t,d] * S[t,d,e]",
+    "linear causal": HEAD + "C[j,d,e] = C[j - 1, d, e] + K[j,d] * V[j,e]\nO[i,e] = Q[i,d] * C[i,d,e]",
+    "gated delta": "axis t: n\nR[t,e] = K[t,d] * S[t - 1, d, e]\nU[t,e] = B[t] * (V[t,e] - A[t] * R[t,e])\n"
+    "S[t,d,e] = A[t] * S[t - 1, d, e] + K[t,d] * U[t,e]\nO[t,e] = Q[t,d] * S[t,d,e]",
+    "rnn": "axis t: n, x: d, y: d\nH[b,t,x] = tanh(X[b,t,y] * U[y,x] + H[b, t - 1, y] * W[y,x])",
+    "linear rnn": "axis t: n, x: d, y: d\nH[b,t,x] = H[b, t - 1, y] * W[y,x]\ninput W[y,x], X[b,t,x]\n"
+    "Y[b,t,x] = H[b,t,x] + X[b,t,x]",
+    "what was before": "axis t: n\nN[t,c] = 0.5 * N[t - 1, c] + K[t,c]\nY[t,c] = N[t - 1, c] + exp(K[t,c])\n"
+    "Z[c] = sum[t](Y)",
+    "a step back in an input": "input X[t,c]\nY[t,c] = X[t,c] - X[t - 1, c]",
+    "a diagonal": "input X[i,i2]\naxis i2: i\nY[i] = X[i,i] * 2",
+    "neighbours": "axis i: n, t: n + u - 1\ninput X[t,c], W[c,u]\nS[i,c] = X[i + u, c] * W[c,u]",
+    "chunked linear": "axis i: n, k: n / B, r: B, s: B\ninput Q[i,d], K[i,d], V[i,e]\n"
+    "A[k,r,s] = Q[k * B + r, d] * K[k * B + s, d]   where causal(r, s)\nU[k,d,e] = K[k * B + s, d] * V[k * B + s, e]\n"
+    "C[k,d,e] = C[k - 1, d, e] + U[k,d,e]   associative\n"
+    "R[k,r,e] = A[k,r,s] * V[k * B + s, e] + Q[k * B + r, d] * C[k - 1, d, e]\nO[i,e] = R[i // B, i % B, e]",
+    "gather": "axis i: n, v: v\ninput W[v,c], T[b,i], X[b,i,c]\nY[b,i,c] = W[T[b,i], c] * X[b,i,c]",
+    "gather of what is computed": HEAD + "C[i,r] = Q[i,d] * P[r,d]\ninput Q[i,d], P[r,d], T[i,j], V[j,e]\n"
+    "W[i,j] = softmax[j](C[i, T[i,j]])\nO[i,e] = W[i,j] * V[j,e]",
+    "top k": "axis i: n, j: m\ninput Q[i,d], K[j,d], V[j,e]\nL[i,j] = Q[i,d] * K[j,d]\nT[i,k] = topk[j, k](L)\n"
+    "S[i,k] = Q[i,d] * K[T[i,k], d]\nP[i,k] = softmax[k](S)\nO[i,e] = P[i,k] * V[T[i,k], e]",
+    "masked top k": HEAD + "L[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\nT[i,k] = topk[j, k](L)\nY[i] = sum[k](T)",
+    "sorted": "axis x: n\nT[h,x] = argsort[n](X[h,n])\nY[h,x] = X[h, T[h,x]] + 1",
+    "scatter": "axis v: v\ninput T[b,i], X[b,i,c]\nY[v,c] = scatter[v, T[b,i]](X[b,i,c])",
+}  # fmt: skip

@@ -123,12 +123,21 @@ def cascade(program: Program) -> Cascade:
     >>> print(cascade(parse("S[h,i,j] = Q[h,i,d] * K[h // (h/g), j, d]")).steps[0])
     S[h_group,h_member,i,j] = sum Q[h_group,h_member,i,d] * K[h_group,j,d]
     """
-    return cascade_of(program, program.operations, tuple(t.name for t in program.outputs))
+    return _Reader(program, program.operations).cascade(tuple(t.name for t in program.outputs))
 
 
 def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tuple[str, ...]) -> Cascade:
-    """Return some operations of a program as a cascade; what they read and do not make are its inputs."""
-    return _Reader(program, operations).cascade(outputs)
+    """Return some operations of a program as a cascade; what they read and do not make are its inputs.
+
+    Raises AttometerError where they read what is no rectangle of whole axes.
+    """
+    found = _Reader(program, operations).cascade(outputs)
+    for value in found.values:
+        if value.at:
+            reader = next(o for o in operations for r in refs_of(o) if r.tensor == value.of)
+            place = expression_text(next(r for r in refs_of(reader) if r.tensor == value.of))
+            raise _refusal(reader, f"it reads {place}, which is not a rectangle of whole axes")
+    return found
 
 
 def _refusal(operation: Operation, reason: str) -> AttometerError:
@@ -461,13 +470,8 @@ def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> E
 def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tuple[str, sympy.Expr]]:
     """Yield each index that is divided, with its divisor; AttometerError where it is divided by two numbers."""
     found: dict[str, sympy.Expr] = {}
-<<<<<<< HEAD
     for operation in operations:
-        for ref in _all_refs(operation):
-=======
-    for operation in program.operations:
         for ref in refs_of(operation):
->>>>>>> 624613a (derive: scans and recurrences carried along the stream, gathers, shifts, sorts and scatters; axes of one tensor joined)
             for part in ref.indices:
                 if isinstance(part, Binary) and part.op in ("//", "/", "%") and isinstance(part.left, Name):
                     by = size_in(part.right, program.size_of)

@@ -304,7 +304,7 @@ class _Machine:
             if low < start or high > end:
                 raise AttometerError(f"{tile} asks for {axis} {low}..{high}, and {start}..{end} is in fast memory")
             place.append(slice(low - start, high - start))
-        return data[(*place, ...)]  # a view, of a single word too
+        return data[tuple(place)] if place else data  # a view, not a copy of a single word
 
     def compute(self, node: Compute) -> int:
         """Run a kernel, or a formula, on tiles in fast memory."""

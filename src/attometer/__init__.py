@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from attometer.report.other_tools import explain_tool
     from attometer.report.pebble.report import pebble
     from attometer.report.scale import scale
+    from attometer.report.shares import shares
     from attometer.report.show import show
     from attometer.run.compiling import compile
     from attometer.run.verb import run
@@ -97,6 +98,7 @@ _ROOMS = {
     "run": "run",
     "scale": "report.scale",
     "schedule": "schedule",
+    "shares": "report.shares",
     "show": "report.show",
     "size": "program",
     "strict": "program",
@@ -150,6 +152,7 @@ __all__ = [
     "run",
     "scale",
     "schedule",
+    "shares",
     "show",
     "size",
     "strict",

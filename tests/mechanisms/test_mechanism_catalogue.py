@@ -16,7 +16,7 @@ from attometer.program import causal, parse, size, window
 PROMISED = [
     "softmax", "cross_attention", "mqa", "gqa", "mla", "mla_absorbed",
     "sliding_window", "longformer", "bigbird", "sparse_transformer_strided", "sparse_transformer_fixed", "linformer",
-    "performer", "linear", "linear_causal", "linear_chunked", "hyperattention", "alibi",
+    "performer", "polynomial", "linear", "linear_causal", "linear_chunked", "hyperattention", "alibi",
     "rope", "sinusoidal", "decode", "rnn", "lstm", "gru",
     "projections", "attention_layer", "layernorm", "rmsnorm", "ffn", "gated_ffn",
     "moe", "topk", "ssm", "gated_delta", "elementwise", "sum",

@@ -59,3 +59,13 @@ def test_performer_draws_orthogonal_rows() -> None:
     for start in (0, 8, 16):
         gram = rows[start : start + 8] @ rows[start : start + 8].T
         assert worst(gram, np.diag(np.diag(gram))) < 1e-12
+
+
+def test_polynomial_is_attention_with_the_taylor_polynomial_of_exp() -> None:
+    rng = np.random.default_rng(3)
+    q, k, v = (rng.standard_normal((1, 2, 5, 3)) for _ in "qkv")
+    scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(3)
+    weights = 1 + scores + scores**2 / 2
+    expected = weights @ v / weights.sum(-1, keepdims=True)
+    found = interpret(mechanism("polynomial").program, {"Q": q, "K": k, "V": v}, {"n": 5, "d": 3, "b": 1, "h": 2})
+    np.testing.assert_allclose(found["O"], expected, rtol=1e-12)

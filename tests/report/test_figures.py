@@ -158,4 +158,9 @@ def test_reports_do_not_load_matplotlib_until_they_draw() -> None:
 def test_what_was_drawn_prints_and_serialises(tmp_path: Path) -> None:
     drawn = draw_all(tmp_path, names=["crossover"], formats=["svg"], hardware=["h100-sxm"])
     assert str(drawn) == f"wrote {tmp_path / 'crossover.svg'}"
-    assert drawn.to_dict() == {"model": "gpt2", "hardware": ["h100-sxm"], "paths": [str(tmp_path / "crossover.svg")]}
+    said = drawn.to_dict()
+    assert (said["model"], said["hardware"], said["paths"]) == ("gpt2", ["h100-sxm"], [str(tmp_path / "crossover.svg")])
+    (own, _, article, _) = said["numbers"]["crossover"]
+    # 4 n² d of one head of 512 at the crossing, where the axis of the picture has a point
+    assert article["y"][article["x"].index(512)] == 4 * 512**3
+    assert own["name"] == "softmax attention"

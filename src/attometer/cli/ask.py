@@ -119,16 +119,42 @@ def show(
     parameters: Parameters = None,
     at: Annotated[str, typer.Option(help="give numbers too, at sizes as in n=8192,h=12,d=64")] = "",
     gradient: Annotated[bool, typer.Option("--gradient", help="the program of its gradients instead")] = False,
+    loads: Annotated[bool, typer.Option("--loads", help="also count loads of inputs and stores of outputs")] = False,
     json: Json = False,
 ) -> None:
     """Show a mechanism: notation, cost per operation, orders of growth, path length, citation."""
     from attometer.report.show import show as report
 
     given = parameters_of(parameters)
-    for taken in ("at", "gradient"):
+    for taken in ("at", "gradient", "loads"):
         if taken in given:
             raise AttometerError(f'--set does not take "{taken}"; use --{taken}')
-    show_result(report(name, at=sizes_of(at), gradient=gradient, **given), json)
+    show_result(report(name, at=sizes_of(at), gradient=gradient, loads=loads, **given), json)
+
+
+@app.command(rich_help_panel=ASK)
+def shares(
+    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")],
+    context: Annotated[
+        str, typer.Option("--context", "--ctx", help="tokens: 1k..128k, or 512,8k")
+    ] = "512,2k,8k,32k,128k",
+    causal: Annotated[
+        str, typer.Option(help="full (the whole square, as most counters) or exact (allowed pairs)")
+    ] = "full",
+    plot: Annotated[Path | None, typer.Option(help="draw the shares into this .png, .svg or .pdf")] = None,
+    json: Json = False,
+) -> None:
+    """Where the FLOPs of a model's layers go by length: attention core, projections, feed-forward; where they cross."""
+    from attometer.report.shares import shares as report
+    from attometer.view.amounts import amounts
+    from attometer.view.style import figure_path
+
+    if plot is not None:
+        figure_path(plot)
+    made = report(model, amounts(context, "context"), causal)
+    show_result(made, json)
+    if plot is not None:
+        print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)
 
 
 @app.command(rich_help_panel=ASK)

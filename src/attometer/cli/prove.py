@@ -38,6 +38,9 @@ def io(
     others: Annotated[
         bool, typer.Option("--others", help="instead, sparse and approximate attention at n, d, M")
     ] = False,
+    strassen: Annotated[
+        bool, typer.Option("--strassen", help="instead, the scores by Strassen's recursion beside the standard product")
+    ] = False,
     splits: Annotated[
         bool, typer.Option("--splits", help="instead, depth against words when the keys are split")
     ] = False,
@@ -55,6 +58,9 @@ def io(
     if others:
         only(call, "--others", "others", "name", "memory", "n", "d", "json")
         return _io_others(name, n, d, words_of(memory), json)
+    if strassen:
+        only(call, "--strassen", "strassen", "name", "memory", "n", "d", "json")
+        return _io_strassen(name, n, d, words_of(memory), json)
     if splits:
         only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
         return _io_splits(name, n, d, words_of(memory), m, e, plot, json)
@@ -83,6 +89,13 @@ def _io_others(name: str, n: int | None, d: int | None, memory: int, json: bool)
 
     n, d = _softmax_only(name, "--others", n, d)
     show_result(io_approximate(n=n, d=d, M=memory), json)
+
+
+def _io_strassen(name: str, n: int | None, d: int | None, memory: int, json: bool) -> None:
+    from attometer.report.io.strassen import io_strassen
+
+    n, d = _softmax_only(name, "--strassen", n, d)
+    show_result(io_strassen(n=n, d=d, M=memory), json)
 
 
 def _softmax_only(name: str, flag: str, n: int | None, d: int | None) -> tuple[int, int]:

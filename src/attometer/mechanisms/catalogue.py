@@ -36,6 +36,7 @@ _ENTRIES: dict[str, Entry] = {
     "topk": selection.TOPK,
     "linformer": low_rank.LINFORMER,
     "performer": linear.PERFORMER,
+    "polynomial": linear.POLYNOMIAL,
     "linear": linear.LINEAR,
     "linear_causal": linear.LINEAR_CAUSAL,
     "linear_chunked": linear.LINEAR_CHUNKED,

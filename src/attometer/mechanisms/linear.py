@@ -76,6 +76,30 @@ LINEAR_CHUNKED = Entry(
     notes="The same function as linear_causal.",
 )
 
+# (q·k/√d)^r / r! is a product of r-fold products of q's entries and of k's: 1, d and d² of them at degree 2.
+POLYNOMIAL = Entry(
+    "polynomial",
+    "exp replaced by its second-degree Taylor polynomial: near softmax for bounded entries, linear in length",
+    """
+        axis i: n, j: n, c: d
+        input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
+        A[b,h,i,c,d] = Q[b,h,i,c] * Q[b,h,i,d]
+        B[b,h,j,c,d] = K[b,h,j,c] * K[b,h,j,d]
+        T[b,h,e] = sum[j](V)
+        C[b,h,d,e] = K[b,h,j,d] * V[b,h,j,e]
+        D[b,h,c,d,e] = B[b,h,j,c,d] * V[b,h,j,e]
+        Y[b,h,d] = sum[j](K)
+        Z[b,h,c,d] = sum[j](B)
+        N[b,h,i] = n + Q[b,h,i,d] * Y[b,h,d] / sqrt(d) + A[b,h,i,c,d] * Z[b,h,c,d] / (2 * d)
+        M[b,h,i,e] = T[b,h,e] + Q[b,h,i,d] * C[b,h,d,e] / sqrt(d) + A[b,h,i,c,d] * D[b,h,c,d,e] / (2 * d)
+        O[b,h,i,e] = M[b,h,i,e] / N[b,h,i]
+    """,
+    "Alman and Song 2023, Fast Attention Requires Bounded Entries, arXiv:2302.13214, section 3",
+    approximates="softmax",
+    parameters=(VALUE_WIDTH,),
+    notes="Degree 2 with all d² products; run.polynomial_attention takes any even degree and each monomial once.",
+)
+
 PERFORMER = Entry(
     "performer",
     "FAVOR+: softmax kernel estimated by f positive orthogonal random features",

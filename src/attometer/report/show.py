@@ -162,13 +162,20 @@ class Shown(Report):
 
 
 def show(
-    what: Subject, /, *, at: Mapping[str, int] | None = None, gradient: bool = False, **parameters: object
+    what: Subject,
+    /,
+    *,
+    at: Mapping[str, int] | None = None,
+    gradient: bool = False,
+    loads: bool = False,
+    **parameters: object,
 ) -> Shown:
     """Show one mechanism: notation, cost, orders, memory, path length, citation.
 
     Args:
         what: a mechanism of the catalogue, a file of notation, `-` for notation on standard input, or a Program.
         gradient: show the Program of its gradients instead.
+        loads: count a load per entry of the inputs and a store per entry of the outputs too, in work and depth.
         at: sizes at which to give numbers too, as in `{"n": 8192, "h": 12, "d": 64}`.
         **parameters: the mechanism's own parameters, as in `causal=True` or `w=128`; of your own notation, sizes.
 
@@ -188,7 +195,7 @@ def show(
         raise AttometerError(f"at must map sizes to numbers, as in {{'n': 8192}}, got {at!r:.80}")
     made = subject(what, **parameters)
     made = gradient_of(made) if gradient else made
-    return Shown(made, count(made), _sizes(made, at or {}), gradient)
+    return Shown(made, count(made, loads=loads), _sizes(made, at or {}), gradient)
 
 
 def _sizes(made: Mechanism, given: Mapping[str, int]) -> dict[str, int]:

@@ -49,6 +49,7 @@ class Drawn(Printed):
     model: str
     hardware: tuple[str, ...]
     paths: tuple[Path, ...]
+    numbers: dict[str, list[dict[str, Any]]]
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.paths)
@@ -58,7 +59,8 @@ class Drawn(Printed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"model": self.model, "hardware": list(self.hardware), "paths": [str(path) for path in self.paths]}
+        paths = [str(path) for path in self.paths]
+        return {"model": self.model, "hardware": list(self.hardware), "paths": paths, "numbers": self.numbers}
 
     def __str__(self) -> str:
         return "\n".join(f"wrote {path}" for path in self.paths)
@@ -93,9 +95,43 @@ def draw_all(
     # Said before anything is written: a model without attention has no figures.
     width(chosen)
     folder = _folder(Path(out))
+    paths: list[Path] = []
+    numbers = {}
     with look():
-        paths = [path for name in wanted for path in _save(FIGURES[name](chosen, machines), folder / name, kinds)]
-    return Drawn(chosen.name, tuple(m.id for m in machines), tuple(paths))
+        for name in wanted:
+            figure = FIGURES[name](chosen, machines)
+            numbers[name] = drawn_numbers(figure)
+            paths += _save(figure, folder / name, kinds)
+    return Drawn(chosen.name, tuple(m.id for m in machines), tuple(paths), numbers)
+
+
+def drawn_numbers(figure: "Figure") -> list[dict[str, Any]]:
+    """Return the numbers of every labelled line, band and cell that a figure draws, panel by panel."""
+    return [part for axes in figure.axes for part in (*_lines(axes), *_bands(axes), *_cells(axes))]
+
+
+def _lines(axes: Any) -> Iterator[dict[str, Any]]:
+    for line in axes.get_lines():
+        if not str(line.get_label()).startswith("_"):
+            yield {"name": str(line.get_label()), "x": _plain(line.get_xdata()), "y": _plain(line.get_ydata())}
+
+
+def _bands(axes: Any) -> Iterator[dict[str, Any]]:
+    for path in (c for c in axes.collections if type(c).__name__ in ("PolyCollection", "FillBetweenPolyCollection")):
+        corners = path.get_paths()[0].vertices
+        yield {"name": axes.get_title(), "x": _plain(corners[:, 0]), "y": _plain(corners[:, 1])}
+
+
+def _cells(axes: Any) -> Iterator[dict[str, Any]]:
+    for mesh in (c for c in axes.collections if type(c).__name__ == "QuadMesh" and axes.get_title()):
+        rows, columns = (
+            [t.get_text() for t in axis.get_ticklabels() if t.get_text()] for axis in (axes.yaxis, axes.xaxis)
+        )
+        yield {"name": axes.get_title(), "rows": rows, "columns": columns, "values": mesh.get_array().tolist()}
+
+
+def _plain(values: Any) -> list[float]:
+    return [float(value) for value in values]
 
 
 def _machines(hardware: Sequence[str]) -> tuple[Machine, ...]:

@@ -17,7 +17,9 @@ def flops(model: Model) -> "Figure":
     axes = figure.subplots()
     ways = (("full", "-", "masked pairs counted (full square)"), ("exact", "--", "only the pairs that masks allow"))
     for causal, dash, way in ways:
-        lines = (("whole model", whole(model, causal)), ("attention core", components(model, causal)["attention core"]))
+        core = components(model, causal)["attention core"]
+        lines = (("whole model", whole(model, causal)), ("attention core, all layers", core),
+                 ("attention core, one layer (mean)", core / model.depth))  # fmt: skip
         for (name, spent), colour in zip(lines, COLOURS, strict=False):
             counts = [at(spent, n) for n in columns]
             axes.plot(columns, counts, color=colour, linestyle=dash, label=f"{name}, {way}", marker="o", markersize=3)
@@ -26,5 +28,5 @@ def flops(model: Model) -> "Figure":
     powers(axes.yaxis, "FLOP")
     axes.set_ylabel("FLOP (floating-point operations)")
     axes.grid(axis="y")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right", fontsize=8)
     return source(figure, "one sequence, 2 FLOP per multiply-accumulate of matrix products (flop convention)")

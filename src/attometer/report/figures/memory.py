@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Small to large, each another way to keep keys and values: plain heads, shared heads, windows, latents.
-BESIDE = ("gpt2", "gpt2-medium", "mistral-7b", "gemma-2-27b", "llama-3.1-70b", "deepseek-v3")
+BESIDE = (
+    "gpt2",
+    "gpt2-medium",
+    "gpt2-large",
+    "mistral-7b",
+    "llama-2-13b",
+    "gemma-2-27b",
+    "llama-3.1-70b",
+    "deepseek-v3",
+)
 _WORD = 2
 
 

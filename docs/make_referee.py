@@ -14,6 +14,7 @@ from attometer.testing import Report, check_attention, peer
 from attometer.view.files import write_atomically
 
 TITLES = {
+    "compiled": "attometer `compiled` (machine code)",
     "tiled": "attometer `tiled`",
     "flash1": "attometer `flash1`",
     "two_pass_recompute": "attometer `two_pass_recompute`",

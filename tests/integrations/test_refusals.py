@@ -97,13 +97,22 @@ def test_wrong_names_have_a_nearest_one():
     assert "attometer_sliding_window" in registered_names()
 
 
-def test_dropout_in_training_is_refused():
-    model = attach(model_of("llama", attention_dropout=0.1))
+def test_dropout_of_weights_in_training_follows_the_seed():
+    model = attach(model_of("llama", attention_dropout=0.3))
     ids = batch("none")[0]
-    model(ids)
+    whole = model(ids).logits
     model.train()
-    with pytest.raises(AttometerError, match=r"LlamaAttention: dropout 0.1 on attention weights is not supported"):
-        model(ids)
+
+    def drawn():
+        torch.manual_seed(0)
+        return model(ids).logits
+
+    found = drawn()
+    assert torch.equal(found, drawn())
+    assert not torch.allclose(found, whole)
+    assert not torch.equal(found, model(ids).logits)
+    found.square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_attention_weights_are_refused():

@@ -37,6 +37,11 @@ class _Parts(Mask):
         """Change the parts."""
         return type(self)(tuple(part.mapped(change) for part in self.parts))
 
+    def from_key(self, start: int, keys: int) -> Mask | None:
+        """Move the parts."""
+        moved = [part.from_key(start, keys) for part in self.parts]
+        return type(self).of(*(part for part in moved if part is not None)) if any(moved) else None
+
     def spread(self, m: int) -> int:
         """Return the sum of the parts'."""
         return sum(part.spread(m) for part in self.parts)

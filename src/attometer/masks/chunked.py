@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sympy import Min
 
 from attometer.masks.closed_forms import quotient
+from attometer.masks.document import documents_ending
 from attometer.masks.intervals import Intervals, Rows
 from attometer.masks.mask import Mask, Parameter, Predicate, Reach, number, parameter
 from attometer.sizes import Size
@@ -35,6 +36,11 @@ class Chunked(Mask):
         c = number(self.chunk, "chunk")
         start = rows.positions // c * c
         return rows.clip(start[None], start[None] + c)
+
+    def from_key(self, start: int, keys: int) -> Mask | None:
+        """Return the chunks where they begin at one, else documents of what is left of them."""
+        c = number(self.chunk, "chunk")
+        return documents_ending(range(c, start + keys + c, c), start, keys) if start % c else self
 
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return the whole chunks and the last, n = m."""

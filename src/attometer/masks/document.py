@@ -1,6 +1,7 @@
 """Documents packed into one sequence."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +39,10 @@ class Document(Mask):
         end = np.where(at < 0, 0, np.cumsum(self.lengths)[at])
         return rows.clip((end - np.where(at < 0, 0, np.asarray(self.lengths)[at]))[None], end[None])
 
+    def from_key(self, start: int, keys: int) -> Mask | None:
+        """Return the documents less what lies before."""
+        return documents_ending(itertools.accumulate(self.lengths), start, keys) if start else self
+
     def sizes(self) -> tuple[tuple[str, Parameter, int], ...]:
         """Return none: the lengths are numbers."""
         return ()
@@ -45,6 +50,13 @@ class Document(Mask):
     def written(self) -> tuple[str, tuple[str, ...]]:
         """Return the list of lengths."""
         return "document", (f"[{', '.join(map(str, self.lengths))}]",)
+
+
+def documents_ending(ends: Iterable[int], start: int, keys: int) -> Mask | None:
+    """Return the documents with these ends, as far as they reach into the `keys` positions from `start` on."""
+    kept = [min(max(0, end - start), keys) for end in ends]
+    lengths = [b - a for a, b in itertools.pairwise([0, *kept]) if b > a]
+    return document(lengths) if lengths else None
 
 
 def document(lengths: tuple[int, ...] | list[int]) -> Mask:

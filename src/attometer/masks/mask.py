@@ -126,6 +126,22 @@ class Mask:
         """Return name and parameters as the notation writes them."""
         return self.name, tuple(size_text(sympy.sympify(value)) for _, value, _ in self.sizes())
 
+    def from_key(self, start: int, keys: int) -> "Mask | None":
+        """Return the mask among the `keys` keys from `start` on, their queries with them; None sees all of them.
+
+        >>> from attometer.masks import chunked, document
+        >>> str(document([3, 4]).from_key(5, 2)), str(chunked(4).from_key(3, 6))
+        ('document([2])', 'document([1, 4, 1])')
+        """
+        if start and self.reach is None:
+            raise AttometerError(f"mask {self} has no form among the keys from {start} on")
+        return self
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it is a band without keys after the query."""
+        return self.reach is not None and self.reach[1] == 0
+
     def atoms(self) -> Iterator["Mask"]:
         """Yield the masks that this one is combined from."""
         yield self

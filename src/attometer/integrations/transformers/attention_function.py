@@ -1,12 +1,11 @@
 """The attention function of the AttentionInterface: arguments of a layer, into `attometer.run.attention`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from attometer.errors import AttometerError
-from attometer.integrations.transformers.closures import shifted
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure
 from attometer.integrations.transformers.narrowing import Narrowing
 from attometer.integrations.transformers.refusals import refuse_arguments
@@ -46,7 +45,7 @@ class AttentionFunction:
             value: values.
             attention_mask: a `MaskHandle`, or a user's own 4-D mask, used as it is: boolean (True is seen), or added to
                 the scores. None is causal or full attention as `is_causal` says.
-            dropout: must be 0.
+            dropout: the probability with which a weight is dropped.
             scaling: factor of the scores; None is 1/sqrt(d).
             is_causal: only read without a mask.
             softcap: scores s become softcap · tanh(s / softcap) (Gemma 2).
@@ -55,14 +54,14 @@ class AttentionFunction:
             options: what else the layer hands over; a window there is also in the mask, which decides.
 
         Raises:
-            AttometerError: dropout, attention weights, a mask over heads, or shapes that do not fit.
+            AttometerError: attention weights, a mask over heads, or shapes that do not fit.
         """
-        refuse_arguments(module, dropout, options)
+        refuse_arguments(module, options)
         _CALLS[0] += 1
         cross = bool(getattr(module, "is_cross_attention", False))
         call = _Call(
             query, key, value, None if scaling is None else float(scaling), softcap, s_aux, position_bias,
-            self.impl, None if cross else self.narrowing,
+            self.impl, None if cross else self.narrowing, float(dropout),
         )  # fmt: skip
         if isinstance(attention_mask, MaskHandle):
             output = _structured(call, attention_mask.structure)
@@ -92,6 +91,7 @@ class _Call:
     added: torch.Tensor | None
     impl: str
     narrowing: Narrowing | None
+    dropout: float = 0.0
 
     def run(self, mask: Mask | None, **parts: Any) -> torch.Tensor:
         """Run attention under `mask`, on other operands or with another additive bias where `parts` says so."""
@@ -104,7 +104,10 @@ class _Call:
         added = parts.get("added", self.added)
         if added is not None:
             biases.append(Additive(added))
-        return attention(q, k, v, mask=mask, bias=tuple(biases), scale=self.scale, impl=self.impl)
+        masks = tuple(x for x in (mask, parts.get("seen")) if x is not None)
+        return attention(
+            q, k, v, mask=masks, bias=tuple(biases), scale=self.scale, impl=self.impl, dropout=self.dropout
+        )
 
     def narrowed(self, mask: Mask | None) -> Mask | None:
         """Return `mask`, or what the mechanism makes of it where it is full or plain causal."""
@@ -131,12 +134,9 @@ def _given(call: _Call, mask: torch.Tensor) -> torch.Tensor:
     """Run with a user's own 4-D mask, as it is."""
     if mask.dim() != 4:
         raise AttometerError(f"attention_mask: got {mask.dim()} axes, expected 4 [b or 1, h or 1, n, m]")
-    added = mask
     if mask.dtype == torch.bool:
-        added = torch.zeros(mask.shape, dtype=call.q.dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
-    if call.added is not None:
-        added = added + call.added
-    return call.run(call.narrowed(None), added=added)
+        return call.run(call.narrowed(None), seen=mask)
+    return call.run(call.narrowed(None), added=mask if call.added is None else mask + call.added)
 
 
 def _structured(call: _Call, mask: MaskStructure) -> torch.Tensor:
@@ -146,7 +146,7 @@ def _structured(call: _Call, mask: MaskStructure) -> torch.Tensor:
     # One query with padding is one call with hidden keys; but a mechanism counts positions from the first real key.
     apart = mask.spans is not None and (mask.queries > 1 or call.narrowing is not None)
     if len(mask.patterns) == 1 and not apart:
-        return call.run(call.narrowed(mask.patterns[0]), added=_with_padding(call, mask.padding))
+        return call.run(call.narrowed(mask.patterns[0]), seen=_shown(mask.padding))
     return torch.cat([_row(call, mask, row) for row in range(mask.batch)])
 
 
@@ -154,17 +154,12 @@ def _first_keys(call: _Call, keys: int) -> _Call:
     if call.k.shape[2] == keys:
         return call
     added = None if call.added is None else call.added[..., :keys]
-    return _Call(
-        call.q, call.k[:, :, :keys], call.v[:, :, :keys], call.scale, call.cap, call.sinks, added, call.impl,
-        call.narrowing,
-    )  # fmt: skip
+    return replace(call, k=call.k[:, :, :keys], v=call.v[:, :, :keys], added=added)
 
 
-def _with_padding(call: _Call, padding: torch.Tensor | None) -> torch.Tensor | None:
-    if padding is None:
-        return call.added
-    hidden = torch.zeros(padding.shape, dtype=call.q.dtype, device=padding.device).masked_fill_(~padding, -torch.inf)
-    return hidden[:, None, None] if call.added is None else call.added + hidden[:, None, None]
+def _shown(padding: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the real keys [b, m] as a mask tensor."""
+    return None if padding is None else padding[:, None, None]
 
 
 def _row(call: _Call, mask: MaskStructure, row: int) -> torch.Tensor:
@@ -176,15 +171,17 @@ def _row(call: _Call, mask: MaskStructure, row: int) -> torch.Tensor:
     start, stop = (0, m) if mask.spans is None else mask.spans[row]
     # Where a mask knows positions, queries stand at keys, and those on padding drop out with them.
     first, last = (0, n) if pattern is None else (max(0, start - (m - n)), max(0, stop - (m - n)))
-    added = call.added if mask.spans is not None else _with_padding(call, mask.padding)
+    seen = None if mask.spans is not None or mask.padding is None else _shown(mask.padding[one])
+    added = call.added
     if added is not None:
         queries = slice(first, last) if added.shape[2] > 1 else slice(None)
         added = added[one if added.shape[0] > 1 else slice(None), :, queries, start:stop]
     output = call.run(
-        shifted(pattern, start, stop - start) if pattern is given else pattern,
+        pattern.from_key(start, stop - start) if pattern is given and pattern is not None else pattern,
         q=call.q[one, :, first:last],
         k=call.k[one, :, start:stop],
         v=call.v[one, :, start:stop],
         added=added,
+        seen=None if seen is None else seen[..., start:stop],
     )
     return torch.nn.functional.pad(output, (0, 0, first, n - last))

@@ -4,15 +4,14 @@ transformers 5.23 describes a mask as nested closures over (batch, head, query, 
 from about ten functions, which are known here by name. A function that is not known is refused, never sampled.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 
 from attometer.errors import AttometerError
-from attometer.masks import And, Band, Chunked, Document, Or
+from attometer.masks import Band, Document
 from attometer.program import Mask, causal, chunked, document
 
 Rows = tuple[Mask | None, ...]
@@ -59,40 +58,12 @@ def both(a: Mask | None, b: Mask | None) -> Mask | None:
     """
     if a is None or b is None:
         return b if a is None else a
-    if isinstance(a, Band) and isinstance(b, Band):
-        return Band(_least(a.left, b.left), _least(a.right, b.right))
-    return a & b
-
-
-def _least(a: Any, b: Any) -> Any:
-    return a if b is None else b if a is None else min(a, b)
+    made = a & b
+    return made if made.reach is None else Band(*made.reach)
 
 
 def _either(a: Mask | None, b: Mask | None) -> Mask | None:
     return None if a is None or b is None else a | b
-
-
-def shifted(mask: Mask | None, start: int, keys: int) -> Mask | None:
-    """Return the mask among `keys` keys from `start` on: bands do not move, documents lose what lies before.
-
-    >>> str(shifted(document([3, 4]), 5, 2)), str(shifted(chunked(4), 3, 6))
-    ('document([2])', 'document([1, 4, 1])')
-    """
-    match mask:
-        case And(parts=parts) | Or(parts=parts) if start:
-            moved = [shifted(part, start, keys) for part in parts]
-            return type(mask)(tuple(part for part in moved if part is not None))
-        case Document(lengths=lengths) if start:
-            return _documents([end - start for end in accumulate(lengths)], keys)
-        case Chunked(chunk=int(size)) if start % size:
-            return _documents(range(size - start % size, keys + size, size), keys)
-    return mask
-
-
-def _documents(ends: Iterable[int], keys: int) -> Mask | None:
-    kept = [min(max(0, end), keys) for end in ends]
-    lengths = [b - a for a, b in pairwise([0, *kept]) if b > a]
-    return document(lengths) if lengths else None
 
 
 def _combined(parts: list[Rows], how: Callable[[Mask | None, Mask | None], Mask | None]) -> Rows:
@@ -128,12 +99,8 @@ def _or(held: dict[str, Any], place: Place) -> Rows:
 
 
 def _sees_itself(mask: Mask | None) -> bool:
-    match mask:
-        case And(parts=parts):
-            return all(_sees_itself(part) for part in parts)
-        case Or(parts=parts):
-            return any(_sees_itself(part) for part in parts)
-    return mask is None or isinstance(mask, Band | Chunked | Document)
+    # Documents are read from ids of all keys here: no position lies past the last.
+    return mask is None or mask.mapped(lambda x: causal() if isinstance(x, Document) else x).sees_itself
 
 
 def _packed(held: dict[str, Any], place: Place) -> Rows:

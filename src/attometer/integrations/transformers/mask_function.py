@@ -10,7 +10,7 @@ from attometer.errors import AttometerError
 from attometer.integrations.transformers.closures import Place, read
 from attometer.integrations.transformers.mask_structure import MaskHandle, MaskStructure, Spans
 from attometer.integrations.transformers.refusals import refuse_config
-from attometer.masks import And, Band, Chunked, Document, Or
+from attometer.masks import And, Band, Or
 from attometer.program import Mask
 
 
@@ -76,15 +76,12 @@ def _cut(rows: tuple[Mask | None, ...], last: int, kv_length: int, model_type: s
 
 def _looks_back(mask: Mask) -> bool:
     """Return whether no query sees keys after the last query."""
-    match mask:
-        case Band(right=right):
-            return right == 0
-        case And(parts=parts):
-            return any(_looks_back(part) for part in parts)
-        case Or(parts=parts):
-            # A block of tokens (an image, a prefix) is part of the prompt and ends before its last query.
-            return all(_looks_back(part) or isinstance(part, Document | Chunked) for part in parts)
-    return False
+    if isinstance(mask, And):
+        return any(map(_looks_back, mask.parts))
+    if isinstance(mask, Or):
+        # A block of tokens (an image, a prefix) is part of the prompt and ends before its last query.
+        return all(_looks_back(part) or part.reach is None for part in mask.parts)
+    return mask.looks_back
 
 
 def _without_slack(mask: Mask | None, keys: int) -> Mask | None:

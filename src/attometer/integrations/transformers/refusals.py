@@ -56,14 +56,9 @@ def refuse_model(model: Any) -> None:
             raise _refused(part.config.model_type, "its code never asks transformers' AttentionInterface")
 
 
-def refuse_arguments(module: Any, dropout: float, options: dict[str, Any]) -> None:
+def refuse_arguments(module: Any, options: dict[str, Any]) -> None:
     """Raise AttometerError for arguments of an attention call that attometer does not support."""
     name = type(module).__name__
-    if dropout:
-        raise AttometerError(
-            f"{name}: dropout {dropout} on attention weights is not supported, because they are never formed; "
-            "set the config's attention dropout to 0, or call model.eval()"
-        )
     if options.get("output_attentions"):
         raise AttometerError(
             f"{name}: output_attentions=True is not supported, because attention weights are never formed; "

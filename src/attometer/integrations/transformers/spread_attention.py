@@ -108,7 +108,12 @@ class SpreadAttention:
 
 
 def _refuse(module: Any, mask: Any, dropout: float, options: dict[str, Any]) -> SpreadStructure:
-    refuse_arguments(module, dropout, options)
+    if dropout:
+        raise AttometerError(
+            f"{type(module).__name__}: dropout {dropout} on attention weights of a spread sequence is not supported; "
+            "set the config's attention dropout to 0, or call model.eval()"
+        )
+    refuse_arguments(module, options)
     name = type(module).__name__
     for argument, meaning in (("s_aux", "attention sinks"), ("position_bias", "an additive bias")):
         if options.get(argument) is not None:

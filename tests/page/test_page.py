@@ -24,6 +24,7 @@ from attometer.models.stored import state_type, stored_type
 from attometer.plan import plan, planner
 from attometer.plan.options import Options
 from attometer.plan.planner import Planner, cache_format_of
+from attometer.plan.verdict import verdict
 from attometer.report.page import page, write_page
 from attometer.report.page.data import page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, mechanism_data
@@ -190,7 +191,7 @@ def test_page_shows_the_plan_and_makes_no_request(tmp_path: Path) -> None:
     text = page(names=("gpt2",), start={"model": "gpt2", "machine": "l4", "context": 1024})
     document = _run(tmp_path, text + LOADED, f"--log-net-log={log}")
     shown = re.search(r'<p id="headline">(.*?)</p>', document, re.DOTALL)[1]  # type: ignore[index]
-    assert shown == plan("gpt2", "l4", context=1024).headline
+    assert shown == verdict(plan("gpt2", "l4", context=1024))
     assert 'data-ready="' in document
     asked = planner("gpt2", "l4")
     fitting = sum(asked.total(2**k) <= asked.room for k in range(12, 21))
@@ -208,7 +209,7 @@ def test_page_is_as_python_says_for_states_in_its_address(tmp_path: Path) -> Non
         document = _run(tmp_path, page(names=("gemma-2-2b",), start=shown))
         text = re.search(r'<p id="headline">(.*?)</p>', document, re.DOTALL)[1]  # type: ignore[index]
         asked = {"kv_dtype" if k == "kv" else k: v for k, v in shown.items() if k not in ("model", "machine")}
-        assert text == re.sub(r"; [\d,]+ × [^;]* are needed at least", "", plan("gemma-2-2b", "l4", **asked).headline)
+        assert text == re.sub(r"; [\d,]+ × [^;]* are needed at least", "", verdict(plan("gemma-2-2b", "l4", **asked)))
 
 
 def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
     assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\(', text)
     assert "{{" not in text
     assert '<html lang="en">' in text
-    assert plan("gpt2", "h100-sxm", context=1024).headline in text
+    assert verdict(plan("gpt2", "h100-sxm", context=1024)) in text
 
 
 def test_every_control_has_a_name() -> None:

@@ -44,10 +44,12 @@ def test_labels_do_not_mix() -> None:
     found = made.to_dict()["predicted"]
     assert found["label"] == "predicted"
     assert made.to_dict()["time"]["basis"] == "datasheet roofline"
-    (said,) = [note for note in made.notes if note.startswith("predicted")]
+    (said,) = [block for block in made.page() if isinstance(block, str) and block.startswith("predicted")]
     assert "(90 %" in said
     assert "lower bound" not in said
-    assert any(note.startswith("10 % more memory bandwidth gives") for note in made.notes)
+    assert not any("predicted" in note for note in made.notes)
+    assert "by datasheet at least, predicted" in made.headline
+    assert "10 % more memory bandwidth gives" in made.headline
     lines = made.explain("predicted")
     assert "gaps" in lines
     assert made.explain("sensitivities").count("%") == 4

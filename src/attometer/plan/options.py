@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.formats import CACHE_FORMATS, CACHE_ROWS, storage
 
-MODES = ("prefill", "decode", "train")
+PASSES = {"prefill": "prefill", "decode": "decode step", "train": "training step"}
+"""What one pass of each mode is called."""
+MODES = tuple(PASSES)
 SCHEDULES = (
     "flash", "naive", "two_pass", "two_pass_rowmax", "two_pass_outer", "two_pass_outer_rowmax", "flash1",
     "flash2", "flash2_sliced", "two_pass_recompute", "split_kv",

@@ -116,7 +116,7 @@ class Plan(Report):
 
     @property
     def headline(self) -> str:
-        """One sentence: fits or not, by how much, the largest context, what binds."""
+        """One sentence: fits or not, by how much, the largest context, what binds, and what a better figure is worth."""
         from attometer.plan.verdict import headline
 
         return headline(self)
@@ -176,8 +176,6 @@ class Plan(Report):
         )
         if self.speculation is not None:
             said.append(str(self.speculation))
-        if self.predicted is not None:
-            said += [text for text in (str(self.predicted), self.predicted.sensitivity) if text]
         said += self.planner.schedule_notes()
         if self.planner.routed and o.mode != "train":
             estimate = seconds(self.planner.expected.seconds(o.context, o.batch))

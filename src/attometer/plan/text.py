@@ -3,6 +3,7 @@
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from attometer.plan.options import PASSES
 from attometer.view.numbers import Cell, seconds
 from attometer.view.report import Block
 from attometer.view.table import Table
@@ -29,6 +30,7 @@ def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
         *held,
         *([placements_table(plan.found)] if plan.found is not None else []),
         layers_table(plan),
+        *([wrapped(str(plan.predicted), width=sentence)] if plan.predicted is not None else []),
         levers_table(plan),
         notes_text(plan, sentence),
     ]
@@ -95,7 +97,7 @@ def layers_table(plan: "Plan") -> Table:
     rows.append(("total", plan.model.depth, plan.parameters, kept, total.flops, total.bytes_moved, total))
     decode = plan.options.mode == "decode"
     speed = f"{plan.tokens_per_second:,.{int(decode)}f} tokens/s at most{', one token a step' * decode}"
-    note = f"{total.basis}: {seconds(plan.seconds)} per {_PASS[plan.options.mode]}, {speed}"
+    note = f"{total.basis}: {seconds(plan.seconds)} per {PASSES[plan.options.mode]}, {speed}"
     if plan.at is not None and plan.at.devices.count > 1:
         note += (
             f"; the table is of one device's time, the pass is shared evenly by {plan.at.devices.count}, links left out"
@@ -107,9 +109,6 @@ def _layer_row(kind: str, layers: int, parameters: int, kv: int, flops: int, mov
     scaled = [(kv, 1e9), (flops, 1e12), (moved, 1e9), (time.seconds, 1e-3)]
     cells = [Cell(value, f"{value / unit:,.3f}") for value, unit in scaled]
     return kind, layers, parameters, *cells, time.binds if time.seconds else ""
-
-
-_PASS = {"prefill": "prefill", "decode": "decode step", "train": "training step"}
 
 
 def levers_table(plan: "Plan") -> Block:

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from attometer.plan.options import MOST_TOKENS
+from attometer.plan.options import MOST_TOKENS, PASSES
+from attometer.view.numbers import seconds
 
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
@@ -10,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def headline(plan: "Plan") -> str:
-    """Return the verdict on a plan."""
+    """Return the verdict on a plan, and how fast it is predicted to be."""
+    return verdict(plan) + _speed(plan)
+
+
+def verdict(plan: "Plan") -> str:
+    """Return what is counted, and by the datasheet: whether it fits, by how much, and what binds."""
     if plan.served is not None:
         return _opening(plan) + _served(plan, plan.served) + beyond(plan)
     limit = _training(plan) if plan.trained is not None else _limit(plan)
@@ -61,6 +67,16 @@ def _fewest(plan: "Plan") -> str:
         return ""
     said = "would do" if plan.trained is not None else "are needed at least"
     return f"; {plan.fewest} × {plan.machine.name} {said}"
+
+
+def _speed(plan: "Plan") -> str:
+    """Return the bound and the predicted time by their labels, and which figure of the machine is worth most."""
+    found = plan.predicted
+    if found is None:
+        return ""
+    worth = f"; {found.sensitivity}" if found.sensitivity else ""
+    each = PASSES[plan.options.mode]
+    return f" A {each} takes {seconds(plan.seconds)} by datasheet at least, predicted {seconds(found.seconds)} under {found.engine}{worth}."
 
 
 def _served(plan: "Plan", served: "Served") -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from attometer.models import Model
 from attometer.models import model as read
 from attometer.plan import Plan, plan
+from attometer.plan.verdict import verdict
 from attometer.report.page.data import page_data
 from attometer.view.files import in_folder, write_atomically
 
@@ -62,7 +63,7 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
         "data": base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
         "state": html.escape(urlencode(shown)),
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
-        "headline": html.escape(first.headline),
+        "headline": html.escape(verdict(first)),
         "report": html.escape(first.text(110)),
         "version": version("attometer"),
     }

@@ -10,7 +10,7 @@ from attometer.run.compiling import Compiled
 from attometer.simulate.interpreter import interpret
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SIZES = {"b": 2, "h": 3, "g": 3, "n": 70, "m": 70, "d": 10, "e": 12, "D": 20, "l": 9, "r": 4, "w": 20}
+SIZES = {"b": 2, "h": 4, "g": 2, "n": 70, "m": 70, "d": 10, "e": 12, "D": 20, "l": 9, "r": 4, "w": 20}
 SOFTMAX = """axis i: n, j: m
 input Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
 S[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d)   where causal(i, j)
@@ -27,6 +27,14 @@ T[b,h,i] = sum[j](E[b,h,i,j]) + exp(Z[h] - M[b,h,i])
 O[b,h,i,e] = E[b,h,i,j] * V[b,h,j,e] / T[b,h,i]
 """
 """Scores capped by a tanh, a window, and a sink: a score of its own that every row sees."""
+
+GROUPED = """axis i: n, j: n
+input Q[b,h,i,d], K[b,g,j,d], V[b,g,j,e], c[h]
+S[b,h,i,j] = Q[b,h,i,d] * K[b,h // (h/g),j,d] + c[h] * (pos(j) - pos(i)) / 8   where causal(i, j)
+P[b,h,i,j] = softmax[j](S)
+O[b,h,i,e] = P[b,h,i,j] * V[b,h // (h/g),j,e]
+"""
+"""Heads share keys and values; each has a slope of its own along the distance."""
 
 
 def program(name: str) -> Program:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.emit.programs import (
     CAPPED,
+    GROUPED,
     SOFTMAX,
     drawn,
     expected,
@@ -28,14 +29,16 @@ from attometer.run.compiling import compile as compile_program
 
 pytestmark = pytest.mark.skipif(build.unsupported() is not None, reason=f"needs {build.unsupported()}")
 SMALL = {"b": 1, "h": 2, "n": 7, "m": 9, "d": 3, "e": 4}
-NAMES = ["differential", "forgetting", "multi_query", "nystrom", "rmsnorm_matmul", "sigmoid", "soft_capped", "stick_breaking",
+NAMES = ["differential", "forgetting", "multi_query", "grouped", "nystrom", "rmsnorm_matmul", "sigmoid", "soft_capped", "stick_breaking",
          "swiglu", "talking_heads", "tensor_product", "capped"]  # fmt: skip
 
 
 def text_of(name: str) -> am.Program:
-    return {"capped": lambda: parse(CAPPED), "multi_query": lambda: am.mechanism("gqa", g=1).program}.get(
-        name, lambda: program(name)
-    )()
+    return {
+        "capped": lambda: parse(CAPPED),
+        "multi_query": lambda: am.mechanism("gqa", g=1).program,
+        "grouped": lambda: parse(GROUPED),
+    }.get(name, lambda: program(name))()
 
 
 def close(made, compiled_function, sizes, dtype=torch.float32, factor=1.0) -> None:

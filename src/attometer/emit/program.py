@@ -85,9 +85,7 @@ class _Unit:
         if self.dtype == "float64":
             yield "#define ATTOMETER_DOUBLE"
         yield from ((MICRO / f"{name}.hpp").read_text() for name in ("vectors", "call", "tiles"))
-        yield "constexpr float INF = std::numeric_limits<float>::infinity();"
         yield f"typedef {TYPES[self.dtype]} T;  // of tensors"
-        yield f"typedef {'double' if self.dtype == 'float64' else 'float'} R;  // of tiles, and of what is kept between phases"
         yield (MICRO / "program.hpp").read_text()
 
     def array(self, name: str, of: str, axes: tuple[str, ...]) -> int:

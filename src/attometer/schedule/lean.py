@@ -275,6 +275,11 @@ class _Nest:
     def schedule(self) -> Schedule:
         """Return the nest."""
         groups = self.kept(self.groups())
+        lost = self.must - {t for g in groups for t in g.targets}
+        if lost:
+            raise AttometerError(
+                f"no nest is made for {', '.join(sorted(lost))}: it is read under other axes than it is made"
+            )
         phases, tiles = [], []
         for number, group in enumerate(groups, 1):
             prefix = str(number) if len(groups) > 1 else ""

@@ -1,4 +1,6 @@
 // What nests of Programs are written in: tiles of real numbers R, products of tiles, masks by tiles, and functions.
+typedef Real R;  // of tiles, and of what is kept between phases
+constexpr R INF = std::numeric_limits<R>::infinity();
 template <class X> struct Bits;
 template <> struct Bits<float> { typedef int32_t Flag; };
 template <> struct Bits<double> { typedef int64_t Flag; };
@@ -21,9 +23,6 @@ struct Problem {
 };
 
 // --- functions: written out in float, so that loops over them become vector code --------------------------------------
-static inline double widen(double x) { return x; }
-static inline void narrow(double x, double* to) { *to = x; }
-
 static inline float from_bits(uint32_t x) {
     float made;
     std::memcpy(&made, &x, 4);
@@ -163,22 +162,6 @@ struct Matrix {
     const R* at;
     int64_t row, column;
 };
-#ifdef ATTOMETER_DOUBLE
-static void multiply(R* out, int64_t step, int64_t rows, int64_t columns, Matrix a, Matrix b, int64_t depth, bool fresh, Room&) {
-    for (int64_t r = 0; r < rows; r++) {
-        R* to = out + r * step;
-        if (fresh) std::fill_n(to, columns, R(0));
-        for (int64_t k = 0; k < depth; k++) {
-            const R x = a.at[r * a.row + k * a.column];
-            const R* from = b.at + k * b.row;
-            if (b.column == 1)
-                for (int64_t c = 0; c < columns; c++) to[c] += x * from[c];
-            else
-                for (int64_t c = 0; c < columns; c++) to[c] += x * from[c * b.column];
-        }
-    }
-}
-#else
 // out[rows, columns] += a[rows, depth] b[depth, columns]: b in panels of columns, a in rows that lie in one piece.
 static void multiply(R* out, int64_t step, int64_t rows, int64_t columns, Matrix a, Matrix b, int64_t depth, bool fresh, Room& room) {
     if (a.column != 1 && depth > 1) {
@@ -194,7 +177,6 @@ static void multiply(R* out, int64_t step, int64_t rows, int64_t columns, Matrix
     else pack_right<R>(packed, [&](int64_t c) { return b.at + c * b.column; }, Span{0, columns}, depth, b.row);
     contract({out, rows, columns, step, PANEL}, {(Unit*)a.at, a.row}, packed, depth, fresh, [](int64_t, int64_t, Span k) { return k; });
 }
-#endif
 
 // --- calls ------------------------------------------------------------------------------------------------------------
 static int refused(const Problem& p, const int* bytes, const int64_t* counts) {

@@ -117,6 +117,28 @@ class ModelCost:
         """Return the operations of one pass in b, n, m, s; `keys` picks the form of parts that are short up to some length."""
         return _flops(self, convention, logits, None if keys is None else _short_below(self, keys))
 
+    def backward(self, convention: str = "flop") -> sympy.Expr:
+        """Return the operations of the backward pass of all logits, what it computes again among them.
+
+        Parts in `without_gradient` count twice their forward pass.
+
+        >>> from attometer.models import model
+        >>> cost = model_cost(model("gpt2"), causal="full")
+        >>> cost.backward() - 2 * cost.flops() - cost.computed_again()
+        0
+        """
+        return Add(*(row.layers * p.backward_operations(convention) for row in self.rows for p in row.running))
+
+    def computed_again(self, convention: str = "flop") -> sympy.Expr:
+        """Return the operations of the forward pass that the backward pass does once more: scores that a kernel did not keep."""
+        runs = [(row.layers * p.part.copies, p) for row in self.rows for p in row.running]
+        return Add(*(times * p.backward.again(convention, p.causal) for times, p in runs if p.backward))
+
+    @cached_property
+    def without_gradient(self) -> tuple[str, ...]:
+        """Names of the parts that run and of which no gradient can be formed."""
+        return tuple(dict.fromkeys(p.name for row in self.rows for p in row.running if p.backward is None))
+
     def weights_read(self, tokens: int) -> float:
         """Return the weights that a pass over `tokens` tokens reads: of a table the rows looked up, of experts the distinct ones."""
         return sum(times * part.weights_read(tokens) for times, part in self.parts())

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 import sympy
 from sympy import Add, Max, Min
 
+from attometer.count.backward import Backward, backward
 from attometer.count.conventions import Convention
 from attometer.count.conventions import convention as named
 from attometer.count.cost import Cost
@@ -20,6 +21,9 @@ from attometer.program.expression import Ref, walk
 from attometer.program.operations import Map, Tensor
 from attometer.program.recurrences import refs_of
 from attometer.schedule.catalogue import SCHEDULES
+
+BACKWARD = 2
+"""Where no gradient can be formed, a backward pass is so many forward ones: two products of the size of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +159,29 @@ class PartCost:
         return (1 if self.part.routed else self.part.copies) * _saved(self.program, self._naive)
 
     @cached_property
+    def backward(self) -> Backward | None:
+        """Its backward pass beside what `saved` keeps, and its results, which are there; None where no gradient is formed."""
+        return backward(self.program, _kept(self.program, self._naive) | {t.name for t in self.program.outputs})
+
+    def backward_operations(self, convention: str | Convention = "flop") -> sympy.Expr:
+        """Return the operations of its backward pass: twice the forward ones where no gradient can be formed."""
+        if self.backward is None:
+            return BACKWARD * self.operations(convention)
+        return self.part.copies * self.backward.operations(convention, self.causal)
+
+    @cached_property
+    def backward_flops(self) -> sympy.Expr:
+        """2 per multiply-accumulate of matrix products of its backward pass."""
+        return self.backward_operations()
+
+    @cached_property
+    def backward_moved(self) -> sympy.Expr:
+        """Activations and their gradients that its backward pass reads and writes."""
+        if self.backward is None or self.traffic is not None:
+            return BACKWARD * self.moved
+        return self.part.copies * (self.backward.through_memory if self._naive else self.backward.ends)
+
+    @cached_property
     def outputs(self) -> sympy.Expr:
         """Elements of its results."""
         return Add(*(tensor.size for tensor in self.program.outputs))
@@ -231,13 +258,15 @@ def _live(program: Program) -> sympy.Expr:
 
 
 def _saved(program: Program, naive: bool) -> sympy.Expr:
-    """Elements kept for backward; a flash kernel keeps its ends and recomputes what lies between."""
-    tensors = program.tensors
-    kept = [tensors[name] for name in sorted(saved_for_backward(program))]
-    if not naive and _matrices(program):
-        rows = [t for t in program.outputs if t.role == "output"]
-        kept = [t for t in program.inputs if t.role in ("input", "cache")] + rows
-    return Add(*(_whole(t, naive) for t in kept))
+    return Add(*(_whole(program.tensors[name], naive) for name in sorted(_kept(program, naive))))
+
+
+def _kept(program: Program, naive: bool) -> frozenset[str]:
+    """Tensors kept for backward; a flash kernel keeps its ends and recomputes what lies between."""
+    if naive or not _matrices(program):
+        return frozenset(saved_for_backward(program))
+    ends = (*program.inputs, *program.outputs)
+    return frozenset(t.name for t in ends if t.role in ("input", "cache", "output"))
 
 
 def _whole(tensor: Tensor, naive: bool) -> sympy.Expr:

@@ -13,8 +13,6 @@ from attometer.formats import CACHE_ROWS
 from attometer.models import Model, Part
 from attometer.plan.options import Options
 
-# The backward pass of a matrix product is two products of the same size.
-BACKWARD = 2
 KINDS = ("weights", "kv", "state", "activations", "gradients", "optimizer")
 """Kinds of memory, in the order of the formulas."""
 SIZES = (
@@ -240,20 +238,22 @@ class _Builder:
     def part(self, part: PartCost, new: Node, slot: int | None) -> tuple[Node, Node]:
         """Return the FLOPs of a part in one pass and the bytes that it moves."""
         g = self.g
-        passes = g.number(1 + BACKWARD + self.checkpoint if self.mode == "train" else 1)
         cached = self.of(part, "cached", new)
         if part.traffic is None:
             # Chunk k of c reads the k/c of the cache that is there: (c + 1) / 2 caches in all. A nest reads it per tile of rows.
             cached = g.floordiv(g.mul(cached, g.add(self.chunks, self.one)), g.number(2))
-        moved = g.add(
-            self.stored(self.of(part, "moved", new), self.bits_a),
-            g.mul(self.chunks, self.weights_read(part, new, slot)),
-            self.stored(cached, self.bits_kv),
-        )
-        update = g.number(0)
-        if self.mode == "train":
-            update = self.stored(g.number(part.parameters), self.bits_u)
-        return g.mul(passes, self.of(part, "flops", new)), g.add(g.mul(passes, moved), update)
+        weights = g.mul(self.chunks, self.weights_read(part, new, slot))
+        kept = self.stored(cached, self.bits_kv)
+        flops = self.of(part, "flops", new)
+        moved = g.add(self.stored(self.of(part, "moved", new), self.bits_a), weights, kept)
+        if self.mode != "train":
+            return flops, moved
+        forward = g.number(1 + self.checkpoint)
+        back = self.stored(self.of(part, "backward_moved", new), self.bits_a)
+        # Backward reads the weights and leaves gradients of their size; it reads keys and values as forward does.
+        moved = g.add(g.mul(forward, moved), back, g.mul(g.number(2), weights), kept)
+        update = self.stored(g.number(part.parameters), self.bits_u)
+        return g.add(g.mul(forward, flops), self.of(part, "backward_flops", new)), g.add(moved, update)
 
     def weights_read(self, part: PartCost, new: Node, slot: int | None) -> Node:
         """Return the bytes of weights that one chunk reads: rows looked up, distinct experts, else all."""

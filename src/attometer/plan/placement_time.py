@@ -9,7 +9,7 @@ from typing import Any
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.placement.collectives import Message
 from attometer.count.placement.messages import pass_messages
-from attometer.count.placement.rank_cost import RankCost, RankStage, part_work, shard
+from attometer.count.placement.rank_cost import RankCost, RankStage, backward_work, part_work, shard
 from attometer.count.placement.rank_layer import RankLayer, rank_layers
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import Formats, part_weights
@@ -284,8 +284,8 @@ class Evaluator:
         self, row: RankLayer, held: Mapping[str, tuple[float, float]], sizes: RankSizes, head: bool
     ) -> RowTime:
         train = self.load.mode == "train"
-        # Backward computes twice what forward does, and sends as much; recomputation does forward again.
-        passes, again = (3 + self.load.checkpoint, 2 + self.load.checkpoint) if train else (1, 1)
+        # Backward sends as much as forward; recomputation does forward again.
+        forward, again = (1 + self.load.checkpoint, 2 + self.load.checkpoint) if train else (1, 1)
         if head and not train:
             sizes = replace(sizes, new=1)
         compute = moving = 0.0
@@ -293,7 +293,9 @@ class Evaluator:
         for part in row.running:
             width, rate = held[part.name]
             flops, moved, sent = part_work(part, sizes, width, self.cached, 2)
-            needed, bytes_time = passes * flops / rate, passes * moved / self.cluster.machine.bandwidth
+            back, left = backward_work(part, sizes, width, self.cached, 2) if train else (0.0, 0.0)
+            needed = (forward * flops + back) / rate
+            bytes_time = (forward * moved + left) / self.cluster.machine.bandwidth
             compute, moving = (compute + needed, moving) if needed >= bytes_time else (compute, moving + bytes_time)
             messages += sent
         return RowTime(compute, moving, on_links(messages, self.cluster) * again)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from attometer.count.model_cost import ModelCost
 from attometer.engines import Training
 from attometer.errors import unknown
 from attometer.machine import Machine
@@ -211,7 +212,7 @@ class Plan(Report):
             said.append(f"logits of the last token only{own}")
         elif self.trained is None:
             said.append(
-                "AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"
+                f"AdamW in mixed precision: 12 bytes of optimizer state per parameter; {_backward(self.planner.cost)}"
             )
         return [*said, *self.model.check.said]
 
@@ -244,6 +245,12 @@ class Plan(Report):
         if not chosen:
             raise unknown("number of a plan", str(name), [re.split(r" = |:", line)[0] for line in lines])
         return wrapped(*chosen, indent="    ")
+
+
+def _backward(cost: ModelCost) -> str:
+    """Say what backward counts: gradients of programs, or twice forward where a part has none."""
+    twice = ", ".join(cost.without_gradient)
+    return "backward counts the gradients' programs" + (f", twice forward for {twice}" if twice else "")
 
 
 _TERMS = {"compute": "computing", "memory": "moving bytes", "links": "links", "bubble": "waiting for stages"}

@@ -82,6 +82,18 @@ def gradient(program: Program, *, of: str | Sequence[str] | None = None, to: Seq
     return _Reverse(split, active, tuple(chosen), tuple(wanted)).program_of_gradients()
 
 
+def differentiable(program: Program) -> tuple[str, ...]:
+    """Return the inputs on which some result depends smoothly: those that have a gradient.
+
+    >>> from attometer.program import parse
+    >>> differentiable(parse("input T[i]" + chr(10) + "weight W[v,c]" + chr(10) + "Y[i,c] = W[T[i], c]"))
+    ('W',)
+    """
+    inputs = [t.name for t in program.inputs]
+    active = active_in(explicit(program), {t.name for t in program.outputs}, set(inputs))
+    return tuple(name for name in inputs if name in active)
+
+
 def active_in(program: Program, of: set[str], to: set[str]) -> set[str]:
     """Return the tensors through which a result depends smoothly on an input."""
     reached, needed = set(to), set(of)
@@ -314,7 +326,9 @@ class _Reverse:
         chosen = {k for k, part in enumerate(ref.indices) if any(isinstance(n, Ref) for n in walk(part))}
         solved.solve_all({k: part for k, part in enumerate(ref.indices) if k not in chosen})
         where = use.statement.where
-        if not solved.plain and (where or any(inverse or not isinstance(f, Ref) for inverse, f in _varying(factors))):
+        # The gradient of a masked tensor has the mask itself.
+        bare = where is not None and self.tensors[use.statement.tensor].where is None
+        if not solved.plain and (bare or any(inverse or not isinstance(f, Ref) for inverse, f in _varying(factors))):
             # Past the ends of an axis a product of tensors is 0, a quotient need not be.
             factors = self.one_factor(factors, use)
             where = None

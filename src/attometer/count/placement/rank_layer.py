@@ -95,6 +95,11 @@ class RankPart:
             b, n = b * n, 1
         return self._affine(self.local, quantity, b, n, m)
 
+    def backward_share(self, quantity: str, b: int, n: int, m: int) -> float:
+        """Return `flops` or `moved` of the backward pass over those of the forward pass, as they are on one device."""
+        forward = self._affine(self.whole, quantity, b, n, m)
+        return self._affine(self.whole, f"backward_{quantity}", b, n, m) / forward if forward else 0.0
+
     def kept(self, b: int, n: int, m: int, share: int = 1) -> float:
         """Return the elements kept for backward; where `share` ranks hold alike nothing that the others hold, of the whole part."""
         if share == 1 or self.where in ("experts", "stream"):

@@ -22,7 +22,7 @@ WORD = 4
 WAYS = (
     128  # up to so many lines to a set: the counted fast memory is one set, and cachegrind's look-up is linear in them
 )
-BLOCKS = {"avx2": (6, 16), "native": (6, 8), "plain": (6, 8)}
+BLOCKS = {"avx2": (6, 16), "native": (6, 16), "plain": (6, 8)}
 """Rows and columns of a register block in float32; the backward nest, whose rows are keys, turns them round."""
 SLOWEST = 1 << 31  # operations; cachegrind runs some 10^7 to 10^8 of them a second
 
@@ -103,13 +103,14 @@ def line_traffic(
     with tempfile.TemporaryDirectory(prefix="attometer-") as folder:
         program, problem = Path(folder) / "driver", Path(folder) / "problem"
         build.program("\n".join(map(micro, ("vectors", "call", "driver"))), program)
-        problem.write_bytes(_problem(sizes, tiles, held, mask))
+        problem.write_bytes(problem_bytes(sizes, tiles, held, mask))
         with_kernel, without = (_counts(valgrind, held, program, library, problem, runs) for runs in (1, 0))
     reads, writes, instructions = (a - b for a, b in zip(with_kernel, without, strict=True))
     return LineTraffic(held, reads * LINE, writes * LINE, instructions)
 
 
-def _problem(sizes: Mapping[str, int], tiles: tuple[int, int], cache: Cache, mask: Mask | None) -> bytes:
+def problem_bytes(sizes: Mapping[str, int], tiles: tuple[int, int], cache: Cache, mask: Mask | None) -> bytes:
+    """Return a call's sizes and intervals as `micro/driver.hpp` reads them."""
     n, m = sizes["n"], sizes["m"]
     start, end = (np.zeros((0, n), np.int32),) * 2
     if mask is not None:

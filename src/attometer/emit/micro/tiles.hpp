@@ -145,7 +145,7 @@ static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit*
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) x[i][j] = fresh ? Floats{} : load<Floats>(c + i * row + j * LANES);
+        for (int j = 0; j < N; j++) x[i][j] = Floats{};
     for (int64_t k = 0; k < depth; k++) {
         Units y[N];
 #pragma GCC unroll 8
@@ -160,7 +160,11 @@ static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit*
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < N; j++) store(c + i * row + j * LANES, x[i][j]);
+        for (int j = 0; j < N; j++) {
+            // What was there is added last: sums that start at 0 stay in registers.
+            Real* to = c + i * row + j * LANES;
+            store(to, fresh ? x[i][j] : load<Floats>(to) + x[i][j]);
+        }
 }
 typedef void (*Block)(Real*, int64_t, const Unit*, int64_t, const Unit*, int64_t, bool);
 template <int M> static Block of_width(int vectors) {

@@ -22,6 +22,9 @@ constexpr int VECTORS = 4;  // a panel of columns is this many vectors: with 6 r
 #elif defined(__AVX2__)
 constexpr int VECTOR_BYTES = 32;
 constexpr int VECTORS = 2;  // 12 of 16 registers
+#elif defined(__aarch64__)
+constexpr int VECTOR_BYTES = 16;
+constexpr int VECTORS = 4;  // 24 of 32 registers
 #else
 constexpr int VECTOR_BYTES = 16;
 constexpr int VECTORS = 2;
@@ -37,7 +40,7 @@ typedef int32_t Whole;
 constexpr int LANES = VECTOR_BYTES / (int)sizeof(Real);
 constexpr int ROWS = 6;               // rows of a register block
 constexpr int PANEL = VECTORS * LANES;  // columns of a register block
-constexpr int DEPTH = 64;             // units summed at once: a panel of so many stays in the L1 cache
+constexpr int DEPTH = 256;            // units summed at once: a panel of so many stays in the L1 cache
 
 typedef Real Floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef Whole Ints __attribute__((vector_size(VECTOR_BYTES)));

@@ -5,7 +5,7 @@ import pytest
 
 from attometer.count import count
 from attometer.errors import AttometerError
-from attometer.program import parse, size
+from attometer.program import gradient, parse, size
 from attometer.simulate.interpreter import interpret
 
 A, B = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
@@ -79,3 +79,55 @@ def test_what_is_not_a_linear_recurrence_is_not_associative(step: str) -> None:
 def test_an_associative_recurrence_may_not_mix_entries() -> None:
     with pytest.raises(AttometerError, match="associative needs the form"):
         parse("axis t: n, x: d, y: d\nZ[t,x] = A[x,y] * Z[t-1,y] + X[t,x]   associative")
+
+
+TWO = """
+axis i: n, j: n
+input S[i,j], T[i,j]
+A[i,j] = S[i,j] * 2   where causal(i, j)
+B[i,j] = T[i,j] * 3   where window(i, j, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["C[i,j] = A + B", "C[i,j] = A - B", "C[i,j] = exp(maximum(A, B))", "C[i] = sum[j](A + B)"]
+)
+def test_tensors_of_different_pairs_are_not_joined_in_silence(text: str) -> None:
+    with pytest.raises(AttometerError) as error:
+        parse(TWO + text)
+    said = str(error.value)
+    assert 'statement "C": joins "A", which has the pairs causal(i, j), with "B", which has window(i, j, 2)' in said
+    # What it proposes can be written.
+    given = said.partition("write ")[2].partition(" for the pairs")[0]
+    assert parse(TWO + f"D[i,j] = A + B {given}").tensors["D"].where is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("C[i,j] = A + B   where causal(i, j) & window(i, j, 2)", [[5, 0, 0], [5, 5, 0], [0, 5, 5]]),
+        ("C[i,j] = A[i + 0, j] + B[i + 0, j]", [[5, 0, 0], [5, 5, 0], [2, 5, 5]]),
+        ("C[i,j] = A * B", [[6, 0, 0], [6, 6, 0], [0, 6, 6]]),
+        ("U[i,j] = A * B\nV[i,j] = B * A\nC[i,j] = U + V", [[12, 0, 0], [12, 12, 0], [0, 12, 12]]),
+        ("C[i,j] = A + S", [[3, 0, 0], [3, 3, 0], [3, 3, 3]]),
+    ],
+)
+def test_the_text_says_which_pairs_a_sum_has(text: str, right: list[list[int]]) -> None:
+    program = parse(TWO + text)
+    ones = np.ones((3, 3))
+    found = interpret(program, {"S": ones, "T": ones}, {"n": 3})["C"]
+    assert found.tolist() == right
+    slopes = gradient(program, of="C", to=["S"])
+    back = interpret(slopes, {t.name: ones for t in slopes.inputs}, {"n": 3})["dS"]
+    # Every entry is linear in S, so that a step of 1 is exact.
+    moved = [
+        [(interpret(program, {"S": ones + step(i, j), "T": ones}, {"n": 3})["C"] - found).sum() for j in range(3)]
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(back, moved, atol=1e-12)
+
+
+def step(i: int, j: int) -> np.ndarray:
+    found = np.zeros((3, 3))
+    found[i, j] = 1
+    return found

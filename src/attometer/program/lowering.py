@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
+from operator import and_
 from typing import NoReturn
 
 import sympy
 
 from attometer.errors import AttometerError
+from attometer.masks.algebra import And
 from attometer.program.composites import expand
 from attometer.program.expression import (
     COMPOSITES,
@@ -29,7 +32,7 @@ from attometer.program.expression import (
 from attometer.program.expression_reader import read_expression
 from attometer.program.indices import index_names, indices_of, meets_here, step_of
 from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Scatter, Sort, Tensor
-from attometer.program.printer import expression_text
+from attometer.program.printer import expression_text, where_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
 from attometer.program.resolution import declared_tensors, resolve
@@ -324,6 +327,7 @@ class _Statement:
     def map(self, name: str, expression: Expression, indices: tuple[str, ...], origin: Origin | None = None) -> Ref:
         extents = self.extents(indices)
         where = self.where([n for n in walk(expression) if isinstance(n, Ref)], extents)
+        self.same_pairs(expression)
         output = self.tensor(name, indices, where)
         label = expression_text(expression)
         origin = origin or self.results.get(expression)
@@ -356,6 +360,40 @@ class _Statement:
         for other in inside[1:]:
             mask = mask & other.mask
         return replace(inside[0], mask=mask)
+
+    def same_pairs(self, expression: Expression) -> None:
+        """Refuse a sum (or a function) of two tensors of different pairs, unless the statement's own mask says which it has."""
+        if self.statement.where is not None:
+            return
+        for node in walk(expression):
+            match node:
+                case Binary(op="+" | "-", left=left, right=right) | Call(arguments=(left, right)):
+                    one, other = self.pairs_of(left), self.pairs_of(right)
+                    if one and other and one[0] != other[0]:
+                        self.differ(*one, *other)
+
+    def differ(self, one: Where, first: str, other: Where, second: str) -> NoReturn:
+        both = (
+            ""
+            if {one.query, one.key} != {other.query, other.key}
+            else f"where {where_text(replace(one, mask=one.mask & other.mask))}"
+        )
+        self.fail(
+            f'joins "{first}", which has the pairs {where_text(one)}, with "{second}", which has {where_text(other)}; '
+            + (f"write {both} for the pairs of both, or " if both else "")
+            + f"read one at [{one.query} + 0] for 0 where it has none"
+        )
+
+    def pairs_of(self, expression: Expression) -> tuple[Where, str] | None:
+        """Return the mask of what an expression reads, and the name of a tensor that has it."""
+        refs = [n for n in walk(expression) if isinstance(n, Ref)]
+        found = {w: ref.tensor for ref in refs if (w := self.operand_where(ref)) is not None}
+        if len({(w.query, w.key) for w in found}) != 1:
+            return None
+        (where, name), *_ = found.items()
+        # The same masks in another order are the same pairs.
+        parts = {part for w in found for part in (w.mask.parts if isinstance(w.mask, And) else (w.mask,))}
+        return replace(where, mask=reduce(and_, sorted(parts, key=str))), name
 
     def masked_with(self, bound: tuple[str, ...]) -> set[str]:
         """Return the indices that the statement's mask ties to a summed one: the sum differs along them."""

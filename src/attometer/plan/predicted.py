@@ -180,7 +180,7 @@ def _whole(plan: "Plan", engine: str) -> Expected:
     """Return the time of a pass by the class of whole models."""
     kind = "model_decode" if plan.options.mode == "decode" else "model_prefill"
     place = None if plan.at is None else plan.at.placement
-    spread = "" if place is None else "pipeline" if place.pp > 1 else "tensor" if place.tp > 1 else ""
+    spread = "tensor" if place is not None and place.tp > 1 else ""
     bits = plan.planner.weight_bits
     widths = tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
     words = engine_of(engine if engine in ENGINES else ENGINE).models

@@ -34,6 +34,7 @@ _FEW = 800  # rows below which trees are fewer and flatter
 _SOME = 3000  # rows below which each tree sees a draw of rows and columns
 _DRAWN = {"bootstrap_type": "Bernoulli", "subsample": 0.6, "rsm": 0.5}
 _ENOUGH = 15  # rows of an engine that decide whether the residual helps it
+_CELL = 5  # groups below which a machine and engine are no cell of their own
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -45,6 +46,7 @@ class Report:
     calibration: Calibration
     scores: dict[str, Score]
     coverage: dict[str, float]
+    cells: dict[str, Score]  # held-out rows by machine and engine
 
     def shown(self, name: str) -> str:
         """Return median and mean of a score, or a dash where nothing was scored."""
@@ -76,6 +78,7 @@ class Calibrated:
             report.kind: {
                 "errors": report.calibration.errors,
                 "coverage": {name: _round(value) for name, value in report.coverage.items()},
+                "cells": {name: [_round(each.median), _round(each.mean)] for name, each in report.cells.items()},
                 "width": report.calibration.width,
                 "trust": report.calibration.trust,
                 "provenance": report.calibration.provenance,
@@ -120,6 +123,7 @@ class Calibrated:
         return [
             Shown(f"calibrated on {self.source}", head, lines, notes),
             Shown("rows inside the 90 % interval", ("class", *SITUATIONS[:5]), covered),
+            Shown("held out, by tier and by machine and engine", _CELLS, tuple(map(_cells, self.reports))),
             Shown("leaving one machine out", ("class", "machine", "median / mean %"), machines),
             Shown("rows left out, by reason", ("rows", "reason"), reasons),
         ]
@@ -135,6 +139,18 @@ _SHOWN = (
     "unseen machine (lone)",
     "unseen engine",
 )
+
+
+_CELLS = ("class", "tier A", "tier B", "cells", "within 8 / 15 %", "worst", "its median / mean %")
+
+
+def _cells(report: Report) -> tuple[Any, ...]:
+    """Return a class's line: tiers apart, and how many cells (of 5 groups or more) lie within 8 and 15 %."""
+    cells = {name: each for name, each in report.cells.items() if each.groups >= _CELL}
+    near = sum(each.median <= 8 and each.mean <= 15 for each in cells.values())
+    worst = max(cells, key=lambda name: cells[name].median, default="-")
+    tiers = report.shown("tier A"), report.shown("tier B")
+    return class_of(report.kind).title, *tiers, len(cells), near, worst, str(cells.get(worst, "-"))
 
 
 def _percent(value: float | None) -> str:
@@ -180,7 +196,9 @@ def calibrate_class(table: Table, residual: bool = True) -> Report:
         "held out": _scored(first, table.where(held)),
         "points": _scored(first, table.where(part == "point")),
         "blocks": _scored(first, table.where(part == "block")),
+        **{f"tier {tier}": _scored(first, table.where(held & (table.labels["tier"] == tier))) for tier in "AB"},
     }
+    scores = {name: each for name, each in scores.items() if each.groups or not name.startswith("tier")}
     widths, covered, spread = _intervals(first, table, held, apart, roles)
     scores |= _apart_scores(table, apart, roles, first.trust)
     whole = fit_physics(table)
@@ -197,7 +215,18 @@ def calibrate_class(table: Table, residual: bool = True) -> Report:
         },
         provenance=_provenance(table, len(set(group))),
     )
-    return Report(table.kind, whole, scores, covered)
+    return Report(table.kind, whole, scores, covered, _by_cell(first, table.where(held)))
+
+
+def _by_cell(known: Calibration, table: Table) -> dict[str, Score]:
+    labels = table.labels
+    names = np.char.add(np.char.add(labels["machine"], " "), labels["engine"])
+    seconds = _predicted(known, table) if len(table) else table.seconds
+    return {
+        str(name): score(seconds[rows], table.seconds[rows], labels["group"][rows])
+        for name in np.unique(names)
+        for rows in [names == name]
+    }
 
 
 def _round(value: float) -> float | None:

@@ -63,6 +63,25 @@ _DECODE = _named(
     *_MEMORY,
 )
 
+_INFERENCE = _named(
+    ("compute", "share of peak", 0.6, 0.4),
+    ("half_tokens", "tokens", 100.0, 0.8),
+    ("scores", "share of peak", 0.4, 0.6),
+    ("memory", "share of bandwidth", 0.75, 0.25),
+    ("blend", "power of the soft maximum", 3.0, 0.4),
+    ("step_compute", "share of peak", 0.5, 0.5),
+    ("cache", "share of bandwidth", 0.6, 0.5),
+    ("layer", "s", 4e-5, 1.0),
+    ("routed", "s per MoE layer", 6e-5, 1.0),
+    ("hop", "s", 6e-6, 1.2),
+    ("link", "share of the link", 0.5, 1.2),
+    ("prompt", "s", 2e-3, 1.5),
+    ("step", "s", 5e-4, 1.5),
+    ("request", "s", 2e-5, 1.5),
+    ("stage", "s", 2e-4, 1.5),
+    ("waiting", "of a prefill, per other request", 0.02, 1.5),
+)
+
 _CLASSES = (
     Class(
         "gemm",
@@ -123,7 +142,8 @@ _CLASSES = (
         _named(
             ("floor", "s", 4e-6, 1.2),
             ("compute", "share of peak", 0.5, 0.8),
-            ("row", "bytes", 300.0, 2.0),
+            ("passes", "times its bytes", 1.3, 1.0),
+            ("row", "bytes", 300.0, 1.0),
             *_MEMORY,
         ),
         "norms and other operations",
@@ -132,17 +152,44 @@ _CLASSES = (
         "collective",
         kernels.collective,
         _named(
-            ("floor", "s", 6e-6, 0.9),
-            ("hop", "s", 1.2e-6, 0.9),
+            ("floor", "s", 6e-6, 2.0),
+            ("hop", "s", 1.2e-6, 1.2),
             ("link", "share of the link", 0.7, 0.8),
+            ("quick", "share of the full rate", 0.4, 0.5),
+            ("sync", "s", 2e-6, 0.9),
+            ("blend", "power of the soft minimum", 4.0, 0.5),
             ("shot", "s", 2e-6, 0.9),
             ("shot_link", "share of the ring's", 0.6, 0.8),
-            ("ramp", "factor", 0.6, 1.0),
-            ("sharing", "of the link, per further device", 0.05, 1.5),
+            ("leave", "s", 2e-6, 1.5),
+            ("sharing", "power of the further devices", 0.1, 1.2),
         ),
         "collectives",
     ),
-    *(Class(name, model, _named(*rows), title) for name, model, rows, title in whole.CLASSES),
+    Class("model_decode", whole.inference, _INFERENCE, "decode of whole models"),
+    Class("model_prefill", whole.inference, _INFERENCE, "prefill of whole models"),
+    Class("model_encoder", whole.inference, _INFERENCE, "encoder services"),
+    Class("model_serving", whole.inference, _INFERENCE, "serving throughput"),
+    Class("model_load", whole.inference, _INFERENCE, "time per token under load"),
+    Class("model_first", whole.inference, _INFERENCE, "time to first token under load"),
+    Class(
+        "training",
+        whole.training,
+        _named(
+            ("compute", "share of peak", 0.7, 0.3),
+            ("half_shard", "columns", 300.0, 0.8),
+            ("half_tokens", "tokens", 300.0, 0.8),
+            ("scores", "share of peak", 0.35, 0.5),
+            ("pointwise", "share of bandwidth", 0.7, 0.5),
+            ("link", "share of the link", 0.5, 0.6),
+            ("experts", "share of the link", 0.2, 0.8),
+            ("network", "share of the link", 0.1, 0.8),
+            ("exposed", "share not hidden", 0.2, 1.0),
+            ("layer", "s", 1e-4, 1.0),
+            ("bubble", "times the ideal", 1.0, 0.3),
+            ("constant", "s", 5e-3, 1.5),
+        ),
+        "training step",
+    ),
 )
 
 CLASSES = {each.name: each for each in _CLASSES}

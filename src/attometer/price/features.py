@@ -207,11 +207,36 @@ def collective(row: Row, where: Machine) -> Counted:
     op, n = row.option("op"), row.number("n_devices")
     size = row.number("message_elems_or_bytes", row.number("size", 0.0))
     size *= 1.0 if "int8" in row.text("dtype") or row.text("source_id").startswith("vidur") else 2.0
-    rounds = 2.0 if op in ("all_reduce", "send_recv") else 1.0
-    x = {"bytes": size, "devices": n, "rounds": rounds, "per_node": row.number("devices_per_node", n)}
-    family = _family(row, op, row.text("dtype"))
-    spread = f"{row.text('hardware')}:{x['per_node']:g}" if row.text("source_id").startswith("vidur") else ""
-    return Counted("collective", {**x, **figures(where, "bf16")}, _seconds(row), f"{family}|{spread}", f"{op}:{n:g}")
+    found = figures(where, "bf16")
+    each = row.number("devices_per_node", n)
+    path, rate = _path(row.text("path"), n, each, found["link"], where.architecture or "")
+    family = _family(row, op, row.text("dtype"), path)
+    x = collective_counts(op, size, n, each) | found | {"link": rate}
+    return Counted("collective", x, _seconds(row), family, f"{op}:{n:g}{path and f':{path}:{each:g}'}")
+
+
+def collective_counts(op: str, size: float, devices: float, each: float) -> dict[str, float]:
+    """Return the counts of a collective of `size` bytes over `devices`, of which `each` are in one node."""
+    return {
+        "bytes": size, "devices": devices, "rounds": 2.0 if op in ("all_reduce", "send_recv") else 1.0,
+        "per_node": each, "spread": float(op in ("alltoall", "send_recv")),
+    }  # fmt: skip
+
+
+#: bytes/s per direction and device, by architecture: PCIe 4.0 x16 and HDR with Ampere, PCIe 5.0 and NDR since
+_BUS = {"Ampere": (32e9, 25e9), "Ada Lovelace": (32e9, 25e9)}
+_NETWORK = 3.125e9  # 25 Gbit/s Ethernet between machines with pairs
+
+
+def _path(profile: str, devices: float, each: float, link: float, architecture: str) -> tuple[str, float]:
+    """Return what connects the devices of a network profile and its bytes/s: the path tells, the GPU's name does not."""
+    pairs = "pairwise" in profile
+    if not pairs and "_dgx" not in profile:
+        return "", link
+    bus, fabric = _BUS.get(architecture, (64e9, 50e9))
+    if each < devices:
+        return ("network", _NETWORK * each) if pairs else ("fabric", fabric * each)
+    return ("bus", bus) if pairs and devices > 2 else ("bridge" if pairs else "switch", link)
 
 
 #: operation → (bytes per token and element read and written, the width it runs over)

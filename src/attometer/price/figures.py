@@ -113,4 +113,6 @@ def _read(where: Machine, rate_name: str) -> dict[str, float]:
         "link": float(where.link_bandwidth) if "chip.link" in stated else _PCIE,
         "cache": cache,
         "units": float(where.multiprocessors) if "chip.multiprocessors" in stated else 1.0,
+        # a TPU runs one compiled program: its operations are not launched one by one
+        "launched": 0.1 if where.vendor == "Google" else 1.0,
     }

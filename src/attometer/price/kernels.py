@@ -174,25 +174,30 @@ def moe(x: Counts, c: Counts) -> Terms:
 
 
 def collective(x: Counts, c: Counts) -> Terms:
-    """A collective of n devices: the faster of a ring and one shot, each latency plus bytes over the link."""
-    n = x["devices"]
-    hops = c["hop"] * (n - 1)
-    rate = x["link"] * c["link"] / (1 + c["sharing"] * (n - 2))
-    ring = hops * x["rounds"] + x["rounds"] * (n - 1) / n * x["bytes"] / rate
-    shot = c["shot"] + (n - 1) * x["bytes"] / (rate * c["shot_link"])
-    # protocols for small messages reach part of the bandwidth
-    ramp = c["ramp"] * np.sqrt(x["bytes"] / rate * 1e-5)
-    best = np.minimum(ring, shot)
-    return {"total": c["floor"] + best + ramp, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot, "ramp": ramp}
+    """A collective of n devices: ring (in low latency or at full rate), or one or two shots, by what is least."""
+    n, moved = x["devices"], x["bytes"]
+    rate = x["link"] * c["link"] / (n / 2) ** c["sharing"]
+    steps = np.where(x["spread"] > 0, 1.0, (n - 1) * x["rounds"])
+    sent = x["rounds"] * (n - 1) / n * moved
+    quick = c["hop"] * steps + sent / (rate * np.minimum(c["quick"], 1.0))
+    full = (c["hop"] + c["sync"]) * steps + sent / rate
+    ring = blend(-c["blend"], quick, full)
+    # engines' own all-reduce: one shot below half a MiB (a quarter from 5 devices on), two up to 8 MiB, else the ring
+    most = moved < np.where(n <= 2, 2.0**23, np.where(n <= 4, 2.0**19, 2.0**18))
+    near = rate * c["shot_link"]
+    shot = np.where(most, c["shot"] + (n - 1) * moved / near, 2 * c["shot"] + 2 * (n - 1) / n * moved / near)
+    best = np.where(moved < 2.0**23, np.minimum(ring, shot), ring + c["leave"])
+    return {"total": c["floor"] + best, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot}
 
 
 def operation(x: Counts, c: Counts) -> Terms:
     """A norm, rotation, activation, look-up, scan, loss or other step: bytes against products, and a cost per row."""
-    memory = memory_time(x["bytes"], x, c)
+    memory = memory_time(x["bytes"] * c["passes"], x, c)
     compute = x["flops"] / (x["peak"] * c["compute"])
     rows = x["rows"] * c["row"] / x["bandwidth"]
-    total = c["floor"] + blend(c["blend"], memory, compute) + rows
-    return {"total": total, "launch": c["floor"] + 0 * memory, "memory": memory, "compute": compute, "rows": rows}
+    launch = c["floor"] * x["launched"]
+    total = launch + blend(c["blend"], memory, compute) + rows
+    return {"total": total, "launch": launch + 0 * memory, "memory": memory, "compute": compute, "rows": rows}
 
 
 def mixed(x: Counts, c: Counts) -> Terms:

@@ -15,7 +15,7 @@ from attometer.count.placement.rank_layer import RankLayer, RankPart
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import Formats, part_weights
 from attometer.machine import Machine
-from attometer.price.features import decode_counts, step_bytes
+from attometer.price.features import collective_counts, decode_counts, step_bytes
 from attometer.program.operations import Tensor
 
 
@@ -262,5 +262,5 @@ def _step(op: str, times: float, counts: dict[str, float]) -> Call:
 
 def _sent(kind: str, times: float, ranks: int, payload: float, reach: int) -> Call:
     name = {"all_to_all": "alltoall", "send": "send_recv", "all_max": "all_reduce"}.get(kind, kind)
-    counts = {"bytes": payload, "devices": float(ranks), "rounds": 2.0 if name in ("all_reduce", "send_recv") else 1.0}
-    return Call("collective", "links", ((name,), ("bfloat16", "half", "")), times, counts | {"per_node": float(reach)})
+    counts = collective_counts(name, payload, float(ranks), float(reach))
+    return Call("collective", "links", ((name,), ("bfloat16", "half", "")), times, counts)

@@ -187,7 +187,8 @@ def inference(row: Row, where: Machine) -> Counted:
         **_work(row, model, on, kind, max(batch, 1.0) / on.engines, prompt, length, stored), **figures(where, rate),
     }  # fmt: skip
     weights = f"{bits:.0f}bit" if kind in ("model_decode", "model_prefill") else rate
-    spread = "pipeline" if on.stages > 1 else "tensor" if on.tensor > 1 else ""
+    # layers split over devices run as on one of them; attention on every rank is another way to serve
+    spread = "tensor" if on.tensor > 1 else "data" if on.replicas > 1 else ""
     spread = "row" if "row split" in row.text("parallelism") else "apart" if on.apart else spread
     family = "|".join((_named_engine(row), row.text("mode") if kind == "model_encoder" else "", weights, spread))
     return Counted(kind, x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}:{bits:.0f}")

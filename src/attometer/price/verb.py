@@ -10,7 +10,7 @@ from attometer.count.evaluate import check_sizes, evaluate
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError, positive_int, unknown
-from attometer.formats import uniform
+from attometer.formats import FORMATS, uniform
 from attometer.machine import Machine, machine
 from attometer.models import Model
 from attometer.price.composed import Composed, composed
@@ -18,8 +18,9 @@ from attometer.price.model_calls import Pass, calls, stored
 from attometer.price.roofline import Roofline, roofline
 from attometer.schedule.placement import Placement
 
-BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
-"""Bytes of one word of each data type that is moved as it is computed."""
+_MOVED = {"fp64": "fp64", "fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8"}
+BYTES = {dtype: int(FORMATS[form].bits // 8) for dtype, form in _MOVED.items()}
+"""Bytes of one word of each data type that is moved as it is computed (TF32 as the FP32 that memory holds)."""
 
 
 @overload

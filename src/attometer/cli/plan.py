@@ -68,6 +68,10 @@ Acceptance = Annotated[float | None, typer.Option(help="the chance that a propos
 Schedule = Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")]
 Chunk = Annotated[str | None, typer.Option(help="prefill this many tokens at a time")]
 Checkpoint = Annotated[bool, typer.Option("--checkpoint", help="in training, save only the layers' inputs")]
+Attention = Annotated[
+    str | None,
+    typer.Option(help="another attention in every layer: a mechanism or mine.att, with sizes as in mine.att,h=16"),
+]
 Check = Annotated[bool, typer.Option("--check", help="only say what of the configuration is modelled and what is not")]
 Explain = Annotated[bool, typer.Option("--explain", help="say where each number comes from")]
 Shown = Annotated[bool, typer.Option("--open", help="open the explorer page at this plan, in the browser")]
@@ -107,6 +111,7 @@ def plan(
     schedule: Schedule = "flash",
     chunk: Chunk = None,
     checkpoint: Checkpoint = False,
+    attention: Attention = None,
     check: Check = False,
     explain: Explain = False,
     shown: Shown = False,
@@ -162,12 +167,24 @@ def _plan(given: Mapping[str, Any]) -> None:
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
-    made = [make(subject, place, **options) for subject in map(read, models) for place in machines]
+    subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
+    made = [make(subject, place, **options) for subject in subjects for place in machines]
     show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"])
     if given["explain"] and not given["json"]:
         for each in made:
             print("\n" + printable(each.explain()))
     raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+def _mixed(model: Any, attention: str | None, mode: str) -> Any:
+    """Return the model with the attention that was asked for."""
+    if attention is None:
+        return model
+    from attometer.cli.app import sizes_of
+    from attometer.models.mixer import with_attention
+
+    name, _, sizes = attention.partition(",")
+    return with_attention(model, name, decode=mode == "decode", **sizes_of(sizes))
 
 
 def _engine(given: Mapping[str, Any]) -> Any:

@@ -20,6 +20,8 @@ PROGRAMS = {
     "Y[b,t,x] = H[b,t,x] + X[b,t,x]",
     "what was before": "axis t: n\nN[t,c] = 0.5 * N[t - 1, c] + K[t,c]\nY[t,c] = N[t - 1, c] + exp(K[t,c])\n"
     "Z[c] = sum[t](Y)",
+    "a step back in what is computed": "X[t,c] = exp(Z[t,c])\nY[t,c] = X[t,c] - X[t - 1, c]\n"
+    "B[t,c] = 0.5 * B[t + 1, c] + X[t + 1, c] * Y[t,c]",
     "a step back in an input": "input X[t,c]\nY[t,c] = X[t,c] - X[t - 1, c]",
     "a diagonal": "input X[i,i2]\naxis i2: i\nY[i] = X[i,i] * 2",
     "neighbours": "axis i: n, t: n + u - 1\ninput X[t,c], W[c,u]\nS[i,c] = X[i + u, c] * W[c,u]",

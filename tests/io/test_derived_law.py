@@ -35,9 +35,10 @@ def _inside(node: Expression) -> list[Ref]:
     return [r for part in parts for r in walk(part) if isinstance(r, Ref)]
 
 
-def check_law(found: Derived, program: am.Program, seed: int = 0) -> None:
+def check_law(found: Derived, program: am.Program, seed: int = 0, *, positive: bool = False) -> None:
     sizes, tiles = dict(found.sizes), dict(found.tiles)
     arrays = arrays_of(program, sizes, seed)
+    arrays = {name: abs(array) for name, array in arrays.items()} if positive else arrays
     done = TwoLevel(found.M).run(found.schedule, arrays, tiles, sizes=sizes)
     counted = traffic(found.schedule, {**_own(found), **tiles})
     assert {k: v for k, v in done.reads.items() if v} == {k: v for k, v in counted.reads.items() if v}
@@ -76,9 +77,9 @@ def nests(draw: st.DrawFn, name: str) -> Derived:
     search = Search(program, 10**6, sizes_of(program, draw))
     cut = frozenset(search.must | draw(st.sets(st.sampled_from(search.free))) if search.free else search.must)
     phases = []
-    for step in search.cascade.steps:
-        if step.name in cut:
-            targets = frozenset({step.name})
+    for target in search.cascade.stores:
+        if target in cut:
+            targets = frozenset({target})
             loads = search.loads(targets, cut)
             plans = list(search.plans(targets, loads))
             assume(plans)

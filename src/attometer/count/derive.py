@@ -32,6 +32,8 @@ TYPICAL = {"n": 4096, "m": 4096, "d": 64, "e": 64, "b": 1, "h": 1, "g": 1, "w": 
 """Sizes at which a nest is chosen where none are given."""
 _OTHER = 64
 _SUBSETS_OF = 6
+_ENOUGH = 8_000
+"""Phases and orders of loops after which what is stored is no longer varied: seconds on one processor."""
 _LITTLE = 0.01
 """An axis goes one by one where that reads again less than this part of what moves whatever the loops."""
 
@@ -212,7 +214,7 @@ class Search:
     @cached_property
     def free(self) -> list[str]:
         """What a nest may store: sums, reductions, and what a recurrence carries. Maps are computed again from it."""
-        carried = {s.reads[0] for s in self.cascade.steps if s.kind == "before"}
+        carried = self.cascade.carried
         read = {r for s in self.cascade.steps for r in s.reads if s.cycle is None}
         inner = {s.name for s in self.cascade.steps if s.cycle is not None} - carried - read
         kinds = {s.name for s in self.cascade.steps if s.kind not in ("set", "before")} | carried
@@ -237,6 +239,11 @@ class Search:
             stored = {name for phase in best for name in phase.plan.targets}
             found = best
             for name in self.free:
+                if self.considered + len(self.known) > _ENOUGH:
+                    self.notes += (
+                        f"stopped after {self.considered:,} orders: another choice of what is stored may be better",
+                    )
+                    return found
                 found = self._better(frozenset(stored ^ {name}), found) or found
             if found is best:
                 return best
@@ -252,7 +259,7 @@ class Search:
 
     def _phases(self, cut: frozenset[str]) -> list[Chosen] | None:
         """Return the phases of a cut, those merged that move fewer words together; None where one does not fit."""
-        order = [s.name for s in self.cascade.steps if s.name in cut]
+        order = [name for name in self.cascade.stores if name in cut]
         groups = [frozenset({name}) for name in order]
         found = [self._best(group, cut) for group in groups]
         if len(groups) > 1:

@@ -100,6 +100,23 @@ class Cascade:
         return self._steps.get(name)
 
     @cached_property
+    def carried(self) -> frozenset[str]:
+        """Names of what loops may carry from one place to the next."""
+        return frozenset(s.reads[0] for s in self.steps if s.kind == "before")
+
+    @cached_property
+    def stores(self) -> list[str]:
+        """The steps in the order in which phases store them: what a recurrence carries before what is computed from it."""
+        place = {s.name: k for k, s in enumerate(self.steps)}
+        last = {s.cycle: k for k, s in enumerate(self.steps) if s.cycle is not None and s.name in self.carried}
+
+        def order(step: Step) -> tuple[int, int]:
+            inner = step.cycle in last and step.name not in self.carried
+            return (last[step.cycle] if inner else place[step.name], place[step.name] + len(place) * inner)
+
+        return [s.name for s in sorted(self.steps, key=order)]
+
+    @cached_property
     def _values(self) -> dict[str, Value]:
         return {v.name: v for v in self.values}
 
@@ -158,7 +175,7 @@ class _Reader:
             match operation:
                 case Recurrence(axis=axis, steps=inner, step=way):
                     for step in inner:
-                        self.recurrent(step, axis, way, operation.label)
+                        self.recurrent(step, axis, way, operation)
                 case Scan():
                     self.scan(operation)
                 case Sort():
@@ -196,13 +213,20 @@ class _Reader:
         self.values[output.name] = Value(output.name, axes, output.name)
         return Step(output.name, axes, kind, read, self.parts(summed), where)
 
-    def recurrent(self, operation: Einsum | Map | Reduce, axis: str, way: int, label: str) -> None:
+    def recurrent(self, operation: Einsum | Map | Reduce, axis: str, way: int, whole: Recurrence) -> None:
         """A step of a recurrence; it may read what the step before left."""
         if axis in self.splits:
             raise _refusal(operation, f"its steps run along {axis}, which is split")
         first = len(self.steps)
         self.steps.append(replace(self.step(operation), along=axis, way=way))
-        self.steps[first:] = [replace(s, cycle=label) for s in self.steps[first:]]
+        self.turns(first, whole)
+
+    def turns(self, first: int, operation: Recurrence | Scan) -> None:
+        """Say of steps that they are part of a recurrence; what came a step before may be something else's."""
+        own = {t.name for t in _made(operation)}
+        for at, step in enumerate(self.steps[first:], first):
+            if step.kind != "before" or step.reads[0] in own:
+                self.steps[at] = replace(step, cycle=operation.label)
 
     def scan(self, operation: Scan) -> None:
         """An associative recurrence, which a loop carries from place to place."""
@@ -221,7 +245,7 @@ class _Reader:
             before = Binary("*", self.plain(operation.decay, operation), before)
         read = Call("maximum", (before, term)) if operation.kind == "max" else Binary("+", before, term)
         self.steps.append(replace(self.made(output, "set", read, ()), along=axis, way=operation.step))
-        self.steps[first:] = [replace(s, cycle=operation.label) for s in self.steps[first:]]
+        self.turns(first, operation)
 
     def sort(self, operation: Sort) -> None:
         """Positions along an axis that stays whole."""

@@ -1,5 +1,6 @@
 """One phase of a derived nest: tiles of some axes outside, one axis streamed, everything between kept in fast memory."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -177,10 +178,11 @@ class Phase:
         terms = {r.step.name: r for r in here}
         streamed = self._streamed(here, targets)
         carried = [name for name in self.passes.carried if name in streamed]
-        items: list[Op | Block] = []
+        # First of all, what the step before left is copied, where this one overwrites it too early.
+        items = [op for step in self.passes.befores if step.name in streamed for op in self._before(step)]
         for name, step in self.passes.steps.items():
             if name in streamed:
-                items += self._before(step) if step.kind == "before" else self._step(step)
+                items += self._step(step) if step.kind != "before" else []
                 items += [Op(name, step.axes, "store")] if name in targets else []
             elif name in terms:
                 items += [self._fold(terms[name], part, here) for part in terms[name].parts]
@@ -313,13 +315,15 @@ class Phase:
 
     def _place(self, items: list[Op | Block] | tuple[Op | Block, ...], level: str) -> Iterator[Node]:
         """Yield nodes: what is read is loaded before its first use, a tile is dropped after its last one."""
-        last = {name: at for at, item in enumerate(items) for name in self._needs(item)}
+        needs = [self._needs(item) for item in items]
+        last = {name: at for at, names in enumerate(needs) for name in names}
+        readers = Counter(name for names in needs for name in names)
         own, kept = set[str](), set(self.buffers)
         for at, item in enumerate(items):
             streamed = []
-            for name in self._needs(item):
+            for name in needs[at]:
                 if self.passes.made(name) is None and name not in self.buffers and self._loaded(name, level):
-                    if isinstance(item, Op) and self._by_word(name, item, items):
+                    if isinstance(item, Op) and readers[name] == 1 and self._by_word(name, item):
                         streamed.append(name)
                         continue
                     own.add(name)
@@ -336,6 +340,8 @@ class Phase:
 
     def _needs(self, item: Op | Block) -> list[str]:
         """Names of the values that an item reads; what says where one is comes before it."""
+        if not self.passes.addressed:
+            return sorted(item.reads)
         order: dict[str, None] = {}
 
         def visit(name: str) -> None:
@@ -363,12 +369,11 @@ class Phase:
             return level == "rows"
         return level == ("row" if rowed else "stream")
 
-    def _by_word(self, name: str, op: Op, items: object) -> bool:
-        """Whether a value can be loaded word by word: one sum reads it, nothing else."""
-        assert isinstance(items, list | tuple)
-        readers = [i for i in items if name in self._needs(i)]
-        times = sum(isinstance(n, Ref) and n.tensor == name for n in walk(op.expression))
-        return len(readers) == 1 and times == 1 and op.kind == "sum" and name in op.read and bool(self._inner(name))
+    def _by_word(self, name: str, op: Op) -> bool:
+        """Whether a value that only one instruction reads can be loaded word by word: a sum reads it once."""
+        if op.kind != "sum" or name not in op.read or not self._inner(name):
+            return False
+        return sum(isinstance(n, Ref) and n.tensor == name for n in walk(op.expression)) == 1
 
     def _inner(self, name: str) -> list[str]:
         """The axes of a value that no loop of the phase runs along."""

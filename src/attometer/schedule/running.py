@@ -55,21 +55,26 @@ class Passes:
     @cached_property
     def steps(self) -> dict[str, Step]:
         """The steps between what is stored and the targets, in executable order."""
-        todo: list[tuple[str, str | None]] = [(name, None) for name in self.targets]
-        needed = set[str]()
+        todo, needed = list(self.targets), set[str]()
         while todo:
-            name, reader = todo.pop()
+            name = todo.pop()
             step = self.cascade.step(name)
-            if step is None or (step.kind == "before" and self._kept(step, reader)):
-                todo += [(place, None) for place in self.cascade.value(name).places if place not in self.stored]
+            if step is None or (step.kind == "before" and self._kept(step)):
+                todo += [place for place in self.cascade.value(name).places if place not in self.stored]
             elif name not in needed:
                 needed.add(name)
-                todo += [(r, step.cycle) for r in step.reads if self._followed(r, step)]
+                todo += [r for r in step.reads if self._followed(r, step)]
         return {s.name: s for s in self.cascade.steps if s.name in needed}
 
-    def _kept(self, before: Step, cycle: str | None) -> bool:
-        """Whether a value of the step before is loaded: it is stored, and who reads it is not what computes it."""
-        return before.reads[0] in self.stored and (cycle is None or before.cycle != cycle)
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The recurrences that this phase computes: it stores something that they carry."""
+        steps = [self.cascade.step(name) for name in self.targets & self.cascade.carried]
+        return frozenset(s.cycle for s in steps if s is not None and s.cycle is not None)
+
+    def _kept(self, before: Step) -> bool:
+        """Whether a value of the step before is loaded: it is stored, by another phase."""
+        return before.reads[0] in self.stored and before.cycle not in self._own
 
     def _followed(self, read: str, step: Step) -> bool:
         """Whether a step leads on to what it reads: it is not stored, or something says where it is."""
@@ -77,9 +82,9 @@ class Passes:
         return read not in self.stored or found or self._turns(read, step)
 
     def _turns(self, read: str, step: Step) -> bool:
-        """Whether a step reads what its own recurrence computes: that is computed here, stored or not."""
+        """Whether a step reads what its own recurrence computes, where this phase does: stored or not."""
         made = self.cascade.step(read)
-        return made is not None and step.cycle is not None and made.cycle == step.cycle
+        return made is not None and step.cycle in self._own and made.cycle == step.cycle
 
     @cached_property
     def carried(self) -> dict[str, Step]:
@@ -128,6 +133,11 @@ class Passes:
                 found.add(name)
                 todo += self.places(name)
         return found
+
+    @cached_property
+    def addressed(self) -> bool:
+        """Whether values say where others are."""
+        return any(self.places(r) for s in self.steps.values() for r in s.reads)
 
     def places(self, name: str) -> frozenset[str]:
         """Names of the values that say where a loaded value is."""

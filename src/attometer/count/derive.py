@@ -178,7 +178,7 @@ class Search:
         self.cascade: Cascade = cascade(self.program)
         self.sizes = filled(self.program, self.given)
         said = ", ".join(f"{name} = {value}" for name, value in self.sizes.items() if name not in self.given)
-        self.notes = (f"sizes that were not given: {said}",) if said else ()
+        self.notes: tuple[str, ...] = (f"sizes that were not given: {said}",) if said else ()
         self.numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
         check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
         self.extent = {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}

@@ -111,8 +111,9 @@ class Cascade:
         last = {s.cycle: k for k, s in enumerate(self.steps) if s.cycle is not None and s.name in self.carried}
 
         def order(step: Step) -> tuple[int, int]:
-            inner = step.cycle in last and step.name not in self.carried
-            return (last[step.cycle] if inner else place[step.name], place[step.name] + len(place) * inner)
+            inner = step.cycle is not None and step.name not in self.carried
+            first = last.get(step.cycle or "", place[step.name]) if inner else place[step.name]
+            return first, place[step.name] + len(place) * inner
 
         return [s.name for s in sorted(self.steps, key=order)]
 

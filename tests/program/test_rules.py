@@ -204,7 +204,7 @@ SYNTAX = [
         'notation line 1, column 8: unknown function "softmax"; write softmax[j](X) to say along which index',
     ),
     ("Y = sum[](X)", "notation line 1, column 5: sum needs the index it runs along, as in sum[j](X)"),
-    ("Y = sum[i, j](X)", "notation line 1, column 5: sum takes one index in brackets, got 2"),
+    ("Y = sum[i, 2](X)", "notation line 1, column 5: sum takes one index in brackets, got 2"),
     ("Y = topk[i](X)", "notation line 1, column 5: topk takes an index and a count in brackets, got 1"),
     ("Y = maximum(a)", "notation line 1, column 5: maximum takes 2 argument(s), got 1"),
     ("axis i n", 'notation line 1, column 8: expected ":", got "n"'),

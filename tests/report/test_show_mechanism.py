@@ -103,3 +103,13 @@ def test_html_has_the_same_facts() -> None:
 def test_bad_input_is_named(call: object, message: str) -> None:
     with pytest.raises(AttometerError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_a_long_maximum_is_written_out_below_the_tables() -> None:
+    shown = show("lstm", gradient=True)
+    text = str(shown)
+    assert max(map(len, text.split("\n"))) < 150
+    below = text.partition("depth, the largest of\n")[2].partition("\n\n")[0].split("\n")
+    assert f"the largest of {len(below)} terms, below" in text
+    # Nothing is lost: the terms are those of the depth.
+    assert len(below) == len([term for term in shown.cost.depth.args if term != 0])

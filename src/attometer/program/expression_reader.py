@@ -21,6 +21,9 @@ from attometer.program.expression import (
 
 _ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS, SCATTER)
 _LARGEST = 1e300
+NESTED = (*REDUCTIONS, "logsumexp")
+"""Functions that run along several indices one after the other: sum[j,k](X) is sum[j](sum[k](X))."""
+_JOINT = "write M = max[j,k](X), E = exp(X - M), Z = sum[j,k](E) and E / Z for a softmax over both"
 _PRODUCT = "a product of tensors is summed over the indices that the left does not have: Y[i,k] = A[i,j] * B[j,k]"
 _INSTEAD = {
     "cumsum": "a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative",
@@ -128,13 +131,19 @@ class ExpressionReader(Cursor):
             self.fail(f"{function} needs the index it runs along, as in {function}[j](X)", column)
         if function == SCATTER and (len(inside) % 2 or not all(isinstance(i, Name) for i in inside[::2])):
             self.fail("scatter takes an index and its place, as in scatter[j, T[i]](X), for each index", column)
-        if function != SCATTER and len(inside) != (2 if function == "topk" else 1):
+        several = function in NESTED and len(inside) > 1 and all(isinstance(i, Name) for i in inside)
+        if function != SCATTER and not several and len(inside) != (2 if function == "topk" else 1):
+            if function in COMPOSITES and len(inside) > 1:
+                self.fail(f"{function} runs along one index, got {len(inside)}; {_JOINT}", column)
             wanted = "an index and a count" if function == "topk" else "one index"
             self.fail(f"{function} takes {wanted} in brackets, got {len(inside)}", column)
         self.take("(")
         argument = self.sum()
         self.take(")")
-        return Along(function, inside[0].name, tuple(inside[1:]), argument)
+        for index in reversed(inside[1:] if several else ()):
+            assert isinstance(index, Name)
+            argument = Along(function, index.name, (), argument)
+        return Along(function, inside[0].name, () if several else tuple(inside[1:]), argument)
 
     def call(self, function: str) -> Expression:
         """Read the arguments of an element-wise function."""

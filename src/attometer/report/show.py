@@ -70,8 +70,7 @@ class Shown(Report):
         names = pair_names(self.mechanism.program)
         wanted = ("work", "depth", *(name for name in CONVENTIONS if name != "unit"))
         rows = [
-            (name, formula(shortened(self.cost.quantity(name), names)), str(self.cost.order(of=name)))
-            for name in wanted
+            (name, _cell(shortened(self.cost.quantity(name), names)), str(self.cost.order(of=name))) for name in wanted
         ]
         reasons = (
             f"work: {CONVENTIONS['unit'].reason}",
@@ -85,7 +84,7 @@ class Shown(Report):
         """Entries held, each with its order of growth."""
         names = pair_names(self.mechanism.program)
         held = {name: self.cost.quantity(name) for name in _HELD}
-        rows = [(name, formula(shortened(e, names)), str(order(e)), _HELD[name]) for name, e in held.items() if e != 0]
+        rows = [(name, _cell(shortened(e, names)), str(order(e)), _HELD[name]) for name, e in held.items() if e != 0]
         notes = ("words: multiply by the bytes of one (2 for fp16 and bf16, 4 for fp32)",)
         return Table("memory", ("quantity", "words", "order", "what it counts"), tuple(rows), notes)
 
@@ -152,13 +151,39 @@ class Shown(Report):
             "citation": made.citation,
         }
 
+    @property
+    def written_out(self) -> tuple[str, ...]:
+        """The maxima that are too long for a table, a term on each line."""
+        names = pair_names(self.mechanism.program)
+        found = {name: shortened(self.cost.quantity(name), names) for name in ("depth", *_HELD)}
+        return tuple(
+            "\n".join((f"{name}, the largest of", *(f"  {formula(term)}" for term in _terms(e))))
+            for name, e in found.items()
+            if _terms(e)
+        )
+
     def page(self) -> list[Block]:
-        """Return heading, notation, the tables and the ending."""
-        return [self.heading, str(self.mechanism.program), *self.tables, "\n".join(self.ending)]
+        """Return heading, notation, the tables, what is too long for them, and the ending."""
+        return [self.heading, str(self.mechanism.program), *self.tables, *self.written_out, "\n".join(self.ending)]
 
     def explain(self, name: str) -> str:
         """Return where a quantity comes from: formula, numbers at the sizes given, convention and source."""
         return self.cost.explain(name, **self.sizes)
+
+
+_LONG = 100
+
+
+def _terms(expression: sympy.Expr) -> list[sympy.Expr]:
+    """Return the terms of a maximum that is longer than a line of a table."""
+    if not isinstance(expression, sympy.Max) or len(formula(expression)) <= _LONG:
+        return []
+    return sorted((term for term in expression.args if term != 0), key=lambda term: (len(str(term)), str(term)))
+
+
+def _cell(expression: sympy.Expr) -> str:
+    terms = _terms(expression)
+    return f"the largest of {len(terms)} terms, below" if terms else formula(expression)
 
 
 def show(

@@ -37,7 +37,7 @@ def main() -> None:
         covered.append(f"| {CLASSES[name].title} | {' | '.join(cells)} |")
     sources = sorted({source for data in found.values() for source in data["provenance"]["sources"]})
     text = PAGE.read_text().split(FIRST)[0] + "\n".join(lines)
-    text += f"\n\nRows inside the {NOMINAL:.0%} interval, on rows that neither fitted nor set it:\n\n" + "\n".join(
+    text += f"\n\nRows inside the {100 * NOMINAL:.0f} % interval, on rows that neither fitted nor set it:\n\n" + "\n".join(
         covered
     )
     text += f"\n\nSources of the rows, by the names that the coefficient files keep: {', '.join(sources)}.\n"

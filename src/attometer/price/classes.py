@@ -110,7 +110,7 @@ _CLASSES = (
             ("pair", "s", 2e-9, 1.5),
             ("token", "s", 2e-9, 1.5),
             ("skew", "on distinct experts", 0.3, 1.0),
-            ("hot", "on the busiest expert", 0.5, 1.0),
+            ("hot", "power of the ranks, per skew", 0.3, 1.0),
             *_MEMORY,
         ),
         "MoE, grouped GEMM",

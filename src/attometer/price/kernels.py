@@ -153,10 +153,12 @@ def decode(x: Counts, c: Counts) -> Terms:
 
 def moe(x: Counts, c: Counts) -> Terms:
     """The experts of one rank: weights of those touched, rows padded to tiles, gathered and scattered tokens."""
-    pairs = x["tokens"] * x["chosen"] * x["local"] / x["experts"]
+    # of several ranks the busiest is waited for; on a single one tokens only move between experts
+    busiest = (x["experts"] / x["local"]) ** np.minimum(c["hot"] * x["skew"], 1.0)
+    pairs = x["tokens"] * x["chosen"] * x["local"] / x["experts"] * busiest
     even = 1 - (1 - np.minimum(x["chosen"] / x["experts"], 1.0)) ** x["tokens"]
     touched = np.maximum(1.0, x["local"] * even ** (1 + c["skew"] * x["skew"]))
-    each = pairs / touched * (1 + c["hot"] * x["skew"])
+    each = pairs / touched
     weights = x["matrices"] * x["width"] * x["hidden"]
     memory = memory_time(touched * weights * x["weight_bytes"], x, c)
     tile = np.array((16, 32, 64, 128), dtype=np.float64)[:, None]

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from attometer.emit.build import processor
-from attometer.program import Mask, causal, window
-from attometer.run import attention
+from attometer.program import Mask, band, causal, global_, random, strided, window
+from attometer.run import Sinks, SoftCap, attention
 
 Work = Callable[[], Any]
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -87,6 +87,55 @@ def decode(name: str, report: Callable[..., None]) -> None:
     report(f"{name} decode, 8192 keys, heads 32/8", works, ["compiled", "torch SDPA", "packed eager"])
 
 
+def sparse(n: int, report: Callable[..., None]) -> None:
+    slope, *qkv = operands(n, 64, torch.float32)
+    masks = {
+        "Longformer (256, 16 global)": band(128, 128) | global_(16),
+        "BigBird (192, 64 global, 192 random)": band(96, 96) | global_(64) | random(192, 0),
+        "strided 64": causal() & (window(64) | strided(64)),
+    }
+    for said, mask in masks.items():
+        dense = partial(F.scaled_dot_product_attention, attn_mask=torch.from_numpy(mask.matrix(n, n)))
+        works = [partial(training, call, slope, *qkv) for call in (ours(mask), dense)]
+        report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "torch SDPA with the mask"])
+
+
+def biased(n: int, report: Callable[..., None]) -> None:
+    slope, *qkv = operands(n, 64, torch.float32)
+    given = {"mask": window(256), "bias": (SoftCap(30.0), Sinks(torch.zeros(8)))}
+    works = [
+        partial(training, partial(attention, impl=impl, **given), slope, *qkv)  # type: ignore[arg-type]
+        for impl in ("compiled", "dense")
+    ]
+    report(f"fp32 soft cap, window 256, sinks n={n} forward+backward", works, ["compiled", "plain operations"])
+
+
+def generation(report: Callable[..., None]) -> None:
+    """Time a random decoder of 0.1B parameters in transformers: 1,024 tokens read, then 16 written one by one."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from attometer.integrations.transformers import register
+
+    register()
+    config = LlamaConfig(
+        vocab_size=8000, hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
+        num_key_value_heads=4, max_position_embeddings=4096,
+    )  # fmt: skip
+    models = []
+    for name in ("attometer", "sdpa"):
+        torch.manual_seed(0)
+        models.append(LlamaForCausalLM._from_config(config, attn_implementation=name).eval())
+    ids = torch.randint(0, 8000, (1, 1024))
+
+    def write(model: Any, tokens: int) -> None:
+        with torch.no_grad():
+            model.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
+
+    for said, tokens in (("1 token (prefill)", 1), ("16 tokens", 16)):
+        works = [partial(write, model, tokens) for model in models]
+        report(f"fp32 transformers generate, 1,024 tokens, {said}", works, ["attometer", "sdpa"])
+
+
 def flex(n: int, report: Callable[..., None]) -> None:
     _, *qkv = operands(n, 64, torch.float32)
     mask = window(256)
@@ -122,6 +171,9 @@ def main() -> None:
                     exact(name, n, d, mask, report)
         windows(name, 8192, report)
         decode(name, report)
+    sparse(2048 if given.quick else 4096, report)
+    biased(2048 if given.quick else 4096, report)
+    generation(report)
     if not given.quick:
         flex(8192, report)
 

@@ -58,6 +58,13 @@ def test_a_wrong_count_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "!=" in str(wrong)
 
 
+def test_a_wrong_result_is_said_and_is_plain_json() -> None:
+    wrong = Verification("derived", {"n": 3}, 8, 8, float("inf"))
+    assert not wrong.holds
+    assert "the result is wrong" in str(wrong)
+    assert json.loads(json.dumps(wrong.to_dict(), allow_nan=False))["error"] is None
+
+
 def test_the_gradient_of_a_program_is_bounded_and_run() -> None:
     report = am.io(
         am.parse("Y[i,k] = tanh(A[i,j] * B[j,k])"), M=200, sizes={"i": 20, "j": 30, "k": 10}, backward=True, check=True

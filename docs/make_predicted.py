@@ -22,8 +22,8 @@ PAGE = Path(__file__).parent / "predicted.md"
 FIRST = "| class | rows |"  # tables begin here; what stands before them is written by hand
 
 
-def main() -> None:
-    """Write the tables."""
+def page(text: str) -> str:
+    """Return the page's text with its tables as the shipped calibrations have them."""
     found = {name: json.loads(path.read_text()) for name in CLASSES if (path := folder() / f"{name}.json").is_file()}
     lines = [f"{FIRST} {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
     for name, data in found.items():
@@ -36,12 +36,12 @@ def main() -> None:
         )
         covered.append(f"| {CLASSES[name].title} | {' | '.join(cells)} |")
     sources = sorted({source for data in found.values() for source in data["provenance"]["sources"]})
-    text = PAGE.read_text().split(FIRST)[0] + "\n".join(lines)
-    text += f"\n\nRows inside the {100 * NOMINAL:.0f} % interval, on rows that neither fitted nor set it:\n\n" + "\n".join(
-        covered
+    text = text.split(FIRST)[0] + "\n".join(lines)
+    text += (
+        f"\n\nRows inside the {100 * NOMINAL:.0f} % interval, on rows that neither fitted nor set it:\n\n"
+        + "\n".join(covered)
     )
-    text += f"\n\nSources of the rows, by the names that the coefficient files keep: {', '.join(sources)}.\n"
-    PAGE.write_text(text)
+    return text + f"\n\nSources of the rows, by the names that the coefficient files keep: {', '.join(sources)}.\n"
 
 
 def _cell(entry: dict[str, float] | None) -> str:
@@ -49,4 +49,4 @@ def _cell(entry: dict[str, float] | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(page(PAGE.read_text()))

@@ -52,6 +52,27 @@ def test_collectives_store_elements_but_bytes_for_int8(tmp_path: Path) -> None:
     assert one(tmp_path, **cells, dtype="int8").x["bytes"][0] == 512
 
 
+@pytest.mark.parametrize(
+    ("profile", "devices", "each", "link"),
+    [
+        ("h100_dgx", 8, 8, 450e9),  # NVSwitch
+        ("h100_dgx", 2, 1, 50e9),  # a 400 Gbit/s port for each device
+        ("h100_pairwise_nvlink", 2, 2, 450e9),  # the bridge of a pair
+        ("h100_pairwise_nvlink", 4, 4, 64e9),  # pairs talk over PCIe 5.0
+        ("h100_pairwise_nvlink", 2, 1, 3.125e9),
+    ],
+)
+def test_the_path_of_a_network_profile_says_what_connects_devices(
+    tmp_path: Path, profile: str, devices: int, each: int, link: float
+) -> None:
+    table = one(
+        tmp_path, source_id="vidur_network", mode="comm", n_devices=devices, path=f"network/{profile}/all_reduce.csv",
+        extra=f"op=all_reduce;size=1048576;devices_per_node={each};max_devices_per_node=8",
+    )  # fmt: skip
+    assert table.x["link"][0] == link
+    assert table.x["bytes"][0] == 2**20
+
+
 def test_windowed_rates_count_the_pairs_that_the_window_leaves(tmp_path: Path) -> None:
     pairs = sum(min(128, i + 1) for i in range(4096))
     table = one(

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.emit.programs import drawn, expected, results, slopes_of
 
 import attometer as am
 from attometer.emit import build
 from attometer.program import Program, parse
-from tests.emit.programs import drawn, expected, results, slopes_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not GCC, reason="the sanitize
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_nothing_is_found(dtype, tmp_path) -> None:
+@pytest.mark.parametrize("script", ["sanitized.py", "sanitized_programs.py"])
+def test_nothing_is_found(script, dtype, tmp_path) -> None:
     held = build.compiler()
     assert held is not None
     asked = [held.path, "-print-file-name=libasan.so"]
@@ -22,10 +23,13 @@ def test_nothing_is_found(dtype, tmp_path) -> None:
     environment = os.environ | {
         "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "ATTOMETER_CACHE": str(tmp_path),
     }  # fmt: skip
-    script = Path(__file__).parent / "sanitized.py"
     flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
     done = subprocess.run(
-        [sys.executable, str(script), dtype, *flags], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, str(Path(__file__).parent / script), dtype, *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "clean"

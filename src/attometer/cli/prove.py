@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from attometer.cli.app import PROVE, Json, app, only, show_result, sizes_of, whole, words_of
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, unknown
 
 
 @app.command(rich_help_panel=PROVE)
@@ -123,12 +123,20 @@ def derive(
     name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
+    emit: Annotated[str | None, typer.Option(help="cpp: print what compile builds, its nest of few operations")] = None,
     json: Json = False,
 ) -> None:
     """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
     from attometer.count.derive import derive as derived
     from attometer.mechanisms.subject import subject
 
+    if emit is not None:
+        from attometer.emit.program import emitted
+
+        if emit != "cpp":
+            raise unknown("--emit", emit, ["cpp"])
+        typer.echo(emitted(subject(name).program, "float32").text, nl=False)
+        return
     sizes = sizes_of(at)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')

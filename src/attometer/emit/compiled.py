@@ -24,7 +24,7 @@ from attometer.schedule.lean import is_small
 I64, POINTER = ctypes.c_int64, ctypes.c_void_p
 AXES = 8
 """The most axes of a tensor."""
-ROWS, COLUMNS = 96, 256
+ROWS, COLUMNS = 192, 64
 """Places of an axis in a tile, of rows and of a streamed axis: multiples of the register block, and what it makes of scores
 stays in the L2 cache."""
 

@@ -1,0 +1,39 @@
+"""Runs compiled programs of a type over shapes in a process of its own, under a sanitizer; see `test_sanitizers.py`."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.emit.programs import CAPPED, GROUPED, drawn, program, results
+
+from attometer.emit import build, compiled
+from attometer.program import parse
+from attometer.run.compiling import compile as compile_program
+
+SHAPES = (
+    {"b": 1, "h": 1, "g": 1, "n": 1, "d": 1, "e": 1},
+    {"b": 2, "h": 4, "g": 2, "n": 131, "d": 7, "e": 19},
+    {"b": 1, "h": 2, "g": 1, "n": 97, "d": 33, "e": 64},
+)
+
+
+def main(dtype: str, flags: tuple[str, ...]) -> None:
+    plain = build.library
+    compiled.library = lambda unit: plain(unit, None, flags)
+    compiled.ROWS, compiled.COLUMNS = 48, 32  # many tiles
+    torch.set_num_threads(2)
+    for made in (parse(GROUPED), parse(CAPPED), program("forgetting"), program("rmsnorm_matmul")):
+        function = compile_program(made)
+        for sizes in SHAPES:
+            at = {s.name: sizes.get(s.name, 5) for s in made.symbols}
+            leaves = [x.requires_grad_() for x in drawn(made, at, dtype=getattr(torch, dtype))]
+            found = results(function, leaves)
+            torch.autograd.grad([x.float().sum() for x in found], leaves)
+    print("clean")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], tuple(sys.argv[2:]))

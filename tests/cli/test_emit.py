@@ -1,28 +1,26 @@
 """`derive --emit` prints what `compile` builds, and refuses what it has no words for."""
 
 import pytest
+from typer.testing import CliRunner
 
-from attometer.cli import main
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    shown = capsys.readouterr()
-    return int(stop.value.code or 0), shown.out, shown.err
+from attometer.cli import app
+from attometer.errors import AttometerError
 
 
-def test_the_code_of_a_file(capsys) -> None:
-    code, out, _ = run(capsys, "derive", "examples/forgetting.att", "-M", "65536", "--emit", "cpp")
-    assert code == 0
+def derive(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["derive", *arguments, "-M", "65536"], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_the_code_of_a_file() -> None:
+    out = derive("examples/forgetting.att", "--emit", "cpp")
     assert 'extern "C"' in out
     assert "// O[b,h,i,e] += S.product[b,h,i,j] * V[b,h,j,e], masked ones left out" in out
 
 
-def test_another_target_and_what_cannot_be_compiled(capsys) -> None:
-    code, _, err = run(capsys, "derive", "softmax", "-M", "65536", "--emit", "triton")
-    assert code == 2
-    assert 'unknown --emit "triton"' in err
-    code, _, err = run(capsys, "derive", "examples/multi_token.att", "-M", "65536", "--emit", "cpp")
-    assert code == 2
-    assert "which is not a rectangle of whole axes" in err
+def test_another_target_and_what_cannot_be_compiled() -> None:
+    with pytest.raises(AttometerError, match='unknown --emit "triton"'):
+        derive("softmax", "--emit", "triton")
+    with pytest.raises(AttometerError, match="which is not a rectangle of whole axes"):
+        derive("examples/multi_token.att", "--emit", "cpp")

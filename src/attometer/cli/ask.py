@@ -54,7 +54,9 @@ def sweep(
     on: Annotated[list[str] | None, typer.Option(help="machines, as in --on h100-sxm h200-sxm")] = None,
     context: Annotated[str, typer.Option(help="tokens per sequence: 1k..1M, or 8k,32k")] = "1k..128k",
     batch: Annotated[str, typer.Option(help="sequences at once: 1..64, or 1,8")] = "1..64",
-    mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "prefill",
+    mode: Annotated[
+        str, typer.Option(help="prefill, decode, train, or serve (first token and each token)")
+    ] = "prefill",
     kv_dtype: Annotated[str | None, typer.Option(help="data type of the cache")] = None,
     weights_dtype: Annotated[str | None, typer.Option(help="data type of the weights")] = None,
     schedule: Annotated[str, typer.Option(help="flash (one kernel), or flash2, naive, two_pass, ...")] = "flash",

@@ -24,7 +24,24 @@ Context = Annotated[
     ),
 ]
 Batch = Annotated[str | None, typer.Option(help="sequences at once, over all devices")]
-Mode = Annotated[str, typer.Option(help="prefill, decode or train")]
+Mode = Annotated[str | None, typer.Option(help="prefill, decode, train or serve; serve where a load is given")]
+Concurrency = Annotated[
+    str | None, typer.Option("--concurrency", "--max-concurrency", help="in serving, requests at once")
+]
+InputLength = Annotated[
+    str | None,
+    typer.Option("--input-length", "--input-len", "--random-input-len", help="in serving, tokens of a prompt"),
+]
+OutputLength = Annotated[
+    str | None,
+    typer.Option("--output-length", "--output-len", "--random-output-len", help="in serving, tokens of an answer"),
+]
+PrefixHitRate = Annotated[
+    float | None, typer.Option(help="in serving, share of a prompt's tokens that are already cached")
+]
+NewTokens = Annotated[
+    str | None, typer.Option(help="in decode, tokens one after the other: the mean over the growing context")
+]
 KvDtype = Annotated[str | None, typer.Option(help="format of the cache: bf16, fp8, q8_0, fp8_ds_mla, ...")]
 WeightsDtype = Annotated[
     str | None, typer.Option("--weights-dtype", "--quant", help="format of the weights: fp8, awq, nf4, q4_k_m, ...")
@@ -85,7 +102,12 @@ def plan(
     on: On = None,
     context: Context = None,
     batch: Batch = None,
-    mode: Mode = "prefill",
+    mode: Mode = None,
+    concurrency: Concurrency = None,
+    input_length: InputLength = None,
+    output_length: OutputLength = None,
+    prefix_hit_rate: PrefixHitRate = None,
+    new_tokens: NewTokens = None,
     kv_dtype: KvDtype = None,
     weights_dtype: WeightsDtype = None,
     engine: Engine = None,
@@ -145,16 +167,17 @@ def _open(call: typer.Context) -> None:
     only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
     given = call.params
     options: dict[str, Any] = {name: _number(given, name) for name in ("context", "batch", "chunk")}
-    options |= {name: given[name] for name in ("weights_dtype", "kv_dtype", "mode", "checkpoint")}
+    options |= {name: given[name] for name in ("weights_dtype", "kv_dtype", "checkpoint")}
+    options |= {"mode": given["mode"] or "prefill"}
     machine = (given["on"] or ["h100-sxm"])[0]
     print(f"wrote {open_page([given['model'], *(given['more'] or ())], machine, options)}")
 
 
-_NUMBERS = ("context", "batch", "chunk", "micro_batch")
+_NUMBERS = ("context", "batch", "chunk", "micro_batch", "concurrency", "input_length", "output_length", "new_tokens")
 _DEGREES = ("tp", "pp", "ep", "dp", "cp", "zero")
 _AS_GIVEN = (
     "mode", "kv_dtype", "weights_dtype", "recipe", "goal", "offload", "host_gb_s", "draft", "draft_tokens", "acceptance",
-    "schedule", "checkpoint",
+    "schedule", "checkpoint", "prefix_hit_rate",
 )  # fmt: skip
 
 

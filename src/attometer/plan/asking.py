@@ -19,6 +19,7 @@ from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread, by_layers, first_legal, joined, load_of, spread
 from attometer.plan.what_if import changed
+from attometer.plan.workload import Asking, Workload
 from attometer.schedule.placement import Placement
 
 
@@ -37,6 +38,7 @@ class Asked:
         goal: what a placement is chosen for, where none is given.
         speculation: a draft that proposes tokens while the model decodes.
         trainer: a framework that trains.
+        workload: what a server is asked for, or over how many tokens a context grows.
     """
 
     here: Planner
@@ -49,6 +51,7 @@ class Asked:
     goal: str = "latency"
     speculation: Speculation | None = None
     trainer: str | None = None
+    workload: Workload | None = None
 
     @property
     def plain(self) -> bool:
@@ -72,9 +75,17 @@ def asked_of(
     draft: str | Path | Model | None = None,
     draft_tokens: int | None = None,
     acceptance: float | None = None,
+    mode: str | None = None,
+    concurrency: int | None = None,
+    input_length: int | None = None,
+    output_length: int | None = None,
+    prefix_hit_rate: float | None = None,
+    new_tokens: int | None = None,
     **options: Any,
 ) -> Asked:
     """Return the question that the arguments of `plan` ask, checked."""
+    asking = Asking(mode, context, batch, concurrency, input_length, output_length, prefix_hit_rate, new_tokens)
+    options["mode"], context, batch, workload = asking.read()
     devices = cluster(on)
     model = subject if isinstance(subject, Model) else read(subject)
     asked = planner(changed(model, what_if or {}), joined(devices), **options)
@@ -96,7 +107,13 @@ def asked_of(
     how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
-    asked_of_one = Asked(here, devices, degrees, found, trained, batch, micro_batch, chosen, trainer=trainer)
+    asked_of_one = Asked(
+        here, devices, degrees, found, trained, batch, micro_batch, chosen, trainer=trainer, workload=workload
+    )
+    if workload is not None and draft is not None:
+        raise AttometerError(
+            "speculation is modelled for single steps: no serving load and no new_tokens beside a draft"
+        )
     return _with_draft(asked_of_one, draft, draft_tokens, acceptance)
 
 
@@ -160,6 +177,7 @@ def _on_one(asked: Asked, fewest: bool) -> Plan:
         largest_context=here.largest_context(o.batch, memory.draft),
         levers=(),
         speculation=asked.speculation,
+        workload=asked.workload,
         fewest=fewest_devices(here, asked.devices, None) if look else None,
     )
 
@@ -188,6 +206,7 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
         at=at,
         served=served,
         found=found,
+        workload=asked.workload,
         fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
     )
 

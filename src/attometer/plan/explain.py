@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def explanations(plan: "Plan") -> list[str]:
     """Return one line per number."""
     expected = [] if plan.predicted is None else plan.predicted.lines(plan.seconds)
+    expected = expected if plan.load is None else plan.load.lines()
     return [
         *_weights(plan), *_cache(plan), *_activations(plan), *_flops(plan), *_time(plan), *expected, *_machine(plan)
     ]  # fmt: skip

@@ -250,6 +250,11 @@ class Planner:
             seconds += a if a > b else b
         return seconds, compute, moving
 
+    def part_seconds(self, context: int, batch: int = 1) -> list[tuple[float, float]]:
+        """Return what computing and moving take of each distinct part, one after the other."""
+        figures = self.part_figures(context, batch)
+        return [(a * figures[2 * k], b * figures[2 * k + 1]) for k, (a, b) in enumerate(self._terms)]
+
     def checking(self, tokens: int) -> float:
         """Return the seconds of a decoding step over `tokens` tokens of each sequence: their products, and one read of all."""
         o = self.options

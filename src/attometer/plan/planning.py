@@ -20,7 +20,7 @@ def plan(
     *,
     context: int | None = None,
     batch: int | None = None,
-    mode: str = "prefill",
+    mode: str | None = None,
     kv_dtype: str | None = None,
     weights_dtype: str | None = None,
     schedule: str = "flash",
@@ -37,6 +37,11 @@ def plan(
     draft: str | Path | Model | None = None,
     draft_tokens: int | None = None,
     acceptance: float | None = None,
+    concurrency: int | None = None,
+    input_length: int | None = None,
+    output_length: int | None = None,
+    prefix_hit_rate: float | None = None,
+    new_tokens: int | None = None,
 ) -> Plan:
     """Plan one model on devices: memory by kind, time by a datasheet roofline, the largest context, the levers.
 
@@ -45,7 +50,8 @@ def plan(
         on: devices, as in `h100-sxm`, `8x H100` or `2x rtx-3090 + 1x rtx-4090`; a TOML file, a Machine or a Cluster.
         context: tokens per sequence; the configuration's own maximum when not given.
         batch: sequences at once, over all devices; one when not given, in training one micro-batch for each replica.
-        mode: prefill, decode (one token after `context` cached ones) or train.
+        mode: prefill, decode (one token after `context` cached ones), train, or serve (prompts arrive while others decode);
+            prefill when not given, serve where a load is.
         kv_dtype: format of the cache (`fp8`, `q8_0`, `fp8_ds_mla`, …); the activations' when not given.
         weights_dtype: format of the weights (`fp8`, `awq`, `nf4`, `q4_k_m`, …); what the model's files say when not given.
         schedule: `flash` is one kernel that reads its inputs once; `flash2`, `naive`, `two_pass`, … move what their nests
@@ -64,6 +70,11 @@ def plan(
         draft: a smaller model that proposes tokens while this one decodes.
         draft_tokens: tokens that it proposes before each check; 4 when not given.
         acceptance: the chance that a proposed token is accepted, given that those before it were.
+        concurrency: in serving, requests at once: a new one comes when one is done; the batch, or 1.
+        input_length: in serving, tokens of a prompt: the context, or 1,024.
+        output_length: in serving, tokens of an answer; 128 when not given.
+        prefix_hit_rate: in serving, the share of a prompt's tokens that the cache already holds.
+        new_tokens: in decode, tokens that are decoded one after the other: times are the mean over the growing context.
 
     Returns the Plan; printing it prints the report. Raises AttometerError for what is unknown, unreadable or not positive.
 
@@ -87,6 +98,11 @@ def plan(
         draft=draft,
         draft_tokens=draft_tokens,
         acceptance=acceptance,
+        concurrency=concurrency,
+        input_length=input_length,
+        output_length=output_length,
+        prefix_hit_rate=prefix_hit_rate,
+        new_tokens=new_tokens,
         engine=engine,
         recipe=recipe,
         micro_batch=micro_batch,

@@ -5,7 +5,7 @@ measured of the engine itself goes before what is borrowed, then the narrower in
 steps have a class of their own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from typing import TYPE_CHECKING, Any
 
@@ -113,13 +113,11 @@ def predicted(plan: "Plan") -> Expected | None:
     >>> made.low < made.seconds < made.high, abs(sum(made.terms.values()) / made.seconds - 1) < 1e-9
     (True, True)
     """
-    o = plan.options
-    if "+" in plan.machine.id or o.offload is not None or plan.speculation is not None:
+    o, engine = plan.options, engine_for(plan)
+    if engine is None:
         return None
-    engine = "torch" if plan.machine.id == "this" else ENGINE
-    engine = engine if plan.served is None else plan.served.engine.name
     try:
-        ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, _kernels)]
+        ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, from_kernels)]
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
@@ -132,14 +130,23 @@ def predicted(plan: "Plan") -> Expected | None:
     return Expected(**(vars(chosen) | ends | {"other": others[0].seconds if others else None}))
 
 
-def _kernels(plan: "Plan", engine: str) -> Expected:
+def engine_for(plan: "Plan") -> str | None:
+    """Return the engine whose times stand for a plan, or None where nothing was measured that is alike."""
+    if "+" in plan.machine.id or plan.options.offload is not None or plan.speculation is not None:
+        return None
+    if plan.served is not None:
+        return plan.served.engine.name
+    return "torch" if plan.machine.id == "this" else ENGINE
+
+
+def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) -> Expected:
     """Return the time of a pass as the sum of its kernels on the ranks of the plan's placement."""
     here, o = plan.planner, plan.options
     place = Placement() if plan.at is None else plan.at.placement
     kv = TRAFFIC_BITS if o.kv in CACHE_ROWS else float(storage(o.kv).bits)
     found = calls(
         shard(here.cost, place) if plan.at is None else plan.at.ranks,
-        _passes(plan),
+        passes or _passes(plan),
         stored(here.cost, here.formats, plan.machine),
         kv,
     )
@@ -168,6 +175,8 @@ TRAFFIC_BITS = 8.0
 def _passes(plan: "Plan") -> list[Pass]:
     """Return the passes that are run: one step, or the pieces of a prompt, each over what came before it."""
     o = plan.options
+    if plan.workload is not None:
+        return [Pass(o.batch, 1, keys, times) for keys, times in plan.workload.positions(o.context)]
     if o.mode == "decode":
         return [Pass(o.batch, 1, o.context)]
     size, whole = o.at_once, o.context // o.at_once
@@ -184,16 +193,24 @@ def _whole(plan: "Plan", engine: str) -> Expected:
     bits = plan.planner.weight_bits
     widths = tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
     words = engine_of(engine if engine in ENGINES else ENGINE).models
-    return _of_class(plan, kind, engine, words, (("",), widths, (spread,)), _counts(plan))
+    return of_class(plan, kind, engine, words, (("",), widths, (spread,)), step_counts(in_the_middle(plan)))
+
+
+def in_the_middle(plan: "Plan") -> "Plan":
+    """Return a plan of steps over a growing context at its mean; any other as it is."""
+    if plan.workload is None:
+        return plan
+    here = plan.planner.with_options(context=plan.workload.middle(plan.options.context))
+    return replace(plan, planner=here, at=None if plan.at is None else replace(plan.at, planner=here), workload=None)
 
 
 def _trained(plan: "Plan") -> Expected:
     """Return the time of a training step by its class."""
     trainer, types = training_family(plan)
-    return _of_class(plan, "training", trainer, TRAINERS[trainer], types, training_step(plan))
+    return of_class(plan, "training", trainer, TRAINERS[trainer], types, training_step(plan))
 
 
-def _of_class(
+def of_class(
     plan: "Plan",
     kind: str,
     engine: str,
@@ -216,14 +233,14 @@ def _of_class(
     return Expected(seconds, low, high, situation, measured, engine, "whole model", terms, gains, borrowed)
 
 
-def _counts(plan: "Plan") -> dict[str, Any]:
+def step_counts(plan: "Plan") -> dict[str, Any]:
     """Return the counts of a pass on one device."""
     here, o = plan.planner.expected, plan.options
     place = None if plan.at is None else plan.at.placement
     tp, pp, ep, dp = (
         (1, 1, 1, 1) if place is None else (place.tp, place.pp, place.expert_ranks, place.dp * place.attention_dp)
     )
-    products, scores, weights, cache = _sums(here)
+    products, scores, weights, cache = sums(here)
     decode, devices, tokens = o.mode == "decode", tp * pp, o.batch * o.new_tokens
     return {
         "prefills": float(not decode),
@@ -255,7 +272,7 @@ def _counts(plan: "Plan") -> dict[str, Any]:
     }
 
 
-def _sums(here: "Planner") -> tuple[float, float, float, float]:
+def sums(here: "Planner") -> tuple[float, float, float, float]:
     """Return FLOPs of products with weights and of attention, and bytes of weights and of cache that a pass reads."""
     o, formulas = here.options, here.formulas
     figures = here.part_figures(o.context, o.batch)

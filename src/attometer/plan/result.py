@@ -17,6 +17,7 @@ from attometer.plan.serving import Served
 from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread
 from attometer.plan.usage import LayerTime, MemoryFootprint
+from attometer.plan.workload import Workload
 from attometer.price import Roofline, in_sequence
 from attometer.view.numbers import seconds
 from attometer.view.report import Block, Report, rendered
@@ -24,6 +25,7 @@ from attometer.view.report import Block, Report, rendered
 if TYPE_CHECKING:
     from attometer.plan.levers import Lever
     from attometer.plan.predicted import Expected
+    from attometer.plan.under_load import UnderLoad
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Plan(Report):
         found: the placements that were searched.
         speculation: a draft beside the model.
         fewest: how many devices of the kind it takes at least, where that was looked for.
+        workload: what a server is asked for, or over how many tokens the context grows; `context` is then the last one.
     """
 
     planner: Planner
@@ -57,6 +60,7 @@ class Plan(Report):
     found: Found | None = None
     speculation: Speculation | None = None
     fewest: int | None = None
+    workload: Workload | None = None
 
     @property
     def model(self) -> Model:
@@ -105,15 +109,26 @@ class Plan(Report):
 
     @property
     def seconds(self) -> float:
-        """A lower bound on the pass: the roofline of one device, shared evenly by all, their links left out."""
-        return self.time.seconds / (self.at.devices.count if self.at is not None else 1)
+        """A lower bound on the pass: the roofline of one device, shared evenly by all, their links left out.
+
+        Under a workload the mean over its decoding steps.
+        """
+        once = self.time.seconds if self.workload is None else self.workload.mean_seconds(self.planner)
+        return once / (self.at.devices.count if self.at is not None else 1)
+
+    @cached_property
+    def load(self) -> "UnderLoad | None":
+        """Time to the first token and per token, tokens and requests per second, where a workload was asked about."""
+        from attometer.plan.under_load import UnderLoad
+
+        return None if self.workload is None else UnderLoad(self)
 
     @cached_property
     def predicted(self) -> "Expected | None":
         """The time that an engine is predicted to take for the pass, with an interval, where measurements tell."""
         from attometer.plan.predicted import predicted
 
-        return predicted(self)
+        return predicted(self) if self.load is None else self.load.expected[1]
 
     @property
     def headline(self) -> str:
@@ -158,6 +173,7 @@ class Plan(Report):
             "speculation": None if self.speculation is None else self.speculation.to_dict(),
             "placements": None if self.found is None else self.found.to_dict(),
             "fewest_devices": self.fewest,
+            "load": None if self.load is None else self.load.to_dict(),
             "notes": self.notes,
         }
 

@@ -29,10 +29,12 @@ class Sweep(Report):
     Attributes:
         planners: one for each machine.
         grids: what each says, contexts × batches.
+        prompts: in serving, what each says of one prompt alone, by context; the grids are then of decoding steps.
     """
 
     planners: tuple[Planner, ...]
     grids: tuple[Grid, ...]
+    prompts: tuple[Grid, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -40,11 +42,15 @@ class Sweep(Report):
         return self.planners[0].model
 
     def points(self) -> Iterator[dict[str, Any]]:
-        """Yield every point as a dictionary of `FIELDS`."""
-        for asked, grid in zip(self.planners, self.grids, strict=True):
+        """Yield every point as a dictionary of `FIELDS`; in serving with `first_seconds`, of a prompt alone."""
+        for asked, grid, prompt in self._each():
             for i, context in enumerate(grid.contexts.tolist()):
                 for j, batch in enumerate(grid.batches.tolist()):
-                    yield dict(zip(FIELDS, _point(asked, grid, i, j, context, batch), strict=True))
+                    point = dict(zip(FIELDS, _point(asked, grid, i, j, context, batch), strict=True))
+                    yield point if prompt is None else point | {"first_seconds": float(prompt.seconds[i, 0])}
+
+    def _each(self) -> Iterator[tuple[Planner, Grid, Grid | None]]:
+        return zip(self.planners, self.grids, self.prompts or (None,) * len(self.grids), strict=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the points, and the largest context of each machine by batch (None for any)."""
@@ -61,13 +67,14 @@ class Sweep(Report):
 
     def to_csv(self, path: str | Path) -> Path:
         """Write the points as CSV, whole or not at all, and return the path."""
-        rows = [",".join(FIELDS), *(",".join(map(_csv, point.values())) for point in self.points())]
+        points = list(self.points())
+        rows = [",".join(points[0]), *(",".join(map(_csv, point.values())) for point in points)]
         return write_atomically(path, "\n".join(rows) + "\n")
 
     def page(self) -> Iterable[Block]:
         """Return one table for each machine: a row per context, a column per batch."""
-        for asked, grid in zip(self.planners, self.grids, strict=True):
-            yield _table(asked, grid)
+        for each in self._each():
+            yield _table(*each)
 
 
 def sweep(
@@ -85,7 +92,8 @@ def sweep(
         machines: one machine, or several.
         context: tokens per sequence, one or many.
         batch: sequences at once, one or many.
-        options: those of `planner`: mode, data types, schedule, checkpoint, chunk.
+        options: those of `planner`: mode, data types, schedule, checkpoint, chunk; the mode may be `serve`: a prompt alone
+            beside a decoding step of all sequences.
 
     Returns the Sweep: a table, `.points()`, `.to_csv(path)`, `.to_dict()`. Raises AttometerError as `planner` does.
 
@@ -97,8 +105,14 @@ def sweep(
     if not listed:
         raise AttometerError("sweep needs at least one machine")
     read = subject if isinstance(subject, Model) else model(subject)
-    planners = tuple(planner(read, on, **options) for on in listed)
-    return Sweep(planners, tuple(asked.grid(context, batch) for asked in planners))
+    if options.get("mode") != "serve":
+        planners = tuple(planner(read, on, **options) for on in listed)
+        return Sweep(planners, tuple(asked.grid(context, batch) for asked in planners))
+    steps, first = (
+        tuple(planner(read, on, **options | {"mode": mode}) for on in listed) for mode in ("decode", "prefill")
+    )
+    grids = tuple(asked.grid(context, batch) for asked in steps)
+    return Sweep(steps, grids, tuple(p.grid(grid.contexts, 1) for p, grid in zip(first, grids, strict=True)))
 
 
 def _point(asked: Planner, grid: Grid, i: int, j: int, context: int, batch: int) -> tuple[Any, ...]:
@@ -114,12 +128,18 @@ def _csv(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _table(asked: Planner, grid: Grid) -> Table:
+def _table(asked: Planner, grid: Grid, prompt: Grid | None) -> Table:
     o = asked.options
-    title = f"{asked.model.name} on {asked.machine.name} ({size_in_bytes(grid.room)}), {o.mode}: time of one pass"
-    columns = ("context", *(f"batch {b:,}" for b in grid.batches.tolist()))
+    what = (
+        f"{o.mode}: time of one pass" if prompt is None else "serving: first token of a prompt alone, then each token"
+    )
+    title = f"{asked.model.name} on {asked.machine.name} ({size_in_bytes(grid.room)}), {what}"
+    first = () if prompt is None else ("TTFT",)
+    columns = ("context", *first, *(f"{'TPOT ' * len(first)}batch {b:,}" for b in grid.batches.tolist()))
+    told = [] if prompt is None else [Cell(float(t), seconds(float(t))) for t in prompt.seconds[:, 0]]
     body = [
-        (c, *(_cell(asked, grid, i, j) for j in range(len(grid.batches)))) for i, c in enumerate(grid.contexts.tolist())
+        (c, *told[i : i + 1], *(_cell(asked, grid, i, j) for j in range(len(grid.batches))))
+        for i, c in enumerate(grid.contexts.tolist())
     ]
     most = [Cell(n, "any" if n >= MOST_TOKENS else f"{n:,}") for n in grid.largest_context.tolist()]
     notes = (
@@ -128,7 +148,7 @@ def _table(asked: Planner, grid: Grid) -> Table:
         "a lower bound",
         *asked.model.check.said,
     )
-    return Table(title, columns, (*body, ("largest", *most)), notes)
+    return Table(title, columns, (*body, ("largest", *(None for _ in first), *most)), notes)
 
 
 def _cell(asked: Planner, grid: Grid, i: int, j: int) -> Cell:

@@ -30,10 +30,17 @@ def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
         *held,
         *([placements_table(plan.found)] if plan.found is not None else []),
         layers_table(plan),
-        *([wrapped(str(plan.predicted), width=sentence)] if plan.predicted is not None else []),
+        *_times(plan, sentence),
         levers_table(plan),
         notes_text(plan, sentence),
     ]
+
+
+def _times(plan: "Plan", width: int) -> list[Block]:
+    """Return what is predicted: a sentence on the pass, or under a workload a table."""
+    if plan.load is not None:
+        return [plan.load.table()]
+    return [wrapped(str(plan.predicted), width=width)] if plan.predicted is not None else []
 
 
 def wrapped(*sentences: str, indent: str = "", width: int = WIDTH) -> str:
@@ -97,6 +104,11 @@ def layers_table(plan: "Plan") -> Table:
     rows.append(("total", plan.model.depth, plan.parameters, kept, total.flops, total.bytes_moved, total))
     decode = plan.options.mode == "decode"
     speed = f"{plan.tokens_per_second:,.{int(decode)}f} tokens/s at most{', one token a step' * decode}"
+    if plan.workload is not None:
+        note = (
+            f"{total.basis} of the last step, at {plan.options.context:,} tokens; on the mean {seconds(plan.seconds)}"
+        )
+        return Table("", columns, tuple(_layer_row(*row) for row in rows), (note,))
     note = f"{total.basis}: {seconds(plan.seconds)} per {PASSES[plan.options.mode]}, {speed}"
     if plan.at is not None and plan.at.devices.count > 1:
         note += (

@@ -6,6 +6,7 @@ from attometer.plan.options import MOST_TOKENS, PASSES
 from attometer.view.numbers import seconds
 
 if TYPE_CHECKING:
+    from attometer.plan.predicted import Expected
     from attometer.plan.result import Plan
     from attometer.plan.serving import Served
 
@@ -29,7 +30,7 @@ def _opening(plan: "Plan") -> str:
     how = f" under {plan.served}" if plan.served is not None else ""
     how = f" with {plan.trained.recipe.name}" if plan.trained is not None else how
     verdict = "fits" if plan.fits else "does not fit"
-    asked = f"{o.context:,} tokens, batch {o.batch}, {o.mode}"
+    asked = f"{o.context:,} tokens, batch {o.batch}, {o.mode}" if plan.load is None else plan.load.asked
     return f"{plan.model.name} in {plan.weights_said} {verdict} on {plan.devices}{how} at {asked}: "
 
 
@@ -71,12 +72,18 @@ def _fewest(plan: "Plan") -> str:
 
 def _speed(plan: "Plan") -> str:
     """Return the bound and the predicted time by their labels, and which figure of the machine is worth most."""
-    found = plan.predicted
+    found, load = plan.predicted, plan.load
+    if load is not None and load.workload.prefills:
+        return f" {load.said}{_worth(found)}."
     if found is None:
         return ""
-    worth = f"; {found.sensitivity}" if found.sensitivity else ""
     each = PASSES[plan.options.mode]
-    return f" A {each} takes {seconds(plan.seconds)} by datasheet at least, predicted {seconds(found.seconds)} under {found.engine}{worth}."
+    bound, told = seconds(plan.seconds), seconds(found.seconds)
+    return f" A {each} takes {bound} by datasheet at least, predicted {told} under {found.engine}{_worth(found)}."
+
+
+def _worth(found: "Expected | None") -> str:
+    return f"; {found.sensitivity}" if found is not None and found.sensitivity else ""
 
 
 def _served(plan: "Plan", served: "Served") -> str:

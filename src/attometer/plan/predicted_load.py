@@ -1,0 +1,131 @@
+"""What serving is predicted to take: by the classes of whole models under load, and by the kernels of steps and of prompts."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from attometer.errors import AttometerError
+from attometer.plan.predicted import (
+    ENGINE,
+    WIDEST,
+    Expected,
+    engine_for,
+    from_kernels,
+    in_the_middle,
+    of_class,
+    step_counts,
+    sums,
+)
+from attometer.plan.workload import Workload
+from attometer.price.composed import ENGINES, FIGURES, engine_of
+from attometer.price.model_calls import Pass, stored
+
+if TYPE_CHECKING:
+    from attometer.plan.result import Plan
+
+Both = tuple[Expected, Expected]
+
+
+def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expected | None, Expected | None]:
+    """Return the predicted times to the first token and per token, or None for what nothing useful is known of.
+
+    `plan` is a decoding step, `prompt` one prompt. What was measured of whole models under load goes before the sum of
+    kernels where it is of the engine itself and of the machine.
+    """
+    engine = engine_for(plan)
+    if engine is None:
+        return None, None
+    try:
+        kernels = _from_kernels(plan, prompt, work, engine)
+        whole = _from_classes(plan, prompt, work, engine)
+    except AttometerError:
+        # A machine that lacks a figure has no prediction; its bound stands.
+        return None, None
+    return _chosen(whole[0], kernels[0]), _chosen(whole[1], kernels[1])
+
+
+def _chosen(whole: Expected, kernels: Expected) -> Expected | None:
+    """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
+    # the class of whole models first; on a machine that it never saw, kernels that were measured there
+    best, other = sorted((whole, kernels), key=lambda w: (bool(w.borrowed), "machine" in w.situation))
+    if best.high > WIDEST * best.low:
+        return None
+    # where both ways are the engine's own, how far they are apart is a part of what is not known
+    told = best.seconds if other.borrowed else other.seconds
+    return replace(best, low=min(best.low, told), high=max(best.high, told), other=other.seconds)
+
+
+def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:
+    counts = step_counts(in_the_middle(plan)) | _prompt_counts(plan, prompt, work)
+    many = float(plan.options.batch)
+    counts |= {"prefills": many / work.output_length / counts["replicas"]}
+    first = counts | {"prefills": 1.0, "waiting": many - 1}
+    return _of_load("model_first", plan, engine, first), _of_load("model_load", plan, engine, counts)
+
+
+def _of_load(kind: str, plan: "Plan", engine: str, counts: dict[str, Any]) -> Expected:
+    place = None if plan.at is None else plan.at.placement
+    spread = "" if place is None or place.tp == 1 else "tensor"
+    held = stored(plan.planner.cost, plan.planner.formats, plan.machine).values()
+    rates = [each.rate for each in held]
+    rate = max(dict.fromkeys(rates), key=rates.count)
+    words = engine_of(engine if engine in ENGINES else ENGINE).models
+    return of_class(plan, kind, engine, words, (("",), (rate, "fp8", "bf16"), (spread, "tensor", "")), counts)
+
+
+def _prompt_counts(plan: "Plan", prompt: "Plan", work: Workload) -> dict[str, float]:
+    """Return the counts of one prompt on one device: what follows the cached tokens is the whole less what they took."""
+    place = None if prompt.at is None else prompt.at.placement
+    tp = 1 if place is None else place.tp
+    whole, own = prompt.planner.with_options(chunk=None).expected, prompt.options.context
+    hit = work.hit(plan.options.context)
+    products, scores, weights, _ = sums(whole)
+    if hit:
+        cached = sums(whole.with_options(context=hit))
+        products, scores = products - cached[0], scores - cached[1]
+        weights = sums(whole.with_options(context=own - hit))[2]
+    return {
+        "prefill_tokens": float(own - hit),
+        "prefill_flops": products / tp,
+        "prefill_scores": scores / tp,
+        "prefill_weights": weights / tp,
+        "prompt_length": float(own),
+    }
+
+
+def _from_kernels(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:
+    """Return the sums of kernels: a step over the growing context, and beside it the share of prompts that each step computes."""
+    o = plan.options
+    step = from_kernels(plan, engine)
+    alone = from_kernels(prompt, engine, _pieces(prompt, work.hit(o.context)))
+    place = None if plan.at is None else plan.at.placement
+    share = o.batch / work.output_length / (1 if place is None else place.dp * place.attention_dp)
+    each = _added(step, alone, share)
+    # a prompt finds the engine busy with others' for that share of the time (M/D/1), and waits for the step that runs
+    busy = share * alone.seconds / each.seconds
+    # but for no more than half of all the others' prompts
+    queue = min(busy / (1 - busy), o.batch - 1) / 2
+    wait = queue * alone.seconds + step.seconds / 2
+    waits = {"seconds": wait + step.seconds, "low": 0.0, "high": 2 * (wait + step.seconds)}
+    ends = {name: getattr(alone, name) + more for name, more in waits.items()}
+    first = replace(alone, **ends, terms=alone.terms | {"waiting": wait, "first step": step.seconds})
+    return first, each
+
+
+def _pieces(prompt: "Plan", hit: int) -> list[Pass]:
+    """Return the passes of a prompt after its cached tokens, in the engine's chunks."""
+    o = prompt.options
+    size = o.chunk or o.context
+    ends = [*range(hit + size, o.context, size), o.context]
+    return [Pass(1, end - start, end) for start, end in zip([hit, *ends], ends, strict=False)]
+
+
+def _added(step: Expected, prompt: Expected, share: float) -> Expected:
+    """Return a step with its share of a prompt: both may err the same way."""
+    seconds, low, high = (getattr(step, n) + share * getattr(prompt, n) for n in ("seconds", "low", "high"))
+    gains = {
+        name: seconds / (step.seconds / step.gains[name] + share * prompt.seconds / prompt.gains[name])
+        for name in FIGURES
+    }
+    terms = step.terms | {"prefill": share * prompt.seconds}
+    lent = tuple(dict.fromkeys((*step.borrowed, *prompt.borrowed)))
+    return replace(step, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent)

@@ -354,6 +354,11 @@ class _Reader:
     def addressed(self, ref: Ref, operation: Operation) -> Ref:
         """A read of words that are no rectangle of whole axes."""
         tensor = self.program.tensors[ref.tensor]
+        pair = set() if tensor.where is None else {tensor.where.query, tensor.where.key}
+        if any(
+            own in pair and not isinstance(part, Name) for own, part in zip(tensor.indices, ref.indices, strict=True)
+        ):
+            raise _refusal(operation, f"it reads {expression_text(ref)}, where a mask may have left nothing stored")
         at = tuple(self.place(part, operation) for part in ref.indices)
         used = dict.fromkeys(n for part in ref.indices for n in index_names(part))
         axes = self.parts(tuple(used))

@@ -16,19 +16,23 @@ from typer.testing import CliRunner
 from attometer.cli import app
 from attometer.count import count
 from attometer.count.evaluate import evaluate
+from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
-from attometer.machine import machine
+from attometer.machine import cluster, machine
 from attometer.mechanisms import mechanism, mechanisms
 from attometer.models import model, shipped
 from attometer.models.stored import state_type, stored_type
 from attometer.plan import plan, planner
 from attometer.plan.options import Options
 from attometer.plan.planner import Planner, cache_format_of
+from attometer.plan.spread import spread
 from attometer.plan.verdict import verdict
 from attometer.report.page import page, write_page
 from attometer.report.page.data import page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, mechanism_data
 from attometer.report.page.model_data import FORMS
+from attometer.report.page.rank_data import cuts
+from attometer.schedule.placement import Placement
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; Debian's package is called chromium")
@@ -91,7 +95,7 @@ def _points(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
             "model": name, "mode": mode, "checkpoint": again, "machine": chosen.choice(places),
             "context": int(2 ** chosen.uniform(0, 21)), "batch": int(2 ** chosen.uniform(0, 8)),
             "weights": chosen.choice(("", "fp8", "gptq")), "kv": chosen.choice(("", "fp8", "q8_0")),
-            "chunk": chosen.choice((0, 0, 512, 8192)),
+            "chunk": chosen.choice((0, 0, 512, 8192)), "tp": 1, "pp": 1, "dp": 1, "ep": 1,
         }  # fmt: skip
         found.append(point)
     return found
@@ -145,9 +149,68 @@ def test_javascript_computes_what_python_does(tmp_path: Path) -> None:
     _hold(tmp_path, FEW, 64)
 
 
+def _spread(point: dict[str, Any]) -> list[float]:
+    degrees = {name: point[name] for name in ("tp", "pp", "dp", "ep")}
+    asked = planner(
+        point["model"], point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
+        kv_dtype=point["kv"] or None, chunk=point["chunk"] or None,
+    )  # fmt: skip
+    at = spread(asked, cluster(f"{point['tp'] * point['pp'] * point['dp']}x-{point['machine']}"), Placement(**degrees))
+    memory = at.memory(point["context"], point["batch"])
+    return [*(getattr(memory, kind) for kind in _KINDS), memory.total, at.largest_context(point["batch"])]
+
+
+def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
+    chosen, points = random.Random(13), []
+    for k in range(count):
+        name = names[k % len(names)]
+        open_to = [p for p in cuts(model(name)) if _divides(name, p)]
+        place, pp = chosen.choice(open_to), chosen.choice((1, 2, 3))
+        dp = chosen.choice((1, 2, 3)) if place.tp * pp > 1 else 2
+        mode = chosen.choice(("prefill", "decode"))
+        points.append({
+            "model": name, "mode": mode, "machine": "h100-sxm", "tp": place.tp, "ep": place.ep, "pp": pp, "dp": dp,
+            "context": int(2 ** chosen.uniform(0, 20)), "batch": int(2 ** chosen.uniform(0, 7)), "checkpoint": False,
+            "weights": chosen.choice(("", "fp8", "gptq")), "kv": chosen.choice(("", "fp8")),
+            "chunk": chosen.choice((0, 512)) if mode == "prefill" else 0,
+        })  # fmt: skip
+    for point, got in zip(points, _answers(folder, names, points), strict=True):
+        for k, (a, b) in enumerate(zip(got[:8], _spread(point), strict=True)):
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), (point, k, a, b)
+
+
+def _divides(name: str, place: Placement) -> bool:
+    try:
+        shard(model(name), place)
+    except AttometerError:
+        return False
+    return True
+
+
+@browser
+def test_the_fullest_of_several_devices_holds_what_python_says(tmp_path: Path) -> None:
+    _hold_spread(tmp_path, FEW, 48)
+
+
+@browser
+@pytest.mark.slow
+def test_the_fullest_of_several_devices_of_every_model(tmp_path: Path) -> None:
+    _hold_spread(tmp_path, shipped(), 500)
+
+
 @browser
 def test_levers_are_those_of_plan(tmp_path: Path) -> None:
-    base = {"batch": 1, "checkpoint": False, "weights": "", "kv": "", "chunk": 0, "levers": True}
+    base = {
+        "batch": 1,
+        "checkpoint": False,
+        "weights": "",
+        "kv": "",
+        "chunk": 0,
+        "levers": True,
+        "tp": 1,
+        "pp": 1,
+        "dp": 1,
+    }
     points: list[dict[str, Any]] = [
         base | {"model": "gpt2", "machine": "l4", "context": 65536, "mode": "prefill"},
         base | {"model": "mixtral-8x7b", "machine": "b200", "context": 32768, "mode": "decode", "batch": 8},

@@ -94,9 +94,21 @@ class RankStage:
         return sum(times * part_flops(part, sizes) for times, part in self.parts())
 
     def activations(self, sizes: RankSizes) -> float:
-        """Return the most elements alive in one pass without gradients: the residual stream and the largest part."""
-        live = max((part.at("live", *sizes.of(part)) / sizes.spread(part) for _, part in self.parts()), default=0)
-        return sizes.stream_tokens * sizes.width + live
+        """Return the most elements alive in one pass without gradients: the residual stream and the largest part.
+
+        The head sees the last token of each sequence alone.
+        """
+        last = replace(sizes, new=1)
+
+        def live(rows: Iterable[RankLayer], at: RankSizes) -> float:
+            return max(
+                (p.at("live", *at.of(p)) / at.spread(p) for row in rows for p in row.running),
+                default=0,
+            )
+
+        layers, heads = ([row for row, _ in self.held if (row.kind == "head") is head] for head in (False, True))
+        inside = sizes.stream_tokens * sizes.width + live(layers, sizes)
+        return max(inside, last.stream_tokens * sizes.width + live(heads, last))
 
     def saved(self, sizes: RankSizes, checkpoint: bool = False) -> float:
         """Return the elements that one micro-batch keeps for its backward pass; with `checkpoint`, each layer's input."""
@@ -253,14 +265,14 @@ def _untied(rows: tuple[RankLayer, ...], place: Placement) -> RankLayer:
 
 def stage_weights(cost: ModelCost, place: Placement, formats: Formats) -> tuple[int, ...]:
     """Return the bytes of weights of a rank of each stage, before `zero` divides them."""
-    first, layers, last = _weight_bytes(cost, layer_degrees(place), formats, place.pp > 1)
+    first, layers, last = weight_bytes(cost, layer_degrees(place), formats, place.pp > 1)
     stages = pipeline_stages(cost.model.depth, place.pp, place.interleave)
     ends = [first * (k == 0) + last * (k == place.pp - 1) for k in range(place.pp)]
     return tuple(sum(layers[n] for n in held) + end for held, end in zip(stages, ends, strict=True))
 
 
 @lru_cache(maxsize=512)
-def _weight_bytes(
+def weight_bytes(
     cost: ModelCost, degrees: LayerDegrees, formats: Formats, apart: bool
 ) -> tuple[int, tuple[int, ...], int]:
     """Return the bytes of a rank's embedding, of each layer by number, and of the head; `apart` on separate stages."""

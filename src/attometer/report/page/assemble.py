@@ -58,6 +58,7 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
     texts = {
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
+        "placement": _file("placement.js"),
         "view": _file("view.js"),
         "tabs": _file("tabs.js"),
         "data": base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),

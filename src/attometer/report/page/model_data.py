@@ -17,6 +17,7 @@ from attometer.models.part import Part
 from attometer.models.stored import state_type, stored_type, weight_formats
 from attometer.plan.formulas import PlanFormulas, plan_formulas
 from attometer.plan.options import Options
+from attometer.report.page.rank_data import rank_data
 from attometer.view.numbers import formula
 
 WEIGHTS = (
@@ -71,6 +72,7 @@ def model_data(model: Model) -> dict[str, Any]:
         "family": model.family,
         "context": model.context,
         "depth": model.depth,
+        "width": model.width,
         "parameters": cost.parameters,
         "active": cost.active,
         "own": stored_type(model),
@@ -82,6 +84,8 @@ def model_data(model: Model) -> dict[str, Any]:
         "tower": _towers(model),
         "weights": {name: _weights(model, name, k, form, slots) for k, (name, form) in enumerate(formats.items())},
         "modes": modes,
+        "stacks": [k for _, k in sorted((n, k) for k, each in enumerate(model.layers, 1) for n in each.indices)],
+        "ranks": rank_data(model, formats),
         "square": _script(compiled({"all": cost_of_square(model)}, ("b", "n", "m", "s"))),
     }
 

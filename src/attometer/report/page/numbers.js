@@ -73,18 +73,21 @@ const AM = (() => {
     return { model, place, kv, held, mode, rate, at, total, parts, layers, room, largest };
   };
   const plan = (state, widened = false) => {
-    const p = planner(state, widened), values = p.at(state.context, state.batch), each = p.parts(values);
-    const bytes = Object.fromEntries(KINDS.map((name, k) => [name, values[k]]));
+    const one = planner(state, widened), values = one.at(state.context, state.batch), each = one.parts(values), devices = PLACE.count(state);
+    const over = devices > 1 ? PLACE.spread(state, one) : null, p = { ...one, ...over }, held = over ? over.memory(state.context, state.batch) : values;
+    const bytes = Object.fromEntries(KINDS.map((name, k) => [name, held[k]]));
     const needed = KINDS.reduce((sum, name) => sum + bytes[name], 0);
     let seconds = 0, compute = 0, memory = 0, flops = 0, moved = 0;
     for (const part of each) {
       seconds += part.times * part.seconds; compute += part.times * part.compute; memory += part.times * part.memory;
       flops += part.times * part.flops; moved += part.times * part.bytes;
     }
+    // Several devices share a pass evenly at best.
+    const alone = seconds; seconds /= devices;
     let most = null;
     const tokens = state.batch * (state.mode === "decode" ? 1 : state.context);
     return {
-      state, ...p, values, each, bytes, needed, room: p.room, fits: needed <= p.room, seconds, compute, memory, flops, moved,
+      state, ...p, values, each, bytes, needed, room: p.room, fits: needed <= p.room, devices, alone, seconds, compute, memory, flops, moved,
       binds: compute >= memory ? "compute" : "memory", mostly: KINDS.reduce((a, b) => (bytes[b] > bytes[a] ? b : a)),
       get largest() { return (most ??= p.largest(state.batch)); }, table: p.layers(values, each), speed: tokens / seconds,
       bits: (8 * (p.held.total - p.held.tower)) / p.model.parameters,

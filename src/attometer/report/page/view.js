@@ -24,7 +24,8 @@ const amount = (text) => {
   if (!found) return NaN;
   return Math.round(Number(found[1].replace(/[,_ ]/g, "")) * { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 }[found[2].toLowerCase()]);
 };
-const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, tab: "plan" };
+const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, tp: 1, pp: 1, dp: 1, ep: 1, tab: "plan" };
+const DEGREES = ["tp", "pp", "dp", "ep"];
 const ROW = [4, 8, 16, 32, 64, 128, 256, 512, 1024].map((k) => k * 1024);
 const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer" };
 let state = { ...DEFAULTS }, pinned = null, chosen = "needed", now = null;
@@ -38,7 +39,7 @@ const encode = (s) => {
 const decode = (text) => {
   const q = new URLSearchParams(text), s = { ...DEFAULTS };
   for (const key of ["model", "machine", "mode", "weights", "kv", "tab"]) if (q.has(key)) s[key] = q.get(key);
-  for (const key of ["context", "batch", "chunk"]) if (q.has(key)) s[key] = amount(q.get(key));
+  for (const key of ["context", "batch", "chunk", ...DEGREES]) if (q.has(key)) s[key] = amount(q.get(key));
   s.checkpoint = q.get("checkpoint") === "1";
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
   return legal(s);
@@ -57,6 +58,9 @@ const legal = (s) => {
   if (!(s.context >= 1)) s.context = DEFAULTS.context;
   if (!(s.batch >= 1)) s.batch = 1;
   s.context = Math.min(2 ** 40, Math.round(s.context)); s.batch = Math.min(2 ** 20, Math.round(s.batch));
+  for (const key of DEGREES) s[key] = s[key] >= 1 ? Math.min(1024, Math.round(s[key])) : 1;
+  if (![1, 2, 4, 8].includes(s.tp)) s.tp = 1;
+  if (s.ep > 1) s.ep = d.models[s.model].ranks[`${s.tp}/${s.tp}`] !== undefined ? s.tp : 1;
   s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
   if (!d.models[s.model].weights[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
@@ -65,13 +69,14 @@ const legal = (s) => {
 };
 
 const said = (p) => p.held.name + (Math.abs(p.bits - 16) > 0.01 ? ` (${p.bits.toFixed(2)} bits per weight)` : "");
+const on = (p) => p.devices > 1 ? `${p.devices} × ${p.place.name} (${PLACE.said(p.state)})` : p.place.name;
 const headline = (p) => {
   const s = p.state, most = p.largest < AM.MOST ? commas(p.largest) : "any";
   const fixed = p.bytes.weights + p.bytes.gradients + p.bytes.optimizer;
   const limit = p.largest ? `largest context that fits: ${most} tokens` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
   const beyond = p.model.context && s.context > p.model.context ? ` It was trained for ${commas(p.model.context)} positions: ${commas(s.context)} are beyond that.` : "";
-  return `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${p.place.name} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: ` +
-    `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${limit}; ` +
+  return `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: ` +
+    `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${limit}; ` +
     `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`;
 };
 const why = (id, text, label = "") => `<button class="n" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
@@ -86,15 +91,15 @@ const explanation = (id, p) => {
   const bitsOf = (name) => AM.data.rows[name] !== undefined ? "rows of its own layout" : `${AM.data.formats[name][0] / 8} bits`;
   const held = Object.entries(p.held.formats).map(([name, v]) => `${name}: ${commas(v)} bytes`).join(", ");
   switch (id.split(":")[0]) {
-    case "needed": return { title: "Memory needed", status: "counted", formula: "weights + KV cache + state + activations + gradients + optimizer", numbers: AM.KINDS.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: "runtime, allocator and fragmentation are not counted; an engine's own memory is what `attometer plan --engine` adds", source: "counted from the layers' programs",
+    case "needed": return { title: "Memory needed", status: "counted", formula: "weights + KV cache + state + activations + gradients + optimizer", numbers: AM.KINDS.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: `${p.devices > 1 ? `of the fullest of ${p.devices} devices; ` : ""}runtime, allocator and fragmentation are not counted; an engine's own memory is what attometer plan --engine adds`, source: "counted from the layers' programs",
       others: [["calculators that add 12 %", gigabytes(1.12 * p.needed)], ["weights × 1.2 (rule of thumb)", gigabytes(1.2 * p.bytes.weights)]] };
-    case "weights": return { title: "Weights", status: "counted", formula: "sum over modules of elements × bits / 8", numbers: `${commas(p.model.parameters)} parameters in ${said(p)}: ${held}${p.held.tower ? `; ${gigabytes(p.held.tower)} of ${p.model.towers.join(" and ")}` : ""}`, value: `${commas(p.bytes.weights)} bytes`, convention: "every weight once, tied ones too; scales and zero points counted, norms and lookups kept at 16 bits as quantisers do", source: AM.data.formats[p.held.name] ? AM.data.formats[p.held.name][2] : "the format of each module",
+    case "weights": return { title: "Weights", status: "counted", formula: "sum over modules of elements × bits / 8", numbers: `${commas(p.model.parameters)} parameters in ${said(p)}: ${held}${p.held.tower ? `; ${gigabytes(p.held.tower)} of ${p.model.towers.join(" and ")}` : ""}`, value: `${commas(p.bytes.weights)} bytes${p.devices > 1 ? ` on the fullest of ${p.devices} devices (${PLACE.said(s)})` : ""}`, convention: "every weight once, tied ones too; scales and zero points counted, norms and lookups kept at 16 bits as quantisers do", source: AM.data.formats[p.held.name] ? AM.data.formats[p.held.name][2] : "the format of each module",
       others: [["parameters × 2 bytes", gigabytes(2 * p.model.parameters)], ["parameters × 1.2 × bits / 8", gigabytes(1.2 * p.model.parameters * p.bits / 8)]] };
     case "kv": {
       const terms = p.model.cache.filter((c) => c[1] !== "0").map(([count, text, kind]) => `${count} × (${text}) [${kind}]`).join(" + ") || "0";
       const full = p.model.cache.filter((c) => c[2] === "full")[0], all = p.model.cache.reduce((sum, c) => sum + c[0], 0);
       const every = full && p.model.cache.length > 1 ? all / full[0] : 0;
-      return { title: "KV cache", status: "counted", formula: `batch × (${terms}) elements × bits / 8`, numbers: `batch = ${s.batch}, m = ${commas(s.context)}, ${p.kv}: ${bitsOf(p.kv)}`, value: `${commas(p.bytes.kv)} bytes = ${gib(p.bytes.kv)}`, convention: "a window of w keeps w tokens, a latent what is cached of it; pages of an engine round up", source: "counted from each layer type's cache", others: every ? [["tools that count every layer as full", "too much: windows and states do not grow"]] : [] };
+      return { title: "KV cache", status: "counted", formula: `batch × (${terms}) elements × bits / 8${p.devices > 1 ? ", shared by ranks as their heads and layers are" : ""}`, numbers: `batch = ${s.batch}, m = ${commas(s.context)}, ${p.kv}: ${bitsOf(p.kv)}`, value: `${commas(p.bytes.kv)} bytes = ${gib(p.bytes.kv)}`, convention: "a window of w keeps w tokens, a latent what is cached of it; pages of an engine round up", source: "counted from each layer type's cache", others: every ? [["tools that count every layer as full", "too much: windows and states do not grow"]] : [] };
     }
     case "state": return { title: "Recurrent state", status: "counted", formula: `batch × (${p.model.cache.filter((c) => c[3]).map((c) => `${c[0]} × ${commas(c[3])} [${c[2]}]`).join(" + ") || 0}) elements`, numbers: `batch = ${s.batch}, ${p.model.state}`, value: `${commas(p.bytes.state)} bytes`, convention: "does not grow with the context", source: "counted" };
     case "activations": return { title: "Activations", status: "counted", formula: s.mode === "train" ? "what the backward pass reads of every layer, and the logits in fp32" : "the residual stream b·n·width + the largest part's live tensors", numbers: `${sizes}, ${p.model.own}${s.chunk ? `, ${commas(s.chunk)} tokens at a time` : ""}`, value: `${commas(p.bytes.activations)} bytes`, convention: "attention as one kernel: its scores stay on the chip", source: "counted" };
@@ -102,7 +107,7 @@ const explanation = (id, p) => {
     case "optimizer": return { title: "Optimizer states", status: "counted", formula: "parameters × 12 bytes", numbers: `${commas(p.model.parameters)} × ${AM.data.optimizer}`, value: `${commas(p.bytes.optimizer)} bytes`, convention: "mixed-precision AdamW: fp32 copy and two fp32 moments", source: "Micikevicius et al. 2018; Rajbhandari et al. 2020" };
     case "room": { const path = p.place.figures["memory.usable"] ? "memory.usable" : "memory.capacity"; return { title: "Usable memory", status: p.place.status, formula: "what the driver hands out, the printed capacity where that is not known", numbers: figure(path), value: `${commas(p.room)} bytes = ${gigabytes(p.room)} = ${gib(p.room)}`, convention: "GB = 10^9 bytes, GiB = 2^30 bytes", source: source(path) }; }
     case "largest": return { title: "Largest context", status: "counted", formula: "the largest m with memory(m) ≤ usable; memory never falls as m grows, so a search is exact", numbers: `memory(${commas(p.largest)}) = ${p.largest && p.largest < AM.MOST ? commas(p.total(p.largest, s.batch)) : "…"} ≤ ${commas(p.room)} bytes`, value: `${commas(p.largest)} tokens`, convention: "per sequence, at this batch", source: "counted" };
-    case "seconds": return { title: `Time of one ${PASS[s.mode]}`, status: `${p.place.status} roofline`, formula: "sum over parts of max(FLOPs / peak rate, bytes / bandwidth)", numbers: `${[...new Set(p.rate)].map((r) => figure(`peak.${r}`)).join(", ")}, ${figure("memory.bandwidth")}`, value: `${time(p.seconds)}; alone, computing takes ${time(p.compute)} and moving ${time(p.memory)}`, convention: "a lower bound: every part at peak, one after the other", source: source("memory.bandwidth", ...p.rate.map((r) => `peak.${r}`)), others: [["one roofline for the whole model", time(Math.max(p.compute, p.memory))]] };
+    case "seconds": return { title: `Time of one ${PASS[s.mode]}`, status: `${p.place.status} roofline`, formula: `sum over parts of max(FLOPs / peak rate, bytes / bandwidth)${p.devices > 1 ? ` / ${p.devices} devices` : ""}`, numbers: `${[...new Set(p.rate)].map((r) => figure(`peak.${r}`)).join(", ")}, ${figure("memory.bandwidth")}`, value: `${time(p.seconds)}; alone, computing takes ${time(p.compute)} and moving ${time(p.memory)}`, convention: `a lower bound: every part at peak, one after the other${p.devices > 1 ? "; shared evenly, links and waiting left out" : ""}`, source: source("memory.bandwidth", ...p.rate.map((r) => `peak.${r}`)), others: [["one roofline for the whole model", time(Math.max(p.compute, p.memory))]] };
     case "speed": return { title: "Tokens per second", status: `${p.place.status} roofline`, formula: "batch × new tokens / seconds", numbers: `${sizes}, ${p.seconds.toPrecision(6)} s`, value: `${commas(p.speed, s.mode === "decode" ? 1 : 0)} tokens/s at most`, convention: "an upper bound, since the time is a lower one", source: "counted work over datasheet rates" };
     case "flops": {
       const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[0];
@@ -152,7 +157,7 @@ const curves = (p) => {
   for (let k = 0; k < POINTS; k++) xs.push(Math.round(low * (high / low) ** (k / (POINTS - 1))));
   const points = xs.map((m) => {
     const values = p.at(m, s.batch), table = p.layers(values, p.parts(values));
-    return { m, total: AM.KINDS.reduce((sum, _, k) => sum + values[k], 0), fixed: values[0], table, seconds: table.reduce((sum, r) => sum + r.seconds, 0) };
+    return { m, total: p.total(m, s.batch), fixed: p.bytes.weights, table, seconds: table.reduce((sum, r) => sum + r.seconds, 0) / p.devices };
   });
   return { low, high, points };
 };
@@ -199,17 +204,17 @@ const follow = (id, f, c, series) => {
 const drawCurves = (p) => {
   const c = curves(p), kinds = p.table.map((r) => r.kind), get = (kind, name) => (q) => (q.table.find((r) => r.kind === kind) || {})[name] || 0;
   const memory = [{ name: "total", get: (q) => q.total, bold: true, colour: 6 }, { name: "weights", get: (q) => q.fixed, colour: 0, dash: true }];
-  kinds.forEach((kind, k) => { if (c.points.some((q) => get(kind, "kv")(q) > 0)) memory.push({ name: `cache, ${kind}`, get: get(kind, "kv"), colour: 1 + (k % 5) }); });
+  if (p.devices === 1) kinds.forEach((kind, k) => { if (c.points.some((q) => get(kind, "kv")(q) > 0)) memory.push({ name: `cache, ${kind}`, get: get(kind, "kv"), colour: 1 + (k % 5) }); });
   lines("memory-chart", p, c, memory, 1e4, (v) => v >= 1e12 ? `${v / 1e12} TB` : v >= 1e9 ? `${v / 1e9} GB` : `${v / 1e6} MB`, p.room);
   const seconds = [{ name: "total", get: (q) => q.seconds, bold: true, colour: 6 }];
-  kinds.forEach((kind, k) => seconds.push({ name: kind, get: get(kind, "seconds"), colour: 1 + (k % 5), dash: k >= 5 }));
+  kinds.forEach((kind, k) => seconds.push({ name: kind, get: (q) => get(kind, "seconds")(q) / p.devices, colour: 1 + (k % 5), dash: k >= 5 }));
   lines("time-chart", p, c, seconds, 1e7, (v) => time(v).replace(/\.0+(?= )/, "").replace("1.00", "1"));
 };
 const drawRoofline = (p) => {
   const box = size("roof-chart"), points = [];
   for (const [kind, layers, , indices] of p.mode.rows) for (const k of indices) {
     const x = p.each[k];
-    if (x.flops > 0 && x.bytes > 0) points.push({ kind, name: x.name, at: x.flops / x.bytes, rate: x.flops / x.seconds, share: (layers * x.seconds) / p.seconds, bound: x.compute >= x.memory ? "compute" : "memory" });
+    if (x.flops > 0 && x.bytes > 0) points.push({ kind, name: x.name, at: x.flops / x.bytes, rate: x.flops / x.seconds, share: (layers * x.seconds) / p.alone, bound: x.compute >= x.memory ? "compute" : "memory" });
   }
   const merged = [...points.reduce((all, q) => { const key = `${q.kind} ${q.name}`, old = all.get(key); all.set(key, old ? { ...old, share: old.share + q.share } : q); return all; }, new Map()).values()].sort((a, b) => b.share - a.share);
   const rates = [...new Set(p.rate)], peak = Math.max(...rates.map((r) => p.place.peak[r]));
@@ -234,8 +239,8 @@ const drawBar = (p) => {
 };
 const drawTable = (p) => {
   const row = (r, total) => `<tr class="${total ? "needed" : ""}"><td>${total ? "total" : why(`layer:${r.kind}`, esc(r.kind))}<td>${r.layers}<td>${commas(r.parameters)}<td>${commas(r.kv / 1e9, 3)}<td>${total ? why("flops", commas(r.flops / 1e12, 3)) : commas(r.flops / 1e12, 3)}<td>${total ? why("moved", commas(r.bytes / 1e9, 3)) : commas(r.bytes / 1e9, 3)}<td>${total ? why("seconds", commas(r.seconds * 1e3, 3)) : commas(r.seconds * 1e3, 3)}<td>${r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""}</tr>`;
-  const total = { layers: p.model.depth, parameters: p.model.parameters, kv: p.table.reduce((s, r) => s + r.kv, 0), flops: p.flops, bytes: p.moved, seconds: p.seconds, compute: p.compute, memory: p.memory };
-  $("layers").innerHTML = `<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
+  const total = { layers: p.model.depth, parameters: p.model.parameters, kv: p.table.reduce((s, r) => s + r.kv, 0), flops: p.flops, bytes: p.moved, seconds: p.alone, compute: p.compute, memory: p.memory };
+  $("layers").innerHTML = `${p.devices > 1 ? `<p class="cite">The whole model on one device; ${p.devices} devices share it.</p>` : ""}<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
 };
 const drawLevers = (p) => {
   const found = AM.levers(p.state, p);
@@ -258,6 +263,9 @@ const inputs = (p) => {
   if (document.activeElement !== $("chunk")) $("chunk").value = s.chunk ? commas(s.chunk) : "";
   $("slide").value = Math.log2(s.context);
   $("checkpoint").checked = s.checkpoint;
+  $("places").hidden = s.mode === "train"; $("devices").textContent = p.devices > 1 ? `${p.devices} devices: ${PLACE.said(s)}` : "one device";
+  $("tp").value = s.tp; for (const key of ["pp", "dp"]) if (document.activeElement !== $(key)) $(key).value = s[key];
+  $("ep").checked = s.ep > 1; $("for-ep").hidden = s.tp === 1 || p.model.ranks[`${s.tp}/${s.tp}`] === undefined; $("no-train").hidden = s.mode !== "train";
   $("for-prefill").hidden = s.mode !== "prefill"; $("for-train").hidden = s.mode !== "train"; $("for-cache").hidden = s.mode === "train";
   $("own").hidden = s.machine !== "own";
   $("trained").textContent = p.model.context ? `trained for ${commas(p.model.context)}` : "";
@@ -280,10 +288,12 @@ const change = (values) => { state = legal({ ...state, ...values }); redraw(); }
 
 // ---------------------------------------------------------------- copies
 const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode", s.mode], ["--weights-dtype", s.weights], ["--kv-dtype", s.mode === "train" ? "" : s.kv], ["--chunk", s.mode === "prefill" ? s.chunk : ""]].filter(([, v]) => v);
+const degrees = (s) => (PLACE.count(s) > 1 ? DEGREES.filter((k) => s[k] > 1 || k === "tp").map((k) => [k, s[k]]) : []);
+const onDevices = (s) => (PLACE.count(s) > 1 ? `${PLACE.count(s)}x-` : "") + s.machine;
 const COPIES = {
-  command: () => `attometer plan ${state.model} --on ${state.machine === "own" ? "my-machine.toml" : state.machine} ${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
-  Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${state.machine}", ${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
-  JSON: () => JSON.stringify({ model: state.model, machine: state.machine, options: { context: state.context, batch: state.batch, mode: state.mode, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
+  command: () => `attometer plan ${state.model} --on ${state.machine === "own" ? "my-machine.toml" : onDevices(state)} ${degrees(state).map(([k, v]) => `--${k} ${v} `).join("")}${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
+  Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${onDevices(state)}", ${degrees(state).length ? `placement={${degrees(state).map(([k, v]) => `"${k}": ${v}`).join(", ")}}, ` : ""}${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
+  JSON: () => JSON.stringify({ model: state.model, machine: state.machine, devices: now.devices, placement: Object.fromEntries(degrees(state)), options: { context: state.context, batch: state.batch, mode: state.mode, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
   Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...AM.KINDS.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
   link: () => location.href,
 };
@@ -312,6 +322,9 @@ const start = async () => {
   };
   for (const key of ["context", "batch", "chunk"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1 || (key === "chunk" && !e.target.value.trim()))); if (v >= 1 || key === "chunk") change({ [key]: v || 0 }); };
   $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
+  $("tp").onchange = (e) => change({ tp: +e.target.value, ep: state.ep > 1 ? +e.target.value : 1 });
+  $("ep").onchange = (e) => change({ ep: e.target.checked ? state.tp : 1 });
+  for (const key of ["pp", "dp"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1)); if (v >= 1) change({ [key]: v }); };
   $("checkpoint").onchange = (e) => change({ checkpoint: e.target.checked });
   for (const key of ["own-gb", "own-gbs", "own-tflops"]) $(key).onchange = () => change({ own: ownMachine(+$("own-gb").value * 1e9, +$("own-gbs").value * 1e9, +$("own-tflops").value * 1e12) });
   $("pin").onclick = () => { pinned = pinned ? null : { ...state }; redraw(); };

@@ -84,19 +84,24 @@ START, END = "<!-- rows: python benchmarks/derived.py --write -->", "<!-- end of
 
 
 def main(arguments: list[str]) -> None:
-    """Print the rows; with --write put them into the page."""
+    """Print the rows; with --write put them into the page, beside the rows of names that were not asked for."""
     chosen = [a for a in arguments if not a.startswith("--")]
-    lines = []
+    before, rest = PAGE.read_text().split(START)
+    table, after = rest.split(END)
+    lines = {row.split(" | ")[0]: row for row in table.splitlines() if row.startswith("| ")}
+    made = {}
     print(HEAD, flush=True)
     for name, gradient in names():
+        shown = f"| gradient of {name}" if gradient else f"| {name}"
         if not chosen or name in chosen:
-            lines.append(line(row(name, gradient)))
-            print(lines[-1], flush=True)
+            made[shown] = line(row(name, gradient))
+            print(made[shown], flush=True)
+        elif shown in lines:
+            made[shown] = lines[shown]
     if "--write" in arguments:
-        text = PAGE.read_text()
-        before, rest = text.split(START)
-        after = rest.split(END)[1]
-        PAGE.write_text("\n".join([f"{before}{START}", f"Seconds: {SECONDS}.\n", HEAD, *lines, f"{END}{after}"]))
+        PAGE.write_text(
+            "\n".join([f"{before}{START}", f"Seconds: {SECONDS}.\n", HEAD, *made.values(), f"{END}{after}"])
+        )
 
 
 if __name__ == "__main__":

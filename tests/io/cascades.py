@@ -36,5 +36,9 @@ PROGRAMS = {
     "S[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\n"
     "dP[i,j] = dO[i,e] * V[j,e] where causal(i, j)\nDP[i] = dO[i,e] * O[i,e]\ndS[i,j] = P[i,j] * (dP[i,j] - DP[i])\n"
     "dQ[i,d] = dS[i,j] * K[j,d]\ndK[j,d] = dS[i,j] * Q[i,d]\ndV[j,e] = dO[i,e] * P[i,j]",
+    "gradients of weights": HEAD + "input Q[h,i,d], K[h,j,d], V[h,j,e], c[h], dO[h,i,e]\noutput dQ[h,i,d], dK[h,j,d], dc[h]\n"
+    "S[h,i,j] = Q[h,i,d] * K[h,j,d] + c[h] where causal(i, j)\nP[h,i,j] = sigmoid(S)\n"
+    "dP[h,i,j] = dO[h,i,e] * V[h,j,e] where causal(i, j)\ndS[h,i,j] = dP[h,i,j] * P[h,i,j] * (1 - P[h,i,j])\n"
+    "dQ[h,i,d] = dS[h,i,j] * K[h,j,d]\ndK[h,j,d] = dS[h,i,j] * Q[h,i,d]\ndc[h] = sum[i,j](dS)",
     "chunks": "F[c,d,e] = sum[t](K[c*B + t, d] * V[c*B + t, e])\ninput K[T,d], V[T,e]\naxis c: T/B, t: B",
 }  # fmt: skip

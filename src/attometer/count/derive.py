@@ -381,22 +381,23 @@ class Search:
             return
         summed = dict.fromkeys(a for s in passes.steps.values() for a in s.summed)
         cut = [a for a, _ in self.cascade.axes if a not in passes.whole]
-        shared = [
-            a for a in cut if a not in summed and a not in passes.along
-            and all(a in passes.steps[t].axes for t in targets)
-        ]  # fmt: skip
+        shared = [a for a in cut if a not in passes.along and passes.tiles(a)]
         streams = [a for a in cut if a in passes.along] if passes.along else [*(a for a in summed if a in cut), None]
         rowed = [self.cascade.value(name).axes for name in passes.carried]
         lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
-        always = [a for a in shared if a not in lacked]
+        always = [a for a in shared if a not in lacked and a not in summed]
         for row, panel in _pairs(lacked):
-            rest = [a for a in lacked if a not in (row, panel)]
+            rest = [a for a in shared if a not in (row, panel, *always)]
             for chosen in product((True, False), repeat=len(rest)):
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
                 for stream in streams:
+                    if stream and stream in (row, panel, *batch):
+                        continue
                     by_row = row and stream and all(row in axes for axes in rowed)
                     for each in (False, True) if by_row else (False,):
-                        yield Plan(targets, tuple(batch), row, panel, stream, each)
+                        plan = Plan(targets, tuple(batch), row, panel, stream, each)
+                        if self.arrange(targets, loads, stream).adds_up(plan.tiled):
+                            yield plan
 
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
         # Numbers instead of symbols: a nest is walked thousands of times.
@@ -437,7 +438,7 @@ class Search:
         cut = {t for found in best for t in found.plan.targets}
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
         reason = _reason(stored, passes, forced)
-        once = () if all(f.plan.tiled for f in best) else ((ONCE, sympy.Integer(1)),)
+        once = ((ONCE, sympy.Integer(1)),) if any(p.axis == ONCE for p in phases) else ()
         axes = (*self.cascade.axes, *once)
         schedule = Schedule(
             "derived", _title(best), "derived from the program's text", axes, self._tensors(cut, best),

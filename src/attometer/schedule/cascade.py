@@ -314,6 +314,7 @@ class _Reader:
 
     def read(self, ref: Ref, operation: Operation) -> Ref:
         tensor = self.program.tensors[ref.tensor]
+        ref = Ref(ref.tensor, tuple(map(_settled, ref.indices)))
         found = [self.index(part, operation) for part in ref.indices]
         looks = [k for k, part in enumerate(ref.indices) if step_of(part) and found[k] is None]
         if (
@@ -510,6 +511,11 @@ def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tup
                             operation, f'index "{part.left.name}" is divided by {found[part.left.name]} and {by}'
                         )
     yield from found.items()
+
+
+def _settled(part: Expression) -> Expression:
+    """Return an index without a shift by 0."""
+    return part.left if isinstance(part, Binary) and part.op in "+-" and part.right == Number(0) else part
 
 
 def _halves(index: str) -> tuple[str, str]:

@@ -101,6 +101,7 @@ class Phase:
 
     def loop(self) -> Loop:
         """Return the phase as one loop, its outermost axis."""
+        self.buffers |= {name: Tile(name, self.passes.axes(name)) for name in self.outer}
         body = tuple(self._place(self._items(), "rows"))
         plan = self.plan
         if plan.panel:
@@ -113,14 +114,34 @@ class Phase:
             inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile in kept))
             wheres = [p.where for r in self.running.values() for p in r.parts]
             wheres += [self.passes.steps[t].where for t in plan.targets if t not in self.running]
-            panel = Loop(plan.panel, self.tile(plan.panel), inside, True)
-            body = (*outside, self._skipping(panel, wheres, plan.targets, plan.tiled[:-1]))
+            panel = Loop(plan.panel, self.tile(plan.panel), inside, self._apart(plan.panel))
+            skipping = self._skipping(panel, wheres, plan.targets, plan.tiled[:-1])
+            body = (*outside, *self._around(plan.panel, skipping))
         for axis in reversed([a for a in plan.tiled if a != plan.panel]):
-            body = (Loop(axis, self.tile(axis) if axis == plan.row else ONE, body, True),)
-        if not plan.tiled:
-            return Loop(ONCE, ONE, body, True)
-        assert isinstance(body[0], Loop)
-        return body[0]
+            length = self.tile(axis) if axis == plan.row else ONE
+            body = self._around(axis, Loop(axis, length, body, self._apart(axis)))
+        return body[0] if len(body) == 1 and isinstance(body[0], Loop) else Loop(ONCE, ONE, body, True)
+
+    # --- sums over tiles ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def outer(self) -> dict[str, str]:
+        """The targets that add up over tiles, each with the outermost of their loops: they are held around it."""
+        found = {}
+        for name in self.passes.steps:
+            over = [a for a in self.plan.tiled if a in self.passes.steps[name].summed]
+            if name in self.plan.targets and over:
+                found[name] = over[0]
+        return found
+
+    def _apart(self, axis: str) -> bool:
+        """Whether the tiles of an axis are independent: nothing adds up over them."""
+        return not any(axis in self.passes.steps[name].summed for name in self.outer)
+
+    def _around(self, axis: str, loop: Loop) -> tuple[Node, ...]:
+        """Put the making and the storing of what adds up over the tiles of an axis around its loop."""
+        tiles = [self.buffers[name] for name, first in self.outer.items() if first == axis]
+        return (*map(New, tiles), loop, *map(Store, tiles))
 
     def _after(self, name: str) -> int:
         """Return the pass after which a value can be had."""
@@ -138,14 +159,15 @@ class Phase:
             here = [r for r in self.running.values() if r.passed == number]
             targets = [t for t in self.passes.steps if streamed.get(t) == number]
             if here or targets:
-                items += [Op(p.name, r.step.axes, "new", Number(0), (), None) for r in here for p in r.parts]
+                new = [p.name for r in here for p in r.parts if p.name not in self.outer]
+                items += [Op(name, self.passes.axes(name.split("~")[0]), "new") for name in new]
                 items += self._pass(here, targets)
             for name, step in self.passes.steps.items():
                 if name in self.running and self.running[name].done == number:
                     items += self._finish(self.running[name])
                 elif name in self.rows and self._after(name) == number:
                     items += self._step(step)
-                if name in self.plan.targets and name not in streamed and self._after(name) == number:
+                if name in self.plan.targets - {*streamed, *self.outer} and self._after(name) == number:
                     items.append(Op(name, step.axes, "store"))
         return items
 
@@ -158,6 +180,8 @@ class Phase:
         made = Op(step.name, axes, kind, Number(EMPTY[step.kind]), (), None)
         places = tuple((axis, self._read(place)) for axis, place in step.places)
         folded = Op(step.name, axes, step.kind, expression, step.summed, step.where, (), places)
+        if step.name in self.outer:
+            return [folded]
         unseen = [Op(step.name, axes, "settle")] if step.where and step.kind not in ("sum", "scatter") else []
         return [made, folded, *unseen]
 
@@ -183,7 +207,7 @@ class Phase:
         for name, step in self.passes.steps.items():
             if name in streamed:
                 items += self._step(step) if step.kind != "before" else []
-                items += [Op(name, step.axes, "store")] if name in targets else []
+                items += [Op(name, step.axes, "store")] if name in targets and name not in self.outer else []
             elif name in terms:
                 items += [self._fold(terms[name], part, here) for part in terms[name].parts]
         wheres = [p.where for r in here for p in r.parts] + [self.passes.steps[t].where for t in targets]
@@ -282,7 +306,7 @@ class Phase:
         plan = self.plan
         if plan.by_row and plan.row:
             row = plan.row
-            before = tuple(i for i in items if isinstance(i, Op) and row not in i.axes)
+            before = tuple(i for i in items if isinstance(i, Op) and row not in (*i.axes, *i.summed))
             rest = tuple(i for i in items if i not in before)
 
             def each(body: tuple[Node, ...]) -> Loop:
@@ -304,7 +328,8 @@ class Phase:
         """Let a loop skip the tiles that the mask of everything in it leaves empty."""
         where = wheres[0] if wheres else None
         # A result must be written where it is masked out, too: as 0.
-        if where is None or any(w != where for w in wheres) or set(targets) & set(self.cascade.outputs):  # type: ignore[call-overload]
+        written = set(targets) & set(self.cascade.outputs) - self.outer.keys()  # type: ignore[call-overload]
+        if where is None or any(w != where for w in wheres) or written:
             return loop
         partner = {where.query: where.key, where.key: where.query}.get(loop.axis)
         if partner not in outer:

@@ -119,6 +119,21 @@ class Passes:
         """The axes along which something is carried: at most one, which is the stream, all in one direction."""
         return frozenset(s.along for s in self.befores if s.along)
 
+    def tiles(self, axis: str) -> bool:
+        """Whether the phase can run tile by tile along an axis: nothing folds along it but targets, which add up."""
+        read = {r for s in self.steps.values() for r in s.reads}
+        folds = {name for name, s in self.steps.items() if axis in s.summed}
+        sums = {
+            name for name in folds - read if self.steps[name].kind in ("sum", "scatter") and not self.steps[name].cycle
+        }
+        along = {name for name, s in self.steps.items() if axis in s.axes}
+        return folds <= sums and self.targets <= sums | along
+
+    def adds_up(self, tiled: tuple[str, ...]) -> bool:
+        """Whether the targets that add up over tiles of these axes do so in one accumulator that nothing changes."""
+        over = [r for name, r in self.running.items() if name in self.targets and {*r.step.summed} & {*tiled}]
+        return all(len(r.parts) == 1 and not r.parts[0].after and not r.parts[0].carried for r in over)
+
     @property
     def possible(self) -> bool:
         """Whether one loop can carry everything that is carried."""

@@ -68,6 +68,19 @@ def test_a_kernel_that_keeps_no_scores_computes_them_again(values: dict[str, Any
     assert sympy.expand(flash.backward() - again - kept.backward()) == 0
 
 
+def test_the_backward_pass_of_frozen_weights_is_what_torch_counts() -> None:
+    own = {k: v for k, v in LLAMA.items() if k != "model_type"}
+    config = transformers.AutoConfig.for_model("llama", **own)
+    built = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").requires_grad_(False)
+    logits = built(inputs_embeds=torch.randn(BATCH, TOKENS, 32, requires_grad=True)).logits
+    with FlopCounterMode(display=False) as back:
+        logits.sum().backward()
+    cost = model_cost(from_values(LLAMA), schedule="naive", causal="full")
+    assert counted(sympy.Add(*(times * p.frozen_flops for times, p in cost.parts()))) == back.get_total_flops()
+    products = {p.name: p for _, p in cost.parts() if p.weights and p.flops != 0}
+    assert all(sympy.expand(p.frozen_flops - p.flops) == 0 for p in products.values())
+
+
 def test_weights_of_experts_have_the_gradient_of_a_product() -> None:
     parts = {p.name: p for _, p in model_cost(from_values(MIXTRAL)).parts()}
     for name in ("experts up", "experts down"):

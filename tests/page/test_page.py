@@ -223,8 +223,11 @@ def test_levers_are_those_of_plan(tmp_path: Path) -> None:
             for lever in plan(point["model"], point["machine"], **asked).levers
             if " × " not in lever.name and "host" not in lever.name
         ]
-        assert [name for name, *_ in got] == [lever.name for lever in expected]
-        for (_, saved, quicker, fits, exact, note), lever in zip(got, expected, strict=True):
+        # The page has no predicted times: it ranks by the datasheet's.
+        by_name = {lever.name: lever for lever in expected}
+        assert {name for name, *_ in got} == set(by_name)
+        for name, saved, quicker, fits, exact, note in got:
+            lever = by_name[name]
             assert (saved, fits, exact, note) == (lever.bytes_saved, lever.fits, lever.exact, lever.note)
             assert math.isclose(quicker, lever.seconds_saved, rel_tol=1e-9, abs_tol=1e-15)
 

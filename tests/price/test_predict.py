@@ -123,8 +123,11 @@ def test_trees_ask_what_they_say() -> None:
     random = np.random.default_rng(5)
     features, borders = random.integers(0, 3, (7, 4)).astype(np.int16), random.normal(size=(7, 4)).astype(np.float32)
     leaves, columns = random.normal(size=(7, 16)).astype(np.float32), random.normal(size=(50, 3)).astype(np.float32)
-    expected = [
+    few = [
         sum(leaves[t, sum(int(row[features[t, i]] > borders[t, i]) << i for i in range(4))] for t in range(7))
         for row in columns
     ]
-    assert Trees(("a", "b", "c"), features, borders, leaves)(columns) == pytest.approx(np.array(expected), abs=1e-5)
+    trees = Trees(("a", "b", "c"), features, borders, leaves)
+    assert trees(columns) == pytest.approx(np.array(few), abs=1e-5)
+    # Many rows go another way.
+    assert trees(np.tile(columns, (20, 1))) == pytest.approx(np.tile(few, 20), abs=1e-5)

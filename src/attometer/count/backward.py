@@ -77,19 +77,22 @@ class Backward:
 
 
 @lru_cache(maxsize=4096)
-def backward(program: Program, kept: frozenset[str] = frozenset()) -> Backward | None:
+def backward(program: Program, kept: frozenset[str] = frozenset(), frozen: bool = False) -> Backward | None:
     """Return the backward pass of a program whose forward pass kept some tensors; None where no gradient can be formed.
 
-    Gradients are those of weights, and of inputs that are a batch's own: a table that every batch reads has none.
+    Gradients are those of weights, unless these are `frozen`, and of inputs that are a batch's own: a table that every batch
+    reads has none.
 
     >>> from attometer.program import parse
     >>> found = backward(parse("axis i: n, c: 4, o: 8" + chr(10) + "weight W[c,o]" + chr(10) + "Y[b,i,o] = X[b,i,c] * W[c,o]"))
     >>> found.operations(), sorted(found.spent)
     (128*b*n, ['dW', 'dX'])
+    >>> backward(found.forward, frozen=True).operations()
+    64*b*n
     """
     try:
         smooth = set(differentiable(program))
-        wanted = [t.name for t in _learning(program) if t.name in smooth]
+        wanted = [t.name for t in _learning(program) if t.name in smooth and not (frozen and t.role == "weight")]
         if not wanted:
             return Backward(program, None, frozenset())
         found = gradient(program, to=wanted)

@@ -161,7 +161,16 @@ class PartCost:
     @cached_property
     def backward(self) -> Backward | None:
         """Its backward pass beside what `saved` keeps, and its results, which are there; None where no gradient is formed."""
-        return backward(self.program, _kept(self.program, self._naive) | {t.name for t in self.program.outputs})
+        return self._backward(False)
+
+    @cached_property
+    def frozen(self) -> Backward | None:
+        """The backward pass where its weights are frozen: gradients go through it, and none is of a weight."""
+        return self._backward(True)
+
+    def _backward(self, frozen: bool) -> Backward | None:
+        kept = _kept(self.program, self._naive) | {t.name for t in self.program.outputs}
+        return backward(self.program, kept, frozen)
 
     def backward_operations(self, convention: str | Convention = "flop") -> sympy.Expr:
         """Return the operations of its backward pass: twice the forward ones where no gradient can be formed."""
@@ -175,11 +184,26 @@ class PartCost:
         return self.backward_operations()
 
     @cached_property
+    def frozen_flops(self) -> sympy.Expr:
+        """Those of its backward pass where its weights are frozen; as many as forward where no gradient can be formed."""
+        if self.frozen is None:
+            return self.flops
+        return self.part.copies * self.frozen.operations("flop", self.causal)
+
+    @cached_property
     def backward_moved(self) -> sympy.Expr:
         """Activations and their gradients that its backward pass reads and writes."""
-        if self.backward is None or self.traffic is not None:
+        return self._moved_by(self.backward)
+
+    @cached_property
+    def frozen_moved(self) -> sympy.Expr:
+        """Activations and their gradients that its backward pass moves where its weights are frozen."""
+        return self._moved_by(self.frozen)
+
+    def _moved_by(self, back: Backward | None) -> sympy.Expr:
+        if back is None or self.traffic is not None:
             return BACKWARD * self.moved
-        return self.part.copies * (self.backward.through_memory if self._naive else self.backward.ends)
+        return self.part.copies * (back.through_memory if self._naive else back.ends)
 
     @cached_property
     def outputs(self) -> sympy.Expr:

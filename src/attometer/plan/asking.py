@@ -277,12 +277,14 @@ def _first_fitting(here: Planner, devices: Cluster, used: Recipe, once: int, fou
 def _as_trained(here: Planner, how: Recipe) -> Planner:
     """Return the planner whose passes are the recipe's.
 
-    Frozen weights need no gradient: with the layers computed again their backward is two products as well. Of the
-    optimizer's traffic a step reads and writes every gradient, state and master copy.
+    Weights beside adapters are frozen: they have no gradients, and no traffic of the optimizer, of which a step reads and
+    writes every gradient, state and master copy.
     """
-    moved = 0 if how.lora_rank else int(2 * (how.gradients + how.states + how.master))
-    again = how.recompute == "full" and not how.lora_rank
-    return here.with_options(checkpoint=again, update=moved, weights=None if how.weights == "fp32" else how.weights)
+    moved, frozen = int(2 * (how.gradients + how.states + how.master)), ""
+    if how.lora_rank:
+        frozen = "layers" if how.ends else "all"
+    stored = None if how.weights == "fp32" else how.weights
+    return here.with_options(checkpoint=how.recompute == "full", update=moved, weights=stored, frozen=frozen)
 
 
 def recipe_of(how: str | Recipe, checkpoint: bool = False) -> Recipe:

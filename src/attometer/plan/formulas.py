@@ -67,14 +67,16 @@ def plan_formulas(
 
     Args:
         model: the model.
-        options: mode, schedule, checkpointing and the cache's layout are read.
+        options: mode, schedule, checkpointing, frozen weights and the cache's layout are read.
         fast_words: words of fast memory that the schedule tiles for, where it needs one.
         slots: for each row and part that runs the slot that says the bytes of its weights; `one_slot_each` when not given.
         routing: `least` reads the experts that one token needs, which no routing can undercut, `expected` those that
             tokens are expected to use when each draws at random.
     """
     layout = options.kv if options.kv in CACHE_ROWS else None
-    return _formulas(model, options.mode, options.schedule, options.checkpoint, layout, fast_words, slots, routing)
+    return _formulas(
+        model, options.mode, options.schedule, options.checkpoint, layout, fast_words, slots, routing, options.frozen
+    )
 
 
 def one_slot_each(cost: ModelCost) -> tuple[tuple[int | None, ...], ...]:
@@ -95,9 +97,10 @@ def _formulas(
     fast_words: int | None,
     slots: tuple[tuple[int | None, ...], ...] | None,
     routing: str,
+    frozen: str,
 ) -> PlanFormulas:
     cost = model_cost(model, schedule, "decode" if mode == "decode" else "prefill", fast_words=fast_words)
-    return _Builder(cost, mode, checkpoint, layout, slots or one_slot_each(cost), routing).formulas()
+    return _Builder(cost, mode, checkpoint, layout, slots or one_slot_each(cost), routing, frozen).formulas()
 
 
 class _Builder:
@@ -111,8 +114,10 @@ class _Builder:
         layout: str | None,
         slots: tuple[tuple[int | None, ...], ...],
         routing: str,
+        frozen: str,
     ) -> None:
         self.cost, self.mode, self.checkpoint, self.layout, self.routing = cost, mode, checkpoint, layout, routing
+        self.frozen = frozen
         g = self.g = Graph()
         self.b, self.m, chunk, self.bits_kv, self.bits_a, self.bits_s, self.bits_u = map(g.size, SIZES[:7])
         self.slots = slots
@@ -135,7 +140,9 @@ class _Builder:
             new = self.one if row is self.cost.head and self.mode != "train" else self.new
             indices = []
             for part, slot in zip(row.running, own, strict=True):
-                index = pairs.setdefault((*self.part(part, new, slot), slot, part.cached != 0), len(pairs))
+                index = pairs.setdefault(
+                    (*self.part(part, new, slot, row in self.cost.layers), slot, part.cached != 0), len(pairs)
+                )
                 times += [0] * (index + 1 - len(times))
                 times[index] += row.layers
                 indices.append(index)
@@ -235,8 +242,8 @@ class _Builder:
         logits = self.g.add(*(self.of(p, "outputs", self.new) for p in self.cost.head.parts))
         return self.g.mul(self.g.number(2 * 4), logits)
 
-    def part(self, part: PartCost, new: Node, slot: int | None) -> tuple[Node, Node]:
-        """Return the FLOPs of a part in one pass and the bytes that it moves."""
+    def part(self, part: PartCost, new: Node, slot: int | None, inside: bool) -> tuple[Node, Node]:
+        """Return the FLOPs of a part in one pass and the bytes that it moves; `inside` the layers or at an end."""
         g = self.g
         cached = self.of(part, "cached", new)
         if part.traffic is None:
@@ -248,12 +255,15 @@ class _Builder:
         moved = g.add(self.stored(self.of(part, "moved", new), self.bits_a), weights, kept)
         if self.mode != "train":
             return flops, moved
-        forward = g.number(1 + self.checkpoint)
-        back = self.stored(self.of(part, "backward_moved", new), self.bits_a)
+        # What is computed again are the layers; what lies before and after them is kept.
+        forward = g.number(1 + (self.checkpoint and inside))
+        still = self.frozen == "all" or (self.frozen == "layers" and inside)
+        way = "frozen" if still else "backward"
+        back = self.stored(self.of(part, f"{way}_moved", new), self.bits_a)
         # Backward reads the weights and leaves gradients of their size; it reads keys and values as forward does.
-        moved = g.add(g.mul(forward, moved), back, g.mul(g.number(2), weights), kept)
-        update = self.stored(g.number(part.parameters), self.bits_u)
-        return g.add(g.mul(forward, flops), self.of(part, "backward_flops", new)), g.add(moved, update)
+        moved = g.add(g.mul(forward, moved), back, g.mul(g.number(1 if still else 2), weights), kept)
+        update = g.number(0) if still else self.stored(g.number(part.parameters), self.bits_u)
+        return g.add(g.mul(forward, flops), self.of(part, f"{way}_flops", new)), g.add(moved, update)
 
     def weights_read(self, part: PartCost, new: Node, slot: int | None) -> Node:
         """Return the bytes of weights that one chunk reads: rows looked up, distinct experts, else all."""

@@ -28,16 +28,20 @@ class Lever:
         name: what to change.
         bytes_saved: memory it frees on the fullest device (negative if it costs some).
         seconds_saved: datasheet time it saves per pass (negative if it costs some).
+        predicted_saved: predicted time it saves per pass, by the way that the plan's own time is predicted.
+        quicker: share of a pass's time that it saves: of the predicted time, or of the datasheet's where it has none.
         fits: whether the model fits after it.
         exact: whether the model still computes the same function.
         note: what it takes.
-        context: the largest context after it, where the goal asks for it.
-        speed: tokens per second after it, over those before.
+        context: the largest context after it; not looked for where a recipe trains.
+        speed: tokens per second after it, over those before, by the same time.
     """
 
     name: str
     bytes_saved: int
     seconds_saved: float
+    predicted_saved: float | None
+    quicker: float
     fits: bool
     exact: bool
     note: str
@@ -50,16 +54,15 @@ Rank = Callable[[Lever, "Standing"], float]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the question stands before a change: bytes on the fullest device, seconds of a pass, largest context."""
+    """Where the question stands before a change: bytes on the fullest device, largest context."""
 
     need: int
-    seconds: float
     context: int
 
 
 GOALS: dict[str, Rank] = {
     "fits": lambda lever, now: lever.bytes_saved / now.need,
-    "latency": lambda lever, now: lever.seconds_saved / now.seconds,
+    "latency": lambda lever, now: lever.quicker,
     "throughput": lambda lever, now: lever.speed - 1,
     "context": lambda lever, now: (lever.context or 0) / max(1, now.context) - 1,
 }
@@ -77,10 +80,10 @@ def levers(asked: Asked, now: Plan, goal: str | None = None) -> tuple[Lever, ...
     """
     if goal is not None and goal not in GOALS:
         raise unknown("goal", str(goal), GOALS)
-    standing = Standing(now.needed, now.seconds, now.largest_context)
+    standing = Standing(now.needed, now.largest_context)
     found = []
     for candidate in _candidates(asked, now, goal):
-        lever = _tried(candidate, now, goal)
+        lever = _tried(candidate, now)
         if lever is not None:
             found.append(lever)
 
@@ -93,30 +96,28 @@ def levers(asked: Asked, now: Plan, goal: str | None = None) -> tuple[Lever, ...
     return tuple(sorted(found, key=useful, reverse=True))
 
 
-def _tried(candidate: Candidate, now: Plan, goal: str | None) -> Lever | None:
+def _tried(candidate: Candidate, now: Plan) -> Lever | None:
     """Return what a change brings, or None where it brings nothing or cannot be."""
     name, asked, exact, note = candidate
     try:
-        need, seconds, fits, context, rate = _after(asked, goal)
+        then = answer(asked)
     except AttometerError:
         return None
-    saved, quicker = now.needed - need, now.seconds - seconds
-    speed = rate / now.tokens_per_second
-    helps = need < now.needed or quicker > 1e-3 * now.seconds or (fits and not now.fits) or speed > 1.001
-    return Lever(name, saved, quicker, fits, exact, note, context, speed) if helps else None
+    saved, told = now.seconds - then.seconds, _predicted(now, then)
+    quicker = saved / now.seconds if told is None else told / now.predicted.seconds  # type: ignore[union-attr]
+    speed = then.options.batch / now.options.batch / (1 - quicker)
+    helps = then.needed < now.needed or quicker > 1e-3 or (then.fits and not now.fits) or speed > 1.001
+    most = None if asked.recipe is not None else then.largest_context
+    found = Lever(name, now.needed - then.needed, saved, told, quicker, then.fits, exact, note, most, speed)
+    return found if helps else None
 
 
-def _after(asked: Asked, goal: str | None) -> tuple[int, float, bool, int | None, float]:
-    """Return bytes, seconds, whether it fits, largest context and tokens per second of a changed question."""
-    here = asked.here
-    if asked.plain:
-        o = here.options
-        beside = 0 if asked.speculation is None else asked.speculation.bytes
-        need, seconds = here.total(o.context, o.batch) + beside, here.seconds(o.context, o.batch)
-        context = here.largest_context(o.batch, beside) if goal == "context" else None
-        return need, seconds, need <= here.room, context, o.batch * o.new_tokens / seconds
-    made = answer(asked)
-    return made.needed, made.seconds, made.fits, made.largest_context, made.tokens_per_second
+def _predicted(now: Plan, then: Plan) -> float | None:
+    """Return the predicted seconds that a change saves, both times had in one way; None where one is not known."""
+    if now.predicted is None or then.predicted is None:
+        return None
+    after = then.predicted.by(now.predicted.way)
+    return None if after is None else now.predicted.seconds - after
 
 
 def _candidates(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate]:
@@ -169,10 +170,10 @@ def _narrower(asked: Asked) -> Iterator[Candidate]:
     names = ["fp8", "gptq", *(["nvfp4"] if here.machine.peak.fp4 is not None else [])]
     for name in names:
         if here.weight_bits > float(storage(name).bits) + 1:
-            said = {"gptq": "4 bits (GPTQ, AWQ)"}.get(name, name)
+            said, rounds = {"gptq": ("4 bits", "GPTQ or AWQ: ")}.get(name, (name, ""))
             # Kernels of formats that are only stored narrow widen them first: no faster product is promised.
             other = _with(asked, widened=name in WEIGHTS_ONLY, weights=name)
-            yield f"weights in {said}", other, False, "rounds the weights; scales counted"
+            yield f"weights in {said}", other, False, f"{rounds}rounds the weights; scales counted"
 
 
 def _for_engines(asked: Asked, now: Plan) -> Iterator[Candidate]:
@@ -212,8 +213,7 @@ def _largest_batch(asked: Asked) -> int:
     """Return the largest power of two times the batch that fits."""
     batch = asked.here.options.batch
     while batch < 2**16:
-        need, _, fits, _, _ = _after(replace(_with(asked, batch=2 * batch), batch=2 * batch), None)
-        if not fits or need <= 0:
+        if not answer(replace(_with(asked, batch=2 * batch), batch=2 * batch)).fits:
             break
         batch *= 2
     return batch
@@ -241,6 +241,11 @@ def _for_training(asked: Asked, now: Plan) -> Iterator[Candidate]:
     def other(how: Recipe) -> Asked:
         return replace(asked, recipe=how, degrees=place)
 
+    def adapted(name: str) -> Asked:
+        """Adapters in place of all weights, the rest as it is; with full recomputation where they do not fit without."""
+        first = other(recipe(name).with_(recompute=used.recompute, loss=used.loss))
+        return first if answer(first).fits else other(recipe(name).with_(loss=used.loss))
+
     if used.recompute in ("none", "selective"):
         yield "full recomputation", other(used.with_(recompute="full")), True, "same result; one more forward pass"
     if used.loss == "whole":
@@ -248,9 +253,9 @@ def _for_training(asked: Asked, now: Plan) -> Iterator[Candidate]:
     if used.optimizer == "adamw" and not used.lora_rank:
         yield "8-bit optimizer", other(used.with_(optimizer="adamw-8bit")), False, "rounds the moments"
     if not used.lora_rank:
-        yield "LoRA", other(recipe("lora")), False, "trains adapters of rank 8 beside frozen weights"
+        yield "LoRA", adapted("lora"), False, "trains adapters of rank 8 beside frozen weights"
     if used.weights != "nf4_double":
-        yield "QLoRA", other(recipe("qlora")), False, "trains adapters beside weights in nf4"
+        yield "QLoRA", adapted("qlora"), False, "trains adapters beside weights in nf4"
     if place is not None and place.dp > 1 and place.zero < 3:
         yield (
             "ZeRO-3 (FSDP)",

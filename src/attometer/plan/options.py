@@ -16,6 +16,8 @@ SCHEDULES = (
 
 `naive_rows` holds whole rows, which fit in no fast memory at the lengths that are planned."""
 
+FROZEN = ("", "layers", "all")
+"""Whose weights training leaves as they are: nobody's, those of layers, or all."""
 OFFLOADS = ("experts",)
 """What may stay in the host's memory."""
 
@@ -37,6 +39,7 @@ class Options:
         chunk: in prefill, tokens computed at a time; None is all at once.
         offload: `experts` keeps routed experts in the host's memory; `host_gb_s` is its bandwidth in 10^9 bytes per second,
             that of the machine's kind of node where it is not given.
+        frozen: in training, whose weights have no gradients: of `layers`, of `all`, or nobody's; adapters beside them are left out.
         update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
     """
 
@@ -53,6 +56,7 @@ class Options:
     offload: str | None = None
     host_gb_s: float | None = None
     update: int = 28
+    frozen: str = ""
 
     def __post_init__(self) -> None:
         for name, most in (("context", MOST_TOKENS), ("batch", None), ("chunk", None)):
@@ -63,6 +67,8 @@ class Options:
             raise unknown("mode", str(self.mode), MODES)
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
+        if self.frozen not in FROZEN:
+            raise unknown("frozen", str(self.frozen), FROZEN)
         if self.offload is not None and self.offload not in OFFLOADS:
             raise unknown("offload", str(self.offload), OFFLOADS)
         if self.host_gb_s is not None and not 0 < self.host_gb_s < 1e6:

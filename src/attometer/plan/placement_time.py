@@ -43,6 +43,7 @@ class Load:
         chunk: in serving, tokens of a prompt that are computed at once.
         micro_batch: in training, sequences of a replica that go through the pipeline together.
         checkpoint: in training, keep each layer's input and compute the rest again.
+        frozen: whose weights have no gradients (see `Options`).
         gradient: bytes of a gradient per parameter; `optimizer` those of its states, the fp32 copy among them.
     """
 
@@ -55,6 +56,7 @@ class Load:
     chunk: int = 8192
     micro_batch: int = 1
     checkpoint: bool = False
+    frozen: str = ""
     gradient: float = GRADIENT_BYTES
     optimizer: float = OPTIMIZER_BYTES
 
@@ -284,16 +286,19 @@ class Evaluator:
         self, row: RankLayer, held: Mapping[str, tuple[float, float]], sizes: RankSizes, head: bool
     ) -> RowTime:
         train = self.load.mode == "train"
-        # Backward sends as much as forward; recomputation does forward again.
-        forward, again = (1 + self.load.checkpoint, 2 + self.load.checkpoint) if train else (1, 1)
+        # Backward sends as much as forward; recomputation does forward again, in layers.
+        inside = row.kind not in ("embedding", "head")
+        forward = 1 + (train and inside and self.load.checkpoint)
+        again = forward + train
         if head and not train:
             sizes = replace(sizes, new=1)
+        still = self.load.frozen == "all" or (self.load.frozen == "layers" and inside)
         compute = moving = 0.0
         messages: list[Message] = []
         for part in row.running:
             width, rate = held[part.name]
             flops, moved, sent = part_work(part, sizes, width, self.cached, 2)
-            back, left = backward_work(part, sizes, width, self.cached, 2) if train else (0.0, 0.0)
+            back, left = backward_work(part, sizes, width, self.cached, 2, still) if train else (0.0, 0.0)
             needed = (forward * flops + back) / rate
             bytes_time = (forward * moved + left) / self.cluster.machine.bandwidth
             compute, moving = (compute + needed, moving) if needed >= bytes_time else (compute, moving + bytes_time)

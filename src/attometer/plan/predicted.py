@@ -16,7 +16,7 @@ from attometer.plan.predicted_training import TRAINERS, training_family, trainin
 from attometer.price.composed import ENGINES, FIGURES, composed, engine_of, families_of, raised_figures
 from attometer.price.model_calls import Pass, calls, stored
 from attometer.price.predict import PLAIN
-from attometer.price.tables import calibration
+from attometer.price.tables import Calibration, calibration
 from attometer.schedule.placement import Placement
 from attometer.view.numbers import seconds as spelled
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ENGINE = "vllm"
 """Whose coefficients stand for a plan without an engine; on the calibrated machine `this` it is plain torch, as it was measured."""
+RUN = ("flash", "flash2")
+"""Schedules of attention that engines run; no kernel of the others was measured."""
 WIDEST = 10.0
 """An interval whose ends are further apart than this factor tells nothing."""
 _CALLED = {"bandwidth": "memory bandwidth", "peak": "peak rate", "link": "bandwidth of links"}
@@ -45,7 +47,7 @@ class Expected:
         terms: seconds by term; those of kernels add up to the whole, those of a whole model overlap.
         gains: by which factor the pass is shortened with a tenth more `bandwidth`, `peak` or `link`.
         borrowed: families of other engines that stand in for the engine's own.
-        other: seconds by the other way, where there is one.
+        other: seconds by the other way, where that is the engine's own and tells something.
     """
 
     seconds: float
@@ -65,8 +67,12 @@ class Expected:
         lent = "" if not self.borrowed else f"; borrowed: {', '.join(map(_plain, self.borrowed))}"
         return (
             f"predicted {spelled(self.seconds)}, {spelled(self.low)} to {spelled(self.high)} (90 %, {self.situation}) for "
-            f"{self.engine} from {_FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{check}"
+            f"{self.engine} from {FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{check}"
         )
+
+    def by(self, way: str) -> float | None:
+        """Return the seconds by `whole model` or `kernels`: a change is the difference of two times that were had alike."""
+        return self.seconds if way == self.way else self.other
 
     @property
     def sensitivity(self) -> str:
@@ -95,7 +101,7 @@ class Expected:
 
 _LAUNCH = 8.0  # above this many times the bound, what takes the time is neither products nor bytes
 _OTHER = {"kernels": "from whole models", "whole model": "from kernels"}
-_FROM = {"kernels": "the sum of its kernels", "whole model": "measured whole models"}
+FROM = {"kernels": "the sum of its kernels", "whole model": "measured whole models"}
 
 
 def _plain(family: str) -> str:
@@ -105,8 +111,8 @@ def _plain(family: str) -> str:
 def predicted(plan: "Plan") -> Expected | None:
     """Return the predicted time of a plan's pass, or None where nothing useful is known.
 
-    Devices of unlike kinds, experts in the host's memory and drafts were not measured; and an interval wider than `WIDEST` is not
-    worth printing.
+    Devices of unlike kinds, experts in the host's memory and drafts were not measured, nor were schedules beside `RUN`; and an
+    interval wider than `WIDEST` is not worth printing.
 
     >>> from attometer.plan import plan
     >>> made = predicted(plan("llama-3.1-8b", "h100-sxm", context=512, mode="decode"))
@@ -121,18 +127,24 @@ def predicted(plan: "Plan") -> Expected | None:
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
-    chosen, *others = sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low))
+    return checked(sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low)))
+
+
+def checked(ways: list[Expected]) -> Expected | None:
+    """Return the first of the ways with the second as its check, or None where its interval tells nothing."""
+    chosen, *others = ways
     if chosen.high > WIDEST * chosen.low:
         return None
     # where both ways are the engine's own, how far they are apart is a part of what is not known
-    told = [chosen.seconds, *(way.seconds for way in others if not way.borrowed)]
-    ends = {"low": min(chosen.low, *told), "high": max(chosen.high, *told)}
-    return Expected(**(vars(chosen) | ends | {"other": others[0].seconds if others else None}))
+    told = next((way.seconds for way in others if not way.borrowed), None)
+    ends = (chosen.low, chosen.high) if told is None else (min(chosen.low, told), max(chosen.high, told))
+    return replace(chosen, low=ends[0], high=ends[1], other=told)
 
 
 def engine_for(plan: "Plan") -> str | None:
     """Return the engine whose times stand for a plan, or None where nothing was measured that is alike."""
-    if "+" in plan.machine.id or plan.options.offload is not None or plan.speculation is not None:
+    unlike = "+" in plan.machine.id or plan.options.offload is not None or plan.speculation is not None
+    if unlike or plan.options.schedule not in RUN:
         return None
     if plan.served is not None:
         return plan.served.engine.name
@@ -207,7 +219,10 @@ def in_the_middle(plan: "Plan") -> "Plan":
 def _trained(plan: "Plan") -> Expected:
     """Return the time of a training step by its class."""
     trainer, types = training_family(plan)
-    return of_class(plan, "training", trainer, TRAINERS[trainer], types, training_step(plan))
+    found = of_class(plan, "training", trainer, TRAINERS[trainer], types, training_step(plan))
+    # steps of adapters by the coefficients of whole training, where the framework's own were not measured
+    own = "adapters" not in types[2] or "adapters" in found.measured_for
+    return found if own else _lent(found, calibration("training"))
 
 
 def of_class(
@@ -226,11 +241,18 @@ def of_class(
     terms = {k: float(v[0]) for k, v in made.found.terms.items() if k not in ("total", "residual")}
     gains = {name: seconds / float(v[0]) for name, v in zip(FIGURES, made.raised, strict=True)}
     situation, measured = str(made.found.situation[0]), str(made.found.measured_for[0])
-    borrowed = (measured,) if lent or situation == "unseen engine" else ()
-    if lent:
-        wide = exp(PLAIN * known.width.get("unseen engine", 1.0))
-        low, high, situation = min(low, seconds / wide), max(high, seconds * wide), "unseen engine"
-    return Expected(seconds, low, high, situation, measured, engine, "whole model", terms, gains, borrowed)
+    found = Expected(seconds, low, high, situation, measured, engine, "whole model", terms, gains)
+    return _lent(found, known) if lent or situation == _UNSEEN else found
+
+
+_UNSEEN = "unseen engine"
+
+
+def _lent(found: Expected, known: Calibration) -> Expected:
+    """Return a time whose coefficients were measured of something else: its interval is as wide as of an unseen engine."""
+    wide = exp(PLAIN * known.width.get(_UNSEEN, 1.0))
+    low, high = min(found.low, found.seconds / wide), max(found.high, found.seconds * wide)
+    return replace(found, low=low, high=high, situation=_UNSEEN, borrowed=(found.measured_for,))
 
 
 def step_counts(plan: "Plan") -> dict[str, Any]:

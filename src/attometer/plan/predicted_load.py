@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from attometer.errors import AttometerError
 from attometer.plan.predicted import (
     ENGINE,
-    WIDEST,
     Expected,
+    checked,
     engine_for,
     from_kernels,
     in_the_middle,
@@ -46,12 +46,7 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
 def _chosen(whole: Expected, kernels: Expected) -> Expected | None:
     """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
     # the class of whole models first; on a machine that it never saw, kernels that were measured there
-    best, other = sorted((whole, kernels), key=lambda w: (bool(w.borrowed), "machine" in w.situation))
-    if best.high > WIDEST * best.low:
-        return None
-    # where both ways are the engine's own, how far they are apart is a part of what is not known
-    told = best.seconds if other.borrowed else other.seconds
-    return replace(best, low=min(best.low, told), high=max(best.high, told), other=other.seconds)
+    return checked(sorted((whole, kernels), key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
 
 
 def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:

@@ -27,8 +27,8 @@ def training_family(plan: "Plan") -> tuple[str, tuple[tuple[str, ...], ...]]:
     """
     place = _placement(plan)
     trainer = plan.trainer or ("megatron" if place.tp * place.pp > 1 else "torchtitan")
-    routed, adapted = "moe" if plan.planner.routed else "", "adapters" if _adapters(plan) else ""
-    return trainer, (("bf16",), (routed,), (adapted,), ("", "flops"))
+    routed, adapted = "moe" if plan.planner.routed else "", ("adapters", "") if _adapters(plan) else ("",)
+    return trainer, (("bf16",), (routed,), adapted, ("", "flops"))
 
 
 def training_step(plan: "Plan") -> dict[str, Any]:
@@ -92,5 +92,5 @@ def _heads(part: Any) -> tuple[float, float]:
     """Return the heads of attention and the mean width of its keys and values."""
     (out,) = part.program.outputs
     found = dict(zip(out.indices, out.extents, strict=True))
-    queries = [int(t.extents[-1]) for t in part.program.inputs if "h" in t.indices and "i" in t.indices]
+    queries = [int(t.extents[-1]) for t in part.program.inputs if {"h", "i"} <= set(t.indices) and "j" not in t.indices]
     return float(found.get("h", 1)), (sum(queries) + float(out.extents[-1])) / 2

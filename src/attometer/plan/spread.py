@@ -120,6 +120,7 @@ def load_of(planner: Planner, how: Recipe | None = None, micro_batch: int = 1) -
         memory=planner.room,
         micro_batch=micro_batch,
         checkpoint=o.checkpoint,
+        frozen=o.frozen,
         **({} if o.chunk is None else {"chunk": o.chunk}),
     )
     if how is None:

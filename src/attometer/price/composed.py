@@ -201,11 +201,11 @@ def raised_figures(kind: str, family: str, on: Machine, counts: Mapping[str, Arr
         given[figure] = np.full(rows * copies, own[figure])
         given[figure][k * rows : (k + 1) * rows] *= MORE
     # small steps by physics alone: they take little, and their trees as long to evaluate as those of products
-    made = kernel_seconds(kind, family, on, residual=kind != "operation", calibrated=None, **given)
+    base = dict(zip(counts, arrays, strict=True))
+    made = kernel_seconds(kind, family, on, residual=kind != "operation", calibrated=None, **base)
     # what a higher figure brings is told by physics: trees know no machine of that kind
-    physics = (made.seconds / np.broadcast_to(made.terms["residual"], made.seconds.shape)).reshape(copies, rows)
-    seconds, low, high = (values[:rows] for values in (made.seconds, made.low, made.high))
-    return Raised(made, seconds, low, high, seconds * physics[1:] / physics[0])
+    physics = kernel_seconds(kind, family, on, residual=False, calibrated=None, **given).seconds.reshape(copies, rows)
+    return Raised(made, made.seconds, made.low, made.high, made.seconds * physics[1:] / physics[0])
 
 
 def families_of(

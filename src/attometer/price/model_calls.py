@@ -192,7 +192,7 @@ def _attention(part: RankPart, sizes: RankSizes, kv_bits: float) -> Call:
     b, n, m = sizes.of(part)
     ends = part.local.program
     (out,) = ends.outputs
-    queries = [t for t in ends.inputs if "h" in t.indices and "i" in t.indices]
+    queries = [t for t in ends.inputs if {"h", "i"} <= set(t.indices) and "j" not in t.indices]
     keys = [t for t in ends.inputs if "j" in t.indices and "i" not in t.indices]
     if not queries or not keys or "h" not in out.indices:
         return _other(part, sizes)

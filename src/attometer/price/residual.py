@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from attometer.price.kernels import Array, Counts, Terms
 
 _CHUNK = 16384
+_FEW = 256  # rows for which all questions are asked at once: a loop over trees costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,17 @@ class Trees:
         >>> step(np.array([[1.0], [2.0]], np.float32)).round(3).tolist()
         [0.0, 0.3]
         """
+        if len(columns) <= _FEW:
+            return self._at_once(columns)
         parts = [self._chunk(columns[first : first + _CHUNK]) for first in range(0, len(columns), _CHUNK)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate(parts)
+
+    def _at_once(self, columns: NDArray[np.float32]) -> Array:
+        passed = columns.T[self.feature] > self.border[..., None]
+        asked = 1 << np.arange(self.feature.shape[1])
+        leaves = np.take_along_axis(self.leaf, (passed * asked[:, None]).sum(axis=1), axis=1)
+        total: Array = leaves.sum(axis=0, dtype=np.float64)
+        return total
 
     @cached_property
     def _ranks(self) -> tuple[list[NDArray[np.float32]], NDArray[np.uint8]]:

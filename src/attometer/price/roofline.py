@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from math import inf
 from typing import Any
 
 from attometer.errors import AttometerError, unknown
-from attometer.machine import Machine
+from attometer.machine import Figure, Machine
+from attometer.machine.hardware import Peak
 from attometer.view.numbers import seconds as spelled
 from attometer.view.report import Block, Report
 
@@ -110,7 +111,9 @@ def roofline(flops: int, bytes_moved: int, machine: Machine, dtype: str = "bf16"
         counts[1] / machine.bandwidth if counts[1] else 0.0,
         counts[2] / machine.link_bandwidth if counts[2] else 0.0,
     )
-    return Roofline(machine.id, _basis(machine), *counts, *times, max(times))
+    return Roofline(
+        machine.id, _basis(machine.peak, machine.memory.bandwidth, machine.chip.link), *counts, *times, max(times)
+    )
 
 
 def in_sequence(parts: Iterable[Roofline]) -> Roofline:
@@ -124,7 +127,8 @@ def in_sequence(parts: Iterable[Roofline]) -> Roofline:
     return reduce(Roofline.then, listed)
 
 
-def _basis(machine: Machine) -> str:
-    rates = (figure for path, figure in machine.figures() if path.startswith("peak") or path.endswith("bandwidth"))
-    statuses = sorted({figure.status for figure in rates})
-    return f"{'/'.join(statuses)} roofline"
+@lru_cache(maxsize=256)
+def _basis(peak: Peak, *bandwidths: Figure | None) -> str:
+    """Say what a roofline stands on: the statuses of the rates that it may use."""
+    rates = [figure for figure in (*(figure for _, figure in peak), *bandwidths) if figure is not None]
+    return f"{'/'.join(sorted({figure.status for figure in rates}))} roofline"

@@ -158,12 +158,18 @@ def part_work(
     return part_flops(part, sizes), moved + weight * weights_read(part, sizes), part_messages(part, sizes, word)
 
 
-def backward_work(part: RankPart, sizes: RankSizes, weight: float, cached: float, word: float) -> tuple[float, float]:
-    """Return the operations of one part's backward pass on a rank, and the bytes that it moves, gradients of weights among them."""
+def backward_work(
+    part: RankPart, sizes: RankSizes, weight: float, cached: float, word: float, frozen: bool = False
+) -> tuple[float, float]:
+    """Return the operations of one part's backward pass on a rank, and the bytes that it moves.
+
+    Gradients of weights are among them, unless the weights are `frozen`.
+    """
+    way = "frozen" if frozen else "backward"
     at, spread = sizes.of(part), sizes.spread(part)
-    moved = word * part.at("moved", *at) * part.backward_share("moved", *at) + cached * part.at("cached", *at)
-    flops = part_flops(part, sizes) * part.backward_share("flops", *at)
-    return flops, moved / spread + 2 * weight * weights_read(part, sizes)
+    moved = word * part.at("moved", *at) * part.backward_share(f"{way}_moved", *at) + cached * part.at("cached", *at)
+    flops = part_flops(part, sizes) * part.backward_share(f"{way}_flops", *at)
+    return flops, moved / spread + (1 if frozen else 2) * weight * weights_read(part, sizes)
 
 
 def weights_read(part: RankPart, sizes: RankSizes) -> float:

@@ -1,12 +1,13 @@
 """One layer on one rank: each part's Program cut, its collectives, and figures at sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import sympy
 
 from attometer.count.evaluate import evaluate
+from attometer.count.formulas import Compiled, Graph
 from attometer.count.model_cost import LayerCost, ModelCost
 from attometer.count.part_cost import PartCost
 from attometer.count.placement.part_cuts import ATTENTION_KINDS, PartCut, kind_of, part_cut
@@ -96,9 +97,9 @@ class RankPart:
         return self._affine(self.local, quantity, b, n, m)
 
     def backward_share(self, quantity: str, b: int, n: int, m: int) -> float:
-        """Return `flops` or `moved` of the backward pass over those of the forward pass, as they are on one device."""
-        forward = self._affine(self.whole, quantity, b, n, m)
-        return self._affine(self.whole, f"backward_{quantity}", b, n, m) / forward if forward else 0.0
+        """Return what `backward_flops`, `frozen_moved`, … are of the forward pass's `flops` or `moved`, on one device."""
+        forward = self._affine(self.whole, quantity.partition("_")[2], b, n, m)
+        return self._affine(self.whole, quantity, b, n, m) / forward if forward else 0.0
 
     def kept(self, b: int, n: int, m: int, share: int = 1) -> float:
         """Return the elements kept for backward; where `share` ranks hold alike nothing that the others hold, of the whole part."""
@@ -136,8 +137,19 @@ def _sizes(b: int, n: int, m: int) -> dict[str, int]:
 
 
 def _number(expression: sympy.Expr, sizes: Mapping[str, int]) -> float:
-    found = expression.xreplace({size(k): sympy.Integer(v) for k, v in sizes.items()})
-    return int(found) if found.is_Integer else float(found)
+    over, under = _quotient(expression)(*(sizes[name] for name in _SIZES))
+    return over // under if over % under == 0 else float(over / under)
+
+
+_SIZES = ("b", "n", "m", "s")
+
+
+@lru_cache(maxsize=8192)
+def _quotient(expression: sympy.Expr) -> Callable[..., tuple[int, int]]:
+    """Return a function of the sizes that gives numerator and denominator: substituting in SymPy takes as long each time."""
+    graph = Graph()
+    found = graph.quotient(expression, {name: graph.size(name) for name in _SIZES})
+    return Compiled(graph, dict(zip(("over", "under"), found, strict=True)), _SIZES).scalar  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ const AM = (() => {
       if (s.mode === "prefill" && Math.min(s.context, s.chunk || Infinity) > 8192) other("prefill in chunks of 8192", { chunk: 8192 }, true, "same result; weights are read once per chunk");
       if (data.rows[now.kv] === undefined && data.formats[now.kv][0] > 64 && now.model.cache.some((c) => c[1] !== "0")) other("KV cache in fp8", { kv: "fp8" }, false, "rounds keys and values");
       for (const name of ["fp8", "gptq", ...(now.place.peak.fp4 ? ["nvfp4"] : [])]) {
-        if (now.bits > data.formats[name][0] / 8 + 1) other(`weights in ${name === "gptq" ? "4 bits (GPTQ, AWQ)" : name}`, { weights: name }, false, "rounds the weights; scales counted", name === "gptq");
+        if (now.bits > data.formats[name][0] / 8 + 1) other(`weights in ${name === "gptq" ? "4 bits" : name}`, { weights: name }, false, `${name === "gptq" ? "GPTQ or AWQ: " : ""}rounds the weights; scales counted`, name === "gptq");
       }
     }
     if (s.batch > 1) other(`batch ${Math.floor(s.batch / 2)}`, { batch: Math.floor(s.batch / 2) }, true, "fewer sequences at once");

@@ -69,6 +69,7 @@ def _each(key: str, *values: int, **others: int) -> list[Parameters]:
 ROWS: list[tuple[str, str, list[Parameters], bool, Callable[[Arrays, Parameters], Arrays]]] = [
     ("performer", "performer", _each("f", 16, 64, 256, 1024), False, nothing),
     ("linear", "linear", [{}], False, nothing),
+    ("polynomial", "polynomial", [{}], False, nothing),
     ("linformer, random projections", "linformer", _each("k", 16, 64, 256), False, nothing),
     ("linformer, averages of neighbours", "linformer", _each("k", 16, 64, 256), False, averaging),
     ("hyperattention", "hyperattention", _each("l", 16, 64, 256, B=32), False, nothing),

@@ -16,7 +16,10 @@ import statistics
 import time
 from pathlib import Path
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    raise SystemExit('this example needs torch; install it with: pip install "attometer[torch]"') from None
 from torch import nn
 from torch.nn import functional as F
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -65,3 +66,8 @@ def test_claims_say_what_a_bare_installation_leaves_out(monkeypatch):
     assert "numba" not in made.summary
     monkeypatch.setattr(room, "find_spec", lambda name: None)
     assert made.by_document().page()[0].notes[0].endswith('numba; install it with: pip install "attometer[io]"')
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name, times in names.items() if times > 1]

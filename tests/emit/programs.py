@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from attometer.program import Program, gradient, parse
-from attometer.run.compiling import Compiled
+from attometer.run.compiled_function import Compiled
 from attometer.simulate.interpreter import interpret
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -57,7 +57,7 @@ WORDS = {
     "attentions": "output_attentions: weights are never formed",
     "whole sequence": "position_ids: those of rank 0 are not the global positions",
     "twice": "model: it already runs sequence-parallel",
-    "dropout": "LlamaAttention: dropout 0.1 on attention weights is not supported",
+    "dropout": "LlamaAttention: dropout 0.1 on attention weights of a spread sequence is not supported",
     "type": 'model type "gpt_oss" is not verified to run sequence-parallel',
     "encoder": 'model type "bert" is not verified to run sequence-parallel',
     "head": "model: LlamaForSequenceClassification may read single positions of the whole sequence",

@@ -1,103 +1,16 @@
 """`compile`: from a Program's text to a torch function with gradients, as machine code."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-
-from attometer.emit.compiled import compiled_program, gradients_of, machine_of, type_of
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, needs
 from attometer.mechanisms.subject import Subject, subject
-from attometer.program import Program, parse
-from attometer.program.keeping import declared
-from attometer.schedule.lean import pieces
-from attometer.simulate.sizes import bind
-from attometer.view.printed import Printed
+from attometer.program import parse
+
+if TYPE_CHECKING:
+    from attometer.run.compiled_function import Compiled
 
 
-class Compiled(Printed):
-    """A Program as a function of torch tensors; `print` shows the nests that it runs.
-
-    Attributes:
-        program: what it computes.
-    """
-
-    def __init__(self, program: Program) -> None:
-        self.program = declared(program)
-        self.inputs = tuple(t.name for t in self.program.inputs)
-        self.outputs = tuple(t.name for t in self.program.outputs)
-        self._nests = pieces(self.program)
-        self._text = str(self.program)
-        self._known: set[tuple[tuple[int, ...], ...]] = set()
-        self._refused: AttometerError | None = None
-        try:
-            held = gradients_of(self._text, self.outputs, ())
-            pieces(held.backward)
-        except AttometerError as error:
-            self._refused = error
-            return
-        # With gradients to come, what the backward pass reads is kept by the forward pass; without, nothing is.
-        self._keeping = str(held.forward), " ".join(n for n in held.kept if n not in self.outputs)
-        order = [t.name for t in held.forward.outputs]
-        self._places = [order.index(n) for n in self.outputs]
-
-    def __call__(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
-        """Return the result, or a tuple of all in the program's order.
-
-        Args:
-            tensors: the program's inputs in its order, each with its shape there, on the CPU; float32, bfloat16, float16 or
-                float64. Sums are formed in float32, of float64 tensors in float64.
-            **named: inputs by name, instead.
-
-        Raises:
-            AttometerError: an input that is missing, of another shape or type, or a machine without a compiler.
-        """
-        given = self._given(tensors, named)
-        if not torch.compiler.is_compiling():
-            self._check(given)
-        if torch.is_grad_enabled() and any(t.requires_grad for t in given):
-            if self._refused is not None:
-                raise AttometerError(f"its gradients are not compiled: {self._refused}")
-            found = compiled_program(given, *self._keeping, self._text)
-            wanted = [found[k] for k in self._places]
-        else:
-            wanted = compiled_program(given, self._text, "", self._text)
-        return wanted[0] if len(wanted) == 1 else tuple(wanted)
-
-    def _given(self, tensors: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        if len(tensors) > len(self.inputs):
-            raise AttometerError(f"takes {len(self.inputs)} tensors ({', '.join(self.inputs)}), got {len(tensors)}")
-        at = dict(zip(self.inputs, tensors, strict=False))
-        for name, tensor in named.items():
-            if name not in self.inputs or name in at:
-                raise AttometerError(
-                    f'input "{name}" is {"given twice" if name in at else "none of the program"}; inputs: {", ".join(self.inputs)}'
-                )
-            at[name] = tensor
-        missing = [n for n in self.inputs if n not in at]
-        if missing:
-            raise AttometerError(f"input {', '.join(missing)} is missing; inputs: {', '.join(self.inputs)}")
-        for name, tensor in at.items():
-            if not isinstance(tensor, torch.Tensor):
-                raise AttometerError(f'input "{name}" must be a torch tensor, got {type(tensor).__name__}')
-        return [at[n] for n in self.inputs]
-
-    def _check(self, given: list[torch.Tensor]) -> None:
-        shapes = tuple(tuple(map(int, t.shape)) for t in given)
-        if shapes not in self._known:
-            type_of(given)
-            bind(self.program, dict(zip(self.inputs, given, strict=True)), {})
-            self._known.add(shapes)
-
-    def source(self, dtype: torch.dtype = torch.float32) -> str:
-        """Return the C++ for tensors of a type."""
-        return machine_of(self._text, dtype, frozenset()).emitted.text
-
-    def __str__(self) -> str:
-        shown = [str(p.nest) if p.nest else str(p.scan and p.scan.label) for p in self._nests if p.nest or p.scan]
-        return "\n\n".join(shown)
-
-
-def compile(what: Subject, /, **sizes: int) -> Compiled:
+def compile(what: Subject, /, **sizes: int) -> "Compiled":
     """Return a Program as a function of torch tensors, compiled by the system's C++ compiler, with gradients.
 
     Its nest is derived from its text, and so is that of its gradients: what they need of the forward pass is kept where it is
@@ -108,13 +21,17 @@ def compile(what: Subject, /, **sizes: int) -> Compiled:
         **sizes: sizes that no input's shape tells, such as a window w.
 
     Raises:
-        AttometerError: a fault in the notation, or an operation that no nest runs, with what would make it one.
+        AttometerError: a fault in the notation, or an operation that no nest runs, with what would make it one; torch is missing.
 
     >>> import torch
     >>> f = compile("Y[i,k] = relu(A[i,j] * B[j,k])")
     >>> f(torch.eye(2), torch.tensor([[1.0, -2.0], [3.0, 4.0]])).tolist()
     [[1.0, 0.0], [3.0, 4.0]]
     """
+    try:
+        from attometer.run.compiled_function import Compiled
+    except ModuleNotFoundError as error:
+        raise AttometerError(needs("compiled programs need", error.name or "torch", "torch")) from None
     if isinstance(what, str) and ("=" in what or "\n" in what):
         what = parse(what)
     return Compiled(subject(what, **sizes).program)

@@ -23,7 +23,7 @@ def merge_passes(n: int, M: int) -> int:
     """Return the passes of an external merge sort of n records after the runs of M words were sorted.
 
     >>> merge_passes(32, 64), merge_passes(1000, 64), merge_passes(1 << 20, 64)
-    (0, 2, 5)
+    (0, 2, 4)
     """
     ways, runs, passes = fan_in(M), -(-n * RECORD // (M // RECORD * RECORD)), 0
     while runs > 1:

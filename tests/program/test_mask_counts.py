@@ -75,6 +75,10 @@ COUNTED: dict[str, Mask] = {
     "not of a union": ~(window(2) | strided(3)),
     "nested": (causal() & ~window(2)) | (chunked(4) & ~prefix(1)),
     "empty": window(2) & ~causal(),
+    "two strides": strided(2) & ~strided(3),
+    "either stride": strided(2) | strided(5),
+    "blocks and strides": fixed(4, 1) & strided(2) | chunked(3),
+    "a stride of drawn keys": random(9, 3) & strided(2) & fixed(5, 2),
 }
 
 
@@ -295,3 +299,15 @@ def test_a_parameter_that_is_not_whole_at_the_sizes_is_refused(mask: Mask, numbe
     with pytest.raises(AttometerError) as error:
         substitute(mask, {A: sympy.Integer(number)})
     assert str(error.value) == words
+
+
+def test_masks_that_repeat_are_counted_from_one_period_at_32768() -> None:
+    n = 32_768
+    assert (strided(2) & ~strided(3)).pairs(n) == strided(2).pairs(n) - strided(6).pairs(n)
+    assert (window(512) & strided(4)).pairs(n) == n * 128 - 4 * sum(range(128))
+    assert (strided(4) & strided(6)).pairs(n) == strided(12).pairs(n)
+    blocks = fixed(8, 2) & strided(2)
+    # A block of 8 holds 32 pairs of the same parity; of other blocks' two summary keys each query sees one.
+    assert blocks.pairs(n) == n // 8 * 32 + n * (n // 8 - 1)
+    assert (blocks & ~strided(2)).pairs(n) == 0
+    assert blocks.longest_column(n) == n // 2

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from math import lcm
 from operator import and_, or_
 from typing import Any
 
@@ -14,6 +15,10 @@ from sympy import Min
 from attometer.masks.closed_forms import positive
 from attometer.masks.intervals import Intervals, Ints, Rows, complement, intersect, total, unite
 from attometer.masks.mask import Mask, Parameter, Predicate, Reach
+from attometer.masks.periodic import has_table, keys_within, seen_runs
+
+MANY, WIDE = 8, 16
+"""A row of more intervals than this, and than one in so many keys, is told key by key where it meets another."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,31 @@ class _Parts(Mask):
         """Return the sum of the parts'."""
         return sum(part.spread(m) for part in self.parts)
 
-    def _split(self) -> tuple[list[Mask], list[Mask]]:
-        """Return the parts whose rows are one interval, and the others."""
-        return [p for p in self.parts if p.contiguous], [p for p in self.parts if not p.contiguous]
+    def period(self) -> int | None:
+        """Return the least common multiple of the parts'."""
+        periods = [part.period() for part in self.parts]
+        return None if None in periods else lcm(*(p for p in periods if p is not None))
+
+    def spans(self, rows: Rows) -> Intervals:
+        """List single keys where that is shorter than to sort the parts' intervals."""
+        wide = [part for part in self.parts if part.spread(rows.m) > max(MANY, rows.m // WIDE)]
+        return seen_runs(self, rows) if len(wide) > 1 else self._listed(rows)
+
+    def _listed(self, rows: Rows) -> Intervals:
+        """Return the intervals from those of the parts."""
+        raise NotImplementedError
+
+    def _split(self, rows: Rows) -> tuple[list[Mask], Mask | None]:
+        """Return the parts whose intervals a row lists, and one of many intervals that is asked how many keys it has in them.
+
+        What repeats is one part: a table tells how many keys it has anywhere.
+        """
+        far = [part for part in self.parts if not part.contiguous]
+        again = [part for part in far if part.period() is not None]
+        if len(again) > 1 and has_table(joined := type(self)(tuple(again)), rows.n, rows.m):
+            far = [*(part for part in far if part not in again), joined]
+        widest = max(far, key=lambda part: part.spread(rows.m), default=None)
+        return [*(p for p in self.parts if p.contiguous), *(p for p in far if p is not widest)], widest
 
     def _joined(self, sign: str, own: int, over: tuple[str, ...], level: int) -> str:
         text = f" {sign} ".join(part.text(over, own) for part in self.parts)
@@ -82,20 +109,22 @@ class And(_Parts):
         held = [part.predicate(n, m, array) for part in self.parts]
         return lambda i, j: reduce(and_, [part(i, j) for part in held])
 
-    def spans(self, rows: Rows) -> Intervals:
+    def _listed(self, rows: Rows) -> Intervals:
         """Cut to the parts of one interval first, so that the others list only what lies inside."""
-        near, far = self._split()
+        near, far = [p for p in self.parts if p.contiguous], [p for p in self.parts if not p.contiguous]
         within = reduce(intersect, (part.spans(rows) for part in near), (rows.low[None], rows.high[None]))
         inside = rows.between(within)
         return reduce(intersect, (part.spans(inside) for part in far), within)
 
     def seen(self, rows: Rows, within: Intervals) -> Ints:
         """Ask the one part of many intervals how many keys it has inside the others."""
-        near, far = self._split()
-        if len(far) > 1:
+        if has_table(self, rows.n, rows.m):
+            return keys_within(self, rows, within)
+        near, far = self._split(rows)
+        if sum(part.spread(rows.m) for part in near) > max(MANY, rows.m // WIDE):
             return super().seen(rows, within)
         inside = reduce(intersect, (part.spans(rows) for part in near), within)
-        return far[0].seen(rows.between(inside), inside) if far else total(inside)
+        return far.seen(rows.between(inside), inside) if far is not None else total(inside)
 
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return that of the one part that is no band, inside the band of the others; nothing is seen by both p and ~p."""
@@ -158,20 +187,24 @@ class Or(_Parts):
         held = [part.predicate(n, m, array) for part in self.parts]
         return lambda i, j: reduce(or_, [part(i, j) for part in held])
 
-    def spans(self, rows: Rows) -> Intervals:
+    def _listed(self, rows: Rows) -> Intervals:
         """Unite the parts'."""
         return reduce(unite, (part.spans(rows) for part in self.parts))
 
     def seen(self, rows: Rows, within: Intervals) -> Ints:
         """Ask the one part of many intervals how many keys it has outside the others."""
-        near, far = self._split()
-        if len(far) > 1:
+        if has_table(self, rows.n, rows.m):
+            return keys_within(self, rows, within)
+        near, far = self._split(rows)
+        if sum(part.spread(rows.m) for part in near) > max(MANY, rows.m // WIDE):
             return super().seen(rows, within)
+        if far is not None and not near:
+            return far.seen(rows, within)
         covered = reduce(unite, (part.spans(rows) for part in near))
         found = total(intersect(covered, within))
-        if far:
+        if far is not None:
             outside = intersect(complement(covered, rows.m), within)
-            found = found + far[0].seen(rows.between(outside), outside)
+            found = found + far.seen(rows.between(outside), outside)
         return found
 
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
@@ -222,6 +255,10 @@ class Not(Mask):
         """Return the negation of the part."""
         held = self.part.predicate(n, m, array)
         return lambda i, j: held(i, j) ^ True
+
+    def period(self) -> int | None:
+        """Return the part's."""
+        return self.part.period()
 
     def spans(self, rows: Rows) -> Intervals:
         """Return what lies between the part's intervals."""

@@ -43,6 +43,10 @@ class Band(Mask):
         end = rows.high if self.right is None else p + number(self.right, "right") + 1
         return rows.clip(start[None], end[None])
 
+    def period(self) -> int:
+        """Return one: only the distance tells."""
+        return 1
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return that of causal attention, of a window, and for n = m of every band."""
         if self.reach == (None, 0):

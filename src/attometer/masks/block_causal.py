@@ -34,6 +34,10 @@ class BlockCausal(Mask):
         c = number(self.chunk, "chunk")
         return rows.clip(rows.low[None], (rows.positions // c * c + c)[None])
 
+    def period(self) -> int:
+        """Return the length of a chunk."""
+        return number(self.chunk, "chunk")
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return chunk² for each pair of whole chunks, and n for each query of the last, n = m."""
         q, r = quotient(n, self.chunk)

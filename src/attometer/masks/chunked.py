@@ -42,6 +42,10 @@ class Chunked(Mask):
         c = number(self.chunk, "chunk")
         return documents_ending(range(c, start + keys + c, c), start, keys) if start % c else self
 
+    def period(self) -> int:
+        """Return the length of a chunk."""
+        return number(self.chunk, "chunk")
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return the whole chunks and the last, n = m."""
         q, r = quotient(n, self.chunk)

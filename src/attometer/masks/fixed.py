@@ -59,6 +59,10 @@ class Fixed(Mask):
         start = rows.positions // s * s
         return rows.clip(start[None], start[None] + s)
 
+    def period(self) -> int:
+        """Return the length of a block."""
+        return number(self.stride, "stride")
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return blocks and columns less where they cross, n = m and numbers."""
         s, c = self.stride, self.summary

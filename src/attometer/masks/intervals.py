@@ -56,6 +56,22 @@ class Rows:
             yield rows, (within[0][:, cut], within[1][:, cut])
 
 
+def runs(seen: NDArray[np.bool_]) -> Intervals:
+    """Return the runs of true entries of each row, [k, rows] of seen [rows, m].
+
+    >>> start, end = runs(np.array([[True, True, False, True], [False, False, False, False]]))
+    >>> start.T.tolist(), end.T.tolist()
+    ([[0, 3], [4, 4]], [[2, 4], [4, 4]])
+    """
+    edge = np.zeros((len(seen), 1), dtype=np.int8)
+    row, place = np.nonzero(np.diff(seen.astype(np.int8), axis=1, prepend=edge, append=edge))
+    start, end, row = place[::2], place[1::2], row[::2]
+    number = np.bincount(row, minlength=len(seen))
+    made = np.full((2, max(1, int(number.max(initial=0))), len(seen)), seen.shape[1], dtype=np.int64)
+    made[:, np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number), row] = start, end
+    return made[0], made[1]
+
+
 def total(one: Intervals) -> Ints:
     """Return how many keys each row has."""
     return np.asarray(np.sum(one[1] - one[0], axis=0))

@@ -59,6 +59,10 @@ class Mask:
         """Return how many intervals a row of m keys may have."""
         return 1
 
+    def period(self) -> int | None:
+        """Return by how much query and key may move together without a change, 1 where only their distance tells; or None."""
+        return None
+
     def seen(self, rows: Rows, within: Intervals) -> Ints:
         """Return how many keys of `within` each row sees."""
         parts = rows.parts(within, self.spread(rows.m) + len(within[0]))
@@ -191,7 +195,10 @@ class Mask:
         [2, 2, 1]
         """
         from attometer.masks.counts import chunks_of_rows
+        from attometer.masks.periodic import column_lengths, has_table
 
+        if has_table(self, n, m):
+            return column_lengths(self, n, m)
         steps = np.zeros(m + 1, dtype=np.int64)
         for start, end in chunks_of_rows(self, n, m):
             steps += np.bincount(start.ravel(), minlength=m + 1) - np.bincount(end.ravel(), minlength=m + 1)

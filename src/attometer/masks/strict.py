@@ -29,6 +29,10 @@ class Strict(Mask):
         """Return j < p."""
         return rows.clip(rows.low[None], rows.positions[None])
 
+    def period(self) -> int:
+        """Return one: only the distance tells."""
+        return 1
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr:
         """Return the sum of the positions that are not negative."""
         before = positive(m - n)

@@ -46,6 +46,10 @@ class Strided(Mask):
         s, p = number(self.stride, "stride"), rows.positions
         return np.asarray(((within[1] - 1 - p) // s - (within[0] - 1 - p) // s).sum(axis=0))
 
+    def period(self) -> int:
+        """Return one: only the distance tells."""
+        return 1
+
     def pairs_formula(self, n: sympy.Expr, m: sympy.Expr) -> sympy.Expr | None:
         """Return the pairs of positions with the same remainder, n = m."""
         q, r = quotient(n, self.stride)

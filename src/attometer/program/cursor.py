@@ -17,9 +17,18 @@ _INSTEAD = {
     ">": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
     "<": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
     "!": "; a mask is negated with ~, numbers are compared with equal(a, b)",
+    ".": "; there are no methods: to transpose, write the indices in another order; functions are written f(x)",
+    "?": "; choose by a product with less(a, b) or equal(a, b)",
     "'": "; to transpose, write the indices in another order: Y[i,k] = A[i,j] * B[k,j]",
 }
 """What to write for what other languages have."""
+
+_HERE = {
+    "=": "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere",
+    "if": "; choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
+    "for": "; a statement runs over all its indices; a recurrence reads [t-1]",
+}
+"""The same for what stands where a line should end."""
 
 MAX_NESTING = 60
 """Brackets inside brackets; deeper text is refused before it can exhaust the stack."""
@@ -93,7 +102,7 @@ class Cursor:
     def end(self) -> None:
         """Fail unless the line is over."""
         if not self.at_end():
-            self.fail(f"unexpected {self.here()}")
+            self.fail(f"unexpected {self.here()}{_HERE.get(self.peek(), '')}")
 
     def here(self) -> str:
         """Return the next token in quotes, or that there is none."""

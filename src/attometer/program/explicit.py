@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import sympy
+
 from attometer.program.composites import expand
 from attometer.program.derivatives import times
 from attometer.program.expression import (
@@ -87,7 +89,7 @@ class _Splitter:
         """Return whether the statement may stay as it is: its function leaves the indices of the left side."""
         if node.function in ("softmax", SCATTER):
             return True
-        return node.function not in (*_NORMS, "mean") and node.index not in self.statement.indices
+        return node.function not in (*_NORMS, "mean") and not {*node.runs} & {*self.statement.indices}
 
     def linear(self, node: Expression, context: tuple[str, ...]) -> Expression:
         """Return `node` split, its sums of products left in place: its value is not needed."""
@@ -137,32 +139,39 @@ class _Splitter:
         return found if isinstance(found, Ref) else self.named(found, context)
 
     def along(self, node: Along, context: tuple[str, ...]) -> Expression:
-        inner = context if node.index in context else (*context, node.index)
+        inner = tuple(dict.fromkeys((*context, *node.runs)))
         if node.function == "mean":
             total = self.along(replace(node, function="sum"), context)
             return Binary("/", total, read_expression(size_text(self.program.size_of(node.index))))
         if node.function in _NORMS:
             return self.norm(node, self.tensor(node.argument, inner), inner)
-        kept = inner if node.function == "softmax" else tuple(i for i in context if i != node.index)
+        kept = inner if node.function == "softmax" else tuple(i for i in context if i not in node.runs)
         return self.named(self.whole(node, context), kept)
 
     def whole(self, node: Along, context: tuple[str, ...]) -> Along:
         if node.function == SCATTER:
             context = tuple(dict.fromkeys((*context, *indices_of(node))))
             return replace(node, argument=self.value(node.argument, context))
-        inner = context if node.index in context else (*context, node.index)
+        inner = tuple(dict.fromkeys((*context, *node.runs)))
         convert = self.value if node.function == "sum" else self.tensor
         return replace(node, argument=convert(node.argument, inner))
 
     def norm(self, node: Along, operand: Ref, inner: tuple[str, ...]) -> Expression:
-        kept = tuple(i for i in inner if i != node.index)
-        length = read_expression(size_text(self.program.size_of(node.index)))
+        length = read_expression(size_text(sympy.Mul(*map(self.program.size_of, node.runs))))
+
+        def fold(kind: str, ref: Ref) -> Ref:
+            left = inner
+            for index in reversed(node.runs):
+                left = tuple(i for i in left if i != index)
+                ref = self.named(Along(kind, index, (), ref), left)
+            return ref
+
         return expand(
             node.function,
             operand,
             length,
             lambda _, expression: self.named(expression, inner),
-            lambda _, kind, ref: self.named(Along(kind, node.index, (), ref), kept),
+            lambda _, kind, ref: fold(kind, ref),
         )
 
     def named(self, node: Expression, context: tuple[str, ...]) -> Ref:
@@ -182,10 +191,10 @@ class _Splitter:
 
     def where(self, node: Expression, indices: Iterable[str]) -> Where | None:
         where = self.statement.where
-        used = {*indices, *indices_of(node)} | ({node.index} if isinstance(node, Along) else set())
+        used = {*indices, *indices_of(node)} | ({*node.runs} if isinstance(node, Along) else set())
         return where if where is not None and {where.query, where.key} <= used else None
 
 
 def summed_by(node: Expression, context: Iterable[str]) -> set[str]:
     """Return the indices that `node`, split, sums or reduces over when it stands over `context`."""
-    return {*indices_of(node)} - {*context} | ({node.index} if isinstance(node, Along) else set())
+    return {*indices_of(node)} - {*context} | ({*node.runs} if isinstance(node, Along) else set())

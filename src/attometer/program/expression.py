@@ -62,12 +62,18 @@ class Call:
 
 @dataclass(frozen=True)
 class Along:
-    """A function along an index: `softmax[j](S)`, `topk[j, k](S)`."""
+    """A function along an index: `softmax[j](S)`, `topk[j, k](S)`; a composite takes more indices as parameters."""
 
     function: str
     index: str
     parameters: tuple["Expression", ...]
     argument: "Expression"
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The indices it runs along: several for `softmax[j, k](S)`."""
+        more = self.parameters if self.function in COMPOSITES else ()
+        return (self.index, *(part.name for part in more if isinstance(part, Name)))
 
 
 Expression: TypeAlias = Number | Name | Ref | Position | Negative | Binary | Call | Along

@@ -21,9 +21,8 @@ from attometer.program.expression import (
 
 _ALONG = (*REDUCTIONS, *COMPOSITES, *SORTS, SCATTER)
 _LARGEST = 1e300
-NESTED = (*REDUCTIONS, "logsumexp")
+NESTED = REDUCTIONS
 """Functions that run along several indices one after the other: sum[j,k](X) is sum[j](sum[k](X))."""
-_JOINT = "write M = max[j,k](X), E = exp(X - M), Z = sum[j,k](E) and E / Z for a softmax over both"
 _PRODUCT = "a product of tensors is summed over the indices that the left does not have: Y[i,k] = A[i,j] * B[j,k]"
 _INSTEAD = {
     "cumsum": "a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative",
@@ -37,6 +36,20 @@ _INSTEAD = {
     "where": "choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
     "transpose": "write the indices in another order",
     "concat": "declare one tensor with the longer axis, and read parts of it at shifted indices",
+    "clip": "write minimum(maximum(x, a), b)",
+    "clamp": "write minimum(maximum(x, a), b)",
+    "exp2": "write pow(2, x)",
+    "log2": "write log(x) / log(2)",
+    "expm1": "write exp(x) - 1",
+    "log1p": "write log(1 + x)",
+    "norm": "the length of a vector is sqrt(sum[d](square(X)))",
+    "var": "write mean[d](square(X)) - square(mean[d](X))",
+    "leaky_relu": "write maximum(x, 0.01 * x)",
+    "mish": "write x * tanh(softplus(x))",
+    "tril": "mask the statement: where causal(i, j)",
+    "triu": "mask the statement: where ~strict(i, j)",
+    "solve": "a triangular system is a recurrence over all earlier rows: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
+    "solve_triangular": "a triangular system is a recurrence: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
     "elu": "elu(x) + 1 is exp(minimum(x, 0)) + relu(x)",
 } | dict.fromkeys(("matmul", "dot", "einsum", "bmm", "mm"), _PRODUCT)
 """What to write for functions that other languages have."""
@@ -97,12 +110,21 @@ class ExpressionReader(Cursor):
         if self.kind() == "number":
             return self.literal()
         column = self.column()
+        if self.peek() == ":":
+            self.fail('no ranges: a tensor is read at its indices, "X[i,d]", or whole, by its bare name')
         name = self.name("a tensor, size, number or function")
         if name in _INSTEAD and self.peek() in ("[", "("):
             self.fail(f'unknown function "{name}"; {_INSTEAD[name]}', column)
         if self.peek() == "[":
-            return self.along(name) if name in _ALONG else Ref(name, self.indices())
+            return self.along(name) if name in _ALONG else self.ref(name, column)
         return self.call(name) if self.peek() == "(" else Name(name)
+
+    def ref(self, name: str, column: int) -> Ref:
+        """Read the indices of a tensor; what stands in parentheses behind them would be a function along one."""
+        read = Ref(name, self.indices())
+        if self.peek() == "(":
+            self.fail(f'unknown function along an index "{name}"{nearest(name, _ALONG)}', column)
+        return read
 
     def literal(self) -> Number:
         """Read a number; digits alone are an integer."""
@@ -131,10 +153,9 @@ class ExpressionReader(Cursor):
             self.fail(f"{function} needs the index it runs along, as in {function}[j](X)", column)
         if function == SCATTER and (len(inside) % 2 or not all(isinstance(i, Name) for i in inside[::2])):
             self.fail("scatter takes an index and its place, as in scatter[j, T[i]](X), for each index", column)
-        several = function in NESTED and len(inside) > 1 and all(isinstance(i, Name) for i in inside)
-        if function != SCATTER and not several and len(inside) != (2 if function == "topk" else 1):
-            if function in COMPOSITES and len(inside) > 1:
-                self.fail(f"{function} runs along one index, got {len(inside)}; {_JOINT}", column)
+        named = len(inside) > 1 and len({i.name for i in inside if isinstance(i, Name)}) == len(inside)
+        several, joint = named and function in NESTED, named and function in COMPOSITES
+        if function != SCATTER and not (several or joint) and len(inside) != (2 if function == "topk" else 1):
             wanted = "an index and a count" if function == "topk" else "one index"
             self.fail(f"{function} takes {wanted} in brackets, got {len(inside)}", column)
         self.take("(")

@@ -224,7 +224,7 @@ class _Reverse:
         if not isinstance(node, Along):
             self.spread(node, arriving, use)
             return
-        inner = use if node.index in use.context else replace(use, context=(*use.context, node.index))
+        inner = replace(use, context=tuple(dict.fromkeys((*use.context, *node.runs))))
         rule = {
             "softmax": self.softmax,
             "logsumexp": self.logsumexp,
@@ -246,8 +246,8 @@ class _Reverse:
     def softmax(self, node: Along, operand: Ref, arriving: Factors, use: _Use) -> Factors:
         """P (dP - D), with D the sum of P dP."""
         (_, adjoint), value = arriving[0], use.value
-        rest = tuple(i for i in use.statement.indices if i != node.index)
-        source = self.product_with_values(use.statement, node.index)
+        rest = tuple(i for i in use.statement.indices if i not in node.runs)
+        source = self.product_with_values(use.statement, {*node.runs})
         # Where P is only ever multiplied by values that are summed, the sum over keys of P dP is that of O dO.
         pair = (
             (adjoint, value)
@@ -258,16 +258,16 @@ class _Reverse:
         total = self.helper(f"D{use.statement.tensor}", product, rest, None if source else use.statement.where)
         return (False, value), (False, Binary("-", adjoint, total))
 
-    def product_with_values(self, statement: Statement, index: str) -> Statement | None:
-        """Return the one statement that reads `statement` if it is its product with another tensor, summed over `index`."""
+    def product_with_values(self, statement: Statement, runs: set[str]) -> Statement | None:
+        """Return the one statement that reads `statement` if it is its product with another tensor, summed over `runs`."""
         users = self.users.get(statement.tensor, [])
         if len(users) != 1 or statement.tensor in self.of:
             return None
         match users[0].expression:
             case Binary(op="*", left=Ref() as one, right=Ref() as other):
                 own = _at(statement.tensor, statement.indices)
-                whole = {i for i in statement.indices if i != index} <= set(users[0].indices)
-                if (one, other).count(own) == 1 and index not in users[0].indices and whole:
+                whole = {*statement.indices} - runs <= set(users[0].indices)
+                if (one, other).count(own) == 1 and not runs & {*users[0].indices} and whole:
                     return users[0]
         return None
 
@@ -432,7 +432,7 @@ class _Reverse:
 
     def helper(self, stem: str, expression: Expression, context: tuple[str, ...], where: Where | None) -> Ref:
         """Return `expression`, over the indices of `context` that it uses, by the name of a statement of its own."""
-        used = set(indices_of(expression)) - ({expression.index} if isinstance(expression, Along) else set())
+        used = set(indices_of(expression)) - ({*expression.runs} if isinstance(expression, Along) else set())
         if isinstance(expression, Along) and expression.function == SCATTER:
             used = {*context}
         indices = tuple(i for i in context if i in used)

@@ -103,7 +103,7 @@ def _opened(statement: Statement, sums: dict[str, str]) -> list[Statement]:
         return [statement]
     along = statement.expression
     assert isinstance(along, Along)
-    rows = tuple(i for i in statement.indices if i != along.index)
+    rows = tuple(i for i in statement.indices if i not in along.runs)
     total = Ref(sums[statement.tensor], tuple(map(Name, rows)))
     level = replace(statement, tensor=total.tensor, indices=rows, expression=replace(along, function="logsumexp"))
     return [level, replace(statement, expression=Call("exp", (Binary("-", along.argument, total),)))]

@@ -206,12 +206,13 @@ class _Statement:
     def along(self, node: Along, context: tuple[str, ...]) -> Expression:
         if node.function in (*SORTS, SCATTER):
             self.fail(f"{node.function} must be the whole right-hand side")
-        inner = context if node.index in context else (*context, node.index)
+        inner = tuple(dict.fromkeys((*context, *node.runs)))
         ref = self.reference(node.argument, inner)
-        if node.index not in indices_of(ref):
-            self.fail(f"{node.function}[{node.index}] runs along an index its argument does not have")
-        kept = tuple(i for i in context if i != node.index)
-        length = _size_node(self.program.size_of(node.index))
+        for index in node.runs:
+            if index not in indices_of(ref):
+                self.fail(f"{node.function}[{','.join(node.runs)}] runs along an index its argument does not have")
+        kept = tuple(i for i in context if i not in node.runs)
+        length = _size_node(sympy.Mul(*map(self.program.size_of, node.runs)))
         if node.function in COMPOSITES:
             return self.composite(node, ref, inner, kept, length)
         if node.function == "mean":
@@ -234,7 +235,7 @@ class _Statement:
             return self.map(self.name(name), expression, indices, replace(origin, part=name))
 
         def fold(name: str, kind: str, operand: Ref) -> Ref:
-            return self.reduce(kind, operand, (node.index,), kept, name, replace(origin, part=name))
+            return self.reduce(kind, operand, node.runs, kept, name, replace(origin, part=name))
 
         result = expand(node.function, ref, length, emit, fold)
         self.results[result] = origin

@@ -209,8 +209,10 @@ def _used(node: object) -> list[str]:
     match node:
         case Ref(indices=indices):
             return [n for part in indices for n in index_names(part)]
-        case Position(index=index) | Along(index=index):
+        case Position(index=index):
             return [index]
+        case Along():
+            return [*node.runs]
     return []
 
 

@@ -108,7 +108,9 @@ def _placed(statement: Statement, refs: bool = True) -> set[str]:
         match node:
             case Ref(indices=parts) if refs:
                 found |= {part.name for part in parts if isinstance(part, Name)}
-            case Along(index=index) | Position(index=index):
+            case Along():
+                found |= {*node.runs}
+            case Position(index=index):
                 found.add(index)
     return found
 

@@ -404,8 +404,9 @@ class _Rewrite:
             case Call(function=function, arguments=arguments):
                 return Call(function, tuple(map(self.expression, arguments)))
             case Along(function=function, index=index, parameters=parameters, argument=argument):
-                if index in self.starts and function in _WHOLE_AXIS:
-                    raise AttometerError(f'axis "{index}" is cut and {function}[{index}] needs all of it')
+                cut = [i for i in node.runs if i in self.starts]
+                if cut and function in _WHOLE_AXIS:
+                    raise AttometerError(f'axis "{cut[0]}" is cut and {function}[{cut[0]}] needs all of it')
                 return Along(function, index, parameters, self.expression(argument))
         return node
 

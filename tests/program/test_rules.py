@@ -203,12 +203,24 @@ SYNTAX = [
         "Y[i] = softmax(X[i])",
         'notation line 1, column 8: unknown function "softmax"; write softmax[j](X) to say along which index',
     ),
-    ("Y[i,j] = X[j,i].T", "notation line 1, column 16: unexpected character '.'; there are no methods: to transpose, write the indices in another order; functions are written f(x)"),
+    (
+        "Y[i,j] = X[j,i].T",
+        "notation line 1, column 16: unexpected character '.'; there are no methods: to transpose, write the "
+        "indices in another order; functions are written f(x)",
+    ),
     ("Y[i] = clip(X[i], 0, 1)", 'notation line 1, column 8: unknown function "clip"; write minimum(maximum(x, a), b)'),
     ("P[i,j] = Softmax[j](X)", 'notation line 1, column 10: unknown function along an index "Softmax"; did you mean "softmax"?'),
     ("Y[i] = norm[d](X)", 'notation line 1, column 8: unknown function "norm"; the length of a vector is sqrt(sum[d](square(X)))'),
-    ("Y[i] = X[i] == 0", 'notation line 1, column 13: unexpected "="; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere'),
-    ("Y[i] = X[i] if Z[i]", 'notation line 1, column 13: unexpected "if"; choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)'),
+    (
+        "Y[i] = X[i] == 0",
+        'notation line 1, column 13: unexpected "="; numbers are compared with equal(a, b), 1 where a is b '
+        'and 0 elsewhere',
+    ),
+    (
+        "Y[i] = X[i] if Z[i]",
+        'notation line 1, column 13: unexpected "if"; choose by a product with less(a, b) or equal(a, b), or '
+        'mask the statement: where causal(i, j)',
+    ),
     ("Y[i] = X[:, i]", 'notation line 1, column 10: no ranges: a tensor is read at its indices, "X[i,d]", or whole, by its bare name'),
     ("Y[i,j] = tril(X)", 'notation line 1, column 10: unknown function "tril"; mask the statement: where causal(i, j)'),
     ("Y = sum[](X)", "notation line 1, column 5: sum needs the index it runs along, as in sum[j](X)"),

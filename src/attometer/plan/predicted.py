@@ -13,9 +13,11 @@ from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
 from attometer.plan.predicted_training import TRAINERS, training_family, training_step
-from attometer.price.composed import ENGINES, FIGURES, composed, engine_of, families_of, raised_figures
+from attometer.price.composed import ENGINES, FIGURES, Own, composed, engine_of, families_of, raised_figures
 from attometer.price.model_calls import Pass, calls, stored
-from attometer.price.predict import PLAIN
+from attometer.price.own import ENGINE as ENGINE_HERE
+from attometer.price.own import own_calls, own_type
+from attometer.price.predict import PLAIN, own_folder
 from attometer.price.tables import Calibration, calibration
 from attometer.schedule.placement import Placement
 from attometer.view.numbers import seconds as spelled
@@ -123,7 +125,10 @@ def predicted(plan: "Plan") -> Expected | None:
     if engine is None:
         return None
     try:
-        ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, from_kernels)]
+        if own_folder("passes", plan.machine) is not None and engine == ENGINE_HERE and plan.trainer is None:
+            ways = [from_kernels(plan, engine)]
+        else:
+            ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, from_kernels)]
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
@@ -148,7 +153,7 @@ def engine_for(plan: "Plan") -> str | None:
         return None
     if plan.served is not None:
         return plan.served.engine.name
-    return "torch" if plan.machine.id == "this" else ENGINE
+    return ENGINE_HERE if plan.machine.id == "this" else ENGINE
 
 
 def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) -> Expected:
@@ -156,16 +161,17 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
     here, o = plan.planner, plan.options
     place = Placement() if plan.at is None else plan.at.placement
     kv = TRAFFIC_BITS if o.kv in CACHE_ROWS else float(storage(o.kv).bits)
-    found = calls(
-        shard(here.cost, place) if plan.at is None else plan.at.ranks,
-        passes or _passes(plan),
-        stored(here.cost, here.formats, plan.machine),
-        kv,
-    )
+    ranks = shard(here.cost, place) if plan.at is None else plan.at.ranks
+    each, own = passes or _passes(plan), None
+    if engine == ENGINE_HERE and (folder := own_folder("passes", plan.machine)) is not None:
+        own = Own(o.mode, own_type(here.weight_bits, plan.machine), folder)
+        found = own_calls(ranks, each, own.mode, own.dtype, plan.machine, o.checkpoint)
+    else:
+        found = calls(ranks, each, stored(here.cost, here.formats, plan.machine), kv)
     stacks = here.model.layers
     routed = sum(s.count for s in stacks if any(p.routed is not None for p in s.layer.parts))
     name = engine if engine in ENGINES else ENGINE
-    made = composed(found, plan.machine, name, here.model.depth, routed, 1 if o.mode == "decode" else o.chunks)
+    made = composed(found, plan.machine, name, here.model.depth, routed, 1 if o.mode == "decode" else o.chunks, own)
     return Expected(
         made.seconds,
         made.low,
@@ -187,6 +193,8 @@ TRAFFIC_BITS = 8.0
 def _passes(plan: "Plan") -> list[Pass]:
     """Return the passes that are run: one step, or the pieces of a prompt, each over what came before it."""
     o = plan.options
+    if o.mode == "train":
+        return [Pass(o.batch, o.context, o.context)]
     if plan.workload is not None:
         return [Pass(o.batch, 1, keys, times) for keys, times in plan.workload.positions(o.context)]
     if o.mode == "decode":

@@ -99,6 +99,19 @@ _CLASSES = (
         "GEMM",
     ),
     Class(
+        "cpu_gemm",
+        kernels.cpu_gemm,
+        _named(
+            ("floor", "s", 1e-5, 0.8),
+            ("compute", "share of peak", 0.95, 0.25),
+            ("half_rows", "rows", 6.0, 1.0),
+            ("half_columns", "columns", 4.0, 1.0),
+            ("half_depth", "elements", 4.0, 1.0),
+            *_MEMORY,
+        ),
+        "GEMM on a CPU",
+    ),
+    Class(
         "moe",
         kernels.moe,
         _named(
@@ -171,6 +184,12 @@ _CLASSES = (
     Class("model_serving", whole.inference, _INFERENCE, "serving throughput"),
     Class("model_load", whole.inference, _INFERENCE, "time per token under load"),
     Class("model_first", whole.inference, _INFERENCE, "time to first token under load"),
+    Class(
+        "passes",
+        whole.passes,
+        _named(("kernels", "times their sum", 1.0, 0.2), ("layer", "s", 1e-4, 1.0), ("step", "s", 1e-4, 1.0)),
+        "passes of this machine",
+    ),
     Class(
         "training",
         whole.training,

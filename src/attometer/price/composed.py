@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from math import exp
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from attometer.machine import Machine
 from attometer.price.figures import figures, precision
 from attometer.price.kernels import Array
 from attometer.price.model_calls import Call
+from attometer.price.own import ENGINE
 from attometer.price.predict import PLAIN, Predicted, kernel_seconds
 from attometer.price.tables import ANY, Calibration, are_siblings, calibration
 from attometer.view.numbers import seconds as spelled
@@ -104,7 +106,25 @@ class Composed:
 
 
 @dataclass(frozen=True)
-class _Group:
+class Own:
+    """Which pass of the measured machine is asked for: `prefill`, `decode` or `train`, the data type, and its coefficients."""
+
+    mode: str
+    dtype: str
+    folder: Path
+
+    @property
+    def family(self) -> str:
+        """The family of such passes."""
+        return f"{ENGINE}|{self.mode}|{self.dtype}"
+
+
+OWN = "this machine"
+"""The situation of what stands on measurements of the machine itself."""
+
+
+@dataclass(frozen=True)
+class Group:
     """Calls of one class and type, priced: rows are the calls, times as often as they run."""
 
     seconds: Array
@@ -117,24 +137,34 @@ class _Group:
     borrowed: bool
 
 
-def composed(found: list[Call], on: Machine, engine: str, layers: int, routed: int, passes: float = 1.0) -> Composed:
+def composed(
+    found: list[Call],
+    on: Machine,
+    engine: str,
+    layers: int,
+    routed: int,
+    passes: float = 1.0,
+    own: Own | None = None,
+) -> Composed:
     """Return the predicted time of calls, with the gaps of `layers` layers (`routed` of them with experts) in each pass.
 
+    On a machine that was measured itself, `own` says which pass the calls are: its gaps are measured too.
     Raises AttometerError for an engine that has no gaps, and for a machine that lacks a figure which prices need.
     """
     how = engine_of(engine)
-    ordered = sorted(found, key=lambda call: (call.kind, call.types))
-    groups = [_priced(list(each), on, how) for _, each in groupby(ordered, key=lambda call: (call.kind, call.types))]
+    groups = priced(found, on, how, None if own is None else own.folder)
     terms: dict[str, float] = defaultdict(float)
     for group in groups:
         for name, value in zip(group.terms, group.seconds, strict=True):
             terms[name] += float(value)
     kernels = sum(terms.values())
     gaps = {"gaps": passes * (layers * how.layer + routed * how.routed), "scheduling": passes * how.step}
-    rest = sum(gaps.values())
-    seconds = kernels + rest
-    raised = sum((group.raised.sum(axis=1) for group in groups), np.zeros(len(FIGURES))) + rest
+    raised = sum((group.raised.sum(axis=1) for group in groups), np.zeros(len(FIGURES)))
     longest = sorted(groups, key=lambda group: -float(group.seconds.sum()))
+    if own is not None:
+        return _of_own(own, on, terms, kernels, raised, layers * passes, passes, longest)
+    rest = sum(gaps.values())
+    seconds, raised = kernels + rest, raised + rest
     return Composed(
         seconds,
         (sum(float(g.low.sum()) for g in groups) + rest / how.spread) * exp(-how.apart),
@@ -144,6 +174,44 @@ def composed(found: list[Call], on: Machine, engine: str, layers: int, routed: i
         longest[0].situation if longest else "no rows",
         tuple(dict.fromkeys(g.family for g in longest)),
         tuple(dict.fromkeys(g.family for g in longest if g.borrowed and g.seconds.sum() >= _TOLD * seconds)),
+    )
+
+
+def priced(found: list[Call], on: Machine, how: Engine, own: Path | None = None) -> list[Group]:
+    """Return the times of calls by class and types; `own` is a folder of coefficients that go before the shipped."""
+    ordered = sorted(found, key=lambda call: (call.kind, call.types))
+    by_types = groupby(ordered, key=lambda call: (call.kind, call.types))
+    return [_priced(list(each), on, how, own) for _, each in by_types]
+
+
+def _of_own(
+    own: Own,
+    on: Machine,
+    terms: dict[str, float],
+    kernels: float,
+    raised: Array,
+    layers: float,
+    passes: float,
+    longest: list[Group],
+) -> Composed:
+    """Return a pass on the machine that was measured: its kernels by what passes of small models showed them to take there."""
+    made = kernel_seconds(
+        "passes", own.family, on, calibrated=own.folder, kernels=kernels, layers=layers, passes=passes
+    )
+    seconds, low, high = (float(values[0]) for values in (made.seconds, made.low, made.high))
+    factor = float(made.terms["kernels"][0]) / kernels
+    whole = {name: value * factor for name, value in terms.items()}
+    whole |= {name: float(made.terms[name][0]) for name in ("gaps", "scheduling")}
+    lent = tuple(dict.fromkeys(g.family for g in longest if g.borrowed and g.seconds.sum() >= _TOLD * kernels))
+    return Composed(
+        seconds,
+        low,
+        high,
+        dict(sorted(whole.items(), key=lambda item: -item[1])),
+        {name: seconds / (seconds + factor * (float(v) - kernels)) for name, v in zip(FIGURES, raised, strict=True)},
+        _ENGINE if lent else OWN,
+        tuple(dict.fromkeys(g.family for g in longest)),
+        lent,
     )
 
 
@@ -158,20 +226,22 @@ def engine_of(name: str) -> Engine:
     return ENGINES[name]
 
 
-def _priced(found: list[Call], on: Machine, how: Engine) -> _Group:
+def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Group:
     """Return the times of calls of one class by the engine's fastest family, each as often as it runs."""
     kind, times = found[0].kind, np.array([call.times for call in found])
-    families, borrowed = families_of(calibration(kind), found[0].types, on, how.names, alike=True)
+    own = own if own is not None and (own / f"{kind}.json").is_file() else None
+    known = calibration(kind, own)
+    families, borrowed = families_of(known, found[0].types, on, how.names, alike=True)
     counts = {name: [call.counts[name] for call in found] for name in found[0].counts}
-    options = [raised_figures(kind, family, on, counts) for family in families]
+    options = [raised_figures(kind, family, on, counts, own) for family in families]
     best = min(options, key=lambda made: float((made.seconds * times).sum()))
     low, high, situation = best.low, best.high, str(best.found.situation[0])
     if borrowed:
-        width = exp(calibration(kind).width.get(_ENGINE, 1.0) * PLAIN)
+        width = exp(known.width.get(_ENGINE, 1.0) * PLAIN)
         low, high, situation = np.minimum(low, best.seconds / width), np.maximum(high, best.seconds * width), _ENGINE
     terms = tuple(call.term for call in found)
     family = str(best.found.measured_for[0])
-    return _Group(
+    return Group(
         best.seconds * times, low * times, high * times, best.raised * times, terms, family, situation, borrowed
     )
 
@@ -191,7 +261,9 @@ class Raised:
     raised: Array
 
 
-def raised_figures(kind: str, family: str, on: Machine, counts: Mapping[str, ArrayLike]) -> Raised:
+def raised_figures(
+    kind: str, family: str, on: Machine, counts: Mapping[str, ArrayLike], calibrated: Path | None = None
+) -> Raised:
     """Return the predicted times of calls of one family, and what they would be with each figure a tenth higher."""
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in counts.values()))
     rows, copies = len(arrays[0]), 1 + len(FIGURES)
@@ -202,9 +274,10 @@ def raised_figures(kind: str, family: str, on: Machine, counts: Mapping[str, Arr
         given[figure][k * rows : (k + 1) * rows] *= MORE
     # small steps by physics alone: they take little, and their trees as long to evaluate as those of products
     base = dict(zip(counts, arrays, strict=True))
-    made = kernel_seconds(kind, family, on, residual=kind != "operation", calibrated=None, **base)
+    made = kernel_seconds(kind, family, on, residual=kind != "operation", calibrated=calibrated, **base)
     # what a higher figure brings is told by physics: trees know no machine of that kind
-    physics = kernel_seconds(kind, family, on, residual=False, calibrated=None, **given).seconds.reshape(copies, rows)
+    apart = kernel_seconds(kind, family, on, residual=False, calibrated=calibrated, **given)
+    physics = apart.seconds.reshape(copies, rows)
     return Raised(made, made.seconds, made.low, made.high, made.seconds * physics[1:] / physics[0])
 
 

@@ -58,6 +58,11 @@ def gemm(row: Row, where: Machine) -> Counted:
     variant = re.sub(r"_(tuned|untuned).*|^.*configs/", "", row.text("path").split("/")[-1])
     variant = "-".join(re.findall(r"blockscale|bpreshuffle|batched", variant))
     op = extra.get("op", "")
+    if row.text("source_id").startswith("this_"):
+        own = own_product(m, extra.get("gradient", ""))
+        return Counted(
+            "cpu_gemm" if where.kind == "cpu" else "gemm", x, seconds, _family(row, dtype, own), f"{n:g}x{k:g}"
+        )
     family = _family(row, dtype, variant or ("layer" if op else ""))
     if row.number("groups", 1) > 1:
         groups = row.number("groups")
@@ -65,6 +70,11 @@ def gemm(row: Row, where: Machine) -> Counted:
         x = {**each, "matrices": 1.0, "weight_bytes": right / 8, "skew": 0.0, "left_bytes": left / 8, **machine}
         return Counted("moe", x, seconds, family, f"{n:g}x{k:g}")
     return Counted("gemm", x, seconds, family, f"{n:g}x{k:g}")
+
+
+def own_product(m: float, gradient: str = "") -> str:
+    """Return the variant of a product on the calibrated machine: those of gradients, and of one row, run kernels of their own."""
+    return gradient or ("row" if m == 1 else "")
 
 
 def _layer_product(row: Row) -> tuple[float, float, float]:
@@ -133,6 +143,8 @@ def attention(row: Row, where: Machine) -> Counted:
     kind = "backward" if passes > 1 else "encoder" if source.startswith("aic_encoder") else "prefill"
     if row.text("arch_kind") == "mla-kernel":
         kind = "mla_prefill"
+    if source.startswith("this_"):
+        keys, causal = (keys_on_cpu(s, keys), 0.0) if causal and where.kind == "cpu" else (keys, causal)
     bias = 2.0 * ("bias=" in row.text("extra")) + 1.0 * ("mask." in row.text("extra"))
     x = {
         "queries": s, "keys": keys, "batch": b / ranks, "heads": h, "groups": g, "width": d, "value_width": e,
@@ -142,6 +154,22 @@ def attention(row: Row, where: Machine) -> Counted:
     }  # fmt: skip
     family = _family(row, row.text("dtype"), row.text("dtype_kv"), mode if kind == "backward" else "")
     return Counted(kind, x, _seconds(row, nominal * passes), family, f"{h:g}:{g:g}:{d:g}")
+
+
+_KEYS = 512  # keys that PyTorch's attention on a CPU reads at once (aten/native/cpu/FlashAttentionKernel.cpp)
+
+
+def keys_on_cpu(queries: float, keys: float) -> float:
+    """Return the mean keys that a causal query computes on a CPU: whole blocks of keys, up to the end of its block of queries.
+
+    >>> keys_on_cpu(512, 512), keys_on_cpu(1024, 1024)
+    (512.0, 768.0)
+    """
+    block = 256 if queries >= 768 else 64 if queries >= 192 else 32
+    starts = range(0, int(queries), block)
+    ends = [min(start + block, queries) for start in starts]
+    seen = [min(keys, _KEYS * -(-min(keys, end + keys - queries) // _KEYS)) for end in ends]
+    return float(sum((e - s) * n for s, e, n in zip(starts, ends, seen, strict=True)) / queries)
 
 
 def decode(row: Row, where: Machine) -> Counted:
@@ -245,6 +273,7 @@ _OPERATIONS: dict[str, tuple[float, str]] = {
     "final_layernorm": (8, "hidden"), "layernorm": (8, "hidden"), "norm": (8, "hidden"), "embedding": (4, "hidden"),
     "attn_rope": (4, "heads"), "rotary_emb": (4, "heads"), "qk_norm": (4, "heads"), "mlp_act": (6, "ffn"),
     "act_fn": (6, "ffn"), "sampler": (6, "vocab"), "copy": (8, "hidden"),
+    "loss": (8, "vocab"), "table": (12, "hidden"), "optimizer": (32, "hidden"),
 }  # fmt: skip
 
 
@@ -286,7 +315,7 @@ def operation(row: Row, where: Machine) -> Counted:
     x = {"bytes": moved, "flops": flops, "rows": rows, "width": width, **figures(where, rate)}
     family = _family(row, op, row.text("dtype"), mode if mode == "kernel_bwd" else "")
     seconds = _seconds(row, flops, nominal)
-    if moved / seconds > _FASTEST * x["bandwidth"]:
+    if moved / seconds > _FASTEST * x["bandwidth"] and where.id != "this":
         raise Unpriced("excluded: faster than any cache could move its bytes (the compiler removed the work)")
     return Counted("operation", x, seconds, family, f"{row.text('model')}:{width:g}")
 

@@ -90,6 +90,16 @@ def gemm(x: Counts, c: Counts) -> Terms:
     return chosen | {"total": chosen["launch"] + chosen["work"] + quantise, "waves": m * n / (128 * 128 * x["units"])}
 
 
+def cpu_gemm(x: Counts, c: Counts) -> Terms:
+    """m×k by k×n on a CPU: products at a rate that short sides halve, and the bytes of operands that are packed."""
+    m, n, k = x["m"], x["n"], x["k"]
+    short = (1 + c["half_rows"] / m) * (1 + c["half_columns"] / n) * (1 + c["half_depth"] / k)
+    compute = 2 * m * n * k / (x["peak"] * c["compute"]) * short
+    memory = memory_time((m * k + m * n) * x["left_bytes"] + k * n * x["right_bytes"], x, c)
+    total = c["floor"] + blend(c["blend"], compute, memory)
+    return {"total": total, "launch": c["floor"] + 0 * m, "compute": compute, "memory": memory}
+
+
 def attention(x: Counts, c: Counts) -> Terms:
     """Tiled attention over many queries, forward or backward: makespan of the tiles against the bytes that move."""
     s, keys = x["queries"], x["keys"]

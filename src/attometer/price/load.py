@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attometer.machine import Machine
 from attometer.price import features, model_features
 from attometer.price.features import Counted, Reader
 from attometer.price.figures import cell_name, is_priceable, known
@@ -49,7 +50,7 @@ RULES = (
     Rule("llmservingsim_profile", "kernel_fwd", features.moe, "moe"),
     Rule("vidur_mlp|llmservingsim_profile", "kernel_fwd", features.gemm, _PRODUCT),
     Rule("vidur_mlp|llmservingsim_profile|cudnn_norms", "kernel", features.operation, _STEP),
-    Rule("cudnn_norms|this_copy", "kernel", features.operation),
+    Rule("cudnn_norms|this_operation", "kernel", features.operation),
     Rule("tokamax_gemm_loss", "kernel", features.operation, metric="latency"),
     Rule("aic_gemm|aiter_gemm|deepgemm|mamf|this_gemm", "kernel", features.gemm),
     Rule("tpu_training", "kernel", features.gemm),
@@ -113,13 +114,13 @@ def load(folder: str | Path) -> Loaded:
     return tabulate(read(folder))
 
 
-def tabulate(rows: Iterable[Row]) -> Loaded:
-    """Return rows as tables of counts; see `load`."""
+def tabulate(rows: Iterable[Row], on: Machine | None = None) -> Loaded:
+    """Return rows as tables of counts; see `load`. `on` is the machine of them all, where the catalogue lacks it."""
     found: dict[str, list[tuple[Counted, dict[str, str]]]] = defaultdict(list)
     reasons: Counter[str] = Counter()
     for row in rows:
         try:
-            counted = counts(row)
+            counted = counts(row, on)
         except Incomplete as error:
             reasons[f"incomplete: {row.text('mode')} row without {error}"] += 1
         except Unpriced as error:
@@ -129,7 +130,7 @@ def tabulate(rows: Iterable[Row]) -> Loaded:
     return Loaded({kind: _table(kind, each) for kind, each in sorted(found.items())}, dict(reasons))
 
 
-def counts(row: Row) -> Counted:
+def counts(row: Row, on: Machine | None = None) -> Counted:
     """Return one row as counts. Raises Unpriced or Incomplete with the reason when it cannot be priced."""
     metric = row.text("metric")
     if metric not in UNITS:
@@ -141,10 +142,10 @@ def counts(row: Row) -> Counted:
         raise Unpriced(f"excluded: {excluded}")
     if not row.text("hw_id"):
         raise Unpriced("names no single machine")
-    machine = known(row.text("hw_id"))
+    machine = on or known(row.text("hw_id"))
     if machine is None:
         raise Unpriced(f"machine not in the catalogue: {row.text('hw_id')}")
-    if not is_priceable(row.text("hw_id")):
+    if on is None and not is_priceable(row.text("hw_id")):
         raise Unpriced(f"machine states no bandwidth or no rate: {row.text('hw_id')}")
     rule = _rule(row.text("source_id"), row.text("mode"), row.extra.get("op", ""), metric)
     if rule is None:

@@ -81,20 +81,30 @@ class Pass:
     times: float = 1.0
 
 
-def calls(ranks: RankCost, passes: Iterable[Pass], held: dict[tuple[str, str], Stored], kv_bits: float) -> list[Call]:
-    """Return the kernels of passes over every stage, one after the other, on the rank that has most."""
+def calls(
+    ranks: RankCost,
+    passes: Iterable[Pass],
+    held: dict[tuple[str, str], Stored],
+    kv_bits: float,
+    trained: bool = False,
+) -> list[Call]:
+    """Return the kernels of passes over every stage, one after the other, on the rank that has most.
+
+    The logits are those of each sequence's last token; where the model is `trained`, of every token, with the loss over them.
+    """
     found: list[Call] = []
     for each in passes:
         sizes = RankSizes(ranks.placement, ranks.cost.model.width, each.batch, each.new, each.keys)
-        last = replace(sizes, new=1)
+        last = sizes if trained else replace(sizes, new=1)
         for stage in ranks.stages:
             for layer, times in stage.held:
                 of = last if layer.kind == "head" else sizes
                 found += [replace(c, times=c.times * times * each.times) for c in _layer(layer, of, held, kv_bits)]
             found += [replace(c, times=c.times * each.times) for c in _between(stage, sizes)]
         wide = max(float(t.extents[-1]) for p in ranks.cost.head.running for t in p.program.outputs)
-        row = {"bytes": step_bytes("sampler", wide) * each.batch, "flops": 0.0, "rows": each.batch, "width": wide}
-        found.append(_step("sampler", each.times, row))
+        op, rows = ("loss", each.batch * each.new) if trained else ("sampler", each.batch)
+        row = {"bytes": step_bytes(op, wide) * rows, "flops": 0.0, "rows": float(rows), "width": wide}
+        found.append(_step(op, each.times, row))
     return found
 
 
@@ -147,8 +157,13 @@ def _joined(products: list[tuple[RankPart, Call]]) -> Call:
 
 def _contracted(part: RankPart) -> tuple[float, float]:
     """Return how many elements a product with weights adds up for one result, and how many results one row has; 0 without."""
-    matrices, _ = part.matrices_and_rest
     program = part.local.program
+    # the matrices of a head that is tied to the embedding are counted there, and multiplied here
+    matrices = (
+        sum(int(t.size) for t in program.weights if len(t.extents) > 1)
+        if part.local.part.tied
+        else part.matrices_and_rest[0]
+    )
     results = {axis for t in program.outputs for axis in t.indices}
     summed = {axis for t in program.inputs if t.role != "weight" for axis in t.indices} - results
     sums = [
@@ -256,7 +271,11 @@ def _other(part: RankPart, sizes: RankSizes) -> Call:
 
 def _step(op: str, times: float, counts: dict[str, float]) -> Call:
     return Call(
-        "operation", "sampling" if op == "sampler" else "other steps", ((op,), ("bf16", "bfloat16")), times, counts
+        "operation",
+        "sampling" if op in ("sampler", "loss") else "other steps",
+        ((op,), ("bf16", "bfloat16")),
+        times,
+        counts,
     )
 
 

@@ -114,6 +114,12 @@ def _of(values: dict[str, float], otherwise: float) -> Array:
     return np.array([values.get(name, widest) for name in SITUATIONS])
 
 
+def own_folder(kind: str, on: Machine, calibrated: Path | None = None) -> Path | None:
+    """Return the folder of a class's coefficients: one that is given, the calibrated machine's own, or None for the shipped."""
+    where = calibrated or (this_folder() if on.id == "this" else None)
+    return where if where is not None and (calibrated is not None or (where / f"{kind}.json").is_file()) else None
+
+
 def kernel_seconds(
     kind: str,
     family: str,
@@ -144,9 +150,7 @@ def kernel_seconds(
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in counts.values()))
     rows = len(arrays[0])
     machine_figures = {name: np.full(1, value) for name, value in figures(where, precision(family)[2]).items()}
-    if calibrated is None and where.id == "this" and (this_folder() / f"{kind}.json").is_file():
-        calibrated = this_folder()
-    known, parts = calibration(kind, calibrated), []
+    known, parts = calibration(kind, own_folder(kind, where, calibrated)), []
     for first in range(0, rows, _ROWS):
         given = {name: value[first : first + _ROWS] for name, value in zip(counts, arrays, strict=True)}
         count = len(given[next(iter(given))])

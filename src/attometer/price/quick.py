@@ -1,54 +1,57 @@
 """Measure this machine for a minute, and fit the same coefficients to it: `attometer calibrate --quick`.
 
-Products by shape and type, bandwidth by working set, the launch floor and attention by size take turns in rounds; every
-round also times one reference product, and each sample is taken relative to it, so that a machine that slows down or is
-busy for a while shifts no case against another. What is measured is kept as rows of the schema beside a machine file.
+Products by shape and type, bandwidth by working set, attention by size, the steps of a layer and small models take turns
+in rounds. Every few samples one reference product is timed, and each sample is taken relative to it, so that a machine that
+slows down or is busy for a while shifts no case against another. One thread of a CPU is timed by what the process ran, not
+by what passed while others ran; a GPU by its own events. What is measured is kept as rows of the schema beside a machine
+file and the coefficients: the folder is replaced as a whole.
 """
 
 import csv
 import io
 import os
 import platform
+import shutil
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from attometer.count.model_cost import model_cost
+from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
-from attometer.machine import this_folder
+from attometer.machine import Machine, machine, this_folder
+from attometer.models import from_values
 from attometer.price.calibrate import fit_physics
-from attometer.price.load import tabulate
-from attometer.price.rows import read
-from attometer.price.tables import Calibration, save
+from attometer.price.composed import engine_of, priced
+from attometer.price.figures import known
+from attometer.price.intervals import width
+from attometer.price.kernels import Array
+from attometer.price.load import LABELS, Table, tabulate
+from attometer.price.model_calls import Pass
+from attometer.price.own import ENGINE, own_calls
+from attometer.price.predict import PLAIN, predict
+from attometer.price.rows import Row, read
+from attometer.price.tables import Calibration, calibration, save
+from attometer.schedule.placement import Placement
 from attometer.view.files import write_atomically
 
+if TYPE_CHECKING:
+    from attometer.price.quick_cases import Case
+
 SECONDS = 60.0
-_SAMPLE = 0.02  # seconds that one sample lasts at least
+ROUNDS = 3  # at least, where nothing interrupts
+_SAMPLE = 0.01  # seconds that one sample lasts at least
+_LONG = 0.1  # seconds of a call that is timed as it is, without one before to warm up
+_BETWEEN = 8  # samples between two of the reference
+_FOLDS = 4  # parts of the rows, each predicted by a fit on the others, for the interval
 
-#: rows × columns × depth of products, as layers of small and large models have them
-PRODUCTS = (
-    *((1, 2048, 2048), (4, 4096, 1024), (16, 1024, 4096), (32, 3072, 768), (64, 768, 3072), (96, 512, 512)),
-    *((128, 2304, 768), (200, 1000, 1000), (256, 256, 256), (384, 1536, 384), (512, 768, 768), (512, 2048, 512)),
-    *((768, 768, 3072), (1024, 1024, 1024), (1024, 3072, 768), (2048, 512, 2048), (17, 333, 777), (640, 640, 64)),
-)
-#: bytes of a working set that is read and written
-SETS = (1 << 14, 1 << 17, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28)
-#: batch, heads, length, width of a head, causal
-ATTENTION = (
-    *((1, 4, 64, 64, 0), (1, 12, 128, 64, 1), (1, 12, 512, 64, 1), (1, 8, 1024, 64, 0), (2, 12, 256, 64, 1)),
-    *((1, 4, 1024, 128, 1), (4, 4, 128, 32, 0), (1, 2, 2048, 64, 1), (1, 16, 384, 64, 0), (8, 8, 64, 64, 1)),
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One thing to time: the cells of its row, and a function that runs it once."""
-
-    cells: dict[str, str]
-    run: Callable[[], Any]
+Timer = Callable[[Callable[[], Any]], float]
 
 
 @dataclass(frozen=True)
@@ -59,168 +62,298 @@ class Quick:
     cases: int
     rounds: int
     complete: bool
+    threads: int
     figures: dict[str, float]
+    ends: dict[str, float]  # half-widths of the 90 % intervals by class, of log time
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {name: getattr(self, name) for name in ("folder", "cases", "rounds", "complete", "figures")}
+        return dict(vars(self))
 
     def __str__(self) -> str:
         rates = ", ".join(
-            f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in self.figures.items() if name != "memory"
+            f"{name} {value / 1e9:.0f} GFLOP/s"
+            for name, value in self.figures.items()
+            if name not in ("memory", "cache")
         )
         cut = "" if self.complete else " (stopped early: what was done is kept)"
+        ends = ", ".join(f"{name} ±{100 * np.expm1(value):.0f} %" for name, value in self.ends.items())
         return (
-            f"this machine: {rates}; memory {self.figures['memory'] / 1e9:.1f} GB/s (measured)\n"
+            f"this machine, {self.threads} thread{'s' * (self.threads > 1)}: {rates}; "
+            f"memory {self.figures['memory'] / 1e9:.1f} GB/s (measured)\n"
+            f"90 % of unseen sizes are expected within: {ends}\n"
             f"{self.cases} cases in {self.rounds} rounds{cut}; written to {self.folder}; use it with --on this"
         )
 
 
-def quick(seconds: float = SECONDS, tell: Callable[[float], None] = lambda share: None) -> Quick:
+def quick(
+    seconds: float = SECONDS, tell: Callable[[float], None] = lambda share: None, device: str | None = None
+) -> Quick:
     """Time this machine for about `seconds`, fit its coefficients and write them under the user's data folder.
 
-    `tell` is given the share done. Ctrl-C ends the measuring and keeps what is done; before every case was timed once,
-    nothing is written. Raises AttometerError then, and ModuleNotFoundError without torch.
+    `tell` is given the share done. `device` is cpu or cuda; the GPU where PyTorch sees one. Ctrl-C ends the measuring and
+    keeps what is done; before the machine's rates were timed, nothing is written. Raises AttometerError then, and
+    ModuleNotFoundError without torch.
     """
-    cases = list(_cases())
-    samples: dict[int, list[float]] = {index: [] for index in range(len(cases))}
-    reference, complete = _reference(), True
-    begun = time.perf_counter()
-    try:
-        rounds = _measure(cases, samples, reference, begun, seconds, tell)
-    except KeyboardInterrupt:
-        rounds, complete = min(map(len, samples.values())), False
-    if not rounds:
-        raise AttometerError("stopped before every case was timed once; nothing was written")
-    rows = [{**case.cells, "value": repr(statistics.median(samples[i]) * 1e3)} for i, case in enumerate(cases)]
-    found = _figures(rows)
-    folder = this_folder()
-    _write(folder, rows, found)
-    return Quick(str(folder), len(cases), rounds, complete, found)
-
-
-def _measure(
-    cases: list[Case],
-    samples: dict[int, list[float]],
-    reference: Callable[[], Any],
-    begun: float,
-    seconds: float,
-    tell: Callable[[float], None],
-) -> int:
-    usual, rounds, drift = _timed(reference), 0, 1.0
-    while rounds < 3 or time.perf_counter() - begun < seconds:
-        for index, case in enumerate(cases):
-            if index % 8 == 0:
-                drift = _timed(reference) / usual
-            samples[index].append(_timed(case.run) / drift)
-            tell(min(1.0, (time.perf_counter() - begun) / max(seconds, 1e-9)))
-        rounds += 1
-    return rounds
-
-
-def _timed(run: Callable[[], Any]) -> float:
-    run()
-    count, start = 0, time.perf_counter()
-    while (passed := time.perf_counter() - start) < _SAMPLE:
-        run()
-        count += 1
-    return passed / count if count else passed
-
-
-def _reference() -> Callable[[], Any]:
     import torch
 
-    left, right = torch.randn(256, 256), torch.randn(256, 256)
+    from attometer.price.quick_cases import cases
+
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    found = list(cases(place))
+    samples, complete = measure(found, timer(place), _reference(place), seconds, tell)
+    return fitted([(case.cells, each) for case, each in zip(found, samples, strict=True)], _facts(place), complete)
+
+
+def measure(
+    cases: "list[Case]",
+    timed: Timer,
+    reference: Callable[[], Any],
+    seconds: float,
+    tell: Callable[[float], None],
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[list[float]], bool]:
+    """Return the samples of each case, and whether nothing interrupted; drift against the reference is taken out.
+
+    The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least.
+    """
+    samples: list[list[float]] = [[] for _ in cases]
+    begun, usual, rounds = clock(), [timed(reference)], 0
+    complete = True
+    try:
+        while rounds < ROUNDS or clock() - begun < seconds:
+            for index, case in enumerate(cases):
+                if index % _BETWEEN == 0:
+                    usual.append(timed(reference))
+                samples[index].append(timed(case.run) / usual[-1])
+                share = (rounds + (index + 1) / len(cases)) / ROUNDS
+                tell(min(1.0, share, max(1 / ROUNDS, (clock() - begun) / max(seconds, 1e-9))))
+            rounds += 1
+    except KeyboardInterrupt:
+        complete = False
+    middle = statistics.median(usual)
+    return [[each * middle for each in found] for found in samples], complete
+
+
+def timer(device: str) -> Timer:
+    """Return what times a function on a device: seconds of one call, over calls that last `_SAMPLE` seconds or more.
+
+    One thread of a CPU is timed by the time that the process ran, where the system's clock is fine enough.
+    """
+    import torch
+
+    if device != "cpu":
+        return _on_gpu
+    fine = time.get_clock_info("process_time").resolution < 1e-5
+    return _by(time.process_time if torch.get_num_threads() == 1 and fine else time.perf_counter)
+
+
+def _by(clock: Callable[[], float]) -> Timer:
+    def timed(run: Callable[[], Any]) -> float:
+        start = clock()
+        run()
+        if (first := clock() - start) > _LONG:
+            return first
+        count, start = 0, clock()
+        while (passed := clock() - start) < _SAMPLE:
+            run()
+            count += 1
+        return passed / max(count, 1)
+
+    return timed
+
+
+def _on_gpu(run: Callable[[], Any]) -> float:
+    import torch
+
+    run()
+    torch.cuda.synchronize()
+    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    times = 1
+    while True:
+        first.record()
+        for _ in range(times):
+            run()
+        last.record()
+        last.synchronize()
+        passed = first.elapsed_time(last) / 1e3
+        if passed >= _SAMPLE:
+            return float(passed / times)
+        times = max(2 * times, int(1.2 * times * _SAMPLE / max(passed, 1e-7)))
+
+
+def _reference(device: str) -> Callable[[], Any]:
+    import torch
+
+    size = 256 if device == "cpu" else 2048
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     return lambda: left @ right
 
 
-def _row(source: str, **cells: object) -> dict[str, str]:
+@dataclass(frozen=True)
+class Facts:
+    """What a system says of the device that is timed: name, kind, threads or multiprocessors, bytes of memory and cache."""
+
+    name: str
+    kind: str
+    units: int
+    memory: float
+    cache: float = 0.0
+
+
+def _facts(device: str) -> Facts:
     import torch
 
-    engine = f"torch {torch.__version__.split('+')[0]}"
-    plain = {"source_id": source, "hw_id": "this", "engine": engine, "metric": "latency", "unit": "ms", "tier": "A"}
-    text = {name: str(value) for name, value in cells.items()}
-    return {**plain, "mode": "kernel_fwd", "split_group": f"{source}-{'-'.join(text.values())}", **text}
+    if device == "cpu":
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Facts(f"{platform.machine()}, {platform.system()}", "cpu", torch.get_num_threads(), total)
+    found = torch.cuda.get_device_properties(device)
+    return Facts(found.name, "gpu", found.multi_processor_count, found.total_memory, found.L2_cache_size)
 
 
-def _cases() -> Iterator[Case]:
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention as sdpa
+def fitted(timed: Iterable[tuple[dict[str, str], list[float]]], facts: Facts, complete: bool = True) -> Quick:
+    """Fit what was timed (cells and samples in seconds of each case), write it, and say what was found.
 
-    for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
-        for m, n, k in PRODUCTS:
-            left, right = torch.randn(m, k).to(dtype), torch.randn(n, k).to(dtype)
-            run = partial(torch.nn.functional.linear, left, right)
-            yield Case(_row("this_gemm", dtype=name, extra=f"m={m};n={n};k={k}"), run)
-    for size in SETS:
-        source = torch.randn(size // 8)
-        target = torch.empty_like(source)
-        width = max(1, size // 8 // 64)
-        yield Case(
-            _row("this_copy", dtype="fp32", extra="op=copy;tokens=64", hidden_size=width), partial(target.copy_, source)
-        )
-    for b, h, s, d, causal in ATTENTION:
-        q, k, v = (torch.randn(b, h, s, d) for _ in range(3))
-        shape = {"batch": b, "n_heads": h, "n_kv_heads": h, "seq_len": s, "kv_len": s, "head_dim": d, "causal": causal}
-        run = partial(sdpa, q, k, v, is_causal=bool(causal))
-        yield Case(_row("this_attention", dtype="fp32", arch_kind="attention-kernel", **shape), run)
+    Raises AttometerError when no product or no copy was timed: then nothing is written.
+    """
+    done = [(cells, each) for cells, each in timed if each]
+    rows = [{**cells, "value": repr(statistics.median(each) * 1e3)} for cells, each in done]
+    found = _figures(rows)
+    if not {"memory"} < found.keys():
+        raise AttometerError("stopped before the machine's rates were timed; nothing was written")
+    folder = this_folder()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".this."))
+    try:
+        ends = _write(made, rows, found, facts)
+        _swap(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    known.cache_clear()
+    calibration.cache_clear()
+    rounds = min(len(each) for _, each in done)
+    return Quick(str(folder), len(rows), rounds, complete, facts.units, found, ends)
+
+
+def _swap(made: Path, folder: Path) -> None:
+    """Put a finished folder in the place of the old one, which is there until the new one is."""
+    old = made.with_name(f"{made.name}.old")
+    if folder.exists():
+        folder.rename(old)
+    made.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _figures(rows: list[dict[str, str]]) -> dict[str, float]:
+    """Return peak rates by type, bandwidth of memory, and the cache: the largest working set that moves much faster."""
     rates: dict[str, float] = {}
     sets: dict[int, float] = {}
     for row in rows:
         seconds = float(row["value"]) / 1e3
         if row["source_id"] == "this_gemm":
-            m, n, k = (int(part.split("=")[1]) for part in row["extra"].split(";"))
+            m, n, k = (int(part.split("=")[1]) for part in row["extra"].split(";")[:3])
             rates[row["dtype"]] = max(rates.get(row["dtype"], 0.0), 2 * m * n * k / seconds)
-        elif row["source_id"] == "this_copy":
+        elif "op=copy" in row.get("extra", ""):
             moved = int(row["hidden_size"]) * 64 * 8
             sets[moved] = moved / seconds
+    if not sets:
+        return rates
     # the largest working set is beyond every cache
     memory = sets[max(sets)]
-    return {**rates, "memory": memory}
+    near = [moved for moved, rate in sets.items() if rate > 1.5 * memory]
+    return rates | {"memory": memory} | ({"cache": float(max(near))} if near else {})
 
 
-def _write(folder: Path, rows: list[dict[str, str]], found: dict[str, float]) -> None:
-    """Write rows and machine file, then the coefficients; each file at once or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _write(folder: Path, rows: list[dict[str, str]], found: dict[str, float], facts: Facts) -> dict[str, float]:
+    """Write rows, machine file and coefficients; return the half-width of each class's interval."""
     names = sorted({name for row in rows for name in row})
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(folder / "measured.csv", text.getvalue())
-    write_atomically(folder / "this.toml", _machine_text(found))
-    for table in tabulate(read(folder / "measured.csv")).tables.values():
-        physics = fit_physics(table)
-        save(
-            Calibration(table.kind, physics.pooled, physics.cells, width=dict.fromkeys(("unseen shape",), 2.5)), folder
-        )
+    write_atomically(folder / "this.toml", machine_text(found, facts))
+    place = machine(folder / "this.toml")
+    read_rows = list(read(folder / "measured.csv"))
+    tables = list(tabulate(read_rows, place).tables.values())
+    made = [_save(table, folder) for table in tables]
+    passes = _passes([row for row in read_rows if row.text("source_id") == "this_pass"], place, folder)
+    made += [_save(passes, folder)] if passes is not None else []
+    return {each.kind: each.width["unseen shape"] * PLAIN for each in made}
 
 
-def _cache(source: str) -> str:
-    """Return the line of the last-level cache, where the system says its size."""
-    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
-    kib = [int(size[:-1]) for size in sizes if size.endswith("K") and size[:-1].isdigit()]
-    return f'llc = {{ value = {max(kib)}, unit = "KiB", {source} }}\n' if kib else ""
+def _save(table: Table, folder: Path) -> Calibration:
+    physics = fit_physics(table)
+    error = _apart(table)
+    made = replace(
+        physics,
+        width={"unseen shape": width(error, np.full(len(error), PLAIN))},
+        provenance={"script": "attometer calibrate --quick", "date": time.strftime("%Y-%m-%d"), "rows": len(table)},
+    )
+    save(made, folder)
+    return made
 
 
-def _machine_text(found: dict[str, float]) -> str:
-    import torch
+def _apart(table: Table) -> Array:
+    """Return errors of log time of rows by fits that did not see them; families with few rows keep one part of `_FOLDS`."""
+    fold = np.zeros(len(table), dtype=np.int64)
+    for name in np.unique(table.labels["family"]):
+        rows = table.labels["family"] == name
+        fold[rows] = np.arange(rows.sum()) % _FOLDS
+    error = np.zeros(len(table))
+    for k in range(_FOLDS):
+        out = fold == k
+        if not out.any() or out.all():
+            continue
+        rest, part = table.where(~out), table.where(out)
+        labels = part.labels
+        made = predict(fit_physics(rest, rounds=20), part.x, labels["family"], labels["machine"])
+        error[out] = np.log(part.seconds / made.seconds)
+    return error
 
+
+def _passes(rows: list[Row], on: Machine, folder: Path) -> Table | None:
+    """Return passes of small models as counts: what their kernels take by the coefficients of `folder`, and their layers."""
+    from attometer.price.quick_model import Shape
+
+    if not rows:
+        return None
+    x: dict[str, list[float]] = {"kernels": [], "layers": [], "passes": []}
+    families = []
+    for row in rows:
+        mode, dtype = row.text("mode").removeprefix("pass_"), row.text("dtype")
+        names = ("n_layers", "hidden_size", "n_heads", "vocab", "batch", "seq_len")
+        shape = Shape(*(int(row.number(name)) for name in names))
+        model = from_values(shape.configuration, row.place, "passes")
+        ranks = shard(model_cost(model, phase="decode" if mode == "decode" else "prefill"), Placement())
+        one = Pass(shape.batch, 1 if mode == "decode" else shape.length, shape.length)
+        groups = priced(own_calls(ranks, [one], mode, dtype, on), on, engine_of(ENGINE), folder)
+        x["kernels"].append(sum(float(group.seconds.sum()) for group in groups))
+        x["layers"].append(float(shape.layers))
+        x["passes"].append(1.0)
+        families.append(f"{ENGINE}|{mode}|{dtype}")
+    labels = {name: np.array([""] * len(rows)) for name in LABELS}
+    labels |= {"family": np.array(families), "machine": np.array(["this"] * len(rows))}
+    labels["group"] = np.array([row.text("split_group") for row in rows])
+    seconds = np.array([row.value for row in rows])
+    return Table("passes", {name: np.array(values) for name, values in x.items()}, seconds, labels)
+
+
+def machine_text(found: dict[str, float], facts: Facts) -> str:
+    """Return the machine file of measured figures (base units) and of what the system says."""
     source = f'source = "attometer calibrate --quick, {time.strftime("%Y-%m-%d")}", status = "measured"'
     rates = "\n".join(
         f'{name} = {{ value = {value / 1e9:.2f}, unit = "GFLOP/s", {source} }}'
         for name, value in found.items()
-        if name != "memory"
+        if name not in ("memory", "cache")
     )
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cache = facts.cache or found.get("cache", 0.0)
+    level = f'llc = {{ value = {cache / 1024:.0f}, unit = "KiB", {source} }}\n' if cache else ""
     return (
-        f'name = "this machine ({platform.machine()}, {platform.system()})"\nvendor = "measured"\nkind = "cpu"\n\n'
+        f'name = "this machine ({facts.name})"\nvendor = "measured"\nkind = "{facts.kind}"\n\n'
         f"[peak]\n{rates}\n\n[memory]\n"
-        f'capacity = {{ value = {total / 1e9:.1f}, unit = "GB", {source} }}\n'
-        f'bandwidth = {{ value = {found["memory"] / 1e9:.2f}, unit = "GB/s", {source} }}\n\n'
-        f"{_cache(source)}\n[chip]\n"
-        f'multiprocessors = {{ value = {torch.get_num_threads()}, unit = "units", {source} }}\n'
+        f'capacity = {{ value = {facts.memory / 1e9:.1f}, unit = "GB", {source} }}\n'
+        f'bandwidth = {{ value = {found["memory"] / 1e9:.2f}, unit = "GB/s", {source} }}\n'
+        f"{level}\n[chip]\n"
+        f'multiprocessors = {{ value = {facts.units}, unit = "units", {source} }}\n'
     )

@@ -13,8 +13,10 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.formats import FORMATS, uniform
 from attometer.machine import Machine, machine
 from attometer.models import Model
-from attometer.price.composed import Composed, composed
+from attometer.price.composed import Composed, Own, composed
 from attometer.price.model_calls import Pass, calls, stored
+from attometer.price.own import ENGINE, own_calls, own_type
+from attometer.price.predict import own_folder
 from attometer.price.roofline import Roofline, roofline
 from attometer.schedule.placement import Placement
 
@@ -96,9 +98,14 @@ def _of_model(
     whole = subject if isinstance(subject, Model) else subject.model
     cost = model_cost(whole, phase="decode" if new == 1 else "prefill")
     one = Pass(positive_int("b", sizes.get("b", 1)), new, positive_int("m", sizes.get("m", new)))
-    found = calls(shard(cost, Placement()), [one], stored(cost, uniform(dtype), on), 16.0)
+    ranks, own, folder = shard(cost, Placement()), None, own_folder("passes", on)
+    if engine == ENGINE and folder is not None:
+        own = Own("decode" if new == 1 else "prefill", own_type(float(FORMATS[uniform(dtype).name].bits), on), folder)
+        found = own_calls(ranks, [one], own.mode, own.dtype, on)
+    else:
+        found = calls(ranks, [one], stored(cost, uniform(dtype), on), 16.0)
     routed = sum(s.count for s in whole.layers if any(p.routed is not None for p in s.layer.parts))
-    return composed(found, on, engine, whole.depth, routed)
+    return composed(found, on, engine, whole.depth, routed, own=own)
 
 
 def _words(cost: Cost) -> sympy.Expr:

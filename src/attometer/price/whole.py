@@ -44,6 +44,13 @@ def inference(x: Counts, c: Counts) -> Terms:
             "network": x["steps"] * between / x["per"], "overhead": x["steps"] * overhead / x["per"]}  # fmt: skip
 
 
+def passes(x: Counts, c: Counts) -> Terms:
+    """A pass as the sum of its kernels, times a factor, and what lies between the kernels of a layer and around the pass."""
+    kernels = x["kernels"] * c["kernels"]
+    layers, around = x["layers"] * c["layer"], x["passes"] * c["step"]
+    return {"total": kernels + layers + around, "kernels": kernels, "gaps": layers, "scheduling": around}
+
+
 def training(x: Counts, c: Counts) -> Terms:
     """A step: products, scores, element-wise bytes and traffic of every microbatch, bubble, gradients, optimizer."""
     shard = x["shard"] / (x["shard"] + c["half_shard"])

@@ -1,0 +1,123 @@
+"""The machine `this`: which of its measured families the kernels of a model's pass are, forward and in training."""
+
+from collections import Counter
+from dataclasses import replace
+from math import prod
+
+from attometer.count.model_cost import ModelCost
+from attometer.count.placement.rank_cost import RankCost
+from attometer.errors import AttometerError
+from attometer.machine import Machine
+from attometer.price.features import keys_on_cpu, own_product, step_bytes
+from attometer.price.model_calls import Call, Pass, calls
+
+ENGINE = "torch"
+"""What runs on a machine that was calibrated: plain PyTorch, operation by operation."""
+MEASURED = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
+"""Data types that a quick calibration times, and their bytes."""
+
+
+def own_type(bits: float, on: Machine) -> str:
+    """Return in which type weights of so many bits run on the calibrated machine.
+
+    Raises AttometerError for quantized weights, which plain PyTorch does not multiply.
+    """
+    known = [name for name in MEASURED if getattr(on.peak, name) is not None]
+    if bits < 15:
+        raise AttometerError(f"this machine was measured in {' and '.join(known)}, not in {bits:.0f} bits")
+    wide = [name for name in known if 8 * MEASURED[name] >= bits - 1]
+    return min(wide or known, key=MEASURED.__getitem__)
+
+
+def own_calls(
+    ranks: RankCost, passes: list[Pass], mode: str, dtype: str, on: Machine, recompute: bool = False
+) -> list[Call]:
+    """Return the kernels of passes as the families that were measured on this machine.
+
+    `mode` is prefill, decode or train: a training step has the gradients, the loss and the optimizer too, and where it
+    keeps layer inputs alone it computes the layers again (`recompute`).
+    """
+    found = calls(ranks, passes, {}, 8 * MEASURED[dtype], trained=mode == "train")
+    found = [each for call in found for each in _own(call, dtype, on)]
+    return _trained(found, ranks.cost, dtype, recompute) if mode == "train" else found
+
+
+def _own(call: Call, dtype: str, on: Machine) -> list[Call]:
+    made = _renamed(call, dtype, on)
+    if made.kind not in ("prefill", "backward"):
+        return [made]
+    # what heads wrote side by side is copied into rows before it is projected
+    x = made.counts
+    rows, width = x["batch"] * x["queries"], x["heads"] * x["value_width"]
+    counts = {"bytes": 2 * MEASURED[dtype] * rows * width, "flops": 0.0, "rows": rows, "width": width}
+    return [made, Call("operation", "other steps", (("copy",), ("fp32",), ("",)), made.times, counts)]
+
+
+def _renamed(call: Call, dtype: str, on: Machine) -> Call:
+    size = MEASURED[dtype]
+    if call.kind == "gemm":
+        kind, counts = (
+            "cpu_gemm" if on.kind == "cpu" else "gemm",
+            call.counts | {"left_bytes": size, "right_bytes": size},
+        )
+        return replace(call, kind=kind, types=((dtype,), (own_product(counts["m"]),)), counts=counts)
+    if call.kind in ("prefill", "encoder"):
+        counts = call.counts | {"bytes": size, "cache_bytes": size, "append": 0.0}
+        return replace(call, kind="prefill", types=((dtype,), ("",), ("",)), counts=on_cpu(counts, on))
+    if call.kind == "decode":
+        return replace(call, types=((dtype,), ("",)))
+    if call.kind == "operation":
+        return replace(call, types=(call.types[0], (dtype,), ("",)))
+    return call
+
+
+def on_cpu(counts: dict[str, float], on: Machine) -> dict[str, float]:
+    """Return the counts of attention on a CPU, where a mask that is causal leaves whole blocks of keys out."""
+    if on.kind != "cpu" or not counts["causal"] or counts["window"]:
+        return counts
+    return counts | {"keys": keys_on_cpu(counts["queries"], counts["keys"]), "causal": 0.0}
+
+
+def _trained(found: list[Call], cost: ModelCost, dtype: str, recompute: bool) -> list[Call]:
+    """Return a training step from its forward pass: a product with weights has two more for its gradients."""
+    again = [call for call in found if call.term not in ("sampling", "head")] if recompute else []
+    gradients = [back for call in found for back in _gradients(call, dtype)]
+    return [*found, *again, *gradients, *_updates(cost, dtype)]
+
+
+def _gradients(call: Call, dtype: str) -> list[Call]:
+    x = call.counts
+    if call.kind in ("gemm", "cpu_gemm"):
+        inputs = x | {"n": x["k"], "k": x["n"]}
+        weights = x | {"m": x["n"], "n": x["k"], "k": x["m"]}
+        return [
+            replace(call, types=((dtype,), ("inputs",)), counts=inputs),
+            replace(call, types=((dtype,), ("weights",)), counts=weights),
+        ]
+    if call.kind == "prefill":
+        return [replace(call, kind="backward", types=((dtype,), ("",), ("kernel_bwd",)), counts=x | {"passes": 2.5})]
+    op = call.types[0][0]
+    if call.kind != "operation" or op in ("embedding", "sampler"):
+        return []
+    if op == "copy":
+        return [call]
+    return [replace(call, types=((op,), (dtype,), ("kernel_bwd",)))]
+
+
+def _updates(cost: ModelCost, dtype: str) -> list[Call]:
+    """Return the loss's neighbours: gradients of tables of embeddings, and the optimizer over every tensor of weights."""
+    stacks = [(row.layers, row.parts) for row in cost.rows]
+    sizes = Counter[float]()
+    for times, parts in stacks:
+        for each in parts:
+            for tensor in () if each.part.tied else each.part.program.weights:
+                sizes[float(prod(int(extent) for extent in tensor.extents))] += times * each.part.copies
+    calls = [_operation("optimizer", 64.0, size / 64, float(times), dtype) for size, times in sizes.items()]
+    width = float(cost.model.width)
+    return [*calls, _operation("table", cost.embedding.parameters / width, width, 1.0, dtype)]
+
+
+def _operation(op: str, rows: float, width: float, times: float, dtype: str) -> Call:
+    counts = {"bytes": step_bytes(op, width) * rows, "flops": 0.0, "rows": rows, "width": width}
+    term = "optimizer" if op == "optimizer" else "other steps"
+    return Call("operation", term, ((op,), (dtype,), ("",)), times, counts)

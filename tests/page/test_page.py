@@ -16,18 +16,23 @@ from typer.testing import CliRunner
 from attometer.cli import app
 from attometer.count import count
 from attometer.count.evaluate import evaluate
+from attometer.count.model_cost import model_cost
 from attometer.count.placement.rank_cost import shard
+from attometer.engines import recipes, training
 from attometer.errors import AttometerError
 from attometer.machine import cluster, machine
 from attometer.mechanisms import mechanism, mechanisms
 from attometer.models import model, shipped
 from attometer.models.stored import state_type, stored_type
 from attometer.plan import plan, planner
+from attometer.plan.asking import recipe_of
 from attometer.plan.options import Options
 from attometer.plan.planner import Planner, cache_format_of
+from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.spread import spread
 from attometer.plan.verdict import verdict
 from attometer.report.page import page, write_page
+from attometer.report.page.assemble import asked
 from attometer.report.page.data import page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, mechanism_data
 from attometer.report.page.model_data import FORMS
@@ -49,6 +54,11 @@ PAGE = """
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     const p = AM.plan(s);
+    if (s.engine) {
+      const v = p.served;
+      return [...Object.values(v.pool.terms), v.left, v.cache, v.tokens, v.requests, v.alone, v.needed, +v.fits, p.seconds];
+    }
+    if (s.recipe) return [...Object.values(p.bytes), p.needed, p.largest, p.seconds];
     if (s.levers) return AM.levers(s, p).map((l) => [l.name, l.saved, l.quicker, l.fits, l.exact, l.note]);
     return [...Object.values(p.bytes), p.needed, p.largest, p.flops, p.moved, p.compute, p.memory, p.seconds];
   });
@@ -141,7 +151,7 @@ def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
     for point, got in zip(points, found, strict=True):
         expected = _python(point)
         for k, (a, b) in enumerate(zip(got, expected, strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), (point, k, a, b)
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
 
 
 @browser
@@ -176,7 +186,7 @@ def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
         })  # fmt: skip
     for point, got in zip(points, _answers(folder, names, points), strict=True):
         for k, (a, b) in enumerate(zip(got[:8], _spread(point), strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), (point, k, a, b)
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
 
 
 def _divides(name: str, place: Placement) -> bool:
@@ -196,6 +206,90 @@ def test_the_fullest_of_several_devices_holds_what_python_says(tmp_path: Path) -
 @pytest.mark.slow
 def test_the_fullest_of_several_devices_of_every_model(tmp_path: Path) -> None:
     _hold_spread(tmp_path, shipped(), 500)
+
+
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx", "transformers")
+PLACES = ("h100-sxm", "mi300x", "rtx-4090", "h200-sxm", "l4", "apple-m2-ultra", "b200")
+
+
+def _served(point: dict[str, Any]) -> list[float]:
+    degrees = {name: point[name] for name in ("tp", "pp", "dp", "ep")}
+    options = EngineOptions(point["engine"], utilization=point["utilization"] or None)
+    devices = cluster(f"{point['tp'] * point['pp'] * point['dp']}x-{point['machine']}")
+    asked = planner(
+        point["model"], point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
+        kv_dtype=point["kv"] or None, chunk=step_tokens(options, devices),
+    ).with_options(context=point["context"], batch=point["batch"])  # fmt: skip
+    found = serve(spread(asked, devices, Placement(**degrees)), options)
+    seconds = asked.seconds(point["context"], point["batch"]) / devices.count
+    own = [found.left, found.cache, found.tokens, found.requests, found.largest, found.needed, found.fits, seconds]
+    return [*found.pool.terms.values(), *map(float, own)]
+
+
+def _hold_engines(folder: Path, names: tuple[str, ...], count: int) -> None:
+    chosen, points = random.Random(14), []
+    for k in range(count):
+        name = names[k % len(names)]
+        place = chosen.choice([p for p in cuts(model(name)) if _divides(name, p)])
+        pp = chosen.choice((1, 1, 2))
+        points.append({
+            "model": name, "mode": chosen.choice(("prefill", "decode")), "machine": chosen.choice(PLACES), "chunk": 0,
+            "tp": place.tp, "ep": place.ep, "pp": pp, "dp": chosen.choice((1, 2)) if place.tp * pp > 1 else 1,
+            "context": int(2 ** chosen.uniform(4, 20)), "batch": int(2 ** chosen.uniform(0, 7)), "checkpoint": False,
+            "weights": chosen.choice(("", "fp8", "mxfp4")), "kv": chosen.choice(("", "fp8")),
+            "engine": chosen.choice(ENGINES), "utilization": chosen.choice((0, 0, 0.8)),
+        })  # fmt: skip
+    for point, got in zip(points, _answers(folder, names, points), strict=True):
+        for k, (a, b) in enumerate(zip(got, _served(point), strict=True)):
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+
+
+@browser
+def test_engines_leave_for_the_cache_what_python_says(tmp_path: Path) -> None:
+    _hold_engines(tmp_path, FEW, 48)
+
+
+@browser
+@pytest.mark.slow
+def test_engines_leave_for_the_cache_of_every_model(tmp_path: Path) -> None:
+    _hold_engines(tmp_path, shipped(), 500)
+
+
+def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
+    chosen, every = random.Random(15), recipes()
+    base = {"mode": "train", "weights": "", "kv": "", "chunk": 0, "tp": 1, "pp": 1, "dp": 1, "ep": 1}
+    points: list[dict[str, Any]] = [
+        base | {
+            "model": names[k % len(names)], "machine": chosen.choice(PLACES[:5]), "recipe": chosen.choice(every),
+            "context": int(2 ** chosen.uniform(4, 15)), "batch": int(2 ** chosen.uniform(0, 5)),
+            "checkpoint": chosen.choice((True, False)),
+        }
+        for k in range(count)
+    ]  # fmt: skip
+    for point, got in zip(points, _answers(folder, names, points), strict=True):
+        how, size = recipe_of(point["recipe"], point["checkpoint"]), (point["batch"], point["context"])
+        asked = plan(
+            point["model"], point["machine"], mode="train", recipe=point["recipe"], context=size[1], batch=size[0],
+            checkpoint=point["checkpoint"],
+        )  # fmt: skip
+        found = training(model(point["model"]), how, *size)
+        terms = {**found.terms}
+        del terms["gathered"]
+        expected = [*terms.values(), found.total]
+        for k, (a, b) in enumerate(zip(got[: len(expected)], expected, strict=True)):
+            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+        assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
+
+
+@browser
+def test_recipes_hold_what_python_says(tmp_path: Path) -> None:
+    _hold_recipes(tmp_path, FEW, 32)
+
+
+@browser
+@pytest.mark.slow
+def test_recipes_hold_what_python_says_of_every_model(tmp_path: Path) -> None:
+    _hold_recipes(tmp_path, shipped(), 300)
 
 
 @browser
@@ -270,12 +364,78 @@ def test_page_shows_the_plan_and_makes_no_request(tmp_path: Path) -> None:
 
 @browser
 def test_page_is_as_python_says_for_states_in_its_address(tmp_path: Path) -> None:
-    for start in ({"mode": "decode", "batch": 4, "kv": "fp8"}, {"mode": "train", "context": 512}, {"context": 10**7}):
+    states: list[dict[str, Any]] = [
+        {"mode": "decode", "batch": 4, "kv": "fp8"},
+        {"mode": "train", "context": 512},
+        {"mode": "train", "context": 512, "recipe": "lora"},
+        {"context": 10**7},
+        {"mode": "decode", "engine": "vllm"},
+        {"mode": "decode", "engine": "sglang", "batch": 64, "context": 65536, "utilization": 0.5},
+    ]
+    for start in states:
         shown = {"model": "gemma-2-2b", "machine": "l4", "context": 4096} | start
         document = _run(tmp_path, page(names=("gemma-2-2b",), start=shown))
         text = re.search(r'<p id="headline">(.*?)</p>', document, re.DOTALL)[1]  # type: ignore[index]
-        asked = {"kv_dtype" if k == "kv" else k: v for k, v in shown.items() if k not in ("model", "machine")}
-        assert text == re.sub(r"; [\d,]+ × [^;]* are needed at least", "", verdict(plan("gemma-2-2b", "l4", **asked)))
+        said = verdict(plan("gemma-2-2b", "l4", **asked(shown)))
+        assert text == re.sub(r"[;,] [\d,]+ × [^;]* (?:are needed at least|would do)", "", said)
+
+
+CLICKS = """
+<script>
+const wait = setInterval(() => {
+  if (!document.documentElement.dataset.ready) return;
+  clearInterval(wait);
+  const shown = [], tell = (text) => shown.push(text), set = (id, value) => { $(id).value = value; $(id).onchange({ target: $(id) }); };
+  set("c-pairs", "full"); set("c-logits", "all"); tell($("c-value").textContent);
+  set("c-unit", "1"); tell($("c-value").textContent);
+  for (const id of ["memory-chart", "time-chart"]) {
+    const d = document.querySelector(`[data-twin=${id}]`);
+    d.open = true; showTwin(d); tell(d.querySelectorAll("tr").length);
+  }
+  const svg = new DOMParser().parseFromString(picture("memory-chart").text, "image/svg+xml");
+  tell(svg.querySelector("parsererror") ? "broken" : svg.documentElement.nodeName);
+  $("levers").querySelector("[data-lever]").click(); tell($("did").textContent); tell(location.hash);
+  $("undo").click(); tell(location.hash);
+  const silent = [];
+  for (const b of [...document.querySelectorAll("[data-why]")]) {
+    const id = b.dataset.why; chosen = id; showWhy();
+    const title = $("why").querySelector("h2").textContent;
+    if (id !== "needed" && title.startsWith("Memory needed")) silent.push(id);
+  }
+  tell(silent.join(" "));
+  const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
+}, 20);
+</script>
+"""
+
+
+def _clicked(folder: Path, **start: Any) -> list[Any]:
+    document = _run(folder, page(names=("gpt2",), start={"model": "gpt2", "machine": "l4"} | start) + CLICKS)
+    shown = re.search(r'<pre id="shown">(.*?)</pre>', document, re.DOTALL)
+    assert shown is not None
+    return list(json.loads(unescape(shown[1])))
+
+
+@browser
+def test_what_clicks_do(tmp_path: Path) -> None:
+    square, macs, *rows, picture, did, there, back, silent = _clicked(tmp_path, context=16384)
+    printed = model_cost(model("gpt2"), causal="full").flops("flop", "all")
+    flops = int(evaluate(printed, {"b": 1, "n": 16384, "m": 16384, "s": 16384}))
+    number, unit = square.split(":")[0].split()
+    assert (float(number), unit) == (pytest.approx(flops / 1e12, rel=1e-5), "TFLOP")
+    assert "FlopCounterMode" in square
+    assert float(macs.split()[0]) == pytest.approx(flops / 2e12, rel=1e-5)
+    assert rows == [14, 14]
+    assert picture == "svg"
+    assert "undo" in did
+    assert "→" in did
+    assert there != back
+    assert silent == ""
+
+
+@browser
+def test_every_number_under_an_engine_and_a_recipe_says_where_it_comes_from(tmp_path: Path) -> None:
+    assert _clicked(tmp_path, context=4096, engine="vllm", mode="prefill", batch=2)[-1] == ""
 
 
 def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
@@ -283,7 +443,7 @@ def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
         "utf-8"
     )
     assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\(', text)
-    assert "{{" not in text
+    assert not re.search(r"\{\{\w+\}\}", re.sub(r'<script id="data".*?</script>', "", text))
     assert '<html lang="en">' in text
     assert verdict(plan("gpt2", "h100-sxm", context=1024)) in text
 
@@ -323,5 +483,9 @@ def test_open_shows_the_plan_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert made.exit_code == 0
     text = Path(opened[0].removeprefix("file://")).read_text(encoding="utf-8")
     assert 'data-state="model=gpt2&amp;machine=l4&amp;context=1024&amp;batch=2&amp;mode=prefill"' in text
-    refused = CliRunner().invoke(app, ["plan", "gpt2", "--engine", "vllm", "--open"])
-    assert "--open does not take --engine" in str(refused.exception)
+    served = ["plan", "gpt2", "--on", "L4", "--engine", "vllm", "--utilization", "0.8", "--open"]
+    assert CliRunner().invoke(app, served).exit_code == 0
+    text = Path(opened[1].removeprefix("file://")).read_text(encoding="utf-8")
+    assert "engine=vllm&amp;utilization=0.8" in text
+    refused = CliRunner().invoke(app, ["plan", "gpt2", "--goal", "latency", "--open"])
+    assert "--open does not take --goal" in str(refused.exception)

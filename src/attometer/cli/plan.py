@@ -167,7 +167,7 @@ def _open(call: typer.Context) -> None:
     only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
     given = call.params
     options: dict[str, Any] = {name: _number(given, name) for name in ("context", "batch", "chunk")}
-    options |= {name: given[name] for name in ("weights_dtype", "kv_dtype", "checkpoint")}
+    options |= {n: given[n] for n in ("weights_dtype", "kv_dtype", "checkpoint", "engine", "utilization", "recipe")}
     options |= {"mode": given["mode"] or "prefill"}
     machine = (given["on"] or ["h100-sxm"])[0]
     print(f"wrote {open_page([given['model'], *(given['more'] or ())], machine, options)}")

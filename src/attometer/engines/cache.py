@@ -172,7 +172,7 @@ def _layer_cache(
         # An index beside the latents keeps 8 bits an element, and a scale per 128.
         row_bytes = CACHE_ROWS[kv_format][0] + kept.index * Fraction(33, 32)
         element = Fraction(row_bytes, place.cp) / int(_at(row.kv, 1))
-    window = _window(row.kv)
+    window = window_of(row.kv)
     at = FAR if window is None else window
     # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
     tail = -(-kept.conv // place.attention_tp)
@@ -196,7 +196,7 @@ def _state_format(model: Model) -> str | None:
     return None
 
 
-def _window(kept: sympy.Expr) -> int | None:
+def window_of(kept: sympy.Expr) -> int | None:
     """Return the tokens after which a layer's cache no longer grows; None where it goes on growing."""
     if kept == 0 or _at(kept, 2 * FAR) != _at(kept, FAR):
         return None

@@ -43,11 +43,11 @@ def rank_formulas(cost: ModelCost, place: Placement) -> RankFormulas:
 
 
 def _alive(graph: Graph, parts: Iterable[RankPart], place: Placement) -> Node:
-    return graph.maximum(graph.number(0), *(_live(graph, part, place) for part in parts))
+    return graph.maximum(graph.number(0), *(elements(graph, part, place) for part in parts))
 
 
-def _live(graph: Graph, part: RankPart, place: Placement) -> Node:
-    """Return the elements alive in a part at the tokens that `RankSizes` gives it."""
+def elements(graph: Graph, part: RankPart, place: Placement, quantity: str = "live") -> Node:
+    """Return the elements alive in a part, or `saved` for its backward pass, at the tokens that `RankSizes` gives it."""
     b, n, m = map(graph.size, SIZES)
     one = graph.number(1)
     if part.where == "experts":
@@ -59,8 +59,8 @@ def _live(graph: Graph, part: RankPart, place: Placement) -> Node:
     elif part.where == "stream" or part.tokenwise:
         b, n = graph.mul(b, n), one
     sizes = {"b": b, "n": n, "m": m, "s": m}
-    usual = graph.rounded_up(part.local.live, sizes)
+    usual = graph.rounded_up(getattr(part.local, quantity), sizes)
     if part.local.short is None:
         return usual
     most, short = part.local.short
-    return graph.if_at_most(m, graph.number(most), graph.rounded_up(short.live, sizes), usual)
+    return graph.if_at_most(m, graph.number(most), graph.rounded_up(getattr(short, quantity), sizes), usual)

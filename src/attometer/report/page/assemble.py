@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 from attometer.models import Model
 from attometer.models import model as read
 from attometer.plan import Plan, plan
+from attometer.plan.serving import EngineOptions
 from attometer.plan.verdict import verdict
 from attometer.report.page.data import page_data
 from attometer.view.files import in_folder, write_atomically
@@ -59,9 +61,10 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
         "placement": _file("placement.js"),
+        "serving": _file("serving.js"),
         "view": _file("view.js"),
         "tabs": _file("tabs.js"),
-        "data": base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
+        "data": base64.b85encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
         "state": html.escape(urlencode(shown)),
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
         "headline": html.escape(verdict(first)),
@@ -69,17 +72,25 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
         "version": version("attometer"),
     }
     made = _file("page.html")
-    for name, text in texts.items():
-        made = made.replace("{{" + name + "}}", text)
-    return made
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: texts[found[1]], made)
 
 
 def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:
     subject = next((m for m in added if m.name == shown["model"]), shown["model"])
-    asked = {"weights": "weights_dtype", "kv": "kv_dtype"}
-    return plan(
-        subject, shown["machine"], **{asked.get(k, k): v for k, v in shown.items() if k not in ("model", "machine")}
-    )
+    return plan(subject, shown["machine"], **asked(shown))
+
+
+def asked(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `plan` that a state of the page stands for, model and machine apart.
+
+    >>> asked({"model": "gpt2", "machine": "l4", "weights": "fp8", "context": 1024})
+    {'weights_dtype': 'fp8', 'context': 1024}
+    """
+    own = {"weights": "weights_dtype", "kv": "kv_dtype"}
+    found = {own.get(k, k): v for k, v in state.items() if k not in ("model", "machine", "utilization")}
+    if state.get("utilization"):
+        found["engine"] = EngineOptions(state["engine"], utilization=state["utilization"])
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from attometer.models import Model, model, shipped
 from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
+from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, recipes_data
 from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data
 from attometer.report.page.model_data import model_data
 
@@ -22,6 +23,9 @@ def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) ->
         "formats": {name: [PARTS_OF_A_BIT * float(f.bits), f.rate, f.source] for name, f in FORMATS.items()},
         "caches": list(CACHE_FORMATS),
         "rows": {name: PARTS_OF_A_BIT * bits for name, bits in TRAFFIC.items()},
+        "cacheRows": ROWS_OF_CACHES,
+        "engines": engines_data(),
+        "recipes": {name: {"name": name, **one} for name, one in recipes_data().items()},
         "holds": HOLDS,
         "optimizer": OPTIMIZER_BYTES,
         "mechanisms": catalogue_data(),

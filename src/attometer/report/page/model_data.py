@@ -11,13 +11,14 @@ from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.part_cost import PartCost
 from attometer.count.weights import Formats, PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError
-from attometer.formats import CACHE_ROWS, WeightFormats, uniform
+from attometer.formats import WeightFormats, uniform
 from attometer.models import Model
 from attometer.models.part import Part
 from attometer.models.stored import state_type, stored_type, weight_formats
 from attometer.plan.formulas import PlanFormulas, plan_formulas
 from attometer.plan.options import Options
-from attometer.report.page.rank_data import rank_data
+from attometer.report.page.engine_data import serving_data
+from attometer.report.page.rank_data import cuts, rank_data
 from attometer.view.numbers import formula
 
 WEIGHTS = (
@@ -29,6 +30,7 @@ WEIGHTS = (
     "nvfp4",
     "mxfp4",
     "nf4",
+    "nf4_double",
     "q8_0",
     "q6_k",
     "q5_k_m",
@@ -86,13 +88,15 @@ def model_data(model: Model) -> dict[str, Any]:
         "modes": modes,
         "stacks": [k for _, k in sorted((n, k) for k, each in enumerate(model.layers, 1) for n in each.indices)],
         "ranks": rank_data(model, formats),
-        "square": _script(compiled({"all": cost_of_square(model)}, ("b", "n", "m", "s"))),
+        "serving": serving_data(model, formats, list(cuts(model))),
+        "square": _script(compiled(others_count(model), ("b", "n", "m", "s"))),
     }
 
 
-def cost_of_square(model: Model) -> sympy.Expr:
-    """Return the FLOPs that a counter of executed products prints: the whole square of scores, logits of all tokens."""
-    return model_cost(model, causal="full").flops("flop", "all")
+def others_count(model: Model) -> dict[str, sympy.Expr]:
+    """Return the FLOPs that other counters print: the logits of all tokens, the whole square of scores, and both."""
+    exact, full = model_cost(model), model_cost(model, causal="full")
+    return {"all": exact.flops("flop", "all"), "square": full.flops("flop", "last"), "both": full.flops("flop", "all")}
 
 
 def _script(formulas: Compiled) -> str:
@@ -173,7 +177,3 @@ def _parts(cost: ModelCost, found: PlanFormulas) -> list[list[str]]:
         for index, part in zip(row.parts, row.cost.running, strict=True):
             said.setdefault(index, [part.name, part.kind, formula(part.flops), row.cost.kind])
     return [said[k] for k in range(len(found.times))]
-
-
-LAYOUTS = {name: size for name, (size, _) in CACHE_ROWS.items()}
-"""Bytes per token and layer of the cache's own rows."""

@@ -8,8 +8,19 @@ const AM = (() => {
     if (!made.has(text)) made.set(text, new Function(`${text}\nreturn f;`)());
     return made.get(text);
   };
+  // Five characters are four bytes (RFC 1924); the last ones are cut off as Python's encoder does.
+  const base85 = (text) => {
+    const digits = new Uint8Array(128), out = new Uint8Array(4 * Math.ceil(text.length / 5));
+    [..."0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"].forEach((c, k) => { digits[c.charCodeAt(0)] = k; });
+    for (let k = 0, at = 0; k < text.length; k += 5, at += 4) {
+      let v = 0;
+      for (let j = 0; j < 5; j++) v = v * 85 + (k + j < text.length ? digits[text.charCodeAt(k + j)] : 84);
+      out[at] = v / 2 ** 24; out[at + 1] = v / 2 ** 16; out[at + 2] = v / 2 ** 8; out[at + 3] = v;
+    }
+    return out.subarray(0, Math.floor((4 * text.length) / 5));
+  };
   const load = async (text) => {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const bytes = base85(text);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     data = JSON.parse(await new Response(stream).text());
     return data;
@@ -30,7 +41,8 @@ const AM = (() => {
     return data.formats[kv][0] < data.formats[own][0] ? data.formats[kv][1] : own;
   };
   // What a state asks, with everything fixed but context and batch.
-  const planner = (state, widened = false) => {
+  const planner = (asked, widened = false) => {
+    const how = asked.mode === "train" && asked.recipe ? RECIPE.asked(asked) : null, state = how ? how.state : asked, update = how ? how.update : UPDATE;
     const model = data.models[state.model], place = state.own || data.machines[state.machine], own = model.own;
     const kv = cacheName(model, state);
     const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "");
@@ -39,7 +51,7 @@ const AM = (() => {
     const [slots, rates] = held.phases[state.mode === "decode" ? "decode" : "prefill"];
     const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
     const fixed = [
-      (state.mode === "prefill" && state.chunk) || MOST, bits(kv), bits(own), bits(model.state), 64 * UPDATE,
+      (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable)))) || MOST, bits(kv), bits(own), bits(model.state), 64 * update,
       held.total, Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters, ...slots,
     ];
     const f = fn(mode.js);
@@ -64,19 +76,23 @@ const AM = (() => {
       return [...found.values()];
     };
     const room = place.usable;
-    const largest = (b) => {
+    const largest = (b) => most(total, b);
+    const most = (total, b) => {
       let low = 0, high = 1;
       while (total(high, b) <= room) { low = high; if (high >= MOST) return MOST; high = Math.min(MOST, high * 4); }
       while (high - low > 1) { const mid = Math.floor((low + high) / 2); if (total(mid, b) <= room) low = mid; else high = mid; }
       return low;
     };
-    return { model, place, kv, held, mode, rate, at, total, parts, layers, room, largest };
+    return { model, place, kv, held, mode, rate, at, total, parts, layers, room, largest, most };
   };
   const plan = (state, widened = false) => {
     const one = planner(state, widened), values = one.at(state.context, state.batch), each = one.parts(values), devices = PLACE.count(state);
-    const over = devices > 1 ? PLACE.spread(state, one) : null, p = { ...one, ...over }, held = over ? over.memory(state.context, state.batch) : values;
-    const bytes = Object.fromEntries(KINDS.map((name, k) => [name, held[k]]));
-    const needed = KINDS.reduce((sum, name) => sum + bytes[name], 0);
+    const served = state.mode !== "train" && !!state.engine;
+    const over = devices > 1 || served ? PLACE.spread(state, one) : null, p = { ...one, ...(devices > 1 ? over : null) }, held = devices > 1 ? over.memory(state.context, state.batch) : values;
+    const special = served ? ENGINE.serve(state, { ...p, spreadWeights: over.weights, spreadTimes: over.times }) : state.mode === "train" && state.recipe ? RECIPE.train(state, one.model) : null;
+    if (special) Object.assign(p, { total: special.total, room: special.room ?? p.room, largest: special.largest ?? ((b) => one.most(special.total, b)) });
+    const bytes = special ? special.bytes : Object.fromEntries(KINDS.map((name, k) => [name, held[k]])), kinds = Object.keys(bytes);
+    const needed = kinds.reduce((sum, name) => sum + bytes[name], 0);
     let seconds = 0, compute = 0, memory = 0, flops = 0, moved = 0;
     for (const part of each) {
       seconds += part.times * part.seconds; compute += part.times * part.compute; memory += part.times * part.memory;
@@ -87,8 +103,8 @@ const AM = (() => {
     let most = null;
     const tokens = state.batch * (state.mode === "decode" ? 1 : state.context);
     return {
-      state, ...p, values, each, bytes, needed, room: p.room, fits: needed <= p.room, devices, alone, seconds, compute, memory, flops, moved,
-      binds: compute >= memory ? "compute" : "memory", mostly: KINDS.reduce((a, b) => (bytes[b] > bytes[a] ? b : a)),
+      state, ...p, values, each, bytes, kinds, needed, fits: served ? special.fits : needed <= p.room, devices, served: served ? special : null, trained: served ? null : special, alone, seconds, compute, memory, flops, moved,
+      binds: compute >= memory ? "compute" : "memory", mostly: kinds.reduce((a, b) => (bytes[b] > bytes[a] ? b : a)),
       get largest() { return (most ??= p.largest(state.batch)); }, table: p.layers(values, each), speed: tokens / seconds,
       bits: (8 * (p.held.total - p.held.tower)) / p.model.parameters,
     };

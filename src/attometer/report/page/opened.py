@@ -9,10 +9,21 @@ from typing import Any
 from attometer.machine import machine
 from attometer.models import model as read
 from attometer.plan import plan
-from attometer.report.page.assemble import page
+from attometer.report.page.assemble import asked, page
 from attometer.view.files import write_atomically
 
-PLAN_FLAGS = ("context", "batch", "mode", "chunk", "checkpoint", "weights_dtype", "kv_dtype")
+PLAN_FLAGS = (
+    "context",
+    "batch",
+    "mode",
+    "chunk",
+    "checkpoint",
+    "weights_dtype",
+    "kv_dtype",
+    "engine",
+    "utilization",
+    "recipe",
+)
 """The options of `plan` that the page has inputs for."""
 _NAMES = {"weights_dtype": "weights", "kv_dtype": "kv"}
 
@@ -24,9 +35,9 @@ def open_page(subjects: Sequence[str], on: str, options: Mapping[str, Any]) -> P
     """
     models = [read(subject) for subject in subjects]
     given = {name: value for name, value in options.items() if value not in (None, False)}
-    made = plan(models[0], machine(on), **given)
-    start = {"model": models[0].name, "machine": made.machine.id, "context": made.options.context}
-    start |= {_NAMES.get(name, name): value for name, value in given.items()}
+    start = {_NAMES.get(name, name): value for name, value in given.items()}
+    made = plan(models[0], machine(on), **asked(start))
+    start = {"model": models[0].name, "machine": made.machine.id, "context": made.options.context, **start}
     text = page(models, start, names=())
     path = write_atomically(Path(tempfile.mkdtemp(prefix="attometer-")) / "attometer.html", text)
     webbrowser.open(path.as_uri())

@@ -48,7 +48,7 @@ const PLACE = (() => {
       while (high - low > Math.max(1, Math.floor(low / 4096))) { const mid = Math.floor((low + high) / 2); if (total(mid, b) <= p.room) low = mid; else high = mid; }
       return low;
     };
-    return { memory, total, largest };
+    return { memory, total, largest, weights: Math.max(...held.map((h) => h.weights)), times: held.map((h) => h.times) };
   };
   return { spread, count, said };
 })();

@@ -24,10 +24,10 @@ const amount = (text) => {
   if (!found) return NaN;
   return Math.round(Number(found[1].replace(/[,_ ]/g, "")) * { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 }[found[2].toLowerCase()]);
 };
-const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, tp: 1, pp: 1, dp: 1, ep: 1, tab: "plan" };
+const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, engine: "", utilization: 0, recipe: "", tp: 1, pp: 1, dp: 1, ep: 1, tab: "plan" };
 const DEGREES = ["tp", "pp", "dp", "ep"];
 const ROW = [4, 8, 16, 32, 64, 128, 256, 512, 1024].map((k) => k * 1024);
-const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer" };
+const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer", master: "fp32 copy", logits: "logits", slack: "allocator's slack", runtime: "runtime", communication: "links", graphs: "graphs" };
 let state = { ...DEFAULTS }, pinned = null, chosen = "needed", now = null;
 
 const encode = (s) => {
@@ -38,9 +38,9 @@ const encode = (s) => {
 };
 const decode = (text) => {
   const q = new URLSearchParams(text), s = { ...DEFAULTS };
-  for (const key of ["model", "machine", "mode", "weights", "kv", "tab"]) if (q.has(key)) s[key] = q.get(key);
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "tab"]) if (q.has(key)) s[key] = q.get(key);
   for (const key of ["context", "batch", "chunk", ...DEGREES]) if (q.has(key)) s[key] = amount(q.get(key));
-  s.checkpoint = q.get("checkpoint") === "1";
+  s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
   return legal(s);
 };
@@ -64,19 +64,38 @@ const legal = (s) => {
   s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
   if (!d.models[s.model].weights[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
+  if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
+  if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = "";
+  if (!(s.utilization > 0 && s.utilization <= 1) || !s.engine) s.utilization = 0;
   if (!["plan", "mechanisms", "io"].includes(s.tab)) s.tab = "plan";
   return s;
 };
 
 const said = (p) => p.held.name + (Math.abs(p.bits - 16) > 0.01 ? ` (${p.bits.toFixed(2)} bits per weight)` : "");
 const on = (p) => p.devices > 1 ? `${p.devices} × ${p.place.name} (${PLACE.said(p.state)})` : p.place.name;
+const wayOut = (p) => {
+  const v = p.served, ways = [];
+  if (!v.fits && v.needed <= 0.99) ways.push(`a utilisation of ${v.needed.toFixed(3)} would do, if nothing else uses the device`);
+  if (v.alone > 0 && v.alone < p.state.context) ways.push(`the largest context that fits is ${commas(v.alone)} tokens`);
+  return ways.length ? `; ${ways.join(", ")}` : "";
+};
+const underEngine = (p) => {
+  const v = p.served, w = v.pool.terms.weights, both = (x) => `${gigabytes(x)} (${commas(x / 2 ** 30, 2)} GiB)`;
+  const taken = `${p.devices > 1 ? "each device" : "it"} holds ${both(w)} of weights`;
+  if (v.left <= 0) return `${taken}, which with the engine's own memory is ${gigabytes(-v.left)} more than it may take${wayOut(p)}.`;
+  const holds = `${both(v.left)} are left for the cache: ${commas(v.tokens)} tokens`;
+  return v.fits ? `${taken}, ${holds}, ${commas(v.requests)} requests of ${commas(p.state.context)} at once; largest context that fits: ${commas(v.alone)} tokens; time is bound by ${p.binds}.`
+    : `${taken}, ${holds}; ${p.state.batch} × ${commas(p.state.context)} tokens need ${gigabytes(v.cache)}${wayOut(p)}.`;
+};
 const headline = (p) => {
   const s = p.state, most = p.largest < AM.MOST ? commas(p.largest) : "any";
   const fixed = p.bytes.weights + p.bytes.gradients + p.bytes.optimizer;
   const limit = p.largest ? `largest context that fits: ${most} tokens` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
   const beyond = p.model.context && s.context > p.model.context ? ` It was trained for ${commas(p.model.context)} positions: ${commas(s.context)} are beyond that.` : "";
-  return `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: ` +
-    `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${limit}; ` +
+  const how = p.served ? ` under ${p.served.engine.title}` : p.trained ? ` with ${s.recipe}` : "";
+  const opening = `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)}${how} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: `;
+  if (p.served) return opening + underEngine(p) + beyond;
+  return opening + `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${p.trained ? p.kinds.filter((k) => p.bytes[k]).map((k) => `${k} ${gigabytes(p.bytes[k])}`).join(", ") : limit}; ` +
     `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`;
 };
 const why = (id, text, label = "") => `<button class="n" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
@@ -91,7 +110,7 @@ const explanation = (id, p) => {
   const bitsOf = (name) => AM.data.rows[name] !== undefined ? "rows of its own layout" : `${AM.data.formats[name][0] / 8} bits`;
   const held = Object.entries(p.held.formats).map(([name, v]) => `${name}: ${commas(v)} bytes`).join(", ");
   switch (id.split(":")[0]) {
-    case "needed": return { title: "Memory needed", status: "counted", formula: "weights + KV cache + state + activations + gradients + optimizer", numbers: AM.KINDS.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: `${p.devices > 1 ? `of the fullest of ${p.devices} devices; ` : ""}runtime, allocator and fragmentation are not counted; an engine's own memory is what attometer plan --engine adds`, source: "counted from the layers' programs",
+    case "needed": return { title: "Memory needed", status: "counted", formula: p.kinds.filter((k) => p.bytes[k]).map((k) => NAMES[k]).join(" + "), numbers: p.kinds.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: `${p.devices > 1 ? `of the fullest of ${p.devices} devices; ` : ""}${p.served || p.trained ? "what the engine or the recipe takes beside the model is fitted or from its source" : "runtime, allocator and fragmentation are not counted: choose an engine, or a recipe of training, and they are"}`, source: p.served || p.trained ? "counted, and the figures of each term" : "counted from the layers' programs",
       others: [["calculators that add 12 %", gigabytes(1.12 * p.needed)], ["weights × 1.2 (rule of thumb)", gigabytes(1.2 * p.bytes.weights)]] };
     case "weights": return { title: "Weights", status: "counted", formula: "sum over modules of elements × bits / 8", numbers: `${commas(p.model.parameters)} parameters in ${said(p)}: ${held}${p.held.tower ? `; ${gigabytes(p.held.tower)} of ${p.model.towers.join(" and ")}` : ""}`, value: `${commas(p.bytes.weights)} bytes${p.devices > 1 ? ` on the fullest of ${p.devices} devices (${PLACE.said(s)})` : ""}`, convention: "every weight once, tied ones too; scales and zero points counted, norms and lookups kept at 16 bits as quantisers do", source: AM.data.formats[p.held.name] ? AM.data.formats[p.held.name][2] : "the format of each module",
       others: [["parameters × 2 bytes", gigabytes(2 * p.model.parameters)], ["parameters × 1.2 × bits / 8", gigabytes(1.2 * p.model.parameters * p.bits / 8)]] };
@@ -103,20 +122,34 @@ const explanation = (id, p) => {
     }
     case "state": return { title: "Recurrent state", status: "counted", formula: `batch × (${p.model.cache.filter((c) => c[3]).map((c) => `${c[0]} × ${commas(c[3])} [${c[2]}]`).join(" + ") || 0}) elements`, numbers: `batch = ${s.batch}, ${p.model.state}`, value: `${commas(p.bytes.state)} bytes`, convention: "does not grow with the context", source: "counted" };
     case "activations": return { title: "Activations", status: "counted", formula: s.mode === "train" ? "what the backward pass reads of every layer, and the logits in fp32" : "the residual stream b·n·width + the largest part's live tensors", numbers: `${sizes}, ${p.model.own}${s.chunk ? `, ${commas(s.chunk)} tokens at a time` : ""}`, value: `${commas(p.bytes.activations)} bytes`, convention: "attention as one kernel: its scores stay on the chip", source: "counted" };
-    case "gradients": return { title: "Gradients", status: "counted", formula: "parameters × bytes", numbers: `${commas(p.model.parameters)} × 2`, value: `${commas(p.bytes.gradients)} bytes`, convention: "in the type of the weights", source: "counted" };
-    case "optimizer": return { title: "Optimizer states", status: "counted", formula: "parameters × 12 bytes", numbers: `${commas(p.model.parameters)} × ${AM.data.optimizer}`, value: `${commas(p.bytes.optimizer)} bytes`, convention: "mixed-precision AdamW: fp32 copy and two fp32 moments", source: "Micikevicius et al. 2018; Rajbhandari et al. 2020" };
-    case "room": { const path = p.place.figures["memory.usable"] ? "memory.usable" : "memory.capacity"; return { title: "Usable memory", status: p.place.status, formula: "what the driver hands out, the printed capacity where that is not known", numbers: figure(path), value: `${commas(p.room)} bytes = ${gigabytes(p.room)} = ${gib(p.room)}`, convention: "GB = 10^9 bytes, GiB = 2^30 bytes", source: source(path) }; }
+    case "gradients": return { title: "Gradients", status: "counted", formula: "parameters trained × bytes", numbers: p.trained ? `${p.trained.how.r.gradients} bytes each, those alive at the peak` : `${commas(p.model.parameters)} × 2`, value: `${commas(p.bytes.gradients)} bytes`, convention: "in the type of the weights", source: "counted" };
+    case "optimizer": return { title: "Optimizer states", status: "counted", formula: "parameters trained × bytes of state", numbers: p.trained ? `${p.trained.how.r.states} bytes each` : `${commas(p.model.parameters)} × ${AM.data.optimizer}`, value: `${commas(p.bytes.optimizer)} bytes`, convention: p.trained ? p.state.recipe : "mixed-precision AdamW: fp32 copy and two fp32 moments", source: p.trained ? p.trained.how.r.source : "Micikevicius et al. 2018; Rajbhandari et al. 2020" };
+    case "runtime": case "communication": case "graphs": case "slack": case "logits": case "master": return extra(id, p);
+    case "room": if (p.served) return { title: "What the engine may take", status: "fitted", formula: "utilisation × memory that its runtime sees", numbers: `${p.served.pool.fraction} × ${commas(p.served.pool.seen)} bytes of ${commas(p.place.usable)}`, value: `${commas(p.room)} bytes = ${gigabytes(p.room)}; ${gigabytes(p.served.left)} are left for the cache`, convention: "the engine's default utilisation unless given", source: p.served.engine.sources.fraction }; else { const path = p.place.figures["memory.usable"] ? "memory.usable" : "memory.capacity"; return { title: "Usable memory", status: p.place.status, formula: "what the driver hands out, the printed capacity where that is not known", numbers: figure(path), value: `${commas(p.room)} bytes = ${gigabytes(p.room)} = ${gib(p.room)}`, convention: "GB = 10^9 bytes, GiB = 2^30 bytes", source: source(path) }; }
     case "largest": return { title: "Largest context", status: "counted", formula: "the largest m with memory(m) ≤ usable; memory never falls as m grows, so a search is exact", numbers: `memory(${commas(p.largest)}) = ${p.largest && p.largest < AM.MOST ? commas(p.total(p.largest, s.batch)) : "…"} ≤ ${commas(p.room)} bytes`, value: `${commas(p.largest)} tokens`, convention: "per sequence, at this batch", source: "counted" };
+    case "requests": if (p.served) return { title: "Requests at once", status: "counted", formula: "cache left / bytes of one sequence, whole pages", numbers: `${commas(p.served.left)} / ${commas(p.served.layout.request(s.context))}`, value: `${commas(p.served.requests)} of ${commas(s.context)} tokens; ${commas(p.served.tokens)} tokens of cache, as the engine's log counts them`, convention: `pages of ${commas(p.served.layout.block)} tokens; a token takes ${commas(p.served.layout.perToken)} bytes of each rank`, source: p.served.engine.sources.block }; return explanation("needed", p);
     case "seconds": return { title: `Time of one ${PASS[s.mode]}`, status: `${p.place.status} roofline`, formula: `sum over parts of max(FLOPs / peak rate, bytes / bandwidth)${p.devices > 1 ? ` / ${p.devices} devices` : ""}`, numbers: `${[...new Set(p.rate)].map((r) => figure(`peak.${r}`)).join(", ")}, ${figure("memory.bandwidth")}`, value: `${time(p.seconds)}; alone, computing takes ${time(p.compute)} and moving ${time(p.memory)}`, convention: `a lower bound: every part at peak, one after the other${p.devices > 1 ? "; shared evenly, links and waiting left out" : ""}`, source: source("memory.bandwidth", ...p.rate.map((r) => `peak.${r}`)), others: [["one roofline for the whole model", time(Math.max(p.compute, p.memory))]] };
     case "speed": return { title: "Tokens per second", status: `${p.place.status} roofline`, formula: "batch × new tokens / seconds", numbers: `${sizes}, ${p.seconds.toPrecision(6)} s`, value: `${commas(p.speed, s.mode === "decode" ? 1 : 0)} tokens/s at most`, convention: "an upper bound, since the time is a lower one", source: "counted work over datasheet rates" };
     case "flops": {
-      const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[0];
+      const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[2];
       return { title: "FLOPs", status: "counted", formula: [...new Set(p.each.filter((x) => x.kind === "attention").map((x) => x.formula))].slice(0, 3).map((f) => `attention: ${f}`).join("\n") + "\n+ the other parts", numbers: sizes, value: `${commas(p.flops)} = ${scaled(p.flops, "FLOP")}`, convention: `2 per multiply-accumulate, pairs that masks allow, logits of ${s.mode === "train" ? "all tokens" : "the last token"}`, source: "counted from the layers' programs",
-        others: s.mode === "prefill" ? [["FlopCounterMode, calflops: whole square, all logits", scaled(full, "FLOP")], ["counters of MACs (thop, fvcore): half of that", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
+        others: s.mode === "prefill" ? [["FlopCounterMode on a CPU: whole square, all logits", scaled(full, "FLOP")], ["the same in multiply-accumulates", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
     }
     case "moved": return { title: "Bytes moved", status: "counted", formula: "sum over parts of inputs, outputs, weights and cache read or written once", numbers: sizes, value: `${commas(p.moved)} bytes`, convention: "each part one kernel; of the experts those of one token, which no routing can undercut", source: "counted" };
+    case "part": {
+      const [, kind, name] = id.split(":"), row = p.mode.rows.find((r) => r[0] === kind), x = row && row[3].map((k) => p.each[k]).find((q) => q.name === name);
+      if (!x) return explanation("seconds", p);
+      return { title: `${kind}, ${name}`, status: `${p.place.status} roofline`, formula: `max(FLOPs / ${x.rate} rate, bytes / bandwidth)\nFLOPs = ${x.formula || 0}`, numbers: `${sizes}\n${commas(x.flops)} FLOP / ${figure(`peak.${x.rate}`)}\n${commas(x.bytes)} bytes / ${figure("memory.bandwidth")}`, value: `${time(x.seconds)} in each of ${row[1]} layer${row[1] > 1 ? "s" : ""}: computing ${time(x.compute)}, moving ${time(x.memory)}`, convention: "one kernel: inputs, weights and outputs move once", source: source("memory.bandwidth", `peak.${x.rate}`) };
+    }
+    case "lever": {
+      const l = AM.levers(s, p)[+id.slice(6)];
+      if (!l) return explanation("needed", p);
+      const then = AM.plan({ ...s, ...l.change }, l.widened);
+      return { title: l.name, status: "counted", formula: "the same plan, asked with the change", numbers: `memory: ${commas(p.needed)} − ${commas(then.needed)} bytes\ntime: ${time(p.seconds)} and ${time(then.seconds)}`, value: `saves ${gigabytes(p.needed - then.needed)}; ${time(Math.abs(p.seconds - then.seconds))} ${p.seconds >= then.seconds ? "less" : "more"}; then ${then.fits ? "it fits" : "it is too large"}, largest context ${commas(then.largest)}`, convention: l.note, source: "counted" };
+    }
+    case "spare": return { title: p.fits ? "To spare" : "Too much", status: "counted", formula: p.fits ? "usable − needed" : "needed − usable", numbers: `${commas(Math.max(p.room, p.needed))} − ${commas(Math.min(p.room, p.needed))}`, value: `${commas(Math.abs(p.room - p.needed))} bytes = ${gigabytes(Math.abs(p.room - p.needed))}`, convention: "GB = 10^9 bytes", source: "counted; usable memory is the machine's" };
     case "layer": {
-      const kind = id.slice(6), row = p.table.find((r) => r.kind === kind);
+      const kind = id.split(":")[1], row = p.table.find((r) => r.kind === kind);
       const at = p.mode.rows.find((r) => r[0] === kind);
       if (!row || !at) return explanation("seconds", p);
       const lines = at[3].map((k) => p.each[k]).map((x) => `${x.name}: ${x.formula || 0}`);
@@ -124,6 +157,19 @@ const explanation = (id, p) => {
     }
   }
   return explanation("needed", p);
+};
+// Terms that an engine or a recipe adds to what is counted.
+const extra = (id, p) => {
+  const v = p.served, r = p.trained && p.trained.how.r, value = `${commas(p.bytes[id])} bytes = ${gib(p.bytes[id])}`;
+  const told = {
+    runtime: ["of one process: context, libraries, buffers", "", v ? v.engine.sources.runtime : "fitted on logs of training"],
+    communication: ["buffers of a tensor-parallel group", `tp = ${p.state.tp}`, v && v.engine.sources.communication],
+    graphs: ["captured graphs: a fixed part and one per 1,024 requests at once", "", v && v.engine.sources.graphs],
+    slack: ["share of what the allocator hands out", r && `${r.slack} × the terms above`, "fitted on logs of training"],
+    logits: ["b·n × vocabulary × bytes alive under the loss", r && `${p.model.serving.vocabulary} × ${p.state.batch} × ${commas(p.state.context)} × ${r.logit} bytes, loss ${r.loss}`, r && r.source],
+    master: ["parameters trained × bytes", r && `${r.master} bytes each`, r && r.source],
+  }[id];
+  return { title: NAMES[id], status: id === "logits" || id === "master" ? "counted" : "fitted", formula: told[0], numbers: told[1], value, convention: "GiB = 2^30 bytes", source: told[2] };
 };
 const showWhy = () => {
   const e = explanation(chosen, now), row = (name, text, cls = "") => text ? `<dt>${name}</dt><dd class="${cls}">${esc(text)}</dd>` : "";
@@ -164,6 +210,12 @@ const curves = (p) => {
 const path = (f, points, get) => points.map((q, k) => `${k ? "L" : "M"}${f.x(q.m).toFixed(1)} ${f.y(get(q)).toFixed(1)}`).join("");
 const size = (id) => { const w = Math.max(280, Math.min(1240, $(id).clientWidth || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
 const xTicks = (low, high, wide) => { const all = []; for (let v = 1024; v <= high; v *= 4) all.push(v); return wide > 330 ? all : all.filter((_, k) => k % 2 === 0); };
+const twins = {};
+const twin = (id, head, rows) => { twins[id] = { head, rows }; const d = document.querySelector(`details[data-twin="${id}"]`); if (d && d.open) showTwin(d); };
+const showTwin = (d) => {
+  const t = twins[d.dataset.twin];
+  if (t) d.querySelector("div").innerHTML = `<table><thead><tr>${t.head.map((h) => `<th>${esc(h)}`).join("")}</tr></thead><tbody>${t.rows().map((r) => `<tr>${r.map((c) => `<td>${esc(c)}`).join("")}</tr>`).join("")}</tbody></table>`;
+};
 const lines = (id, p, c, series, bottomOf, unit, limit) => {
   const box = size(id), tops = c.points.map((q) => Math.max(...series.map((l) => l.get(q))));
   const top = 10 ** Math.ceil(log(Math.max(...tops, limit || 0) * 1.05));
@@ -184,9 +236,12 @@ const lines = (id, p, c, series, bottomOf, unit, limit) => {
   $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc($(id).dataset.name)}" data-low="${c.low}" data-high="${c.high}">${grid(f, xTicks(c.low, c.high, box.w), tokens, axis(bottom, top), unit, "context (tokens)")}${drawn}${marks.join("")}<line class="hover" y1="${box.t}" y2="${box.h - box.b}" x1="-9" x2="-9"/></svg>` +
     `<p class="legend">${series.map((l, k) => `<span><i class="k${l.colour ?? k % 7}${l.dash ? " d" : ""}"></i>${esc(l.name)}</span>`).join("")}</p>`;
   follow(id, f, c, series);
+  const show = unitOf(id);
+  twin(id, ["tokens", ...series.map((l) => l.name)], () => c.points.filter((_, k) => k % 5 === 0).map((q) => [commas(q.m), ...series.map((l) => show(l.get(q)))]));
 };
+const unitOf = (id) => ($(id).dataset.unit === "s" ? time : gigabytes);
 const follow = (id, f, c, series) => {
-  const svg = $(id).querySelector("svg"), tip = $("tip"), unit = $(id).dataset.unit;
+  const svg = $(id).querySelector("svg"), tip = $("tip");
   const at = (event) => {
     const r = svg.getBoundingClientRect(), x = ((event.clientX - r.left) / r.width) * f.box.w;
     const share = (x - f.box.l) / (f.box.w - f.box.l - f.box.r);
@@ -195,7 +250,7 @@ const follow = (id, f, c, series) => {
   svg.onpointermove = (event) => {
     const m = at(event), q = c.points.reduce((a, b) => (Math.abs(log(b.m / m)) < Math.abs(log(a.m / m)) ? b : a));
     const line = svg.querySelector(".hover"); line.setAttribute("x1", f.x(q.m)); line.setAttribute("x2", f.x(q.m));
-    tip.innerHTML = `<b>${commas(q.m)} tokens</b><br>${series.map((l) => `${esc(l.name)}: ${unit === "s" ? time(l.get(q)) : gigabytes(l.get(q))}`).join("<br>")}`;
+    tip.innerHTML = `<b>${commas(q.m)} tokens</b><br>${series.map((l) => `${esc(l.name)}: ${unitOf(id)(l.get(q))}`).join("<br>")}`;
     tip.hidden = false; tip.style.left = `${Math.min(event.clientX + 14, innerWidth - 220)}px`; tip.style.top = `${event.clientY + 14 + scrollY}px`;
   };
   svg.onpointerleave = () => { tip.hidden = true; svg.querySelector(".hover").setAttribute("x1", -9); svg.querySelector(".hover").setAttribute("x2", -9); };
@@ -217,35 +272,57 @@ const drawRoofline = (p) => {
     if (x.flops > 0 && x.bytes > 0) points.push({ kind, name: x.name, at: x.flops / x.bytes, rate: x.flops / x.seconds, share: (layers * x.seconds) / p.alone, bound: x.compute >= x.memory ? "compute" : "memory" });
   }
   const merged = [...points.reduce((all, q) => { const key = `${q.kind} ${q.name}`, old = all.get(key); all.set(key, old ? { ...old, share: old.share + q.share } : q); return all; }, new Map()).values()].sort((a, b) => b.share - a.share);
-  const rates = [...new Set(p.rate)], peak = Math.max(...rates.map((r) => p.place.peak[r]));
+  const used = [...new Set(p.rate)], asked = $("precision").value, rates = p.place.peak[asked] ? [...new Set([...used, asked])] : used, peak = Math.max(...rates.map((r) => p.place.peak[r]));
   const low = Math.min(0.1, ...merged.map((q) => q.at)) / 2, high = Math.max(1e4, ...merged.map((q) => q.at)) * 2;
   const f = frame(box, low, high, 10 ** Math.floor(log(Math.min(...merged.map((q) => q.rate), low * p.place.bandwidth * 10))), 10 ** Math.ceil(log(peak * 2)));
-  const roofs = [...rates].sort((a, b) => p.place.peak[b] - p.place.peak[a]).map((r, k) => {
+  $("precision").innerHTML = `<option value="">as planned: ${used.join(", ")}</option>` + Object.entries(p.place.peak).sort((a, b) => b[1] - a[1]).map(([r, v]) => `<option value="${r}"${r === asked ? " selected" : ""}>${r}: ${short(v)}FLOP/s</option>`).join("");
+  const roofs = [...rates].sort((a, b) => p.place.peak[b] - p.place.peak[a]).map((r) => {
     const top = p.place.peak[r], knee = top / p.place.bandwidth, start = Math.max(low, f.bottom / p.place.bandwidth);
-    return `<path class="roof" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${box.w - box.r - 4}" y="${k ? f.y(top) + 14 : f.y(top) - 8}" text-anchor="end">${r} ${short(top)}FLOP/s, datasheet</text>`;
+    return `<path class="roof${used.includes(r) ? "" : " other"}" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${f.x(knee) - 8}" y="${f.y(top) + 4}" text-anchor="end">${r} ${short(top)}FLOP/s</text>`;
   }).join("");
   const kinds = p.table.map((r) => r.kind);
   const dots = merged.map((q) => `<circle class="dot k${1 + (kinds.indexOf(q.kind) % 5)}" cx="${f.x(q.at)}" cy="${f.y(q.rate)}" r="${3 + 15 * Math.sqrt(q.share)}"><title>${esc(`${q.kind}, ${q.name}: ${per(q.at)} FLOP per byte, ${(100 * q.share).toFixed(1)} % of the time, bound by ${q.bound}`)}</title></circle>`).join("");
   $("roof-chart").innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="roofline">${grid(f, axis(low, high), short, axis(f.bottom, f.top), short, "FLOP per byte")}${roofs}${dots}</svg>`;
-  $("roof-table").innerHTML = `<table><thead><tr><th>part<th>FLOP/byte<th>of time<th>bound by</tr></thead><tbody>${merged.slice(0, 8).map((q) => `<tr><td>${esc(q.kind)}, ${esc(q.name)}<td>${per(q.at)}<td>${(100 * q.share).toFixed(1)} %<td>${q.bound}</tr>`).join("")}</tbody></table>`;
+  $("roof-table").innerHTML = `<table><thead><tr><th>part<th>FLOP/byte<th>of time<th>bound by</tr></thead><tbody>${merged.slice(0, 8).map((q) => `<tr><td>${why(`part:${q.kind}:${q.name}`, `${esc(q.kind)}, ${esc(q.name)}`)}<td>${why(`part:${q.kind}:${q.name}`, per(q.at))}<td>${why(`part:${q.kind}:${q.name}`, `${(100 * q.share).toFixed(1)} %`)}<td>${q.bound}</tr>`).join("")}</tbody></table>`;
 };
 
 // ---------------------------------------------------------------- the plan
 const drawBar = (p) => {
-  const whole = Math.max(p.needed, p.room), kinds = AM.KINDS.filter((k) => p.bytes[k]);
+  const whole = Math.max(p.needed, p.room), kinds = p.kinds.filter((k) => p.bytes[k]);
   $("bar").innerHTML = kinds.map((k) => `<button class="seg m-${k}" data-why="${k}" style="width:${(100 * p.bytes[k]) / whole}%" aria-label="${NAMES[k]} ${gigabytes(p.bytes[k])}"></button>`).join("") + `<span class="edge" style="left:${(100 * p.room) / whole}%" title="usable"></span>`;
-  $("memory").innerHTML = `<table><thead><tr><th>memory<th>GB (10⁹)<th>GiB (2³⁰)<th>of device</tr></thead><tbody>${[...kinds.map((k) => [k, NAMES[k], p.bytes[k]]), ["needed", "total", p.needed], ["room", "usable", p.room]].map(([k, name, v]) => `<tr class="${k}"><td><i class="sw m-${k}"></i>${name}<td>${why(k, commas(v / 1e9, 2))}<td>${commas(v / 2 ** 30, 2)}<td>${((100 * v) / p.room).toFixed(1)} %</tr>`).join("")}</tbody></table>`;
-  $("row").innerHTML = ROW.map((m) => { const need = p.total(m, p.state.batch), ok = need <= p.room; return `<button data-context="${m}" class="${ok ? "ok" : "no"}${m === p.state.context ? " on" : ""}" aria-label="${tokens(m)} tokens ${ok ? "fit" : "do not fit"}"><b>${tokens(m)}</b><span>${ok ? "✓ fits" : "✗ no"}</span><small>${commas(need / 1e9, need < 1e11 ? 1 : 0)} GB</small></button>`; }).join("");
+  $("memory").innerHTML = `<table><thead><tr><th>memory<th>GB (10⁹)<th>GiB (2³⁰)<th>of device</tr></thead><tbody>${[...kinds.map((k) => [k, NAMES[k], p.bytes[k]]), ["needed", "total", p.needed], ["room", "usable", p.room]].map(([k, name, v]) => `<tr class="${k}"><td><i class="sw m-${k}"></i>${name}<td>${why(k, commas(v / 1e9, 2))}<td>${why(k, commas(v / 2 ** 30, 2))}<td>${why(k, `${((100 * v) / p.room).toFixed(1)} %`)}</tr>`).join("")}</tbody></table>`;
+  $("row").innerHTML = ROW.map((m) => { const need = p.total(m, p.state.batch), ok = need <= p.room && (!p.served || p.served.left > 0); return `<button data-context="${m}" class="${ok ? "ok" : "no"}${m === p.state.context ? " on" : ""}" aria-label="${tokens(m)} tokens ${ok ? "fit" : "do not fit"}"><b>${tokens(m)}</b><span>${ok ? "✓ fits" : "✗ no"}</span><small>${commas(need / 1e9, need < 1e11 ? 1 : 0)} GB</small></button>`; }).join("");
 };
 const drawTable = (p) => {
-  const row = (r, total) => `<tr class="${total ? "needed" : ""}"><td>${total ? "total" : why(`layer:${r.kind}`, esc(r.kind))}<td>${r.layers}<td>${commas(r.parameters)}<td>${commas(r.kv / 1e9, 3)}<td>${total ? why("flops", commas(r.flops / 1e12, 3)) : commas(r.flops / 1e12, 3)}<td>${total ? why("moved", commas(r.bytes / 1e9, 3)) : commas(r.bytes / 1e9, 3)}<td>${total ? why("seconds", commas(r.seconds * 1e3, 3)) : commas(r.seconds * 1e3, 3)}<td>${r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""}</tr>`;
+  const row = (r, total) => {
+    const w = (id, text) => why(total ? id : `layer:${r.kind}`, text);
+    return `<tr class="${total ? "needed" : ""}"><td>${total ? "total" : w("", esc(r.kind))}<td>${r.layers}<td>${w("weights", commas(r.parameters))}<td>${w("kv", commas(r.kv / 1e9, 3))}<td>${w("flops", commas(r.flops / 1e12, 3))}<td>${w("moved", commas(r.bytes / 1e9, 3))}<td>${w("seconds", commas(r.seconds * 1e3, 3))}<td>${r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""}</tr>`;
+  };
   const total = { layers: p.model.depth, parameters: p.model.parameters, kv: p.table.reduce((s, r) => s + r.kv, 0), flops: p.flops, bytes: p.moved, seconds: p.alone, compute: p.compute, memory: p.memory };
   $("layers").innerHTML = `${p.devices > 1 ? `<p class="cite">The whole model on one device; ${p.devices} devices share it.</p>` : ""}<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
 };
+// What others count: pairs, logits and the weight of a multiply-accumulate are chosen; the plan's own count is the first of each.
+const PRINTED = { "2/full/all": "torch's FlopCounterMode prints on a CPU" };
+const drawConvention = (p) => {
+  const s = p.state, [unit, pairs, logits] = ["c-unit", "c-pairs", "c-logits"].map((id) => $(id).value), n = s.mode === "decode" ? 1 : s.context;
+  $("convention").hidden = s.mode !== "prefill";
+  if (s.mode !== "prefill") return;
+  const [exactAll, fullLast, fullAll] = AM.fn(p.model.square)(s.batch, n, s.context, s.context);
+  const value = { "exact/last": p.flops, "exact/all": exactAll, "full/last": fullLast, "full/all": fullAll }[`${pairs}/${logits}`] / (unit === "1" ? 2 : 1);
+  const who = PRINTED[`${unit}/${pairs}/${logits}`];
+  $("c-value").innerHTML = `<b>${scaled(value, unit === "1" ? "MAC" : "FLOP", 6)}</b>${value === p.flops ? ": this plan's own count" : `: ${(value / p.flops).toFixed(3)} × this plan's count`}${who ? `; what ${who}` : ""}`;
+};
 const drawLevers = (p) => {
   const found = AM.levers(p.state, p);
-  $("levers").innerHTML = found.length ? `<table><thead><tr><th>change<th>saves<th>time<th>then<th>same result<th>note</tr></thead><tbody>${found.map((l, k) => `<tr><td><button class="apply" data-lever="${k}">${esc(l.name)}</button><td>${l.saved ? `${commas(l.saved / 1e9, 2)} GB` : "0"}<td>${Math.abs(l.quicker) < 1e-9 ? "no change" : `${time(Math.abs(l.quicker))} ${l.quicker > 0 ? "less" : "more"}`}<td>${l.fits ? "fits" : "too large"}<td>${l.exact ? "yes" : "no"}<td>${esc(l.note)}</tr>`).join("")}</tbody></table>` : "<p>none of the known changes saves anything here</p>";
-  for (const b of $("levers").querySelectorAll("[data-lever]")) b.onclick = () => change(found[+b.dataset.lever].change);
+  $("levers").innerHTML = found.length ? `<table><thead><tr><th>change<th>saves<th>time<th>then<th>same result<th>note</tr></thead><tbody>${found.map((l, k) => `<tr><td><button class="apply" data-lever="${k}">${esc(l.name)}</button><td>${why(`lever:${k}`, l.saved ? `${commas(l.saved / 1e9, 2)} GB` : "0")}<td>${Math.abs(l.quicker) < 1e-9 ? "no change" : `${time(Math.abs(l.quicker))} ${l.quicker > 0 ? "less" : "more"}`}<td>${l.fits ? "fits" : "too large"}<td>${l.exact ? "yes" : "no"}<td>${esc(l.note)}</tr>`).join("")}</tbody></table>` : "<p>none of the known changes saves anything here</p>";
+  for (const b of $("levers").querySelectorAll("[data-lever]")) b.onclick = () => { const l = found[+b.dataset.lever], before = { ...p.state }; change(l.change); told(l.name, before, p); };
+};
+// What a change did, and a way back.
+const told = (name, before, was) => {
+  const sign = (v) => (v > 0 ? "+" : v < 0 ? "−" : "±");
+  $("did").innerHTML = `<b>${esc(name)}</b>: memory ${gigabytes(was.needed)} → ${gigabytes(now.needed)} (${sign(now.needed - was.needed)}${gigabytes(Math.abs(now.needed - was.needed))}), time ${time(was.seconds)} → ${time(now.seconds)}, largest context ${commas(was.largest)} → ${commas(now.largest)}, ${was.fits === now.fits ? (now.fits ? "still fits" : "still too large") : now.fits ? "✓ now fits" : "✗ no longer fits"}. <button id="undo">undo</button>`;
+  $("did").hidden = false;
+  $("undo").onclick = () => { state = legal(before); $("did").hidden = true; redraw(); };
 };
 const drawCompare = (p) => {
   $("compare").hidden = !pinned;
@@ -258,7 +335,9 @@ const drawCompare = (p) => {
 };
 const inputs = (p) => {
   const s = p.state;
-  for (const key of ["model", "machine", "mode", "weights", "kv"]) $(key).value = s[key];
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).value = s[key];
+  $("for-engine").hidden = s.mode === "train"; $("for-recipe").hidden = s.mode !== "train"; $("for-utilization").hidden = !s.engine; $("weights").disabled = !!s.recipe;
+  if (document.activeElement !== $("utilization")) { $("utilization").value = s.utilization || ""; if (p.served) $("utilization").placeholder = p.served.pool.fraction; }
   for (const key of ["context", "batch"]) if (document.activeElement !== $(key)) $(key).value = commas(s[key]);
   if (document.activeElement !== $("chunk")) $("chunk").value = s.chunk ? commas(s.chunk) : "";
   $("slide").value = Math.log2(s.context);
@@ -276,10 +355,10 @@ const redraw = () => {
   document.body.classList.toggle("fits", now.fits);
   $("verdict").textContent = now.fits ? "✓ fits" : "✗ does not fit";
   $("headline").textContent = headline(now);
-  $("tiles").innerHTML = [["needed", "needs", gigabytes(now.needed)], ["room", now.fits ? "to spare" : "too much", gigabytes(Math.abs(now.room - now.needed))], ["largest", "largest context", now.largest < AM.MOST ? commas(now.largest) : "any"], ["seconds", `per ${PASS[state.mode]}, at least`, time(now.seconds)], ["speed", "tokens/s at most", commas(now.speed, now.speed < 1e3 ? 1 : 0)]].map(([id, name, v]) => `<div><span>${name}</span>${why(id, v)}</div>`).join("");
-  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawLevers(now); drawCompare(now); showWhy();
+  $("tiles").innerHTML = [["needed", "needs", gigabytes(now.needed)], ["spare", now.fits ? "to spare" : "too much", gigabytes(Math.abs(now.room - now.needed))], ["largest", "largest context", now.served ? commas(now.served.alone) : now.largest < AM.MOST ? commas(now.largest) : "any"], ...(now.served ? [["requests", "requests at once", commas(now.served.requests)]] : []), ["seconds", `per ${PASS[state.mode]}, at least`, time(now.seconds)], ["speed", "tokens/s at most", commas(now.speed, now.speed < 1e3 ? 1 : 0)]].map(([id, name, v]) => `<div><span>${name}</span>${why(id, v)}</div>`).join("");
+  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showWhy();
   if (AM.data.mechanisms) showTab(state.tab);
-  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only; runtime and allocator overhead are not counted (attometer plan --engine counts them)"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
+  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [AM.data.recipes[state.recipe].source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
   const q = encode(state) + (pinned ? `&vs=${encodeURIComponent(encode(pinned))}` : "");
   if (location.hash.slice(1) !== q) history.replaceState(null, "", q ? `#${q}` : location.pathname);
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
@@ -287,20 +366,45 @@ const redraw = () => {
 const change = (values) => { state = legal({ ...state, ...values }); redraw(); };
 
 // ---------------------------------------------------------------- copies
-const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode", s.mode], ["--weights-dtype", s.weights], ["--kv-dtype", s.mode === "train" ? "" : s.kv], ["--chunk", s.mode === "prefill" ? s.chunk : ""]].filter(([, v]) => v);
+const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode", s.mode], ["--weights-dtype", s.weights], ["--kv-dtype", s.mode === "train" ? "" : s.kv], ["--chunk", s.mode === "prefill" ? s.chunk : ""], ["--engine", s.engine], ["--utilization", s.utilization], ["--recipe", s.recipe]].filter(([, v]) => v);
 const degrees = (s) => (PLACE.count(s) > 1 ? DEGREES.filter((k) => s[k] > 1 || k === "tp").map((k) => [k, s[k]]) : []);
 const onDevices = (s) => (PLACE.count(s) > 1 ? `${PLACE.count(s)}x-` : "") + s.machine;
 const COPIES = {
   command: () => `attometer plan ${state.model} --on ${state.machine === "own" ? "my-machine.toml" : onDevices(state)} ${degrees(state).map(([k, v]) => `--${k} ${v} `).join("")}${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
   Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${onDevices(state)}", ${degrees(state).length ? `placement={${degrees(state).map(([k, v]) => `"${k}": ${v}`).join(", ")}}, ` : ""}${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
-  JSON: () => JSON.stringify({ model: state.model, machine: state.machine, devices: now.devices, placement: Object.fromEntries(degrees(state)), options: { context: state.context, batch: state.batch, mode: state.mode, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
-  Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...AM.KINDS.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
+  JSON: () => JSON.stringify({ model: state.model, machine: state.machine, devices: now.devices, placement: Object.fromEntries(degrees(state)), options: { context: state.context, batch: state.batch, mode: state.mode, engine: state.engine || null, recipe: state.recipe || null, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
+  Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...now.kinds.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
   link: () => location.href,
 };
 const copy = async (name) => {
   const text = COPIES[name](), out = $("copied");
   try { await navigator.clipboard.writeText(text); $("said").textContent = `${name} copied`; } catch { $("said").textContent = `${name}: select and copy`; }
   out.hidden = false; out.value = text; out.rows = Math.min(12, text.split("\n").length + 1);
+};
+
+// ---------------------------------------------------------------- pictures
+const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight"];
+const picture = (id) => {
+  const svg = $(id).querySelector("svg"), made = svg.cloneNode(true), { width, height } = svg.viewBox.baseVal;
+  const from = svg.querySelectorAll("*");
+  made.querySelectorAll("*").forEach((to, k) => { const style = getComputedStyle(from[k]); to.setAttribute("style", KEPT.map((n) => `${n}:${style.getPropertyValue(n)}`).join(";")); });
+  const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  ground.setAttribute("width", width); ground.setAttribute("height", height); ground.setAttribute("fill", getComputedStyle(document.body).getPropertyValue("--card"));
+  made.prepend(ground);
+  for (const [name, value] of [["xmlns", "http://www.w3.org/2000/svg"], ["width", width], ["height", height]]) made.setAttribute(name, value);
+  return { text: new XMLSerializer().serializeToString(made), width, height };
+};
+const download = (url, name) => { const a = document.createElement("a"); a.href = url; a.download = name; a.click(); };
+const save = (id, kind) => {
+  const { text, width, height } = picture(id), url = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`, name = `attometer-${state.tab === "plan" ? state.model : state.tab}-${id}`;
+  if (kind === "SVG") return download(url, `${name}.svg`);
+  const image = new Image();
+  image.onload = () => {
+    const canvas = document.createElement("canvas"); canvas.width = 2 * width; canvas.height = 2 * height;
+    const pen = canvas.getContext("2d"); pen.scale(2, 2); pen.drawImage(image, 0, 0);
+    download(canvas.toDataURL("image/png"), `${name}.png`);
+  };
+  image.src = url;
 };
 
 // ---------------------------------------------------------------- start
@@ -312,15 +416,21 @@ const start = async () => {
   for (const [id, m] of Object.entries(AM.data.machines)) (byVendor[m.vendor] ||= []).push([id, m.name]);
   $("machine").innerHTML = `<option value="own">your own figures …</option>` + Object.entries(byVendor).map(([v, list]) => `<optgroup label="${esc(v)}">${options(list)}</optgroup>`).join("");
   $("kv").innerHTML = options([["", "as the activations"], ...AM.data.caches.map((k) => [k, `${k} (${AM.data.formats[k][0] / 8} bits)`])]);
+  $("engine").innerHTML = options([["", "none: what is counted alone"], ...Object.entries(AM.data.engines).filter(([k]) => k.endsWith("/cuda")).map(([k, e]) => [k.split("/")[0], e.title])]);
+  $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.entries(m.weights).map(([k, w]) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${w.name}` : `${k}, ${commas(w.total / 1e9, 1)} GB`])); };
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
   read(); weights(); startTabs();
-  for (const key of ["model", "machine", "mode", "weights", "kv"]) $(key).onchange = (e) => {
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).onchange = (e) => {
     state = legal({ ...state, [key]: e.target.value });
     if (key === "model") weights();
     redraw();
   };
   for (const key of ["context", "batch", "chunk"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1 || (key === "chunk" && !e.target.value.trim()))); if (v >= 1 || key === "chunk") change({ [key]: v || 0 }); };
+  for (const id of ["c-unit", "c-pairs", "c-logits"]) $(id).onchange = () => drawConvention(now);
+  $("precision").onchange = () => drawRoofline(now);
+  for (const d of document.querySelectorAll("details[data-twin]")) d.ontoggle = () => d.open && showTwin(d);
+  $("utilization").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0 && v <= 1)); if (v >= 0 && v <= 1) change({ utilization: v }); };
   $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
   $("tp").onchange = (e) => change({ tp: +e.target.value, ep: state.ep > 1 ? +e.target.value : 1 });
   $("ep").onchange = (e) => change({ ep: e.target.checked ? state.tp : 1 });
@@ -329,7 +439,8 @@ const start = async () => {
   for (const key of ["own-gb", "own-gbs", "own-tflops"]) $(key).onchange = () => change({ own: ownMachine(+$("own-gb").value * 1e9, +$("own-gbs").value * 1e9, +$("own-tflops").value * 1e12) });
   $("pin").onclick = () => { pinned = pinned ? null : { ...state }; redraw(); };
   document.addEventListener("click", (e) => {
-    const w = e.target.closest("[data-why]"), c = e.target.closest("[data-context]"), k = e.target.closest("[data-copy]");
+    const w = e.target.closest("[data-why]"), c = e.target.closest("[data-context]"), k = e.target.closest("[data-copy]"), f = e.target.closest("[data-save]");
+    if (f) save(f.dataset.of, f.dataset.save);
     if (w) { chosen = w.dataset.why; showWhy(); if (innerWidth < 760) $("why").scrollIntoView({ block: "nearest" }); }
     if (c) change({ context: +c.dataset.context });
     if (k) copy(k.dataset.copy);

@@ -1,0 +1,153 @@
+"""What the page holds of serving engines and training recipes, and what these read of a model."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from attometer.count.formulas import Compiled, Graph
+from attometer.count.model_cost import ModelCost, model_cost
+from attometer.count.placement.rank_cost import shard
+from attometer.count.placement.rank_layer import rank_layers
+from attometer.count.weights import Formats, stored_weights
+from attometer.engines import Engine, adapters, engine, padding, recipe, recipes
+from attometer.engines.cache import window_of
+from attometer.engines.engine import NAMES
+from attometer.engines.pool import graph_buffer, has_experts, step_activations, vocabulary
+from attometer.engines.training import PLAIN
+from attometer.formats import CACHE_ROWS, uniform
+from attometer.models import Model
+from attometer.plan.rank_formulas import SIZES, elements
+from attometer.schedule.placement import Placement, layer_degrees
+
+PLATFORMS = ("cuda", "rocm")
+GRAPH_CELLS = 4096
+"""Tokens of cache that a compute buffer is allocated for, as `pool` does where nothing says."""
+
+
+def offered() -> Iterator[tuple[str, Engine]]:
+    """Yield each engine at its newest version as `name/platform`; platforms of like figures once."""
+    for name in NAMES:
+        first = engine(name, PLATFORMS[0])
+        yield f"{name}/{PLATFORMS[0]}", first
+        if (other := engine(name, PLATFORMS[1])) != first:
+            yield f"{name}/{PLATFORMS[1]}", other
+
+
+def engines_data() -> dict[str, Any]:
+    """Return the figures of every engine that is offered, and how each is known.
+
+    >>> engines_data()["vllm/cuda"]["block"]
+    16
+    """
+    return {key: _engine(one) for key, one in offered()}
+
+
+def _engine(one: Engine) -> dict[str, Any]:
+    v = one.version
+    return {
+        "title": one.title,
+        "before": v.before,
+        "inside": v.inside,
+        "fraction": v.fraction.value,
+        "reserve": None if v.reserve is None else v.reserve.model_dump(exclude={"source"}),
+        "block": int(v.block.value),
+        "extra": v.window_extra,
+        "pages": v.state_pages,
+        "by": v.tokens_by,
+        "graph": v.step == "graph",
+        "driver": [each.value for each in v.driver],
+        "runtime": v.runtime.value,
+        "links": [[each.degree, each.value] for each in v.communication],
+        "sampler": v.sampler.value,
+        "experts": v.expert_work.value,
+        "images": None if v.tower_work is None else v.tower_work.value,
+        "graphs": [each.value for each in v.graphs],
+        "scales": [[s.gib, s.tokens, s.requests, s.wide] for s in v.scales],
+        "sources": {
+            "runtime": v.runtime.provenance,
+            "activations": v.scales_source,
+            "graphs": v.graphs[0].provenance,
+            "communication": v.communication[0].provenance if v.communication else "",
+            "fraction": v.reserve.source if v.reserve is not None else v.fraction.provenance,
+            "block": v.block.provenance,
+        },
+    }
+
+
+def recipes_data() -> dict[str, Any]:
+    """Return the figures of every training recipe that has a name."""
+    return {name: _recipe(name) for name in recipes()}
+
+
+def _recipe(name: str) -> dict[str, Any]:
+    one = recipe(name)
+    return {
+        "weights": one.weights,
+        "master": one.master,
+        "states": one.states,
+        "gradients": one.gradients,
+        "rank": one.lora_rank,
+        "recompute": one.recompute,
+        "kept": one.kept,
+        "loss": one.loss,
+        "chunks": one.chunks,
+        "accumulate": one.accumulate,
+        "fused": one.fused_step,
+        "logit": one.logit_bytes.value,
+        "slack": one.slack.value,
+        "runtime": one.runtime.value,
+        "source": one.source,
+    }
+
+
+def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Placement]) -> dict[str, Any]:
+    """Return what engines and recipes read of a model.
+
+    `step` are the elements alive in the largest part of a step by its tokens, `buffer` the bytes of a compute buffer; `cache`
+    the inputs of a convolution, the window and the width of an index of each stack; `pad` the bytes by which an engine pads a
+    format's experts; `saved` the elements that the layers of each row keep for the backward pass, of b sequences of n tokens.
+    """
+    every = [one for _, one in offered()]
+    steps = sorted({s.tokens for one in every if one.version.step == "profile" for s in one.version.scales})
+    graphs = [one.version for one in every if one.version.step == "graph"]
+    pads = {
+        f"{key}/{place.tp}/{place.ep}/{name}": extra
+        for place in places
+        for key, one in offered()
+        if one.padding and has_experts(model)
+        for name, form in formats.items()
+        if (extra := padding(one, model, form, place))
+    }
+    return {
+        "vocabulary": vocabulary(model),
+        "experts": has_experts(model),
+        "routed": shard(model, Placement()).stages[0].expert_parameters,
+        "images": any(tower.tokens is None for tower in model.towers),
+        "step": {t: step_activations(model, t) // 2 - 2 * model.width * t for t in steps},
+        "buffer": {s.tokens: graph_buffer(model, GRAPH_CELLS, s.tokens, v.flash) for v in graphs for s in v.scales},
+        "cache": [[s.layer.cache.conv, window_of(s.layer.cache.kv), int(s.layer.cache.index)] for s in model.layers],
+        "pad": pads,
+        "adapters": {name: adapters(model, one) for name in recipes() if (one := recipe(name)).lora_rank},
+        "held": {
+            one.weights: stored_weights(model, uniform(one.weights)).total
+            for one in map(recipe, recipes())
+            if one.weights not in PLAIN
+        },
+        "saved": saved_script(model_cost(model, phase="prefill")),
+    }
+
+
+def saved_script(cost: ModelCost) -> str:
+    """Return JavaScript of b, n and m: the elements that one layer of each row keeps for its backward pass.
+
+    >>> from attometer.models import model
+    >>> saved_script(model_cost(model("gpt2"))).startswith("const f = (b, n, m) =>")
+    True
+    """
+    graph, place = Graph(), Placement()
+    rows = rank_layers(cost, layer_degrees(place))
+    kept = {str(k): graph.add(*(elements(graph, p, place, "saved") for p in row.running)) for k, row in enumerate(rows)}
+    return Compiled(graph, kept, SIZES).javascript("f", listed=True)
+
+
+ROWS_OF_CACHES = {name: row[0] for name, row in CACHE_ROWS.items()}
+"""Bytes per token and layer of caches that keep rows of their own."""

@@ -1,0 +1,133 @@
+"use strict";
+// What an engine leaves for the cache, and what a training recipe holds: `serve` and `training` of Python, on the same figures.
+const ENGINE = (() => {
+  const GIB = 2 ** 30, FAR = 2 ** 24;
+  const up = (v, k) => k * Math.ceil(v / k);
+  const of = (state) => {
+    const place = state.own || AM.data.machines[state.machine], rocm = place.vendor.toLowerCase() === "amd";
+    return AM.data.engines[`${state.engine}/${rocm ? "rocm" : "cuda"}`] || AM.data.engines[`${state.engine}/cuda`];
+  };
+  const seen = (e, usable) => Math.trunc(usable - e.driver[0] * GIB - e.driver[1] * usable);
+  const scale = (e, visible) => e.scales.find(([gib]) => visible >= gib * GIB);
+  const step = (state, usable) => { const e = of(state); return scale(e, seen(e, usable))[1]; };
+  const reserved = (r, mib, tokens, requests, ranks) => {
+    const held = r.fixed + r.token * Math.max(tokens, r.tokens) + r.request * requests + r.rank * ranks;
+    return Math.max(Math.round(1000 * (1 - Math.max(held, mib > r.large * 1024 ? r.least : 0) / mib)) / 1000, 0.01);
+  };
+  const pool = (e, model, state, usable, weights) => {
+    const visible = seen(e, usable), [, tokens, few, wide] = scale(e, visible), atOnce = wide !== null && state.tp >= 4 ? wide : few;
+    const fraction = state.utilization || (e.reserve ? reserved(e.reserve, usable / 2 ** 20, tokens, atOnce, state.tp * state.pp) : e.fraction);
+    const s = model.serving, links = state.tp === 1 || !e.links.length ? 0 : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
+    const sampler = Math.trunc(e.sampler * atOnce * s.vocabulary * 4);
+    const work = (s.experts ? Math.trunc(e.experts * GIB) : 0) + (s.images && e.images !== null ? Math.trunc(e.images * GIB) : 0);
+    const largest = 2 * (2 * model.width * tokens + Math.ceil(s.step[tokens] / state.tp));
+    const terms = {
+      weights, runtime: Math.trunc(e.runtime * GIB), communication: Math.trunc(links * GIB),
+      activations: e.graph ? s.buffer[tokens] : Math.max(largest, sampler) + work,
+      graphs: Math.trunc((e.graphs[0] + (e.graphs[1] * atOnce) / 1024) * GIB),
+    };
+    const sum = (names) => names.reduce((total, name) => total + terms[name], 0), free = visible - sum(e.before);
+    return { seen: visible, tokens, fraction, terms, bytes: Math.trunc(fraction * free) - sum(e.inside), needed: (cache) => (free > 0 ? (cache + sum(e.inside)) / free : Infinity) };
+  };
+  // The cache of the rank that has most, page by page; fractions as numerator and denominator.
+  const layout = (e, p, state, tokens) => {
+    const model = p.model, cut = model.ranks[`${state.tp}/${state.ep}`], f = AM.fn(cut.js.prefill), rows = cut.state.length;
+    const at = (row, m) => f(1, 1, m)[rows + row], states = Math.trunc(AM.data.formats[model.state][0]);
+    const stage = (times) => times.flatMap((layers, row) => {
+      if (!layers || !row || row === rows - 1) return [];
+      const [conv, window, index] = model.serving.cache[row - 1], whole = AM.data.cacheRows[p.kv];
+      const [num, den] = whole !== undefined && at(row, 1) ? [whole * 32 + index * 33, 32 * at(row, 1)] : [Math.trunc(AM.data.formats[whole === undefined ? p.kv : model.own][0]), 64];
+      const edge = window === null ? FAR : window, held = at(row, edge), tail = Math.ceil(conv / state.tp);
+      const fixed = tail * 2 + Math.ceil(((cut.state[row] - tail) * states) / 64);
+      return [{ layers, window, state: fixed, grows: held > 0, growing: [num * held, den * edge], at: (m) => Math.ceil((at(row, m) * num) / den) + fixed }];
+    });
+    const most = (pick) => Math.max(0, ...pick);
+    const made = (layers) => {
+      const keys = layers.reduce((a, l) => (l.growing[0] / l.growing[1] > a[0] / a[1] ? l.growing : a), [0, 1]), paged = e.pages && keys[0];
+      const largest = most(layers.map((l) => l.state));
+      const block = paged && largest ? Math.max(e.block, e.block * Math.ceil((largest * keys[1]) / (keys[0] * e.block))) : e.block;
+      const page = Math.ceil((keys[0] * block) / keys[1]);
+      const held = (l, m) => {
+        if (!l.grows) return paged && l.state ? page : l.at(m);
+        const kept = l.window === null ? m : Math.min(m, l.window + (e.extra ? tokens : 0)), pages = up(kept, block);
+        return l.window === null ? l.at(pages) : Math.ceil((l.growing[0] * pages) / l.growing[1]) + l.state;
+      };
+      const request = (m) => layers.reduce((sum, l) => sum + l.layers * held(l, m), 0);
+      const counts = new Map();
+      for (const l of layers) if (l.grows || l.state) { const key = `${l.grows}/${l.window}`; counts.set(key, (counts.get(key) || 0) + l.layers); }
+      const sizes = [...counts.values()], few = Math.min(...sizes), many = Math.max(...sizes), together = many < few * 1.25 ? many : few;
+      return {
+        block, request, page: sizes.length ? page * together : 0, groups: sizes.reduce((sum, k) => sum + Math.ceil(k / together), 0),
+        perToken: layers.reduce((sum, l) => sum + Math.floor((l.layers * (l.at(2 * FAR) - l.at(FAR))) / FAR), 0),
+      };
+    };
+    return p.spreadTimes.map((times) => made(stage(times))).reduce((a, b) => (b.request(FAR) > a.request(FAR) ? b : a));
+  };
+  const requests = (bytes, l, m) => (l.request(m) ? Math.floor(Math.max(bytes, 0) / l.request(m)) : 0);
+  const count = (e, bytes, l, m) => {
+    if (bytes <= 0) return 0;
+    if (!l.page) return requests(bytes, l, m || FAR) * (m || FAR);
+    const pages = Math.floor(bytes / l.page);
+    if (l.groups <= 1 || e.by === "groups") return Math.floor(pages / l.groups) * l.block;
+    return Number((BigInt(pages * l.page) * BigInt(m || FAR)) / BigInt(l.request(m || FAR)));
+  };
+  const longest = (fits, most) => {
+    let low = 0, high = most;
+    while (low < high) { const mid = Math.floor((low + high + 1) / 2); if (fits(mid)) low = mid; else high = mid - 1; }
+    return low;
+  };
+  const serve = (state, p) => {
+    const e = of(state), usable = p.place.usable, name = `${state.engine}/${p.place.vendor.toLowerCase() === "amd" ? "rocm" : "cuda"}`;
+    const pads = p.model.serving.pad, key = `/${state.tp}/${state.ep}/${state.weights || "stored"}`;
+    const padded = pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
+    const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)));
+    const l = layout(e, p, state, found.tokens), left = found.bytes, all = left * state.pp, m = state.context;
+    const cache = (m, b) => Math.floor((Math.ceil(b / state.dp) * l.request(m)) / state.pp);
+    const terms = Object.values(found.terms).reduce((a, b) => a + b), total = (m, b) => terms + cache(m, b), taken = cache(m, state.batch);
+    const largest = left > 0 ? longest((k) => l.request(k) <= all, FAR) : 0;
+    return {
+      engine: e, pool: found, layout: l, left, tokens: count(e, all, l, m), requests: requests(all, l, m), alone: largest, cache: taken, total, room: terms + left,
+      fits: left >= taken && left > 0, needed: found.needed(taken), bytes: { ...found.terms, kv: taken },
+      largest: (b) => (left > 0 ? longest((k) => cache(k, b) <= left, FAR) : 0),
+    };
+  };
+  return { serve, step, of };
+})();
+const RECIPE = (() => {
+  // What the passes of a recipe are: the formats, what is computed again, bytes moved by the optimizer per parameter.
+  const asked = (state) => {
+    const r = AM.data.recipes[state.recipe];
+    const again = state.checkpoint && r.recompute === "none" ? "full" : r.recompute;
+    return {
+      r, recompute: again, update: r.rank ? 0 : Math.trunc(2 * (r.gradients + r.states + r.master)),
+      state: { ...state, weights: r.weights === "fp32" ? "" : r.weights, checkpoint: again === "full" && !r.rank },
+    };
+  };
+  const terms = (model, { r, recompute }, m, batch) => {
+    const GIB = 2 ** 30, s = model.serving, saved = AM.fn(s.saved)(batch, m, m), layers = model.stacks.length, stream = batch * m * model.width;
+    const times = Array(saved.length).fill(0);
+    for (const row of model.stacks) times[row]++;
+    const inner = saved.slice(1, -1), all = inner.reduce((sum, v, k) => sum + times[k + 1] * v, 0), count = model.parameters;
+    const trained = r.rank ? s.adapters[r.name] : count;
+    // Dense and routed weights are rounded up apart, as ranks hold them apart.
+    const bytes = (each, all) => (all === count ? Math.ceil(each * (count - s.routed)) + Math.ceil(each * s.routed) : Math.ceil(each * all));
+    const kept = Math.trunc(2 * (recompute === "offloaded" ? 2 * stream : recompute === "full" ? layers * stream : r.kept * all));
+    const layer = 2 * Math.max(0, ...inner), each = batch * m * s.vocabulary;
+    const logits = r.loss === "fused" ? 0 : r.loss === "chunked" ? Math.ceil(each * (2 + 4 / r.chunks)) : Math.trunc(each * r.logit);
+    const width = { bf16: 2, fp16: 2, fp32: 4 }[r.weights];
+    const weights = bytes(width || s.held[r.weights] / count, count) + (r.rank ? 2 * trained : 0);
+    const master = bytes(r.master, trained), optimizer = bytes(r.states, trained), gradients = bytes(r.gradients, trained);
+    const head = r.rank ? 0 : Math.ceil(r.gradients * s.vocabulary * model.width);
+    const every = r.fused ? 0 : gradients, early = r.accumulate ? every : Math.min(head, gradients);
+    const loss = logits + (r.accumulate ? 0 : early) >= layer, begin = kept + early + (loss ? logits : layer);
+    const [g, activations, printed] = begin >= every + layer ? (loss ? [early, kept, logits] : [early, kept + layer, 0]) : [every, layer, 0];
+    const found = { weights, master, optimizer, gradients: g, activations, logits: printed };
+    const allocated = Object.values(found).reduce((a, b) => a + b);
+    return { ...found, slack: Math.trunc(r.slack * allocated), runtime: Math.trunc(r.runtime * GIB) };
+  };
+  const train = (state, model) => {
+    const how = asked(state), total = (m, b) => Object.values(terms(model, how, m, b)).reduce((a, c) => a + c);
+    return { how, bytes: terms(model, how, state.context, state.batch), total };
+  };
+  return { asked, train };
+})();

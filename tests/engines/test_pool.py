@@ -122,7 +122,7 @@ def test_every_engine_leaves_more_on_a_larger_device(name, gib):
     ("text", "message"),
     [
         ("vlm", 'unknown engine "vlm"; did you mean "vllm"?'),
-        ("", 'unknown engine ""; known: llama.cpp, mlx, sglang, tensorrt-llm, transformers, vllm'),
+        ("", 'unknown engine ""; known: gpt-fast, llama.cpp, mlx, sglang, tensorrt-llm, torch, transformers, vllm'),
     ],
 )
 def test_engines_are_named(text, message):

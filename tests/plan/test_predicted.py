@@ -3,8 +3,10 @@
 import pytest
 from tests.plan.test_logged_cases import QWEN3_4B, like
 
+from attometer.engines import NAMES
 from attometer.errors import AttometerError
 from attometer.plan import plan
+from attometer.plan.predicted import from_kernels
 from attometer.plan.predicted_training import shape_of
 
 H100 = {"context": 512, "mode": "decode", "engine": "vllm"}
@@ -83,3 +85,32 @@ def test_counts_of_whole_models_are_those_of_the_model() -> None:
     assert shape.total == made.parameters - 151936 * 2048
     assert shape.active == made.planner.cost.active - 151936 * 2048
     assert (shape.heads, shape.head_dim, shape.hidden, shape.experts, shape.chosen) == (32, 128, 768, 128, 8)
+
+
+def test_every_engine_has_a_time_or_a_reason() -> None:
+    where = {"mlx": "apple-m4-max", "llama.cpp": "rtx-4090"}
+    for name in NAMES:
+        made = plan("llama-3.1-8b", where.get(name, "h100-sxm"), engine=name, mode="decode", context=2048).predicted
+        assert made is not None, name
+        assert made.engine == name
+        assert made.low < made.seconds < made.high
+        assert made.situation
+
+
+def test_amd_devices_run_their_own_kernels_under_vllm() -> None:
+    made = from_kernels(plan("llama-3.1-8b", "mi300x", engine="vllm", context=2048), "vllm")
+    assert made.measured_for.startswith("aiter")
+
+
+def test_tokens_that_choose_alike_read_fewer_experts() -> None:
+    asked = {"engine": "sglang", "placement": {"tp": 2}, "context": 1000, "mode": "decode"}
+    made = plan("qwen3-30b-a3b", "2x h100-sxm", batch=16, **asked).predicted  # type: ignore[arg-type]
+    assert made is not None
+    assert made.alike is not None
+    # 5.3 ms were measured with prompts that repeat (sgl-project/sglang-omni#760); independent tokens read 82 experts of 128.
+    assert made.alike == pytest.approx(5.3e-3, rel=0.15)
+    assert made.low < 5.3e-3 < made.high
+    assert f"{made.alike * 1e3:.2f} ms where all tokens choose the same experts" in str(made)
+    one = plan("qwen3-30b-a3b", "2x h100-sxm", batch=1, **asked).predicted  # type: ignore[arg-type]
+    assert one is not None
+    assert one.alike is None

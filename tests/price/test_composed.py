@@ -14,6 +14,7 @@ from attometer.machine import machine
 from attometer.models import model
 from attometer.price.composed import Composed, composed, engine_of
 from attometer.price.model_calls import Call, Pass, calls, stored
+from attometer.price.predict import kernel_seconds
 from attometer.schedule.placement import Placement
 
 
@@ -85,3 +86,16 @@ def test_what_is_borrowed_is_said() -> None:
     assert lent.high / lent.low > step().high / step().low
     with pytest.raises(AttometerError, match=r'unknown engine with predicted times "vlm"; did you mean "vllm"'):
         engine_of("vlm")
+
+
+def test_served_narrow_products_leave_out_the_step_that_makes_their_inputs_narrow() -> None:
+    counts = {"m": 16.0, "n": 57344.0, "k": 8192.0, "left_bytes": 0.5, "right_bytes": 0.5625, "out_bytes": 2.0}
+    alone = kernel_seconds("gemm", "trtllm 1.3 torch_flow|nvfp4|", "b200", **counts)
+    step = float((alone.terms["quantise"] / alone.terms["total"])[0])
+    assert step > 0.03
+    served = composed([Call("gemm", "products", (("nvfp4",),), 1.0, counts)], machine("b200"), "tensorrt-llm", 0, 0)
+    assert served.terms["products"] == pytest.approx(float(alone.seconds[0]) * (1 - step))
+    wide = counts | {"left_bytes": 2.0, "right_bytes": 2.0}
+    alone = kernel_seconds("gemm", "trtllm 1.3 torch_flow|bfloat16|", "b200", **wide)
+    served = composed([Call("gemm", "products", (("bfloat16",),), 1.0, wide)], machine("b200"), "tensorrt-llm", 0, 0)
+    assert served.terms["products"] == pytest.approx(float(alone.seconds[0]))

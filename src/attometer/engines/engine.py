@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from attometer.errors import AttometerError, unknown
 
 GIB = 2**30
-NAMES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx", "transformers")
+NAMES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx", "transformers", "gpt-fast", "torch")
 """The engines, as people write them."""
 
 Term = Literal["weights", "runtime", "communication", "activations", "graphs"]
@@ -189,7 +189,8 @@ class _File(_Frozen):
 
 _SPELLED = {
     "trtllm": "tensorrt-llm", "trt-llm": "tensorrt-llm", "tensorrt_llm": "tensorrt-llm", "llamacpp": "llama.cpp",
-    "llama-cpp": "llama.cpp", "ollama": "llama.cpp", "hf": "transformers", "mlx-lm": "mlx",
+    "llama-cpp": "llama.cpp", "ollama": "llama.cpp", "hf": "transformers", "mlx-lm": "mlx", "gptfast": "gpt-fast",
+    "pytorch": "torch",
 }  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
+from attometer.machine import Machine
 from attometer.plan.predicted_training import TRAINERS, training_family, training_step
 from attometer.price.composed import ENGINES, FIGURES, Own, composed, engine_of, families_of, raised_figures
-from attometer.price.model_calls import Pass, calls, stored
+from attometer.price.model_calls import Pass, alike, calls, stored
 from attometer.price.own import ENGINE as ENGINE_HERE
 from attometer.price.own import own_calls, own_type
 from attometer.price.predict import PLAIN, own_folder
@@ -50,6 +51,7 @@ class Expected:
         gains: by which factor the pass is shortened with a tenth more `bandwidth`, `peak` or `link`.
         borrowed: families of other engines that stand in for the engine's own.
         other: seconds by the other way, where that is the engine's own and tells something.
+        alike: seconds where all tokens choose the same experts; the interval reaches down to it, since prompts decide.
     """
 
     seconds: float
@@ -63,13 +65,15 @@ class Expected:
     gains: dict[str, float] = field(default_factory=dict)
     borrowed: tuple[str, ...] = ()
     other: float | None = None
+    alike: float | None = None
 
     def __str__(self) -> str:
         check = "" if self.other is None else f"; the other way, {_OTHER[self.way]}: {spelled(self.other)}"
+        same = "" if self.alike is None else f"; {spelled(self.alike)} where all tokens choose the same experts"
         lent = "" if not self.borrowed else f"; borrowed: {', '.join(map(_plain, self.borrowed))}"
         return (
             f"predicted {spelled(self.seconds)}, {spelled(self.low)} to {spelled(self.high)} (90 %, {self.situation}) for "
-            f"{self.engine} from {FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{check}"
+            f"{self.engine} from {FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{same}{check}"
         )
 
     def by(self, way: str) -> float | None:
@@ -143,7 +147,9 @@ def checked(ways: list[Expected]) -> Expected | None:
     # where both ways are the engine's own, how far they are apart is a part of what is not known
     told = next((way.seconds for way in others if not way.borrowed), None)
     ends = (chosen.low, chosen.high) if told is None else (min(chosen.low, told), max(chosen.high, told))
-    return replace(chosen, low=ends[0], high=ends[1], other=told)
+    same = min((way.alike for way in ways if way.alike is not None), default=None)
+    low = ends[0] if same is None else min(ends[0], same * chosen.low / chosen.seconds)
+    return replace(chosen, low=low, high=ends[1], other=told, alike=same)
 
 
 def engine_for(plan: "Plan") -> str | None:
@@ -154,6 +160,12 @@ def engine_for(plan: "Plan") -> str | None:
     if plan.served is not None:
         return plan.served.engine.name
     return ENGINE_HERE if plan.machine.id == "this" else ENGINE
+
+
+def kernels_of(engine: str, on: Machine) -> str:
+    """Return whose kernels an engine runs on a machine."""
+    own = f"{engine}-rocm" if on.vendor == "AMD" else engine
+    return own if own in ENGINES else engine if engine in ENGINES else ENGINE
 
 
 def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) -> Expected:
@@ -170,8 +182,11 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
         found = calls(ranks, each, stored(here.cost, here.formats, plan.machine), kv)
     stacks = here.model.layers
     routed = sum(s.count for s in stacks if any(p.routed is not None for p in s.layer.parts))
-    name = engine if engine in ENGINES else ENGINE
+    name = kernels_of(engine, plan.machine)
     made = composed(found, plan.machine, name, here.model.depth, routed, 1 if o.mode == "decode" else o.chunks, own)
+    same = None
+    if routed and o.mode == "decode" and o.batch > 1:
+        same = composed(alike(found), plan.machine, name, here.model.depth, routed, own=own).seconds
     return Expected(
         made.seconds,
         made.low,
@@ -183,6 +198,7 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
         made.terms,
         made.gains,
         made.borrowed,
+        alike=same,
     )
 
 

@@ -122,5 +122,6 @@ def _added(step: Expected, prompt: Expected, share: float) -> Expected:
         for name in FIGURES
     }
     terms = step.terms | {"prefill": share * prompt.seconds}
+    same = None if step.alike is None else step.alike + share * prompt.seconds
     lent = tuple(dict.fromkeys((*step.borrowed, *prompt.borrowed)))
-    return replace(step, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent)
+    return replace(step, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent, alike=same)

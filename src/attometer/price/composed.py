@@ -8,7 +8,7 @@ engine's stands in and is named. Between the kernels of a layer lie gaps that no
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import exp
 from pathlib import Path
@@ -39,7 +39,8 @@ class Engine:
 
     `names` begin the names of its kernels, `models` those of its whole models. `layer` is between the kernels of one layer,
     `routed` what a layer of experts adds, `step` once a pass (scheduler, input, output); they lie within a factor `spread`.
-    `apart` is by how much more, of log time, served models lie from the sum than the kernels' own intervals say.
+    `fuses` says that inputs of narrow products are made narrow within the step before. `apart` is by how much more, of log
+    time, served models lie from the sum than the kernels' own intervals say.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Engine:
     step: float
     spread: float = 2.0
     apart: float = 0.2
+    fuses: bool = False
 
 
 # What 318 rows of served models (TPOT at up to 32 requests, and single streams) left beside the sum of their kernels, per
@@ -62,10 +64,10 @@ _EAGER = (
 )  # 120 to 270 µs a layer where each kernel is launched by itself, 90 to 120 more for experts
 _TORCH = ("pytorch", "torch", "cudnn", "nccl")
 ENGINES = {
-    "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS),
-    "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS),
-    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05),
-    "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), 5e-6, 5e-6, 2e-4, apart=0.4),
+    "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
+    "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
+    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05, fuses=True),
+    "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), 5e-6, 5e-6, 2e-4, apart=0.1, fuses=True),
     "gpt-fast": Engine(_TORCH, ("gpt-fast",), *_GRAPHS),
     "torch": Engine((*_TORCH, "this"), ("pytorch",), *_EAGER),
     "llama.cpp": Engine(("llama.cpp",), ("llama.cpp",), *_GRAPHS),
@@ -226,6 +228,17 @@ def engine_of(name: str) -> Engine:
     return ENGINES[name]
 
 
+@dataclass(frozen=True)
+class Raised:
+    """Predicted times of calls with their ends, and the times with each of `FIGURES` a tenth higher, shape (figures, calls)."""
+
+    found: Predicted
+    seconds: Array
+    low: Array
+    high: Array
+    raised: Array
+
+
 def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Group:
     """Return the times of calls of one class by the engine's fastest family, each as often as it runs."""
     kind, times = found[0].kind, np.array([call.times for call in found])
@@ -235,6 +248,7 @@ def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Gr
     counts = {name: [call.counts[name] for call in found] for name in found[0].counts}
     options = [raised_figures(kind, family, on, counts, own) for family in families]
     best = min(options, key=lambda made: float((made.seconds * times).sum()))
+    best = _within(best) if how.fuses else best
     low, high, situation = best.low, best.high, str(best.found.situation[0])
     if borrowed:
         width = exp(known.width.get(_ENGINE, 1.0) * PLAIN)
@@ -246,19 +260,18 @@ def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Gr
     )
 
 
+def _within(made: Raised) -> Raised:
+    """Return products without the step that makes their inputs narrow: kernels alone were measured with it."""
+    terms = made.found.terms
+    if "quantise" not in terms:
+        return made
+    rest = 1 - np.broadcast_to(terms["quantise"] / terms["total"], made.seconds.shape)
+    seconds, low, high = (values * rest for values in (made.seconds, made.low, made.high))
+    return replace(made, seconds=seconds, low=low, high=high, raised=made.raised * rest)
+
+
 _ENGINE = "unseen engine"
 _TOLD = 0.05  # of a pass: what takes less is not told
-
-
-@dataclass(frozen=True)
-class Raised:
-    """Predicted times of calls with their ends, and the times with each of `FIGURES` a tenth higher, shape (figures, calls)."""
-
-    found: Predicted
-    seconds: Array
-    low: Array
-    high: Array
-    raised: Array
 
 
 def raised_figures(

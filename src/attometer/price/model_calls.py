@@ -108,6 +108,17 @@ def calls(
     return found
 
 
+def alike(found: list[Call]) -> list[Call]:
+    """Return calls where all tokens choose the experts that one token chooses: the least that routing can ask for."""
+    return [replace(c, counts=_fewest(c.counts)) if c.kind == "moe" else c for c in found]
+
+
+def _fewest(counts: dict[str, float]) -> dict[str, float]:
+    # of several ranks each has its share of the chosen ones
+    few = min(counts["local"], max(1.0, counts["chosen"] * counts["local"] / counts["experts"]))
+    return counts | {"experts": few, "local": few, "chosen": few}
+
+
 def _between(stage: RankStage, sizes: RankSizes) -> list[Call]:
     place = sizes.placement
     return [_sent(m.kind, m.times, m.ranks, m.payload, m.reach) for m in pass_messages(place, stage.number, sizes, 2.0)]

@@ -3,7 +3,10 @@
 import ctypes
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -131,9 +134,49 @@ def test_instruction_sets_that_the_processor_lacks_are_refused(monkeypatch) -> N
 
 
 @compiled
+def test_tile_registers_are_used_where_the_system_permits(monkeypatch) -> None:
+    needed = {name for _, names in build.TARGETS.values() for name in names}
+    monkeypatch.setattr(build, "processor", lambda: ("one with AMX", frozenset(needed)))
+    monkeypatch.setattr(build, "tiles_permitted", lambda: True)
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    assert build.best_target(Unit("flash2", "bfloat16", True)) == "amx"
+    assert build.best_target(UNIT) == "avx512bf16"
+    monkeypatch.setattr(build, "tiles_permitted", lambda: False)
+    assert build.best_target(Unit("flash2", "bfloat16", True)) == "avx512bf16"
+    with pytest.raises(AttometerError, match="instruction set amx: the system does not let this process use tile"):
+        build.library.__wrapped__(UNIT, "amx")
+
+
+REFUSED = """
+import ctypes
+stack = ctypes.create_string_buffer(8192)  # of signals: too small for the state of tile registers, so that Linux refuses them
+ctypes.CDLL(None).sigaltstack((ctypes.c_void_p * 3)(ctypes.addressof(stack), 0, len(stack)), None)
+from test_source import Unit, build, call
+unit = Unit("flash2", "bfloat16", True)
+path = build.library_path(unit, "amx")
+assert not build.tiles_permitted() and build.best_target(unit) == "avx512bf16"
+made = call()
+print(ctypes.CDLL(str(path)).attometer_run(ctypes.byref(made), ctypes.c_int64(ctypes.sizeof(made))))
+"""
+
+
+@compiled
+def test_a_kernel_without_permission_answers_and_does_not_crash() -> None:
+    if lacking := build.missing("amx"):
+        pytest.skip(f"amx: {lacking}")
+    build.library(Unit("flash2", "bfloat16", True), "amx")
+    held = subprocess.run(
+        [sys.executable, "-c", REFUSED], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    assert held.stdout.strip() == "5", held.stderr
+
+
+@compiled
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("target", build.targets())
+@pytest.mark.parametrize("target", build.TARGETS)
 @pytest.mark.parametrize("dtype", TYPES)
 def test_every_instruction_set_compiles(name, target, dtype) -> None:
-    build.library(Unit(name, dtype, dtype == "bfloat16" and target == "avx512bf16"), target)
+    if lacking := build.missing(target):
+        pytest.skip(f"{target}: {lacking}")
+    build.library(Unit(name, dtype, dtype == "bfloat16" and target in build.MULTIPLY_BF16), target)

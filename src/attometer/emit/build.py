@@ -17,15 +17,22 @@ from attometer.errors import AttometerError, unknown
 
 COMPILERS = ("g++", "clang++", "c++")
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fvisibility=hidden")
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+_BF16 = (*_AVX512, "avx512_bf16")
 TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "avx512bf16": (("-march=native",), ("avx512f", "avx512bw", "avx512vl", "avx512_bf16")),
-    "avx512": (("-march=native", "-mno-avx512bf16"), ("avx512f", "avx512bw", "avx512vl")),
+    "amx": (("-march=native", "-mamx-tile", "-mamx-bf16", "-DATTOMETER_AMX"), (*_BF16, "amx_tile", "amx_bf16")),
+    "avx512bf16": (("-march=native",), _BF16),
+    "avx512": (("-march=native", "-mno-avx512bf16"), _AVX512),
     "avx2": (("-mavx2", "-mfma", "-mf16c"), ("avx2", "fma", "f16c")),
     "native": (("-march=native",), ()),
     "plain": ((), ()),
 }
 """Instruction sets, fastest first: the compiler's flags, and what the processor must have."""
+MULTIPLY_BF16 = ("amx", "avx512bf16")
+"""Those that multiply bf16; tile registers do nothing else, so that other units have no use for the first."""
 CPU_INFO = Path("/proc/cpuinfo")
+REQUEST_STATE, TILE_DATA = 0x1023, 18  # of arch_prctl: ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+ARCH_PRCTL = 158  # the number of that system call on x86-64
 
 
 class Unit(Protocol):
@@ -71,13 +78,29 @@ def processor() -> tuple[str, frozenset[str]]:
     return held.get("model name", platform.machine()), frozenset(held.get("flags", held.get("Features", "")).split())
 
 
+@cache
+def tiles_permitted() -> bool:
+    """Return whether Linux lets this process use AMX's tile registers; it has to be asked for them."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    answer: int = ctypes.CDLL(None).syscall(ARCH_PRCTL, REQUEST_STATE, TILE_DATA)
+    return answer == 0
+
+
+def missing(target: str) -> str | None:
+    """Return why an instruction set cannot be used here, or None."""
+    name, features = processor()
+    wide = platform.machine() in ("x86_64", "AMD64")
+    if not features >= set(TARGETS[target][1]) or not (wide or target in ("native", "plain")):
+        return f"{name} lacks it"
+    if target == "amx" and not tiles_permitted():
+        return "the system does not let this process use tile registers (arch_prctl refused them)"
+    return None
+
+
 def targets() -> tuple[str, ...]:
     """Return the instruction sets that this processor runs, fastest first."""
-    _, features = processor()
-    wide = platform.machine() in ("x86_64", "AMD64")
-    return tuple(
-        n for n, (_, needed) in TARGETS.items() if features >= set(needed) and (wide or n in ("native", "plain"))
-    )
+    return tuple(name for name in TARGETS if missing(name) is None)
 
 
 @lru_cache(maxsize=4)
@@ -136,14 +159,14 @@ def _trusted(path: Path) -> bool:
 def best_target(unit: Unit) -> str:
     """Return the fastest instruction set that can form the unit's products."""
     for name in targets():
-        if not unit.bf16 or name == "avx512bf16":
+        if name in MULTIPLY_BF16 if unit.bf16 else name != "amx":
             return name
     raise AttometerError(f"products in bf16 need avx512_bf16, which {processor()[0]} lacks")
 
 
 def has_bf16() -> bool:
     """Return whether this processor multiplies bf16."""
-    return "avx512bf16" in targets()
+    return any(name in MULTIPLY_BF16 for name in targets())
 
 
 def _command(unit: Unit, target: str, held: Compiler) -> tuple[str, ...]:
@@ -187,8 +210,8 @@ def library(unit: Unit, target: str | None = None, extra: tuple[str, ...] = ()) 
     name = target or best_target(unit)
     if name not in TARGETS:
         raise unknown("instruction set", name, TARGETS)
-    if name not in targets():
-        raise AttometerError(f"instruction set {name}: {processor()[0]} lacks it; it has {', '.join(targets())}")
+    if lacking := missing(name):
+        raise AttometerError(f"instruction set {name}: {lacking}; it has {', '.join(targets())}")
     path = library_path(unit, name, extra)
     if not _trusted(path):
         _compile(unit, name, extra, path)

@@ -9,6 +9,7 @@ STATUS = {
     2: "a size or a stride out of range",
     3: "a tensor that is not aligned to its elements",
     4: "too little memory",
+    5: "the system does not let this process use tile registers",
 }
 """What a kernel answers, apart from 0."""
 

@@ -250,7 +250,7 @@ def score_rooms(nest: Nest) -> Iterator[str]:
         yield f"const Sums bow = sums(fast, call.cap > 0 ? {outer} : 1, {inner});  // the slopes of a soft cap"
     for name in ("P", "dS") if nest.outer == "j" else ("P",):
         yield f"const Sums {name}_room = sums(fast, {outer}, {inner});"
-        apart = "call.dropout > 0" if name == "P" and nest.outer == "j" else "false"
+        apart = "PAIR > 1 || call.dropout > 0" if name == "P" and nest.outer == "j" else "false"
         for form in nest.forms[name]:
             if form.side == "left":
                 yield f"const Left {_name(name, form)} = weights_of(fast, {name}_room, {apart});"

@@ -18,7 +18,17 @@ struct Call {
     double scale, cap, dropout;               // cap: of scores, 0 for none; dropout: the share of weights that are dropped
 };
 
-enum Status { DONE, NULL_POINTER, BAD_SIZE, MISALIGNED, NO_MEMORY };
+enum Status { DONE, NULL_POINTER, BAD_SIZE, MISALIGNED, NO_MEMORY, NOT_PERMITTED };
+
+// Linux hands tile registers only to processes that ask for their state (XTILEDATA, 18) to be kept: ARCH_REQ_XCOMP_PERM.
+static bool permitted() {
+#ifdef ATTOMETER_AMX
+    static const bool given = syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+    return given;
+#else
+    return true;
+#endif
+}
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

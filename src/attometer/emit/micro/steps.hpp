@@ -23,51 +23,64 @@ static void score(const Sums& P, const Seen& seen) {
 }
 
 // Online softmax: P becomes exp(scale (P - m)) as a left operand; `l` and O are rescaled where a row's maximum grew.
+constexpr int64_t AT_ONCE = LANES < 8 ? LANES : 8;
+template <bool DROPS>
 static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O, const Seen& seen, Real scale) {
     const Real c = scale * LOG2E;
-    const bool drops = seen.head.call.dropout > 0;
     std::vector<int64_t> held;
     for (int64_t r = 0; r < P.rows; r += ROWS) {
         held.clear();
         for (int64_t p = 0; p < seen.panels(); p++)
             if (seen.some(r / ROWS, p)) held.push_back(p);
         if (held.empty()) continue;
-        for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++) {
-            const Real* row = P.at + t * P.row;
-            Element* out = (Element*)(weights.at + t * weights.row);
-            Floats most[VECTORS];
-            for (int v = 0; v < VECTORS; v++) most[v] = all(-INF);
-            for (int64_t p : held)
+        const int64_t end = std::min(r + ROWS, P.rows);
+        for (int64_t first = r, last; first < end; first = last) {  // few rows, which stay in the L1 cache
+            last = std::min(first + AT_ONCE, end);
+            Real level[LANES] = {}, decay[LANES] = {};  // the largest score times c, and what sums so far are worth then
+            for (int64_t t = first; t < last; t++) {
+                Floats most[VECTORS];
+                for (int v = 0; v < VECTORS; v++) most[v] = all(-INF);
+                for (int64_t p : held)
 #pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) most[v] = largest(load<Floats>(row + p * PANEL + v * LANES), most[v]);
-            for (int v = 1; v < VECTORS; v++) most[0] = largest(most[v], most[0]);
-            const Real found = largest(most[0]), next = found > mx[t] ? found : mx[t];
-            const Real level = next == -INF ? 0.0f : next;
-            Floats total[VECTORS] = {};
-            int64_t done = 0;
-            const uint32_t key = drops ? row_key(seen.head, seen.i.start + t) : 0;
-            for (int64_t p : held) {
-                for (; done < p; done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
-                done = p + 1;
-#pragma GCC unroll 4
-                for (int v = 0; v < VECTORS; v++) {
-                    const Floats w = power2((load<Floats>(row + p * PANEL + v * LANES) - level) * c);
-                    total[v] += w;
-                    const int64_t j = seen.j.start + p * PANEL + v * LANES;
-                    put(out + p * PANEL + v * LANES, drops ? w * dropped(seen.head.call, key, j) : w);
-                }
-            }
-            for (; done < seen.panels(); done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
-            for (int v = 1; v < VECTORS; v++) total[0] += total[v];
-            if (next > mx[t]) {
-                const Real decay = mx[t] == -INF ? 0.0f : power2((mx[t] - next) * c);
-                l[t] *= decay;
-                for (Real* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) * decay);
+                    for (int v = 0; v < VECTORS; v++)
+                        most[v] = largest(load<Floats>(P.at + t * P.row + p * PANEL + v * LANES), most[v]);
+                for (int v = 1; v < VECTORS; v++) most[0] = largest(most[v], most[0]);
+                const Real found = largest(most[0]), next = found > mx[t] ? found : mx[t];
+                level[t - first] = next == -INF ? 0.0f : next * c;
+                decay[t - first] = mx[t] == next ? 0.0f : mx[t] * c - level[t - first];
                 mx[t] = next;
             }
-            l[t] += sum(total[0]);
+            store(decay, power2(load<Floats>(decay)));
+            for (int64_t t = first; t < last; t++) {
+                const Real* row = P.at + t * P.row;
+                Element* out = (Element*)(weights.at + t * weights.row);
+                Floats total[VECTORS] = {};
+                int64_t done = 0;
+                const uint32_t key = DROPS ? row_key(seen.head, seen.i.start + t) : 0;
+                for (int64_t p : held) {
+                    for (; done < p; done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
+                    done = p + 1;
+#pragma GCC unroll 4
+                    for (int v = 0; v < VECTORS; v++) {
+                        const int64_t k = p * PANEL + v * LANES;
+                        const Floats w = power2(load<Floats>(row + k) * c - level[t - first]);
+                        total[v] += w;
+                        if constexpr (DROPS) put(out + k, w * dropped(seen.head.call, key, seen.j.start + k));
+                        else put(out + k, w);
+                    }
+                }
+                for (; done < seen.panels(); done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
+                for (int v = 1; v < VECTORS; v++) total[0] += total[v];
+                const Real factor = decay[t - first];
+                l[t] = l[t] * factor + sum(total[0]);
+                if (factor != 1.0f)
+                    for (Real* o = O.at + t * O.row; o < O.at + (t + 1) * O.row; o += LANES) store(o, load<Floats>(o) * factor);
+            }
         }
     }
+}
+static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O, const Seen& seen, Real scale) {
+    (seen.head.call.dropout > 0 ? online<true> : online<false>)(P, weights, mx, l, O, seen, scale);
 }
 
 // O += P V where a value is not finite: only pairs that are seen, so that what is hidden does not leak.
@@ -171,7 +184,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
     for (int64_t p = 0; p < seen.panels(); p++) {
         bits.clear(), keys.clear();
         Floats level[VECTORS];
-        for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES);
+        for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES) * LOG2E;
         for (int64_t j = 0; j < P.rows; j++) {
             Element* out = (Element*)(weights.at + j * weights.row) + p * PANEL;
             Real* row = P.block(j, p);
@@ -184,7 +197,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
             if (drops && keys.empty()) row_keys(keys, seen, p);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                Floats w = power2((load<Floats>(row + v * LANES) * scale - level[v]) * LOG2E);
+                Floats w = power2(load<Floats>(row + v * LANES) * (scale * LOG2E) - level[v]);
                 if (!every) w = kept(w, bits[j] >> (v * LANES));
                 store(row + v * LANES, w);
                 put(out + v * LANES, drops ? w * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j) : w);
@@ -201,9 +214,9 @@ static void score_gradient(
         Floats rest[VECTORS];
         for (int v = 0; v < VECTORS; v++) rest[v] = load<Floats>(D + seen.i.start + p * PANEL + v * LANES);
         if (drops) row_keys(keys, seen, p);
-        for (int64_t j = 0; j < dS.rows; j += PAIR) {
+        for (int64_t j = 0; j < units(dS.rows) * PAIR; j += PAIR) {
             Unit* across = right.at + p * right.panel + j / PAIR * PANEL;
-            const int64_t both = std::min<int64_t>(PAIR, dS.rows - j);
+            const int64_t both = std::min<int64_t>(PAIR, dS.rows - j);  // none in the zeros that end a step
             if (!seen.some(j / ROWS, p)) {
                 for (int64_t k = 0; k < both; k++)
                     std::memset((Element*)(left.at + (j + k) * left.row) + p * PANEL, 0, PANEL * sizeof(Element));

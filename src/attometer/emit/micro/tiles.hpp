@@ -16,12 +16,13 @@ struct Right {  // a right operand: panels of columns; in a panel, one row of co
 };
 
 static inline Sums sums(Fast& fast, int64_t rows, int64_t columns) {
-    const int64_t row = round_up(columns, PANEL);
+    int64_t row = round_up(columns, PANEL);
+    if (row % 256 == 0) row += 2 * LANES;  // rows a power of 2 apart would share few sets of the cache
     return {fast.of<Real>(rows * row), rows, columns, row, PANEL};
 }
 static inline void fill(const Sums& x, Real value) { std::fill(x.at, x.at + x.rows * x.row, value); }
 
-static inline int64_t units(int64_t elements) { return ceil_div(elements, PAIR); }
+static inline int64_t units(int64_t elements) { return round_up(ceil_div(elements, PAIR), STEP); }
 static inline Left left(Fast& fast, int64_t rows, int64_t summed) {
     return {fast.of<Unit>(rows * units(summed)), units(summed)};
 }
@@ -33,15 +34,15 @@ static inline Right columns_from(const Right& x, Span t) { return {x.at + t.star
 static inline Right units_from(const Right& x, Span t, int64_t tile) {
     return {x.at + t.start / PAIR * PANEL, x.panel, x.finite ? x.finite + t.start / tile : nullptr};
 }
-// Weights as a left operand: where units are floats, the scores' own memory unless what is dropped sets them apart.
+// Weights as a left operand, in the scores' own memory unless these are needed again: each is written behind what is read.
 static inline Left weights_of(Fast& fast, const Sums& P, bool apart) {
-    if (PAIR == 1 && !apart) return {(Unit*)P.at, P.row};
+    if (!apart) return {(Unit*)P.at, P.row};
     return {fast.of<Unit>(P.rows * P.row / PAIR), P.row / PAIR};
 }
 
 // Whether a row of T is a row of elements without a copy.
 template <class T> static inline bool as_it_lies(int64_t stride) { return stride == 1 && sizeof(T) == sizeof(Element); }
-// Copy `count` elements, `stride` apart, to a row of units; what lies beyond them in the last unit is 0.
+// Copy `count` elements, `stride` apart, to a row of units; what lies beyond them in the last step is 0.
 template <class T> static inline void copy(Unit* to, const T* from, int64_t stride, int64_t count) {
     Element* out = (Element*)to;
     if (as_it_lies<T>(stride)) {
@@ -138,6 +139,74 @@ static void clean(Right x, int64_t columns, int64_t summed) {
     for (int64_t p = 0; p < ceil_div(columns, PANEL); p++) clean(x.at + p * x.panel, units(summed) * PANEL);
 }
 
+#ifdef ATTOMETER_AMX
+// Products in tile registers: 0 to 3 sum 2 by 2 tiles of 16 by 16, 4 and 5 hold the left operand's, 6 and 7 the right one's.
+struct alignas(64) TileShapes {
+    uint8_t palette = 1, start = 0, unused[14] = {};
+    uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {};
+    explicit TileShapes(int64_t wanted) {
+        const uint8_t first = (uint8_t)std::min<int64_t>(wanted, 16), second = (uint8_t)std::max<int64_t>(wanted - 16, 1);
+        for (int k : {0, 1, 4}) rows[k] = first;
+        for (int k : {2, 3, 5}) rows[k] = second;
+        for (int k : {6, 7}) rows[k] = STEP;
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // compilers do not know all that tile instructions read
+        _tile_loadconfig(this);
+    }
+};
+// A register block: c += a b, M tiles of rows by two of columns, over `depth` units.
+template <int M>
+static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit* b, int64_t depth, bool fresh) {
+    const int64_t across = row * sizeof(Real), along = left * sizeof(Unit), down = PANEL * sizeof(Unit);
+    if (fresh) {
+        _tile_zero(0);
+        _tile_zero(1);
+        if (M > 1) _tile_zero(2);
+        if (M > 1) _tile_zero(3);
+    } else {
+        _tile_loadd(0, c, across);
+        _tile_loadd(1, c + 16, across);
+        if (M > 1) _tile_loadd(2, c + 16 * row, across);
+        if (M > 1) _tile_loadd(3, c + 16 * row + 16, across);
+    }
+    for (int64_t k = 0; k < depth; k += STEP) {
+        _tile_loadd(4, a + k, along);
+        _tile_loadd(6, b + k * PANEL, down);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, b + k * PANEL + 16, down);
+        _tile_dpbf16ps(1, 4, 7);
+        if (M > 1) _tile_loadd(5, a + 16 * left + k, along);
+        if (M > 1) _tile_dpbf16ps(2, 5, 6);
+        if (M > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, c, across);
+    _tile_stored(1, c + 16, across);
+    if (M > 1) _tile_stored(2, c + 16 * row, across);
+    if (M > 1) _tile_stored(3, c + 16 * row + 16, across);
+}
+
+// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block.
+template <class Range>
+static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh, Range range) {
+    for (int64_t start = 0, stop; start < out.rows; start = stop) {  // whole blocks, then the rest in tiles of fewer rows
+        stop = out.rows - start < ROWS ? out.rows : out.rows / ROWS * ROWS;
+        const TileShapes held(std::min<int64_t>(stop - start, ROWS));
+        const auto made = stop - start > 16 ? block<2> : block<1>;
+        for (int64_t p = 0; p * PANEL < out.columns; p++)
+            for (int64_t k = 0; k < depth; k += DEPTH)
+                for (int64_t r = start; r < stop; r += ROWS) {
+                    const Span seen = range(r / ROWS, p, Span{k, std::min(depth, k + DEPTH)});
+                    if (seen.size() <= 0) continue;
+                    // As wide as a step sums: the product may be the next one's operand.
+                    for (int64_t c = 0; c < PANEL && p * PANEL + c < out.columns; c += STEP * PAIR)
+                        made(
+                            out.block(r, p) + c, out.row, a.at + r * a.row + seen.start, a.row,
+                            b.at + p * b.panel + seen.start * PANEL + c, seen.size(), fresh && k == 0);
+                }
+    }
+    _tile_release();
+}
+#else
 // A register block: c += a b, M rows by N vectors, over `depth` units.
 template <int M, int N>
 static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit* b, int64_t depth, bool fresh) {
@@ -201,3 +270,4 @@ static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh
             }
     }
 }
+#endif

@@ -15,6 +15,13 @@
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
+#ifndef ATTOMETER_BF16
+#undef ATTOMETER_AMX  // tile registers multiply bf16
+#endif
+#ifdef ATTOMETER_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
@@ -38,9 +45,15 @@ typedef float Real;
 typedef int32_t Whole;
 #endif
 constexpr int LANES = VECTOR_BYTES / (int)sizeof(Real);
-constexpr int ROWS = 6;               // rows of a register block
+#ifdef ATTOMETER_AMX
+constexpr int ROWS = 32;  // rows of a register block: two tiles
+constexpr int STEP = 16;  // units that one instruction sums: operands end with zeros to whole steps
+#else
+constexpr int ROWS = 6;
+constexpr int STEP = 1;
+#endif
 constexpr int PANEL = VECTORS * LANES;  // columns of a register block
-constexpr int DEPTH = 256;            // units summed at once: a panel of so many stays in the L1 cache
+constexpr int DEPTH = 256;              // units summed at once: a panel of so many stays in the L1 cache
 
 typedef Real Floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef Whole Ints __attribute__((vector_size(VECTOR_BYTES)));
@@ -121,29 +134,34 @@ static inline Floats largest(Floats a, Floats b) {
 }
 
 // 2^x for x at most a little above 0: 0 below -126.5 (with AVX-512 -150), NaN for NaN, exactly 1 for 0. The polynomials'
-// relative error on [-1/2, 1/2] is 2.2e-9 and, where weights are then rounded to bf16 (4e-3), 3.1e-6: least squares on Chebyshev nodes.
+// relative error is 2e-9 and, where weights are then rounded to bf16 (4e-3), 3e-6: least squares on Chebyshev nodes, of
+// [-1/2, 1/2], and with AVX-512, which rounds down and scales in one instruction each, of [0, 1].
 static inline Floats power2(Floats x) {
 #ifdef ATTOMETER_DOUBLE
     for (int l = 0; l < LANES; l++) x[l] = std::exp2(x[l]);
     return x;
+#elif defined(__AVX512F__)
+    const Floats f = (Floats)_mm512_reduce_ps((__m512)x, 0x09);  // x less the whole number below it; 0 for -inf
+#ifdef ATTOMETER_BF16
+    Floats p = all(0.013426684590768024f);
+    p = p * f + 0.052242473502258094f;
+    p = p * f + 0.24128020526406618f;
+    p = p * f + 0.69304484479209516f;
 #else
-#ifdef __AVX512F__
-    x = (Floats)_mm512_max_ps(_mm512_set1_ps(-200.0f), (__m512)x);  // the second operand is returned for NaN
-    const Floats whole = (Floats)_mm512_roundscale_ps((__m512)x, 0);
+    Floats p = all(0.00021612915327646649f);
+    p = p * f + 0.0012467846323315386f;
+    p = p * f + 0.0096754515822417304f;
+    p = p * f + 0.055485280609730708f;
+    p = p * f + 0.2402293055545896f;
+    p = p * f + 0.69314704444310749f;
+#endif
+    p = p * f + 1.0f;
+    return (Floats)_mm512_scalef_ps((__m512)p, (__m512)x);
 #else
     // Added to a number whose last bit is 1, x is rounded: the sum's low bits are the power.
     const Floats magic = all(12582912.0f);
     x = largest(all(-127.0f), x);
-    const Floats power = x + magic, whole = power - magic;
-#endif
-    const Floats f = x - whole;
-#ifdef ATTOMETER_BF16
-    Floats p = all(0.009600395517049786f);
-    p = p * f + 0.055916893825048206f;
-    p = p * f + 0.24023718463104987f;
-    p = p * f + 0.6931219948398218f;
-    p = p * f + 1.0f;
-#else
+    const Floats power = x + magic, whole = power - magic, f = x - whole;
     Floats p = all(0.00015370704815890812f);
     p = p * f + 0.0013399848290688863f;
     p = p * f + 0.009618373251354465f;
@@ -151,25 +169,24 @@ static inline Floats power2(Floats x) {
     p = p * f + 0.2402264846228119f;
     p = p * f + 0.6931472055771f;
     p = p * f + 1.0f;
-#endif
-#ifdef __AVX512F__
-    return (Floats)_mm512_scalef_ps((__m512)p, (__m512)whole);
-#else
     return p * (Floats)(((Ints)power << 23) + (127 << 23));  // 2^-127 is 0 here
-#endif
 #endif
 }
 static inline Real power2(Real x) { return power2(all(x))[0]; }
 
+// One number of all lanes: each round joins a vector with itself, turned by half of the lanes that are left.
+template <int BY, int... L> static inline Floats turned(Floats x, std::integer_sequence<int, L...>) {
+    return __builtin_shufflevector(x, x, ((L + BY) % LANES)...);
+}
+template <int BY, class Join> static inline Real joined(Floats x, Join join) {
+    if constexpr (BY > 0) return joined<BY / 2>(join(x, turned<BY>(x, std::make_integer_sequence<int, LANES>{})), join);
+    return x[0];
+}
 static inline Real sum(Floats x) {
-    Real total = 0;
-    for (int k = 0; k < LANES; k++) total += x[k];
-    return total;
+    return joined<LANES / 2>(x, [](Floats a, Floats b) { return a + b; });
 }
 static inline Real largest(Floats x) {
-    Real most = x[0];
-    for (int k = 1; k < LANES; k++) most = x[k] > most ? x[k] : most;
-    return most;
+    return joined<LANES / 2>(x, [](Floats a, Floats b) { return largest(a, b); });
 }
 
 // Transpose LANES vectors of units in registers: log2(LANES) rounds of exchanges.

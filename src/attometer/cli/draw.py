@@ -28,7 +28,9 @@ def figures(
 def page(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL ...]", help="configurations to offer beside the shipped models"),
+        typer.Argument(
+            metavar="[MODEL ...]", help="configurations and .att files of notation to offer beside what is shipped"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="the file to write")] = Path("attometer.html"),
 ) -> None:

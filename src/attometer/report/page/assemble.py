@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from attometer.mechanisms import Mechanism
+from attometer.mechanisms.subject import SUFFIX, subject
 from attometer.models import Model
 from attometer.models import model as read
 from attometer.plan import Plan, plan
@@ -35,27 +37,36 @@ def write_page(
 
     Args:
         path: the file to write.
-        subjects: configurations to offer beside the shipped models; the first one is shown first.
+        subjects: configurations and files of notation (`.att`) to offer beside what is shipped; the first one is shown first.
         start: the state shown first, as in `{"model": "gpt2", "machine": "l4", "context": 1024, "mode": "decode"}`.
         names: the shipped models that are offered; all when not given.
 
     Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
     """
     in_folder(path, "page")
-    return write_atomically(path, page([read(subject) for subject in subjects], start, names))
+    asked = [str(one) for one in subjects]
+    texts = [subject(one) for one in asked if one.endswith(SUFFIX)]
+    return write_atomically(path, page([read(one) for one in asked if not one.endswith(SUFFIX)], start, names, texts))
 
 
-def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, names: Iterable[str] | None = None) -> str:
+def page(
+    more: Iterable[Model] = (),
+    start: Mapping[str, Any] | None = None,
+    names: Iterable[str] | None = None,
+    texts: Iterable[Mechanism] = (),
+) -> str:
     """Return the explorer page: one HTML text that makes no request.
 
     Args:
         more: models to offer beside the shipped ones.
         start: the state shown first.
         names: the shipped models that are offered; all when not given.
+        texts: mechanisms to offer beside the catalogue's; with no model given, their tab is shown first.
     """
-    added = list(more)
+    added, mine = list(more), list(texts)
     shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
-    data = page_data(added, names)
+    data = page_data(added, names, mine)
+    tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added)
     texts = {
         "css": _file("page.css"),
@@ -65,7 +76,8 @@ def page(more: Iterable[Model] = (), start: Mapping[str, Any] | None = None, nam
         "view": _file("view.js"),
         "tabs": _file("tabs.js"),
         "data": base64.b85encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
-        "state": html.escape(urlencode(shown)),
+        "state": html.escape(urlencode({**shown, **tab})),
+        "own": html.escape(mine[0].name) if mine else "",
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
         "headline": html.escape(verdict(first)),
         "report": html.escape(first.text(110)),

@@ -5,17 +5,21 @@ from typing import Any
 
 from attometer.formats import CACHE_FORMATS, FORMATS
 from attometer.machine import Machine, machine, machines
+from attometer.mechanisms import Mechanism
 from attometer.models import Model, model, shipped
 from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
 from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, recipes_data
-from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data
+from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data, mechanism_data
 from attometer.report.page.model_data import model_data
+from attometer.report.page.pebble_data import games
 
 
-def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return models (those of `names`, all shipped ones when not given, and `more`), machines and formats."""
+def page_data(
+    more: Iterable[Model] = (), names: Iterable[str] | None = None, texts: Iterable[Mechanism] = ()
+) -> dict[str, Any]:
+    """Return models (those of `names`, all shipped ones when not given, and `more`), machines, formats, and mechanisms."""
     listed = [*more, *map(model, shipped() if names is None else names)]
     return {
         "models": {m.name: model_data(m) for m in listed},
@@ -28,7 +32,8 @@ def page_data(more: Iterable[Model] = (), names: Iterable[str] | None = None) ->
         "recipes": {name: {"name": name, **one} for name, one in recipes_data().items()},
         "holds": HOLDS,
         "optimizer": OPTIMIZER_BYTES,
-        "mechanisms": catalogue_data(),
+        "mechanisms": {**{one.name: mechanism_data(one) for one in texts}, **catalogue_data()},
+        "games": games(),
         "io": [io_data(*shape) for shape in SHAPES],
     }
 

@@ -1,17 +1,22 @@
 """What the page holds of the catalogue's mechanisms, and of words moved against fast memory."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import sympy
 
 from attometer.count import count
 from attometer.count.evaluate import usual
 from attometer.count.formulas import compiled
 from attometer.count.traffic.io_curve import io_curve
 from attometer.errors import AttometerError
-from attometer.masks import causal
-from attometer.mechanisms import Mechanism, mechanism, mechanisms
+from attometer.masks import Mask, causal
+from attometer.masks.random_keys import Random
+from attometer.mechanisms import Mechanism, mechanisms
+from attometer.mechanisms.subject import Subject, subject
+from attometer.program import Program, size
 from attometer.view.numbers import formula
 
 QUANTITIES = ("work", "depth", "flop")
@@ -23,7 +28,7 @@ POINTS = 32
 CURVES = ("naive", "two_pass", "flash1", "flash2", "split_kv")
 
 
-def mechanism_data(name: str) -> dict[str, Any]:
+def mechanism_data(what: Subject) -> dict[str, Any]:
     """Return a mechanism's text, citation, and its work, depth and FLOPs: as formulas, orders, and JavaScript of its sizes.
 
     `js` is None where a mask's pairs have no closed form.
@@ -31,7 +36,7 @@ def mechanism_data(name: str) -> dict[str, Any]:
     >>> mechanism_data("softmax")["orders"]["depth"]
     'O(log(d) + log(n))'
     """
-    one = mechanism(name)
+    one = subject(what)
     cost = count(one)
     found = {q: cost.quantity(q) for q in QUANTITIES}
     names = sorted({str(s) for e in found.values() for s in e.free_symbols})
@@ -50,7 +55,40 @@ def mechanism_data(name: str) -> dict[str, Any]:
         "sizes": names,
         "start": _start(one, names),
         "js": script,
+        "masks": [drawn(mask) for mask in _masks(one.program)],
     }
+
+
+DRAWN = 32
+"""Queries and keys of a drawn mask."""
+SHRUNK = {"w": 8, "l": 6, "c": 2, "B": 8, "t": 2, "k": 4}
+"""Sizes of masks as they are drawn; written numbers above a quarter of the queries become 3."""
+
+
+def drawn(mask: Mask) -> dict[str, Any]:
+    """Return a mask at sizes that can be seen: its text, the text at those sizes, and a row of bits for each query.
+
+    >>> drawn(causal())["rows"][:2]
+    ['80000000', 'c0000000']
+    """
+
+    def small(value: Any) -> Any:
+        found = sympy.sympify(value).xreplace({size(name): sympy.Integer(v) for name, v in SHRUNK.items()})
+        return (min(int(found), 3) if found > DRAWN // 4 else int(found)) if found.is_Integer else found
+
+    def fitting(atom: Mask) -> Mask:
+        if isinstance(atom, Random):
+            return replace(atom, count=small(atom.count))
+        return atom.resized(tuple(small(value) for _, value, _ in atom.sizes()))
+
+    shown = mask.mapped(fitting)
+    rows = ["".join("01"[bool(seen)] for seen in row) for row in shown.matrix(DRAWN)]
+    return {"text": str(mask), "shown": str(shown), "rows": [f"{int(row, 2):0{DRAWN // 4}x}" for row in rows]}
+
+
+def _masks(program: Program) -> list[Mask]:
+    """Return the masks of a program's statements, each once."""
+    return list(dict.fromkeys(s.where.mask for s in program.statements if s.where is not None))
 
 
 def _start(one: Mechanism, names: list[str]) -> dict[str, int]:

@@ -2,6 +2,20 @@
 // The other tabs: mechanisms of the catalogue against one another, and words moved against fast memory.
 const FOLLOWS = { m: "n", e: "d", g: "h", s: "n" };
 const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", sizes: { b: 1, h: 16, n: 16384, d: 128 }, shape: 0, fast: 116736 };
+// What of the tabs goes into the address, and comes back from it.
+const tabShared = (tab) => {
+  const s = tabState;
+  if (tab === "mechanisms") return { one: s.one, two: s.two, quantity: s.quantity, sizes: Object.entries(s.sizes).map((e) => e.join(":")).join(",") };
+  return tab === "io" ? { shape: s.shape, M: s.fast, game: game.which, move: game.at } : {};
+};
+const tabRead = (q) => {
+  const s = tabState, d = AM.data, known = (key, list) => { if (q.has(key) && q.get(key) in list) return q.get(key); return null; };
+  s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", { flop: 1, work: 1, depth: 1 }) || s.quantity;
+  for (const each of (q.get("sizes") || "").split(",")) { const [name, v] = each.split(":"); if (/^[a-zA-Z]\w*$/.test(name) && amount(v) >= 1) s.sizes[name] = amount(v); }
+  s.shape = +(known("shape", d.io) || s.shape); if (amount(q.get("M")) >= 1) s.fast = amount(q.get("M"));
+  game.which = +(known("game", d.games) || game.which); game.at = amount(q.get("move")) || game.at;
+};
+const game = { which: 0, at: 0, timer: 0 };
 const whole = (v) => v < 1e15 ? commas(v) : v.toExponential(3);
 const sizesOf = (m, n) => {
   const given = { ...tabState.sizes, n }, value = (name) => given[name] ?? (FOLLOWS[name] ? value(FOLLOWS[name]) : m.start[name]);
@@ -33,13 +47,23 @@ const plot = (id, series, { low, high, top, bottom, xName, xText, yText, marks =
   const ticks = axis(low, high);
   $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}" d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}"></i>${esc(s.name)}</span>`).join("")}</p>`;
 };
+// Rows are queries, columns keys: a square where the query sees the key.
+const maskPicture = (k) => {
+  const n = k.rows.length, cells = [];
+  k.rows.forEach((row, i) => {
+    const bits = [...row].map((c) => parseInt(c, 16).toString(2).padStart(4, "0")).join("");
+    for (const run of bits.matchAll(/1+/g)) cells.push(`<rect x="${run.index}" y="${i}" width="${run[0].length}" height="1"/>`);
+  });
+  return `<svg viewBox="0 0 ${n} ${n}" role="img" aria-label="which keys (columns) each query (row) sees: ${esc(k.shown)}" shape-rendering="crispEdges"><rect width="${n}" height="${n}" class="empty"/>${cells.join("")}</svg>`;
+};
 const span = (values) => [10 ** Math.floor(log(Math.min(...values))), 10 ** Math.ceil(log(Math.max(...values) * 1.01))];
 const drawMechanism = () => {
   const all = AM.data.mechanisms, s = tabState, one = all[s.one], two = all[s.two];
   $("m-one").value = s.one; $("m-two").value = s.two; $("m-quantity").value = s.quantity;
   const shown = [...new Set([...one.sizes, ...two.sizes])].filter((n) => !FOLLOWS[n]);
   $("m-sizes").innerHTML = shown.map((n) => `<label>${n}<input data-size="${n}" inputmode="numeric" value="${commas(s.sizes[n] ?? one.start[n] ?? two.start[n])}"></label>`).join("");
-  const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre><p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
+  const masks = (m) => m.masks.map((k) => `<figure class="mask">${maskPicture(k)}<figcaption>${esc(k.text)}${k.shown === k.text ? "" : `, drawn as ${esc(k.shown)}`} at n = ${k.rows.length}</figcaption></figure>`).join("");
+  const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
   $("m-text").innerHTML = text(s.one, one) + (s.two === s.one ? "" : text(s.two, two));
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
   $("m-table").innerHTML = `<table><thead><tr><th>mechanism<th>quantity<th>order<th>at these sizes<th>formula</tr></thead><tbody>${values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => `<tr><td>${esc(name)}<td>${q}<td>${esc(m.orders[q])}<td>${at ? whole(at[q]) : "rows are counted one by one"}<td class="formula">${esc(m.formulas[q])}</tr>`)).join("")}</tbody></table>`;
@@ -55,30 +79,66 @@ const drawMechanism = () => {
 const CLASS_NAMES = { accumulator: "single accumulators", tree: "any summation tree", explicit: "any that forms QKᵀ", any: "inputs and outputs" };
 const drawIo = () => {
   const c = AM.data.io[tabState.shape], keep = (row) => c.M.map((m, k) => [m, row[k]]).filter(([, v]) => v);
-  const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 5][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
+  const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 4][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
   const regions = Object.entries(c.classes).map(([name, row]) => ({ name: `out of reach of ${CLASS_NAMES[name] || name}`, points: keep(row) })).filter((r) => r.points.length > 1);
   const [bottom, top] = span([...series, ...regions].flatMap((l) => l.points.map((p) => p[1])));
   const fast = Math.min(c.M.at(-1), Math.max(c.M[0], tabState.fast));
   plot("io-chart", series, { low: c.M[0], high: c.M.at(-1), bottom, top, regions, xName: "fast memory M (words)", xText: short, yText: short,
-    marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/>` });
+    marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/><text class="mark" x="${f.x(fast) - 6}" y="${f.box.t + 12}" text-anchor="end">M = ${commas(fast)}</text>` });
   $("io-M").value = Math.log2(fast);
   const at = c.M.reduce((best, m, k) => (Math.abs(log(m / fast)) < Math.abs(log(c.M[best] / fast)) ? k : best), 0);
   const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]);
   $("io-table").innerHTML = `<p>At M = ${commas(c.M[at])} words, best tiles of each:</p><table><thead><tr><th>schedule<th>words moved${least.map(([name]) => `<th>÷ bound, ${CLASS_NAMES[name] || name}`).join("")}</tr></thead><tbody>${Object.entries(c.words).map(([name, row]) => `<tr><td>${name}<td>${row[at] ? whole(row[at]) : "does not fit"}${least.map(([, v]) => `<td>${row[at] && v ? (row[at] / v).toFixed(2) : ""}`).join("")}</tr>`).join("")}<tr class="needed"><td>lower bound<td>${least.map(([, v]) => `<td>${v ? whole(v) : "0"}`).join("")}</tr></tbody></table>`;
 };
+// ---------------------------------------------------------------- the pebble game
+// A square is in fast memory, a ring in slow memory, a ring around a square in both, a point in neither.
+const stopGame = () => { clearInterval(game.timer); game.timer = 0; $("p-play").textContent = "play"; };
+const drawGame = () => {
+  const g = AM.data.games[game.which], fast = new Set(), slow = new Set(g.inputs), done = { load: 0, store: 0 };
+  game.at = Math.max(0, Math.min(g.moves.length, game.at));
+  for (const [action, v] of g.moves.slice(0, game.at)) {
+    if (action === "delete") fast.delete(v); else if (action === "store") slow.add(v); else fast.add(v);
+    if (action in done) done[action]++;
+  }
+  const [action, last] = game.at ? g.moves[game.at - 1] : ["start", -1], wide = Math.max(...g.rows.map((r) => r.length)), step = 62, w = Math.max(320, wide * step), h = g.rows.length * 58;
+  const node = (v, x, y) => {
+    const told = fast.has(v) ? (slow.has(v) ? "in both memories" : "in fast memory") : slow.has(v) ? "in slow memory" : "in neither";
+    return `<g class="${v === last ? "now" : ""}"><title>${esc(g.labels[v])}: ${told}</title>${slow.has(v) ? `<circle class="slow" cx="${x}" cy="${y}" r="13"/>` : ""}${fast.has(v) ? `<rect class="fast" x="${x - 7}" y="${y - 7}" width="14" height="14"/>` : `<circle class="none" cx="${x}" cy="${y}" r="2.5"/>`}<text x="${x}" y="${y + 27}" text-anchor="middle">${esc(g.labels[v])}</text></g>`;
+  };
+  $("p-board").innerHTML = `<svg viewBox="0 0 ${w} ${h}" role="img" aria-label="the board after move ${game.at}">${g.rows.map((row, k) => row.map((v, j) => node(v, (w * (j + 0.5)) / row.length, 22 + k * 58)).join("")).join("")}</svg>`;
+  $("p-said").textContent = `move ${game.at} of ${g.moves.length}: ${action}${last < 0 ? "" : ` ${g.labels[last]}`}. Fast memory ${"■".repeat(fast.size)}${"□".repeat(g.M - fast.size)} ${fast.size} of ${g.M}; moved ${done.load + done.store} of ${g.words} words (${done.load} loads, ${done.store} stores); no way moves fewer, any way at least ${g.compulsory}.`;
+  $("p-at").max = g.moves.length; $("p-at").value = game.at;
+};
+const playGame = () => {
+  if (game.timer) return stopGame();
+  if (game.at >= AM.data.games[game.which].moves.length) game.at = 0;
+  $("p-play").textContent = "pause";
+  game.timer = setInterval(() => { game.at++; drawGame(); if (game.at >= AM.data.games[game.which].moves.length) stopGame(); }, 1000 / +$("p-speed").value);
+};
+const startGame = () => {
+  $("p-game").innerHTML = AM.data.games.map((g, k) => `<option value="${k}">${esc(g.name)}, ${Object.entries(g.sizes).map(([n, v]) => `${n} = ${v}`).join(", ")}, M = ${g.M}: ${g.words} words</option>`).join("");
+  $("p-game").onchange = (e) => { stopGame(); game.which = +e.target.value; game.at = 0; drawGame(); keep(); };
+  $("p-play").onclick = playGame;
+  $("p-step").onclick = () => { stopGame(); game.at++; drawGame(); };
+  $("p-back").onclick = () => { stopGame(); game.at--; drawGame(); };
+  $("p-at").oninput = (e) => { stopGame(); game.at = +e.target.value; drawGame(); };
+  $("p-speed").onchange = () => { if (game.timer) { stopGame(); playGame(); } };
+};
 const showTab = (name) => {
   for (const each of ["plan", "mechanisms", "io"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
   if (name === "mechanisms") drawMechanism();
-  if (name === "io") drawIo();
+  if (name === "io") { drawIo(); drawGame(); } else if (game.timer) stopGame();
 };
 const startTabs = () => {
   if (!AM.data.mechanisms) return;
   const options = Object.entries(AM.data.mechanisms).map(([n, m]) => `<option value="${esc(n)}">${esc(n)}</option>`).join("");
-  for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).innerHTML = options; $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); }; }
-  $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); };
-  $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); };
+  for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).innerHTML = options; $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); keep(); }; }
+  $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); keep(); };
+  $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); keep(); };
+  if (document.body.dataset.own) tabState.one = document.body.dataset.own;
+  startGame();
   $("io-shape").innerHTML = AM.data.io.map((c, k) => `<option value="${k}">n = ${commas(c.n)}, d = ${c.d}${c.mask ? `, ${esc(c.mask)}` : ""}</option>`).join("");
-  $("io-shape").onchange = (e) => { tabState.shape = +e.target.value; drawIo(); };
-  $("io-M").oninput = (e) => { tabState.fast = Math.round(2 ** +e.target.value); drawIo(); };
+  $("io-shape").onchange = (e) => { tabState.shape = +e.target.value; drawIo(); keep(); };
+  $("io-M").oninput = (e) => { tabState.fast = Math.round(2 ** +e.target.value); drawIo(); keep(); };
   for (const b of document.querySelectorAll("[data-tab]")) b.onclick = () => change({ tab: b.dataset.tab });
 };

@@ -34,6 +34,7 @@ const encode = (s) => {
   const q = new URLSearchParams();
   for (const [key, value] of Object.entries(s)) if (key in DEFAULTS && value !== DEFAULTS[key] && value !== undefined) q.set(key, value === true ? "1" : value);
   if (s.own) q.set("own", [s.own.usable, s.own.bandwidth, s.own.peak.bf16].join(","));
+  for (const [key, value] of Object.entries(tabShared(s.tab))) q.set(key, value);
   return q.toString();
 };
 const decode = (text) => {
@@ -42,6 +43,7 @@ const decode = (text) => {
   for (const key of ["context", "batch", "chunk", ...DEGREES]) if (q.has(key)) s[key] = amount(q.get(key));
   s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
+  tabRead(q);
   return legal(s);
 };
 const ownMachine = (usable, bandwidth, rate) => ({
@@ -359,9 +361,12 @@ const redraw = () => {
   inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showWhy();
   if (AM.data.mechanisms) showTab(state.tab);
   $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [AM.data.recipes[state.recipe].source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
+  keep();
+  document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
+};
+const keep = () => {
   const q = encode(state) + (pinned ? `&vs=${encodeURIComponent(encode(pinned))}` : "");
   if (location.hash.slice(1) !== q) history.replaceState(null, "", q ? `#${q}` : location.pathname);
-  document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
 };
 const change = (values) => { state = legal({ ...state, ...values }); redraw(); };
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from attometer.models import model, models
     from attometer.plan import devices, plan, planner, sweep
     from attometer.price import price
+    from attometer.price.calibrate import calibrate
+    from attometer.price.validate import validate
     from attometer.program import (
         Mask,
         Program,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from attometer.report.io.report import io_report as io
     from attometer.report.measure.report import measure
     from attometer.report.other_tools import explain_tool
+    from attometer.report.page import write_page as page
     from attometer.report.pebble.report import pebble
     from attometer.report.scale import scale
     from attometer.report.shares import shares
@@ -65,6 +68,7 @@ _ROOMS = {
     "block": "program",
     "block_causal": "program",
     "bounds": "count.bounds.program",
+    "calibrate": "price.calibrate",
     "causal": "program",
     "chunked": "program",
     "claims": "ledger.ledger:ledger",
@@ -88,6 +92,7 @@ _ROOMS = {
     "mechanisms": "mechanisms",
     "model": "models",
     "models": "models",
+    "page": "report.page:write_page",
     "parse": "program",
     "pebble": "report.pebble.report",
     "plan": "plan",
@@ -104,6 +109,7 @@ _ROOMS = {
     "strict": "program",
     "strided": "program",
     "sweep": "plan",
+    "validate": "price.validate",
     "window": "program",
 }
 
@@ -119,6 +125,7 @@ __all__ = [
     "block",
     "block_causal",
     "bounds",
+    "calibrate",
     "causal",
     "chunked",
     "claims",
@@ -142,6 +149,7 @@ __all__ = [
     "mechanisms",
     "model",
     "models",
+    "page",
     "parse",
     "pebble",
     "plan",
@@ -158,6 +166,7 @@ __all__ = [
     "strict",
     "strided",
     "sweep",
+    "validate",
     "window",
 ]
 

@@ -45,6 +45,10 @@ class clog2(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     def _sympystr(self, printer: Any) -> str:
         return f"⌈log2({printer._print(self.args[0])})⌉"
 
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        power = "" if exp is None else f"^{{{exp}}}"
+        return rf"\left\lceil \log_2 {printer.parenthesize(self.args[0], 60)} \right\rceil{power}"
+
 
 class scan_work(sympy.Function):  # type: ignore[misc]  # SymPy is untyped
     """Combines in a work-efficient parallel prefix over k elements: sum of floor(k / 2^s) - 1 over s (Ladner & Fischer 1980).

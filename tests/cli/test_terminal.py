@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import attometer as am
 from attometer.cli import ASK, DRAW, MEASURE, PROVE, app, main
@@ -33,11 +34,12 @@ def test_help_names_every_panel_and_every_command(
         assert f"\n  {(command.name or command.callback.__name__)} " in out  # type: ignore[union-attr]
 
 
-def test_an_encoding_without_the_signs_gets_question_marks() -> None:
+def test_an_encoding_without_the_signs_gets_what_is_nearest() -> None:
     command = [sys.executable, "-m", "attometer", "show", "softmax"]
     done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"?" in done.stdout
+    assert b"[log2(n)]" in done.stdout
+    assert b"?" not in done.stdout
 
 
 @pytest.mark.parametrize(("context", "code"), [("1024", 0), ("100000", 1)])
@@ -108,3 +110,16 @@ def test_a_machine_from_a_file_steers_no_terminal(
     assert "\\x1b[31m\\u202eevil" in assert_harmless(capsys)
     print(place, am.plan("gpt2", place))
     assert_harmless(capsys)
+
+
+def test_what_an_encoding_lacks_is_written_as_what_is_nearest() -> None:
+    shown = "A prefill takes 328 µs; 2 × L4; ⌈log2(n)⌉; k – 1; Ω".encode("ascii", errors="attometer.nearest")
+    assert shown == b"A prefill takes 328 us; 2 x L4; [log2(n)]; k - 1; ?"
+
+
+@pytest.mark.parametrize(
+    "asked", ["list models", "show softmax", "pebble softmax --sizes n=1,d=1,m=2 -M 4", "claims --summary"]
+)
+def test_json_says_its_schema(asked: str) -> None:
+    told = json.loads(CliRunner().invoke(app, [*asked.split(), "--json"]).stdout)
+    assert told["schema"] == 1

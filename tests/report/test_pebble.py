@@ -122,3 +122,16 @@ def test_the_figure_is_written_whole(report: PebbleReport, tmp_path: Path, name:
 def test_a_figure_of_no_known_format_is_refused(report: PebbleReport, tmp_path: Path) -> None:
     with pytest.raises(AttometerError, match=r"must end in \.png, \.svg or \.pdf"):
         figure(report, tmp_path / "p.gif")
+
+
+def test_frames_tell_the_states_apart_by_shape_and_step_waits_for_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = pebble("softmax", {"n": 1, "m": 2, "d": 1}, M=4)
+    pictures = [picture.plain for picture in frames(report)]
+    assert "○ Q[0,0]" in pictures[0]
+    assert "▣ " in pictures[1]
+    assert "■ fast memory" in pictures[0]
+    asked: list[str] = []
+    screen = Console(force_terminal=True, file=io.StringIO(), width=100)
+    monkeypatch.setattr(screen, "input", asked.append)
+    play(report, console=screen, step=True)
+    assert len(asked) == len(pictures)

@@ -46,6 +46,9 @@ app = typer.Typer(
 
 ASK, PROVE, MEASURE, DRAW = "ask", "prove", "measure", "draw"
 
+SCHEMA = 1
+"""Version of what `--json` prints: it grows when a key changes its meaning or goes away, not when one is added."""
+
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 Parameters = Annotated[
     list[str] | None,
@@ -85,7 +88,7 @@ def _fail(message: str) -> NoReturn:
 def show_result(result: Any, as_json: bool) -> None:
     """Print a result: its page at the terminal's width, or JSON."""
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+        print(json.dumps({"schema": SCHEMA, **result.to_dict()}, indent=2, allow_nan=False))
     else:
         from attometer.view.report import Report
 

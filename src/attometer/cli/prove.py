@@ -176,6 +176,8 @@ def pebble(
     no_recompute: Annotated[bool, typer.Option("--no-recompute", help="nothing may be computed twice")] = False,
     seconds: Annotated[float, typer.Option(help="limit on the search; then the proven lower bound is printed")] = 60.0,
     play: Annotated[bool, typer.Option("--play", help="show the moves one by one")] = False,
+    delay: Annotated[float, typer.Option(min=0.0, help="seconds between the moves of --play")] = 0.4,
+    step: Annotated[bool, typer.Option("--step", help="with --play: wait for Enter after each move")] = False,
     plot: Annotated[Path | None, typer.Option(help="draw the pebbling into this .png, .svg or .pdf")] = None,
     json: Json = False,
 ) -> None:
@@ -186,10 +188,10 @@ def pebble(
     if plot is not None:
         figure_path(plot)
     made = report(name, sizes_of(sizes), words_of(memory), "slide" if slide else "place", not no_recompute, seconds)
-    if play and not json:
+    if (play or step) and not json:
         from attometer.report.pebble.play import play as animate
 
-        animate(made)
+        animate(made, delay, step=step)
     show_result(made, json)
     if plot is not None:
         print(f"wrote {made.plot(plot)}", file=sys.stderr if json else sys.stdout)

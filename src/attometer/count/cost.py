@@ -107,6 +107,11 @@ class Cost(Report):
         memory_names = list(self.memory.__dataclass_fields__) if self.memory is not None else []
         raise unknown("quantity", name, ["work", "depth", "parallelism", *CONVENTIONS, *memory_names])
 
+    def _repr_latex_(self) -> str:
+        shown = {name: self.quantity(name) for name in ("work", "depth", "flop")}
+        lines = [rf"\text{{{name}}} &= {sympy.latex(found)}" for name, found in shown.items()]
+        return "$\\displaystyle \\begin{aligned} " + " \\\\ ".join(lines) + " \\end{aligned}$"
+
     def at(self, **sizes: Any) -> "CostAt":
         """Return every quantity at `sizes`: exact ints, or arrays when a size is an integer array.
 
@@ -282,6 +287,10 @@ class CostAt(Report):
         def __getattr__(self, name):
             if name.startswith("_"):
                 raise AttributeError(name)
+            try:
+                self.cost.quantity(name)
+            except AttometerError as error:
+                raise _NoQuantity(str(error)) from None
             return self.whole(name)
 
     def explain(self, name: str) -> str:
@@ -307,6 +316,10 @@ class CostAt(Report):
         return [Table(f"{self.cost.name} at {sizes}", ("quantity", "number", "of"), tuple(rows))]
 
     __repr__ = Report.__str__
+
+
+class _NoQuantity(AttometerError, AttributeError):
+    """A quantity that a cost does not have: bad input, and to Python a missing attribute."""
 
 
 def _all_positive(size: sympy.Expr, sizes: Sizes) -> bool:

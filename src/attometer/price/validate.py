@@ -14,6 +14,8 @@ from attometer.price.load import Loaded, Table, load
 from attometer.price.predict import Predicted, predict
 from attometer.price.scores import Score, score
 from attometer.price.tables import among, calibration
+from attometer.view.printed import Printed
+from attometer.view.style import save
 from attometer.view.table import Table as Shown
 
 Texts = NDArray[np.str_]
@@ -47,7 +49,7 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class Validation:
+class Validation(Printed):
     """The report: lines by class, by class × part, by class × machine × engine; the worst rows; rows left out."""
 
     folder: str
@@ -97,7 +99,11 @@ class Validation:
             ),
         ]
 
-    def plot(self, path: Path) -> Path:
+    def tables_of(self) -> tuple[Shown, ...]:
+        """Return the report as tables."""
+        return tuple(self.tables())
+
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw predicted against measured time of every class into a .png, .svg or .pdf file."""
         from matplotlib.figure import Figure
 
@@ -109,8 +115,7 @@ class Validation:
         axes.loglog(ends, ends, "k-", linewidth=0.8)
         axes.set(xlabel="measured (s)", ylabel="predicted (s)")
         axes.legend(markerscale=6, fontsize=7)
-        figure.savefig(path, dpi=150)
-        return path
+        return save(figure, path)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

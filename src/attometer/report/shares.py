@@ -43,7 +43,7 @@ class Shares(Report):
         return {"model": self.model.name, "causal": self.causal, "flops": counted,
                 "crossings": [c.to_dict() for c in self.crossings]}  # fmt: skip
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw the shares against length into a .png, .svg or .pdf, and return its path."""
         target = figure_path(path)
         with look():

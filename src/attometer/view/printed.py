@@ -1,12 +1,7 @@
 """Results that print as one text: a notebook shows the same text."""
 
-from html import escape
-
-from attometer.errors import printable
+from attometer.view.result import Result
 
 
-class Printed:
+class Printed(Result):
     """A notebook shows what `print` does."""
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(printable(str(self)))}</pre>"

@@ -6,6 +6,7 @@ from html import escape
 from typing import TypeAlias
 
 from attometer.errors import printable
+from attometer.view.result import Result
 from attometer.view.table import Table
 from attometer.view.text import folded
 
@@ -13,7 +14,7 @@ Block: TypeAlias = str | Table
 """A paragraph, whose lines are kept, or a table."""
 
 
-class Report(ABC):
+class Report(Result, ABC):
     """A result object: printing it gives the report, and a notebook shows it as HTML."""
 
     @abstractmethod
@@ -26,6 +27,10 @@ class Report(ABC):
 
     def __str__(self) -> str:
         return self.text()
+
+    def tables_of(self) -> tuple[Table, ...]:
+        """Return the tables of the page; of a page without any as other results do."""
+        return tuple(block for block in self.page() if isinstance(block, Table)) or super().tables_of()
 
     def _repr_html_(self) -> str:
         return "".join(

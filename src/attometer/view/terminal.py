@@ -1,11 +1,42 @@
 """What is written to a terminal or a pipe: any encoding, a reader that leaves early, and how wide a line may be."""
 
+import codecs
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+NEAREST = dict(
+    zip(
+        "µμ×÷−–—·•█■▣●◉○□│─┌┐└┘├┤┬┴┼≤≥≈≠→←⌈⌉⌊⌋“”‘’…∞√",
+        "uux/---.*##%@%o.|-+++++++++<>~!><[][]\"\"''.8v",
+        strict=True,
+    )
+)
+"""What stands for a character where an encoding lacks it."""
+
+
+def nearest(error: UnicodeError) -> tuple[str, int]:
+    """Return what can be written in place of characters that an encoding lacks: a letter without its accent, a sign like it, or ?.
+
+    >>> "328 µs, 2 × é".encode("ascii", errors="attometer.nearest")
+    b'328 us, 2 x e'
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(NEAREST.get(c) or _plain(c) for c in lacking), error.end
+
+
+def _plain(character: str) -> str:
+    bare = unicodedata.normalize("NFKD", character).encode("ascii", errors="ignore").decode()
+    return bare or "?"
+
+
+codecs.register_error("attometer.nearest", nearest)
 
 
 class Patient:
@@ -41,11 +72,11 @@ class Patient:
 
 @contextmanager
 def patient_streams() -> Iterator[None]:
-    """Let standard output and errors take any character, with ? for what their encoding lacks, and readers that leave."""
+    """Let standard output and errors take any character, with what is nearest for what their encoding lacks, and readers that leave."""
     before = sys.stdout, sys.stderr
     for stream in before:
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="attometer.nearest")
     sys.stdout, sys.stderr = (Patient(stream) for stream in before)
     try:
         yield

@@ -54,7 +54,7 @@ class DerivedIo(Report):
         parts += [_bound_table(self)] if self.show_bounds else []
         return [*parts, str(self.checked)] if self.checked else parts
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw words against M into a .png, .svg or .pdf, with a nest derived at each of five M, and return its path."""
         return _draw(self, figure_path(path))
 

@@ -170,7 +170,7 @@ class IoReport(Report):
                 return f"{name}: {b.statement}; {b.order}\n{one.words:,} words\n{b.holds_for}\n{b.status}: {b.source}"
         raise unknown("schedule or bound", name, [*(r.name for r in self.rows), *(r.bound.name for r in self.bounds)])
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw words against M into a .png, .svg or .pdf, and return its path."""
         from attometer.report.io.plot import plot_io
 

@@ -31,7 +31,7 @@ class SplitReport(Report):
         note = "depth: longest chain of operations, every split on a processor with M words of its own"
         return [Table(self.title, ("splits", "words", "depth", "tiles"), rows, (note,))]
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw depth against words into a .png, .svg or .pdf, and return its path."""
         return draw_split_tradeoff(self.front, path, self.title)
 

@@ -151,7 +151,7 @@ class MeasureReport(Report):
         """Return the tables."""
         return self.tables
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw time against length into a .png, .svg or .pdf, and return its path."""
         from attometer.report.measure.plot import plot
 

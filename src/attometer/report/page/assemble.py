@@ -68,7 +68,7 @@ def page(
     data = page_data(added, names, mine)
     tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added)
-    texts = {
+    pieces = {
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
         "placement": _file("placement.js"),
@@ -84,7 +84,7 @@ def page(
         "version": version("attometer"),
     }
     made = _file("page.html")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: texts[found[1]], made)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], made)
 
 
 def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:

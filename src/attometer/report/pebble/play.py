@@ -1,4 +1,4 @@
-"""A pebbling in the terminal: one frame for each move, red for fast memory, blue for slow memory."""
+"""A pebbling in the terminal: one frame for each move, a square for fast memory, a ring for slow memory."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-LEGEND = (("● fast memory", "bold red"), ("● slow memory", "blue"), ("◉ both", "bold magenta"), ("○ neither", "dim"))
+# Shapes tell the states apart, colours only help; they are those of figures, which a colour-blind reader can tell apart.
+FAST, SLOW, BOTH, NEITHER = ("■", "bold #D55E00"), ("○", "#0072B2"), ("▣", "bold #CC79A7"), ("·", "dim")
+LEGEND = (("fast memory", FAST), ("slow memory", SLOW), ("both", BOTH), ("neither", NEITHER))
 
 
 def frames(report: PebbleReport) -> Iterator["Text"]:
@@ -39,8 +41,8 @@ def _frame(report: PebbleReport, board: Board, move: Move | None, number: int, t
     picture.append(f"\nheld {held} {len(board.red)} of {board.M}", style="default")
     words = board.loads + board.stores
     picture.append(f"   moved {words} of {report.replay.cost} words ({board.loads} loads, {board.stores} stores)\n")
-    for text, style in LEGEND:
-        picture.append(f"{text}   ", style=style)
+    for text, (mark, style) in LEGEND:
+        picture.append(f"{mark} {text}   ", style=style)
     return picture
 
 
@@ -50,10 +52,10 @@ def _underlined(style: str, move: Move | None, vertex: int) -> str:
 
 def _pebble(red: bool, blue: bool) -> tuple[str, str]:
     if red and blue:
-        return "◉", "bold magenta"
+        return BOTH
     if red:
-        return "●", "bold red"
-    return ("●", "blue") if blue else ("○", "dim")
+        return FAST
+    return SLOW if blue else NEITHER
 
 
 def _rows(report: PebbleReport) -> list[list[int]]:
@@ -65,13 +67,14 @@ def _rows(report: PebbleReport) -> list[list[int]]:
     return [[vertex for vertex in range(len(dag)) if level[vertex] == one] for one in range(max(level) + 1)]
 
 
-def play(report: PebbleReport, delay: float = 0.4, console: "Console | None" = None) -> None:
+def play(report: PebbleReport, delay: float = 0.4, console: "Console | None" = None, step: bool = False) -> None:
     """Show the moves one after another in place; where the output is no terminal, print every frame once.
 
     Args:
         report: what `pebble` returned.
         delay: seconds between moves.
         console: where to draw; the standard output by default.
+        step: wait for Enter after each move instead.
     """
     from rich.console import Console
     from rich.live import Live
@@ -84,4 +87,7 @@ def play(report: PebbleReport, delay: float = 0.4, console: "Console | None" = N
     with Live(console=screen, auto_refresh=False) as live:
         for picture in frames(report):
             live.update(picture, refresh=True)
-            time.sleep(delay)
+            if step:
+                screen.input("")
+            else:
+                time.sleep(delay)

@@ -115,7 +115,7 @@ class PebbleReport(Report):
         """Return the answer in a few lines, and every move."""
         return [self.summary, self.moves]
 
-    def plot(self, path: str | Path) -> Path:
+    def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw who is in fast memory when into a .png, .svg or .pdf, and return its path."""
         from attometer.report.pebble.figure import figure
 

@@ -19,8 +19,15 @@ def test_the_code_of_a_file() -> None:
     assert "// O[b,h,i,e] += S.product[b,h,i,j] * V[b,h,j,e], masked ones left out" in out
 
 
+def test_triton_kernels_of_a_file() -> None:
+    out = derive("examples/forgetting.att", "--emit", "triton")
+    compile(out, "kernels", "exec")
+    assert out.count("@triton.jit\ndef phase_") == 3
+    assert "        # O[b,h,i,e] += S.product[b,h,i,j] * V[b,h,j,e], masked ones left out\n" in out
+
+
 def test_another_target_and_what_cannot_be_compiled() -> None:
-    with pytest.raises(AttometerError, match='unknown --emit "triton"'):
-        derive("softmax", "--emit", "triton")
+    with pytest.raises(AttometerError, match='unknown --emit "cuda"'):
+        derive("softmax", "--emit", "cuda")
     with pytest.raises(AttometerError, match="where a mask may have left nothing stored"):
         derive("examples/multi_token.att", "--emit", "cpp")

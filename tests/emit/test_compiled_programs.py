@@ -165,7 +165,7 @@ def test_operator() -> None:
     function = am.compile(made)
     tensors = [x.requires_grad_() for x in drawn(made, SMALL, dtype=torch.float32)]
     text, full = function._keeping
-    torch.library.opcheck(compiled.compiled_program, (tensors, text, full, function._text))
+    torch.library.opcheck(compiled.compiled_program, (tensors, text, full, function._text, "cpp"))
     traced = torch.compile(lambda *x: function(*x).square().sum(), backend="aot_eager", fullgraph=True)
     plain = torch.autograd.grad(function(*tensors).square().sum(), tensors)
     for a, b in zip(torch.autograd.grad(traced(*tensors), tensors), plain, strict=True):

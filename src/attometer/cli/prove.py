@@ -123,7 +123,9 @@ def derive(
     name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
-    emit: Annotated[str | None, typer.Option(help="cpp: print what compile builds, its nest of few operations")] = None,
+    emit: Annotated[
+        str | None, typer.Option(help="cpp or triton: print what compile builds, its nest of few operations")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
@@ -132,10 +134,12 @@ def derive(
 
     if emit is not None:
         from attometer.emit.program import emitted
+        from attometer.emit.triton_source import triton_of
 
-        if emit != "cpp":
-            raise unknown("--emit", emit, ["cpp"])
-        typer.echo(emitted(subject(name).program, "float32").text, nl=False)
+        if emit not in ("cpp", "triton"):
+            raise unknown("--emit", emit, ["cpp", "triton"])
+        made, dtype = subject(name).program, "float32"
+        typer.echo((emitted(made, dtype) if emit == "cpp" else triton_of(made, dtype).emitted).text, nl=False)
         return
     sizes = sizes_of(at)
     if "M" in sizes:

@@ -17,6 +17,7 @@ from attometer.emit.program import TYPES, Emitted, ProgramUnit, emitted
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program import Program, parse
+from attometer.program.expression import Where
 from attometer.program.gradient import active_in
 from attometer.program.keeping import Kept, keeping
 from attometer.schedule.lean import is_small
@@ -48,30 +49,90 @@ class _Problem(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A program at the sizes of a call: what is handed over beside the tensors, which it keeps alive."""
+class Sized:
+    """A program at the sizes of a call."""
 
     shapes: dict[str, tuple[int, ...]]
     steps: tuple[tuple[str, tuple[tuple[int, int] | None, ...]], ...]
     """For each array the tensor that it is of, and for each of its axes (dimension, places) that a step moves."""
+    extents: dict[str, int]
+    intervals: dict[Where, tuple[np.ndarray, np.ndarray]]
+    """For each mask the sorted intervals of keys that each query sees, int32 [intervals, queries]."""
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is handed to machine code beside the tensors, which it keeps alive."""
+
+    sized: Sized
     fields: dict[str, Any]
     keep: tuple[Any, ...]
 
 
-class Machine:
-    """A program's machine code for tensors of one type."""
+class Target:
+    """A program as code for tensors of one type."""
 
     def __init__(self, program: Program, dtype: torch.dtype, full: frozenset[str]) -> None:
         name = str(dtype).removeprefix("torch.")
         if name not in TYPES:
             raise AttometerError(f"compiled programs take tensors of {', '.join(TYPES)}, got {name}")
-        self.program, self.dtype, self.full = program, dtype, full
+        self.program, self.dtype, self.full, self.type_name = program, dtype, full, name
         self.sums = torch.float64 if dtype == torch.float64 else torch.float32
-        self.emitted: Emitted = emitted(program, name, full)
-        self.unit = ProgramUnit(program, name, full)
         self.inputs = [t.name for t in program.inputs]
         self.outputs = [t.name for t in program.outputs]
+        self.emitted = self.source()
+
+    def source(self) -> Emitted:
+        """Return the program's code."""
+        raise NotImplementedError
+
+    def launch(self, at: dict[str, torch.Tensor], shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Run the program on tensors by name, which hold its results afterwards."""
+        raise NotImplementedError
+
+    def type_of(self, name: str) -> torch.dtype:
+        """Return the type of an output."""
+        return self.sums if name in self.full else self.dtype
+
+    @lru_cache(maxsize=64)  # noqa: B019 - targets live as long as the process
+    def sized(self, shapes: tuple[tuple[int, ...], ...]) -> Sized:
+        """Return the program at the sizes that the shapes of its inputs tell."""
+        numbers = _numbers(self.program, shapes)
+        made = self.emitted
+        extents = {axis: int(extent.xreplace(numbers)) for axis, extent in made.extents}
+        known = {t.name: tuple(int(e.xreplace(numbers)) for e in t.extents) for t in self.program.tensors.values()}
+        known |= {name: tuple(int(e.xreplace(numbers)) for e in of) for name, of in made.stored}
+        steps = tuple((of, _steps(known[of], [extents[a] for a in axes])) for _, of, axes in made.arrays)
+        masks = {}
+        for where in made.masks:
+            n, m = extents[where.query], extents[where.key]
+            start, end = substitute(where.mask, dict(numbers)).intervals(np.arange(n), n, m)
+            masks[where] = np.ascontiguousarray(start, dtype=np.int32), np.ascontiguousarray(end, dtype=np.int32)
+        sizes = {s: int(self.program.size_of(s).xreplace(numbers)) for s in made.sizes}
+        return Sized(known, steps, extents, masks, sizes)
+
+    def run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the outputs of tensors, in the order of the program's inputs."""
+        shapes = tuple(tuple(t.shape) for t in tensors)
+        known = self.sized(shapes).shapes
+        at = dict(zip(self.inputs, tensors, strict=True))
+        for name in self.outputs:
+            at[name] = tensors[0].new_empty(known[name], dtype=self.type_of(name))
+        for name, _ in self.emitted.stored:
+            at[name] = tensors[0].new_empty(known[name], dtype=self.sums)
+        self.launch(at, shapes)
+        return [at[name] for name in self.outputs]
+
+
+class Machine(Target):
+    """A program as machine code."""
+
+    def source(self) -> Emitted:
+        """Return the program's C++."""
+        self.unit = ProgramUnit(self.program, self.type_name, self.full)
         self._library: ctypes.CDLL | None = None
+        return emitted(self.program, self.type_name, self.full)
 
     @property
     def library(self) -> ctypes.CDLL:
@@ -80,54 +141,40 @@ class Machine:
             self._library = library(self.unit)
         return self._library
 
-    def type_of(self, name: str) -> torch.dtype:
-        """Return the type of an output."""
-        return self.sums if name in self.full else self.dtype
-
-    @lru_cache(maxsize=64)  # noqa: B019 - machines live as long as the process
+    @lru_cache(maxsize=64)  # noqa: B019 - targets live as long as the process
     def bound(self, shapes: tuple[tuple[int, ...], ...]) -> Bound:
-        """Return the program at the sizes that the shapes of its inputs tell."""
-        numbers = _numbers(self.program, shapes)
-        made = self.emitted
-        extents = {axis: int(extent.xreplace(numbers)) for axis, extent in made.extents}
-        known = {t.name: tuple(int(e.xreplace(numbers)) for e in t.extents) for t in self.program.tensors.values()}
-        known |= {name: tuple(int(e.xreplace(numbers)) for e in of) for name, of in made.stored}
-        steps = tuple((of, _steps(known[of], [extents[a] for a in axes])) for _, of, axes in made.arrays)
-        masks, keep = (_Relation * max(1, len(made.masks)))(), list[Any]()
-        for at, where in enumerate(made.masks):
-            n, m = extents[where.query], extents[where.key]
-            found = substitute(where.mask, dict(numbers)).intervals(np.arange(n), n, m)
-            start, end = (np.ascontiguousarray(x, dtype=np.int32) for x in found)
-            keep += [start, end]
-            masks[at] = _Relation(start.ctypes.data, end.ctypes.data, start.shape[0], n)
-        whole = np.array([extents[a] for a, _ in made.extents] or [1], dtype=np.int64)
+        """Return what a call of these shapes hands over."""
+        made, sized = self.emitted, self.sized(shapes)
+        masks = (_Relation * max(1, len(made.masks)))()
+        for relation, (start, end) in zip(masks, sized.intervals.values(), strict=False):
+            relation.starts, relation.ends = start.ctypes.data, end.ctypes.data
+            relation.intervals, relation.queries = start.shape
+        whole = np.array([*sized.extents.values()] or [1], dtype=np.int64)
         tiles = np.array([ROWS if rows else COLUMNS for _, rows in made.tiles] or [1], dtype=np.int64)
-        sizes = np.array([float(self.program.size_of(s).xreplace(numbers)) for s in made.sizes] or [0.0])
+        sizes = np.array([*map(float, sized.sizes.values())] or [0.0])
         fields = {
             "masks": ctypes.addressof(masks), "extents": whole.ctypes.data, "tiles": tiles.ctypes.data,
             "sizes": sizes.ctypes.data, "masks_count": len(made.masks), "extents_count": len(made.extents),
             "tiles_count": len(made.tiles), "sizes_count": len(made.sizes), "arrays_count": len(made.arrays),
         }  # fmt: skip
-        return Bound(known, steps, fields, (masks, whole, tiles, sizes, *keep))
+        return Bound(sized, fields, (masks, whole, tiles, sizes))
 
-    def run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return the outputs of tensors, in the order of the program's inputs."""
-        held = self.bound(tuple(tuple(t.shape) for t in tensors))
-        at = dict(zip(self.inputs, tensors, strict=True))
-        for name in self.outputs:
-            at[name] = tensors[0].new_empty(held.shapes[name], dtype=self.type_of(name))
-        for name, _ in self.emitted.stored:
-            at[name] = tensors[0].new_empty(held.shapes[name], dtype=self.sums)
-        arrays = (_Array * len(held.steps))()
-        for array, (of, steps) in zip(arrays, held.steps, strict=True):
-            strides = at[of].stride()
+    def launch(self, at: dict[str, torch.Tensor], shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Run the program's machine code."""
+        held = self.bound(shapes)
+        arrays = (_Array * len(held.sized.steps))()
+        for array, (of, strides) in zip(arrays, strided(held.sized, at), strict=True):
             array.data = at[of].data_ptr()
-            array.stride[: len(steps)] = [strides[s[0]] * s[1] if s else 0 for s in steps]
+            array.stride[: len(strides)] = strides
         problem = _Problem(arrays=ctypes.addressof(arrays), threads=torch.get_num_threads(), **held.fields)
         code = self.library.attometer_run(ctypes.byref(problem), ctypes.sizeof(problem))
         if code:
             raise AttometerError(f"the compiled program refused the call: {STATUS.get(code, f'status {code}')}")
-        return [at[name] for name in self.outputs]
+
+
+def strided(sized: Sized, at: dict[str, torch.Tensor]) -> list[tuple[str, list[int]]]:
+    """Return for each array the tensor that it is of, and how many elements a step along each of its axes moves."""
+    return [(of, [at[of].stride(s[0]) * s[1] if s else 0 for s in steps]) for of, steps in sized.steps]
 
 
 def _numbers(program: Program, shapes: tuple[tuple[int, ...], ...]) -> dict[sympy.Symbol, sympy.Integer]:
@@ -166,20 +213,35 @@ def _steps(shape: tuple[int, ...], axes: list[int]) -> tuple[tuple[int, int] | N
     return (*found, *[None] * len(left))
 
 
+IMPLEMENTATIONS = ("auto", "cpp", "triton")
+"""What a program may run as: C++ on the CPU, Triton kernels on CUDA; auto takes the one of the tensors' device."""
+
+
 @lru_cache(maxsize=128)
 def machine_of(text: str, dtype: torch.dtype, full: frozenset[str]) -> Machine:
     """Return the machine code of a program's text."""
     return Machine(parse(text), dtype, full)
 
 
+@lru_cache(maxsize=128)
+def kernels_of(text: str, dtype: torch.dtype, full: frozenset[str]) -> Target:
+    """Return the Triton kernels of a program's text."""
+    from attometer.emit.triton_run import TritonTarget
+
+    return TritonTarget(parse(text), dtype, full)
+
+
 def type_of(tensors: Sequence[torch.Tensor]) -> torch.dtype:
     """Return the type of a call's tensors: the only one, or the short one beside float32.
 
-    Raises AttometerError for other mixtures, and for tensors that are not on the CPU.
+    Raises AttometerError for other mixtures, and for tensors on several devices or on one that nothing is compiled for.
     """
-    for tensor in tensors:
-        if tensor.device.type not in ("cpu", "meta"):
-            raise AttometerError(f"compiled programs run on the CPU, got a tensor on {tensor.device}")
+    devices = {t.device for t in tensors}
+    for device in devices:
+        if device.type not in ("cpu", "meta", "cuda"):
+            raise AttometerError(f"compiled programs run on the CPU and on CUDA, got a tensor on {device}")
+    if len(devices) > 1:
+        raise AttometerError(f"tensors on one device, got {', '.join(sorted(map(str, devices)))}")
     found = {t.dtype for t in tensors}
     short = found - {torch.float32}
     if len(short) > 1 or (len(found) > 1 and not short <= {torch.bfloat16, torch.float16}):
@@ -187,11 +249,15 @@ def type_of(tensors: Sequence[torch.Tensor]) -> torch.dtype:
     return short.pop() if short else torch.float32
 
 
-def _machine(tensors: Sequence[torch.Tensor], text: str, full: Sequence[str]) -> Machine:
+def _machine(tensors: Sequence[torch.Tensor], text: str, full: Sequence[str], impl: str) -> Target:
     dtype = type_of(tensors)
     names = _names(text)
     wide = {n for n, t in zip(names, tensors, strict=True) if t.dtype != dtype}
-    return machine_of(text, dtype, frozenset(wide | set(full)))
+    on_gpu = tensors[0].device.type == "cuda"
+    if impl == "cpp" and on_gpu:
+        raise AttometerError('impl "cpp" runs on the CPU, got tensors on CUDA; "auto" runs them as Triton kernels')
+    find = kernels_of if on_gpu or impl == "triton" else machine_of
+    return find(text, dtype, frozenset(wide | set(full)))
 
 
 @lru_cache(maxsize=128)
@@ -204,18 +270,22 @@ def _names(text: str) -> list[str]:
 
 
 @torch.library.custom_op("attometer::compiled_program", mutates_args=())  # type: ignore[untyped-decorator]
-def compiled_program(tensors: Sequence[torch.Tensor], text: str, full: str, source: str) -> list[torch.Tensor]:
+def compiled_program(
+    tensors: Sequence[torch.Tensor], text: str, full: str, source: str, impl: str
+) -> list[torch.Tensor]:
     """Return the results of a program's text; `tensors` are its inputs in order, `full` results that stay in float32.
 
     `source` is the text whose gradients are taken where the results beyond its own are only kept for these.
     """
-    return _machine(tensors, text, full.split()).run(tensors)
+    return _machine(tensors, text, full.split(), impl).run(tensors)
 
 
 @compiled_program.register_fake  # type: ignore[untyped-decorator]
-def _(tensors: Sequence[torch.Tensor], text: str, full: str, source: str) -> list[torch.Tensor]:
-    held = _machine(tensors, text, full.split())
-    shapes = held.bound(tuple(tuple(int(s) for s in t.shape) for t in tensors)).shapes
+def _(
+    tensors: Sequence[torch.Tensor], text: str, full: str, source: str, impl: str
+) -> list[torch.Tensor]:  # fmt: skip
+    held = _machine(tensors, text, full.split(), impl)
+    shapes = held.sized(tuple(tuple(int(s) for s in t.shape) for t in tensors)).shapes
     return [tensors[0].new_empty(shapes[name], dtype=held.type_of(name)) for name in held.outputs]
 
 
@@ -231,7 +301,7 @@ def _small(text: str) -> Any:
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
-    tensors, ctx.text, _, ctx.source = inputs
+    tensors, ctx.text, _, ctx.source, ctx.impl = inputs
     ctx.count = len(tensors)
     ctx.save_for_backward(*tensors, *output)
     ctx.set_materialize_grads(False)
@@ -243,24 +313,24 @@ def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...
     of = tuple(n for n, s in zip(results, slopes, strict=True) if s is not None)
     to = tuple(n for n, need in zip(inputs, ctx.needs_input_grad[0], strict=True) if need)
     if not of or not to:
-        return [None] * ctx.count, None, None, None
+        return [None] * ctx.count, None, None, None, None
     if not active_in(_program(ctx.text), {*of}, {*to}):
-        return [None] * ctx.count, None, None, None
+        return [None] * ctx.count, None, None, None, None
     own = {t.name for t in _program(ctx.source).outputs}
     held = gradients_of(ctx.source if own >= {*of} else ctx.text, of, to)
     at = dict(zip((*inputs, *results), (*tensors, *outputs), strict=True))
     at |= dict(zip(held.arrives, (s for s in slopes if s is not None), strict=True))
     if any(n not in at for n in held.kept):  # of a pass that was not asked to keep: computed once more
         again = str(held.forward)
-        found = compiled_program([at[n] for n in _names(again)], again, " ".join(held.kept), again)
+        found = compiled_program([at[n] for n in _names(again)], again, " ".join(held.kept), again, ctx.impl)
         at |= dict(zip((t.name for t in held.forward.outputs), found, strict=True))
     text, dtype = str(held.backward), type_of(tensors)
     full = " ".join(g for g, n in zip(held.leaves, held.inputs, strict=True) if at[n].dtype != dtype)
     given = [at[n] for n in _names(text)]
-    found = compiled_program(given, text, full, text)
+    found = compiled_program(given, text, full, text, ctx.impl)
     made = dict(zip((t.name for t in held.backward.outputs), found, strict=True))
     leaves = dict(zip(held.inputs, (made[g] for g in held.leaves), strict=True))
-    return [leaves.get(n) for n in inputs], None, None, None
+    return [leaves.get(n) for n in inputs], None, None, None, None
 
 
 compiled_program.register_autograd(_backward, setup_context=_keep_for_backward)

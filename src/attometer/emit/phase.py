@@ -31,8 +31,8 @@ class Names:
 
 
 @dataclass
-class PhaseCode:
-    """Writes phase `number` of a schedule."""
+class PhaseLayout:
+    """Phase `number` of a schedule: what runs in parallel, what is streamed, and how its tiles lie."""
 
     schedule: Schedule
     number: int
@@ -55,8 +55,6 @@ class PhaseCode:
         if len([x for x in self.chain if x.length != 1]) > 1:
             raise AttometerError("a phase with tiles of two axes has no machine code")
 
-    # --- tiles -------------------------------------------------------------------------------------------------------
-
     def layout(self, axes: Iterable[str]) -> tuple[str, ...]:
         """Return the axes of a tile as it lies: those run one by one left out, the row before the streamed axis."""
         found = [a for a in axes if a not in self.batch and (a != ONE or a == self.row)]
@@ -70,6 +68,25 @@ class PhaseCode:
     def tiles(self) -> dict[str, tuple[str, ...]]:
         """Every tile by name, with its layout."""
         return {n.tile.name: self.layout(n.tile.axes) for n in _nodes(self.body) if isinstance(n, Load | New)}
+
+    def _pair(self, where: Where) -> bool:
+        return where.query not in self.batch and where.key not in self.batch
+
+    @cached_property
+    def wheres(self) -> list[Where]:
+        """The masks of steps and loops."""
+        found = [n.where for n in _loops(self.body) if n.where is not None]
+        found += [
+            n.formula.where for n in _nodes(self.body) if isinstance(n, Compute) and n.formula and n.formula.where
+        ]
+        return list(dict.fromkeys(found))
+
+
+@dataclass
+class PhaseCode(PhaseLayout):
+    """Writes a phase as C++."""
+
+    # --- tiles -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def written(self) -> set[str]:
@@ -153,18 +170,6 @@ class PhaseCode:
         for where in self.wheres:
             if not {where.query, where.key} & self.streams:
                 yield from self._look(where)
-
-    def _pair(self, where: Where) -> bool:
-        return where.query not in self.batch and where.key not in self.batch
-
-    @cached_property
-    def wheres(self) -> list[Where]:
-        """The masks of steps and loops."""
-        found = [n.where for n in _loops(self.body) if n.where is not None]
-        found += [
-            n.formula.where for n in _nodes(self.body) if isinstance(n, Compute) and n.formula and n.formula.where
-        ]
-        return list(dict.fromkeys(found))
 
     def _look(self, where: Where) -> Iterator[str]:
         """Yield what finds out which pairs of the current spans a mask allows."""

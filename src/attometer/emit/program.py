@@ -128,7 +128,7 @@ class _Unit:
         places = {"out": self._place(out.name, out.name, out.indices, scan.axis)}
         for name, ref in (("term", scan.term), ("decay", scan.decay)):
             if ref is not None:
-                places[name] = self._place_of(ref, scan)
+                places[name] = self._place(*self.place_of(ref, scan), scan.axis)
         length = f"p.extents[{self.names.axes[scan.axis]}]"
         yield "    double state = 0;"
         yield f"    for (int64_t t = 0; t < {length}; t++) {{"
@@ -140,14 +140,15 @@ class _Unit:
         yield "    }"
         yield "}"
 
-    def _place_of(self, ref: Ref, scan: Scan) -> str:
+    def place_of(self, ref: Ref, scan: Scan) -> tuple[str, str, tuple[str, ...]]:
+        """Return the array that a scan reads, the tensor that it is of, and its axes."""
         axes = tuple(i.name for i in map(_plain, ref.indices) if isinstance(i, Name))
         if len(axes) < len(ref.indices) or not set(axes) <= set(scan.output.indices):
             raise AttometerError(
                 f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices'
             )
         held = next((n for n, (of, found) in self.of.items() if of == ref.tensor and found == axes), None)
-        return self._place(held or f"{ref.tensor}'scan{len(self.of)}", ref.tensor, axes, scan.axis)
+        return held or f"{ref.tensor}'scan{len(self.of)}", ref.tensor, axes
 
     def _place(self, name: str, of: str, axes: tuple[str, ...], along: str) -> str:
         at = self.array(name, of, axes)

@@ -13,7 +13,7 @@ from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import Compute, Formula, Tile
 
 if TYPE_CHECKING:
-    from attometer.emit.phase import PhaseCode
+    from attometer.emit.phase import PhaseCode, PhaseLayout
 
 EMPTY = {"sum": "R(0)", "prod": "R(1)", "max": "R(-INF)", "min": "R(INF)"}
 FOLD = {
@@ -308,7 +308,7 @@ class Product:
         return f"Matrix{{{self._from(code, name, (rows, columns))}, {', '.join(steps)}}}"
 
 
-def product_of_tiles(code: PhaseCode, node: Compute) -> Product | None:
+def product_of_tiles(code: PhaseLayout, node: Compute) -> Product | None:
     """Return a step as a product of tiles; None where it is none."""
     formula = formula_of(node)
     out = code.layout(node.out[0].axes)

@@ -7,7 +7,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.program import parse_mask
-from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms
+from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms, triton
 from attometer.run.biases import Biases, Terms
 from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
 from attometer.run.chunked import run_chunked
@@ -140,6 +140,7 @@ _RUN: dict[str, Run] = {
     **{name: _tiled_as(name) for name in NESTS},
     "kernels": run_kernels,
     "compiled": compiled.run_compiled,
+    "triton": triton.run_triton,
     "dense": run_dense,
 }
 _READ_SEEN = ("compiled", "dense")
@@ -168,6 +169,8 @@ def _refuse(
         lacks = kernels.unsupported(q, k, v, mask, bias)
     elif impl == "compiled":
         lacks = compiled.unsupported(q, own)
+    elif impl == "triton":
+        lacks = triton.unsupported(q)
     if bias.dropout and impl not in _READ_SEEN:
         raise AttometerError(f'impl "{impl}" does not support dropout; use "compiled" or "dense", or "auto" to choose')
     if lacks is not None:

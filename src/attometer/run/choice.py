@@ -25,8 +25,21 @@ SECONDS_PER_SCORE = {
 }
 SECONDS_PER_STEP = 80e-6  # of the torch calls of one tile, whatever its size
 SECONDS_PER_WORD = 0.2e-9  # of all keys and values, which the tiles first copy in their own type
-IMPLEMENTATIONS = ("reference", "sdpa", "sdpa_chunked", "flex", "kernels", "compiled", "dense", "tiled", *NESTS)
+IMPLEMENTATIONS = (
+    "reference",
+    "sdpa",
+    "sdpa_chunked",
+    "flex",
+    "kernels",
+    "compiled",
+    "triton",
+    "dense",
+    "tiled",
+    *NESTS,
+)
 """The implementations by name; `auto` takes one of sdpa, sdpa_chunked, flex, tiled, kernels, compiled, and dense where nothing else runs.
+
+`triton` runs derived nests as Triton kernels on CUDA tensors; no GPU has timed it, so that it is taken by name alone.
 
 `flash1`, `flash2`, `two_pass_recompute` and `split_kv` execute the loop nest that `attometer.schedule` counts under that
 name; `tiled` is the nest `flash2`.

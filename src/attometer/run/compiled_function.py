@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 
-from attometer.emit.compiled import compiled_program, gradients_of, machine_of, type_of
+from attometer.emit.compiled import IMPLEMENTATIONS, compiled_program, gradients_of, kernels_of, machine_of, type_of
 from attometer.errors import AttometerError
 from attometer.program import Program
 from attometer.program.keeping import declared
+from attometer.run.validation import check_name
 from attometer.schedule.lean import pieces
 from attometer.simulate.sizes import bind
 from attometer.view.printed import Printed
@@ -20,7 +21,9 @@ class Compiled(Printed):
         program: what it computes.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, impl: str = "auto", full: tuple[str, ...] = ()) -> None:
+        check_name("impl", impl, IMPLEMENTATIONS)
+        self.impl, self._full = impl, " ".join(full)
         self.program = declared(program)
         self.inputs = tuple(t.name for t in self.program.inputs)
         self.outputs = tuple(t.name for t in self.program.outputs)
@@ -35,7 +38,7 @@ class Compiled(Printed):
             self._refused = error
             return
         # With gradients to come, what the backward pass reads is kept by the forward pass; without, nothing is.
-        self._keeping = str(held.forward), " ".join(n for n in held.kept if n not in self.outputs)
+        self._keeping = str(held.forward), " ".join([*full, *(n for n in held.kept if n not in self.outputs)])
         order = [t.name for t in held.forward.outputs]
         self._places = [order.index(n) for n in self.outputs]
 
@@ -43,12 +46,12 @@ class Compiled(Printed):
         """Return the result, or a tuple of all in the program's order.
 
         Args:
-            tensors: the program's inputs in its order, each with its shape there, on the CPU; float32, bfloat16, float16 or
+            tensors: the program's inputs in its order, each with its shape there, on the CPU or on CUDA; float32, bfloat16, float16 or
                 float64. Sums are formed in float32, of float64 tensors in float64.
             **named: inputs by name, instead.
 
         Raises:
-            AttometerError: an input that is missing, of another shape or type, or a machine without a compiler.
+            AttometerError: an input that is missing, of another shape or type, or a machine without a compiler or Triton.
         """
         given = self._given(tensors, named)
         if not torch.compiler.is_compiling():
@@ -56,10 +59,10 @@ class Compiled(Printed):
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):
             if self._refused is not None:
                 raise AttometerError(f"its gradients are not compiled: {self._refused}")
-            found = compiled_program(given, *self._keeping, self._text)
+            found = compiled_program(given, *self._keeping, self._text, self.impl)
             wanted = [found[k] for k in self._places]
         else:
-            wanted = compiled_program(given, self._text, "", self._text)
+            wanted = compiled_program(given, self._text, self._full, self._text, self.impl)
         return wanted[0] if len(wanted) == 1 else tuple(wanted)
 
     def _given(self, tensors: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -88,8 +91,9 @@ class Compiled(Printed):
             self._known.add(shapes)
 
     def source(self, dtype: torch.dtype = torch.float32) -> str:
-        """Return the C++ for tensors of a type."""
-        return machine_of(self._text, dtype, frozenset()).emitted.text
+        """Return the C++ for tensors of a type; with impl "triton" the Triton kernels."""
+        find = kernels_of if self.impl == "triton" else machine_of
+        return find(self._text, dtype, frozenset()).emitted.text
 
     def __str__(self) -> str:
         shown = [str(p.nest) if p.nest else str(p.scan and p.scan.label) for p in self._nests if p.nest or p.scan]

@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from attometer.run.compiled_function import Compiled
 
 
-def compile(what: Subject, /, **sizes: int) -> "Compiled":
-    """Return a Program as a function of torch tensors, compiled by the system's C++ compiler, with gradients.
+def compile(what: Subject, /, *, impl: str = "auto", **sizes: int) -> "Compiled":
+    """Return a Program as a function of torch tensors, with gradients: machine code, or Triton kernels for CUDA.
 
     Its nest is derived from its text, and so is that of its gradients: what they need of the forward pass is kept where it is
     no larger than the inputs, and computed again where it is as large as the scores. Memory is linear in the sequence.
 
     Args:
         what: notation, a file of it (`mine.att`), a Program, a mechanism or its name.
+        impl: "cpp", by the system's C++ compiler, or "triton"; "auto" takes the one of the tensors' device.
         **sizes: sizes that no input's shape tells, such as a window w.
 
     Raises:
@@ -34,4 +35,4 @@ def compile(what: Subject, /, **sizes: int) -> "Compiled":
         raise AttometerError(needs("compiled programs need", error.name or "torch", "torch")) from None
     if isinstance(what, str) and ("=" in what or "\n" in what):
         what = parse(what)
-    return Compiled(subject(what, **sizes).program)
+    return Compiled(subject(what, **sizes).program, impl)

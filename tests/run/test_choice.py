@@ -7,7 +7,7 @@ from oracle import dense, draw, gradients, worst
 from attometer.emit import build
 from attometer.errors import AttometerError
 from attometer.program import band, causal, chunked, global_, prefix, window
-from attometer.run import IMPLEMENTATIONS, alibi, attention, explain_choice
+from attometer.run import IMPLEMENTATIONS, alibi, attention, choice, explain_choice, speed
 from attometer.run.biases import Alibi, Terms
 from attometer.run.tiled.forward import NESTS
 from attometer.schedule import SCHEDULES
@@ -75,6 +75,34 @@ def test_auto_takes_machine_code_for_long_calls_and_compiles_for_no_short_one(mo
         assert "compiled: does not support calls below 5 ms until they are compiled for others" in str(said)
     assert explain_choice(long.double(), long.double(), long.double()).impl == "sdpa"
     assert explain_choice(long, long, long, bias=Alibi(alibi(8))).impl == "compiled"
+
+
+@pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
+def test_auto_times_machine_code_once_and_takes_it_where_it_won(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("ATTOMETER_CACHE", str(tmp_path))
+    asked = []
+
+    def timed(dtype, kind):
+        asked.append((dtype, kind))
+        speed.keep(dtype, kind, 0.5 if dtype == torch.float32 else 3.0)
+
+    monkeypatch.setattr(speed, "measure", timed)
+    long = torch.zeros(1, 8, 4096, 64)
+    for _ in range(2):
+        assert choice.chosen(long, long, long, "", Terms(), False) == "sdpa"
+        assert choice.chosen(long.bfloat16(), long.bfloat16(), long.bfloat16(), "", Terms(), False) == "compiled"
+    assert choice.chosen(long.requires_grad_(), long, long, "", Terms(), False) == "sdpa"
+    assert asked == [(torch.float32, "forward"), (torch.bfloat16, "forward"), (torch.float32, "training")]
+    assert "machine code, 0.50 times as fast as torch's (measured here)" in str(explain_choice(long, long, long))
+    next(tmp_path.glob("*training*.json")).write_text("cut sh")
+    assert speed.measured(torch.float32, "training") is None
+
+
+@pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
+@pytest.mark.parametrize("kind", speed.UNITS)
+def test_what_was_timed_is_kept(kind) -> None:
+    found = speed.measure(torch.float32, kind)
+    assert speed.measured(torch.float32, kind) == speed.speed(torch.float32, kind) == found > 0.01
 
 
 @pytest.mark.usefixtures("no_compiler")

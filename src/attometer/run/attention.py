@@ -9,7 +9,7 @@ from attometer.errors import AttometerError
 from attometer.program import parse_mask
 from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms, triton
 from attometer.run.biases import Biases, Terms
-from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen_in_graph
+from attometer.run.choice import IMPLEMENTATIONS, Choice, choose, chosen, chosen_in_graph
 from attometer.run.chunked import run_chunked
 from attometer.run.dense import run_dense
 from attometer.run.flex import run_flex
@@ -97,9 +97,9 @@ def attention(
     if min(q.shape[0], q.shape[1], q.shape[2], k.shape[2], v.shape[3]) == 0:
         output, found = run_tiled(q, k, v, text, held, factor, "flash2")
     else:
-        chosen = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
-        _refuse(chosen, q, k, v, text, held, return_lse)
-        output, found = _RUN[chosen](q, k, v, text, held if chosen in _READ_SEEN else held.added(q), factor)
+        taken = _automatic(q, k, v, text, held, return_lse) if impl == "auto" else impl
+        _refuse(taken, q, k, v, text, held, return_lse)
+        output, found = _RUN[taken](q, k, v, text, held if taken in _READ_SEEN else held.added(q), factor)
     output = made.returned(output)
     return (output, None if found is None else made.returned(found)) if return_lse else output
 
@@ -121,7 +121,7 @@ def _on_mesh(
 def _automatic(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
     if torch.compiler.is_compiling():
         return chosen_in_graph(q, k, v, mask, bias, return_lse)
-    return choose(q, k, v, mask, bias, return_lse).impl
+    return chosen(q, k, v, mask, bias, return_lse)
 
 
 Run = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, str, Terms, float], tuple[torch.Tensor, torch.Tensor | None]]

@@ -7,7 +7,7 @@ import torch
 
 from attometer.emit.tiles import FEW_ROWS
 from attometer.program import Mask
-from attometer.run import chunked, compiled, flex, kernels, sdpa, transforms
+from attometer.run import chunked, compiled, flex, kernels, sdpa, speed, transforms
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text
 from attometer.run.operands import all_finite
@@ -151,6 +151,18 @@ def _cheapest(sizes: list[int], mask: str, biased: bool, lacks_sdpa: str | None)
     return min((_tiled(shape), _sdpa(shape, lacks_sdpa)), key=_seconds).impl
 
 
+def chosen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
+    """Return the choice of a call that is to run: machine code is timed here before it is first taken for its kind."""
+    impl = choose(q, k, v, mask, bias, return_lse).impl
+    if impl == "compiled":
+        gradients = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
+        kind = speed.kind_of(q.shape[1] // k.shape[1] * q.shape[2] <= FEW_ROWS, gradients)
+        if speed.measured(q.dtype, kind) is None:
+            speed.measure(q.dtype, kind)
+            impl = choose(q, k, v, mask, bias, return_lse).impl
+    return impl
+
+
 def chosen_in_graph(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
     """Return the choice between sdpa and tiled in a form that torch.compile can trace."""
     if bias.dropout:
@@ -228,15 +240,16 @@ def _compiled(q: torch.Tensor, shape: Shape, bias: Terms, gradients: bool, other
     lacks = transforms.unsupported("compiled") or compiled.unsupported(q, bias)
     if lacks is None and q.is_meta:
         lacks = "meta tensors, for which nothing is compiled"
-    few = shape.h // shape.g * shape.n <= FEW_ROWS
-    if lacks is None and others < compiled.WORTH_COMPILING and not compiled.is_built(q.dtype, few, gradients):
+    kind = speed.kind_of(shape.h // shape.g * shape.n <= FEW_ROWS, gradients)
+    if lacks is None and others < compiled.WORTH_COMPILING and not compiled.is_built(q.dtype, kind):
         lacks = f"calls below {compiled.WORTH_COMPILING * 1e3:g} ms until they are compiled for others"
     if lacks:
         return Candidate("compiled", None, lacks, "")
-    heads = shape.b * shape.h
-    seconds = compiled.seconds(q.dtype, heads, shape.mask, shape.n, shape.m, _width(shape))
-    said = f"{heads * compiled.scores(shape.mask, shape.n, shape.m):,} scores by machine code"
-    return Candidate("compiled", seconds, None, said)
+    scores = shape.b * shape.h * compiled.scores(shape.mask, shape.n, shape.m)
+    found, rate = speed.measured(q.dtype, kind), speed.speed(q.dtype, kind)
+    seconds = scores * SECONDS_PER_SCORE["sdpa"] / rate * _width(shape) + compiled.SECONDS_PER_CALL
+    said = f"{scores:,} scores by machine code, {rate:.2f} times as fast as torch's"
+    return Candidate("compiled", seconds, None, f"{said} ({'measured here' if found else 'until it is measured here'})")
 
 
 def _dense(shape: Shape) -> Candidate:

@@ -6,16 +6,12 @@ import numpy as np
 import torch
 
 from attometer.emit import build
-from attometer.emit.source import Unit
 from attometer.program import Mask
-from attometer.run import transforms
+from attometer.run import speed, transforms
 from attometer.run.biases import Terms
 from attometer.run.decoding.cache import PagedCache
 from attometer.run.mask_text import from_text, to_text
 
-# Seconds of CPU time for one score of width 64 forward, beside the rates of `choice`: one core of an AMD EPYC (Zen 4, AVX-512
-# with BF16), b=1, h=8, n=2048, medians interleaved with torch's function, 2026-11-26: 1.16 and 2.2 times as fast, full.
-SECONDS_PER_SCORE = {torch.float32: 2.5e-9, torch.bfloat16: 1.35e-9, torch.float16: 2.5e-9, torch.float64: 6e-9}
 SECONDS_PER_CALL = 60e-6
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
@@ -56,11 +52,9 @@ def _listed(slopes: tuple[float, ...] | None) -> list[float] | None:
     return None if slopes is None else list(slopes)
 
 
-def is_built(dtype: torch.dtype, few_rows: bool, gradients: bool) -> bool:
-    """Return whether the machine code that a call needs is kept already."""
-    name = str(dtype).removeprefix("torch.")
-    needed = ["split_kv" if few_rows else "flash2", *(["flash_backward_fused"] if gradients else [])]
-    return all(build.built(Unit(x, name, name == "bfloat16" and build.has_bf16())) for x in needed)
+def is_built(dtype: torch.dtype, kind: str) -> bool:
+    """Return whether the machine code that a kind of calls needs is kept already."""
+    return all(build.built(unit) for unit in speed.units(dtype, kind))
 
 
 @lru_cache(maxsize=256)
@@ -86,11 +80,6 @@ def scores(mask: str, n: int, m: int) -> int:
     return min(n * m, touched * keys * n // len(blocks))
 
 
-def seconds(dtype: torch.dtype, heads: int, mask: str, n: int, m: int, width: float) -> float:
-    """Return the predicted seconds of CPU time forward."""
-    return heads * scores(mask, n, m) * SECONDS_PER_SCORE[dtype] * width + SECONDS_PER_CALL
-
-
 MANY_KEYS = 2048  # per key head of all sequences, from which reading pages where they lie is worth a compilation
 
 
@@ -101,7 +90,10 @@ def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float |
         return False
     if unsupported(q, bias) is not None or q.is_meta or transforms.active():
         return False
-    return k.shape[0] * k.shape[2] >= MANY_KEYS or is_built(q.dtype, True, False)
+    if not (k.shape[0] * k.shape[2] >= MANY_KEYS or is_built(q.dtype, "decode")):
+        return False
+    found = speed.measured(q.dtype, "decode")
+    return (speed.measure(q.dtype, "decode") if found is None else found) > 1
 
 
 def run_paged(

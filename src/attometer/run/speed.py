@@ -1,0 +1,100 @@
+"""How many times as fast as torch's function compiled kernels are on this machine: measured once, and kept beside them."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from attometer.emit import build
+from attometer.emit.source import Unit
+from attometer.run.biases import Terms
+from attometer.run.sdpa import run_sdpa
+
+# One core of an AMD EPYC (Zen 4, AVX-512 with BF16), b=1, h=8, n=2048, d=64, full, medians interleaved, 2026-11-26.
+USUAL = {torch.float32: 1.16, torch.bfloat16: 2.15, torch.float16: 1.16, torch.float64: 0.48}
+"""What is taken where nothing was measured yet."""
+UNITS = {"forward": ("flash2",), "training": ("flash2", "flash_backward_fused"), "decode": ("split_kv",)}
+"""The kinds of calls, each with the nests that it runs."""
+SIZES = {"forward": (4, 4, 1024, 1024), "training": (4, 4, 1024, 1024), "decode": (8, 2, 1, 8192)}
+"""Query heads, key heads, queries and keys of what is measured."""
+WIDTH, ROUNDS = 64, 7
+
+
+def units(dtype: torch.dtype, kind: str) -> tuple[Unit, ...]:
+    """Return what is compiled for a kind of calls of a type."""
+    name = str(dtype).removeprefix("torch.")
+    return tuple(Unit(x, name, name == "bfloat16" and build.has_bf16()) for x in UNITS[kind])
+
+
+def kind_of(few_rows: bool, gradients: bool) -> str:
+    """Return the kind of a call."""
+    return "training" if gradients else "decode" if few_rows else "forward"
+
+
+@lru_cache(maxsize=64)
+def _path(folder: str, dtype: torch.dtype, kind: str) -> Path:
+    # Beside the last nest's machine code, whose name tells source, compiler and processor.
+    held = build.library_path(units(dtype, kind)[-1], build.best_target(units(dtype, kind)[-1]))
+    return held.with_name(f"{held.stem}-{kind}-torch-{torch.__version__}.json")
+
+
+def measured(dtype: torch.dtype, kind: str) -> float | None:
+    """Return the speed that was measured here, as a multiple of torch's; None where nobody did."""
+    try:
+        found = json.loads(_path(str(build.cache_folder()), dtype, kind).read_text())
+        return float(found) if 0 < found < 1e6 else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def speed(dtype: torch.dtype, kind: str) -> float:
+    """Return the speed as a multiple of torch's, measured or usual."""
+    return measured(dtype, kind) or USUAL[dtype]
+
+
+def measure(dtype: torch.dtype, kind: str) -> float:
+    """Time a kind of calls beside torch's function, keep the result (a second at most, and what has to be compiled)."""
+    from attometer.run.compiled import run_compiled
+
+    h, g, n, m = SIZES[kind]
+    drawn = torch.Generator().manual_seed(0)
+    q, k, v, slope = (
+        torch.randn(1, heads, length, WIDTH, generator=drawn).to(dtype)
+        for heads, length in ((h, n), (g, m), (g, m), (h, n))
+    )
+    trains = kind == "training"
+    leaves = [x.requires_grad_(trains) for x in (q, k, v)]
+
+    def once(call: Callable[[], torch.Tensor]) -> float:
+        start = time.perf_counter()
+        with torch.set_grad_enabled(trains):
+            made = call()
+            if trains:
+                torch.autograd.grad(made, leaves, slope)
+        return time.perf_counter() - start
+
+    def ours() -> torch.Tensor:
+        return run_compiled(q, k, v, "", Terms(), WIDTH**-0.5)[0]
+
+    def theirs() -> torch.Tensor:
+        return run_sdpa(q, k, v, "", Terms(), WIDTH**-0.5)
+
+    once(ours)
+    once(theirs)
+    rounds = [(once(ours), once(theirs)) for _ in range(ROUNDS)]
+    found = min(x[1] for x in rounds) / min(x[0] for x in rounds)
+    keep(dtype, kind, found)
+    return found
+
+
+def keep(dtype: torch.dtype, kind: str, found: float) -> None:
+    """Keep a speed for this machine's later processes."""
+    path = _path(str(build.cache_folder()), dtype, kind)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="speed-", delete=False) as file:
+        json.dump(found, file)
+    os.replace(file.name, path)

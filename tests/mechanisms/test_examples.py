@@ -13,7 +13,7 @@ from attometer.simulate.interpreter import interpret
 
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(FOLDER.glob("*.att"))
-SIZES = {"b": 2, "e": 4, "h": 2, "n": 5, "d": 3, "D": 4, "u": 2, "v": 3, "r": 2, "l": 3}
+SIZES = {"b": 2, "e": 4, "h": 2, "n": 5, "d": 3, "D": 4, "u": 2, "v": 3, "r": 2, "l": 3, "B": 3}
 
 Arrays = dict[str, np.ndarray]
 
@@ -123,7 +123,19 @@ def nystrom(a: Arrays) -> np.ndarray:
     return first @ (Z @ (last @ a["V"]))
 
 
+def delta_rule(a: Arrays) -> np.ndarray:
+    """Token by token: the state forgets what it holds at a key before it stores the new value (Schlag et al. 2021)."""
+    Q, K, V, share = (a[name].reshape(2, 6, -1) for name in "QKVa")
+    S, found = np.zeros((2, 3, 4)), []
+    for t in range(6):
+        old = np.einsum("hd,hde->he", K[:, t], S)
+        S = S + share[:, t, :, None] * K[:, t, :, None] * (V[:, t] - old)[:, None, :]
+        found.append(np.einsum("hd,hde->he", Q[:, t], S))
+    return np.stack(found, axis=1).reshape(a["V"].shape)
+
+
 REFERENCES = {
+    "delta_rule_chunked": delta_rule,
     "differential": differential,
     "talking_heads": talking_heads,
     "forgetting": forgetting,
@@ -144,6 +156,8 @@ REFERENCES = {
 def drawn(name: str) -> tuple[Arrays, dict[str, int]]:
     made = subject(str(FOLDER / f"{name}.att"))
     sizes = {str(s): SIZES[str(s)] for s in made.program.symbols}
+    if name == "delta_rule_chunked":
+        sizes |= {"n": 6}
     arrays = made.draw(sizes, np.random.default_rng(0))
     if name == "cosformer":
         # A query whose features are all 0 sees nothing.

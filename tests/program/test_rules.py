@@ -80,8 +80,14 @@ BROKEN = {
         ("input X[j,j]\nY[j] = X[j,j]", 'tensor "X" has the index "j" twice'),
     ],
     "_lookback_is_one": [
-        ("Z[t] = Z[t] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], or [t+1]'),
-        ("Z[t] = Z[t-2] + X[t]", 'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], or [t+1]'),
+        (
+            "Z[t] = Z[t] + X[t]",
+            'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], [t+1], or all earlier places [s] where strict(t, s)',
+        ),
+        (
+            "Z[t] = Z[t-2] + X[t]",
+            'statement "Z" reads "Z" before it is computed; a recurrence reads [t-1], [t+1], or all earlier places [s] where strict(t, s)',
+        ),
         ("A[i] = B\nB[i] = X[i]", 'statement "A" reads "B" before it is computed'),
     ],
     "_ranks_agree": [

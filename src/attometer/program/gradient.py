@@ -24,7 +24,7 @@ from attometer.program.expression import (
     factors_of,
     walk,
 )
-from attometer.program.indices import index_names, indices_of
+from attometer.program.indices import index_names, indices_of, step_of
 from attometer.program.inversion import Inversion
 from attometer.program.lowering import groups
 from attometer.program.operations import Tensor
@@ -157,6 +157,7 @@ class _Reverse:
         self.program, self.active, self.of, self.to = program, active, of, to
         self.names = Names(program)
         self.tensors = program.tensors
+        self.made = [s.tensor for s in program.statements]
         self.axes = dict(program.axes)
         self.terms: dict[str, list[_Term]] = {}
         self.users: dict[str, list[Statement]] = {}
@@ -240,6 +241,11 @@ class _Reverse:
             self.spread(node.argument, ((False, gathered),), replace(use, context=tuple(indices_of(gathered))))
         elif node.function == "prod":
             self.spread(node.argument, (*arriving, (False, use.value), (True, node.argument)), inner)
+        elif node.function in ("max", "min") and self.over_all(statement):
+            raise AttometerError(
+                f'statement "{statement.tensor}": the gradient of a {node.function} over all earlier places of a recurrence '
+                "is not formed; a running one is Z[t] = maximum(Z[t-1], X[t])   associative"
+            )
         elif rule is not None and isinstance(node.argument, Ref):
             self.contribute(node.argument, rule(node, node.argument, arriving, inner), inner)
 
@@ -337,6 +343,8 @@ class _Reverse:
         factors = tuple((inverse, solved.substituted(f)) for inverse, f in factors) + only
         where = self.moved(where, solved.found, use.statement)
         order = _order(use.context, solved.found, left, factors)
+        # A term without one of the mask's indices is the same for all its pairs.
+        where = where if where is not None and {where.query, where.key} <= {*order} else None
         places = tuple(part for k in chosen for part in (Name(left[k]), solved.undone(ref.indices[k])))
         if places:
             product, where = self.scattered(places, factors, left, order, where, use.statement), None
@@ -374,10 +382,16 @@ class _Reverse:
 
     def moved(self, where: Where | None, found: dict[str, Expression], statement: Statement) -> Where | None:
         """Return the statement's mask over the new indices, if the gradient that arrives does not carry it."""
-        if where is None or self.tensors[statement.tensor].where is not None:
+        if where is None or (self.tensors[statement.tensor].where is not None and not self.over_all(statement)):
             return None
         query, key = (found.get(i, Name(i)) for i in (where.query, where.key))
         return Where(where.mask, query.name, key.name) if isinstance(query, Name) and isinstance(key, Name) else None
+
+    def over_all(self, statement: Statement) -> bool:
+        """Return whether a statement reads all earlier places of its recurrence: then its own mask has to say so."""
+        later = set(self.made[self.made.index(statement.tensor) :])
+        refs = [n for n in walk(statement.expression) if isinstance(n, Ref) and n.tensor in later]
+        return any(not any(map(step_of, ref.indices)) for ref in refs)
 
     def apart(
         self, found: dict[str, Expression], left: tuple[str, ...], context: tuple[str, ...]

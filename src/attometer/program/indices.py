@@ -5,6 +5,8 @@ from collections.abc import Callable
 import sympy
 
 from attometer.errors import AttometerError
+from attometer.masks.algebra import And
+from attometer.masks.strict import Strict
 from attometer.program.expression import (
     REDUCTIONS,
     Along,
@@ -14,6 +16,7 @@ from attometer.program.expression import (
     Number,
     Position,
     Ref,
+    Where,
     children,
 )
 from attometer.program.size_expressions import to_size
@@ -86,6 +89,24 @@ def step_of(part: Expression) -> tuple[str, int] | None:
         case Binary(op="-" | "+" as op, left=Name(name=name), right=Number(value=1)):
             return name, 1 if op == "+" else -1
     return None
+
+
+def look_of(part: Expression, axis: str, where: Where | None) -> tuple[str, int] | None:
+    """Return the index and direction in which `part`, in the place of `axis`, reads what a recurrence has already computed.
+
+    That is the step before (`t-1`) or after (`t+1`); or every one of them, where the mask of the statement is strict:
+    `X[s]` under `strict(t, s)` reads all earlier places, under `strict(s, t)` all later ones.
+
+    >>> look_of(Name("s"), "t", Where(Strict(), "t", "s"))
+    ('t', -1)
+    """
+    if not isinstance(part, Name) or where is None:
+        return step_of(part)
+    parts = where.mask.parts if isinstance(where.mask, And) else (where.mask,)
+    pair = (where.query, where.key)
+    if Strict() not in parts or pair not in ((axis, part.name), (part.name, axis)):
+        return None
+    return axis, -1 if where.query == axis else 1
 
 
 def extent(part: Expression, size_of: Callable[[str], sympy.Expr]) -> sympy.Expr:

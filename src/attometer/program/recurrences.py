@@ -4,7 +4,7 @@ import sympy
 
 from attometer.errors import AttometerError
 from attometer.program.expression import Expression, Name, Ref, walk
-from attometer.program.indices import step_of
+from attometer.program.indices import look_of, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 
 
@@ -76,7 +76,10 @@ def _operand_names(operation: Operation) -> set[str]:
 
 def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tensor]) -> Recurrence:
     names = {s.output.name for s in steps}
-    looks = {i for s in steps for r in refs_of(s) if r.tensor in names for p in r.indices if (i := step_of(p))}
+    each = [found for s in steps for r in refs_of(s) if r.tensor in names and (found := _looks(s, r, tensors))]
+    # X[s, t] under strict(s, t) looks along t or along s: what all reads have in common tells.
+    looks = set.intersection(*each) if each else set()
+    looks = looks if len(looks) == 1 else set().union(*each)
     label = steps[-1].output.name
     if len(looks) != 1:
         told = sorted({i for i, _ in looks}) or "none"
@@ -93,7 +96,7 @@ def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tenso
         if axis not in step.output.indices:
             raise AttometerError(f'recurrence "{label}": operation "{step.output.name}" has no index "{axis}"')
         for ref in refs_of(step):
-            if ref.tensor in names and ref.tensor not in done and not _looks_back(ref, axis, look, tensors):
+            if ref.tensor in names and ref.tensor not in done and (axis, look) not in _looks(step, ref, tensors):
                 raise AttometerError(f'statement "{step.output.name}" reads "{ref.tensor}" before it is computed')
         done.add(step.output.name)
         plain.append(step)
@@ -102,6 +105,24 @@ def _recurrence(steps: list[Operation], made: set[str], tensors: dict[str, Tenso
     return Recurrence(axis, length, tuple(plain), f"for {axis}{way}: {'; '.join(s.output.name for s in plain)}", -look)
 
 
-def _looks_back(ref: Ref, axis: str, look: int, tensors: dict[str, Tensor]) -> bool:
-    own = tensors[ref.tensor].indices
-    return axis in own and step_of(ref.indices[own.index(axis)]) == (axis, look)
+def _looks(step: Operation, ref: Ref, tensors: dict[str, Tensor]) -> set[tuple[str, int]]:
+    where = None if isinstance(step, Recurrence | Scan) else step.where
+    found = {
+        look
+        for own, part in zip(tensors[ref.tensor].indices, ref.indices, strict=True)
+        if (look := look_of(part, own, where))
+    }
+    # What a step reads at its own place is no look back.
+    return found if not any(step_of(p) for p in ref.indices) else {look for p in ref.indices if (look := step_of(p))}
+
+
+def reads_all_before(operation: Recurrence) -> bool:
+    """Return whether some step reads all earlier places, not only the one before."""
+    made = {step.output.name: step.output.indices for step in operation.steps}
+    parts = (
+        ref.indices[made[ref.tensor].index(operation.axis)]
+        for step in operation.steps
+        for ref in refs_of(step)
+        if ref.tensor in made
+    )
+    return any(isinstance(part, Name) and part.name != operation.axis for part in parts)

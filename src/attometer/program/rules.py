@@ -22,7 +22,7 @@ from attometer.program.expression import (
     height,
     walk,
 )
-from attometer.program.indices import index_names, step_of
+from attometer.program.indices import index_names, look_of
 from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
 from attometer.program.resolution import bare_names, declared_tensors
@@ -192,8 +192,13 @@ def _lookback_is_one(program: Program) -> Iterator[str]:
     made = {s.tensor: k for k, s in enumerate(program.statements)}
     for k, statement in enumerate(program.statements):
         for node in walk(statement.expression):
-            if isinstance(node, Ref) and made.get(node.tensor, -1) >= k and not any(map(step_of, node.indices)):
-                yield f'statement "{statement.tensor}" reads "{node.tensor}" before it is computed; a recurrence reads [t-1], or [t+1]'
+            if isinstance(node, Ref) and made.get(node.tensor, -1) >= k:
+                own = program.statements[made[node.tensor]].indices
+                if not any(look_of(part, i, statement.where) for i, part in zip(own, node.indices, strict=False)):
+                    yield (
+                        f'statement "{statement.tensor}" reads "{node.tensor}" before it is computed; a recurrence reads '
+                        "[t-1], [t+1], or all earlier places [s] where strict(t, s)"
+                    )
             if isinstance(node, Name) and made.get(node.name, -1) >= k:
                 yield f'statement "{statement.tensor}" reads "{node.name}" before it is computed'
 

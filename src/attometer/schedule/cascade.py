@@ -19,7 +19,7 @@ from attometer.program.indices import index_names, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import reads_all_before, refs_of
 from attometer.program.size_expressions import size_in
 
 
@@ -175,6 +175,8 @@ class _Reader:
         for operation in self.operations:
             match operation:
                 case Recurrence(axis=axis, steps=inner, step=way):
+                    if reads_all_before(operation):
+                        raise _refusal(operation, "it reads all earlier places, of which a loop carries only the last")
                     for step in inner:
                         self.recurrent(step, axis, way, operation)
                 case Scan():

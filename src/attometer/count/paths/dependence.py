@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.expression import Binary, Expression, Name, Negative, Number, Ref, Where, walk
-from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
@@ -60,6 +59,7 @@ class _Walker:
         self.count = int(numbers[size("n")])
         self.steps: dict[str, Steps] = {t.name: self.source(t) for t in program.inputs}
         self.running: frozenset[str] = frozenset()
+        self.axis = ""
         if all((s == NEVER).all() for s in self.steps.values()):
             raise AttometerError("path length needs an input with an axis of n positions")
 
@@ -121,7 +121,7 @@ class _Walker:
                 self.steps[operation.output.name] = self.compute(operation, {})
 
     def recur(self, operation: Recurrence) -> None:
-        self.running = frozenset(s.output.name for s in operation.steps)
+        self.running, self.axis = frozenset(s.output.name for s in operation.steps), operation.axis
         for step in operation.steps:
             self.steps[step.output.name] = np.full((*self.shape(step.output), self.count), NEVER, dtype=np.int32)
         for at in range(self.integer(operation.length))[:: operation.step]:
@@ -189,7 +189,7 @@ class _Grid:
                 steps = steps.min(axis=axis, keepdims=True)
                 chosen += [self.read(node) for node in inner]
             at.append(np.zeros((1,) * len(self.axes), dtype=np.int64) if inner else self.index(part))
-        late = int(ref.tensor in self.walker.running and any(map(step_of, ref.indices)))
+        late = int(ref.tensor in self.walker.running and self.walker.axis not in map(_name, ref.indices))
         found = _taken(steps, at) + np.int32(late)
         return reduce(np.minimum, chosen, np.minimum(found, NEVER))
 
@@ -216,6 +216,10 @@ class _Grid:
 
     def size(self, node: Expression) -> int:
         return self.walker.integer(to_size(node, dict(self.walker.program.axes)))
+
+
+def _name(part: Expression) -> str:
+    return part.name if isinstance(part, Name) else ""
 
 
 def _taken(steps: Steps, at: list[NDArray[np.int64]]) -> Steps:

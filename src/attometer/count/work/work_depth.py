@@ -10,12 +10,13 @@ from attometer.count.work.dominance import largest
 from attometer.count.work.elementwise import height, heights
 from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
+from attometer.count.work.history import history_walk, most_levels
 from attometer.count.work.walks import longest_walk
 from attometer.errors import AttometerError
 from attometer.program.expression import Ref, walk
 from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor, space
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import reads_all_before, refs_of
 from attometer.sizes import clog2, scan_depth, scan_work, size
 
 Depths = Mapping[str, sympy.Expr]
@@ -192,13 +193,8 @@ def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool, axis: s
 
 def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[str, sympy.Expr]:
     """When each tensor is ready after all steps; and, under `_step_before`, when all but the last are done."""
-    entry, paths = _one_step(operation, depths, exclusive)
     length = size("steps")
-    try:
-        walks = {q: _longest_walk(q, entry, paths, length) for q in entry}
-        _check_walks(entry, paths, walks, length)
-    except _NoClosedForm:
-        walks = {q: longest_walk(q, entry, paths, length) for q in entry}
+    walks = _walks_over_all(operation, depths, length) or _walks(operation, depths, exclusive, length)
     names = [step.output.name for step in operation.steps]
     found = {q: walks[q].xreplace({length: operation.length}) for q in names}
     before = {q: walks[q].xreplace({length: operation.length - 1}) for q in names}
@@ -207,6 +203,25 @@ def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[
     return found | {
         _step_before(s.output, operation.axis, operation.step): some * before[s.output.name] for s in operation.steps
     }
+
+
+def _walks(operation: Recurrence, depths: Depths, exclusive: bool, length: sympy.Symbol) -> dict[str, sympy.Expr]:
+    entry, paths = _one_step(operation, depths, exclusive)
+    try:
+        walks = {q: _longest_walk(q, entry, paths, length) for q in entry}
+        _check_walks(entry, paths, walks, length)
+    except _NoClosedForm:
+        walks = {q: longest_walk(q, entry, paths, length) for q in entry}
+    return walks
+
+
+def _walks_over_all(operation: Recurrence, depths: Depths, length: sympy.Symbol) -> dict[str, sympy.Expr]:
+    """Return the same for a recurrence whose steps read all earlier places (never exclusively: masks refuse that); nothing for others."""
+    if not reads_all_before(operation):
+        return {}
+    names = [step.output.name for step in operation.steps]
+    outside = {r.tensor: _arrival(r, depths) for s in operation.steps for r in refs_of(s) if r.tensor not in names}
+    return {q: history_walk(q, operation, outside, most_levels(operation), length) for q in names}
 
 
 class _NoClosedForm(Exception):

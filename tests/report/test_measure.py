@@ -261,3 +261,16 @@ def test_plot_names_machine_and_powers(tmp_path: Path) -> None:
     assert "measured on a machine" in drawn
     single = replace(made, rows=made.rows[:1])
     assert plot(single, tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_ceiling_is_never_below_what_was_measured() -> None:
+    fast, slow = row("softmax", 512, 1e-12), row("softmax", 512, 1.0)
+    assert report(slow).tables[0].notes[0].startswith("ceiling: torch.mm of 1024² in ")
+    rate = flops("softmax", b=1, h=8, n=512, d=64)
+    assert rate is not None
+    assert (
+        report(fast)
+        .tables[0]
+        .notes[0]
+        .startswith(f"ceiling: {rate * 1e12 / 1e9:,.1f} GFLOP/s, measured here; torch.mm of")
+    )

@@ -34,6 +34,15 @@ PRINTED = [
     ("genz", "llama-3.1-8b", 8192, 0, 166.748e12, 0.0005e12),
     ("genz", "llama-3.1-8b", 8192, 1, 19.305e9, 0.001e9),
     ("hf-mem", "gemma-2-9b", 8192, 0, 2.82e9, 0.005e9),
+    # gpu_poor's formulas by hand: 2 (2·128256·4096 + 32·4·4096² + 32·3·14336·4096), 8·8192·4096·32, and with
+    # 10·8192·4096 + 2·32·8192² and 650 MiB more.
+    ("gpu-poor", "llama-3.1-8b", 8192, 0, 17_670_602_752, 0),
+    ("gpu-poor", "llama-3.1-8b", 8192, 1, 8_589_934_592, 0),
+    ("gpu-poor", "llama-3.1-8b", 8192, 2, 31_572_623_360, 0),
+    # accelerate's: 4 and 16 and 8 bytes of 8,030,261,248 parameters less the head's 128256·4096.
+    ("accelerate", "llama-3.1-8b", 8192, 0, 15_009_849_344, 0),
+    ("accelerate", "llama-3.1-8b", 8192, 1, 120_078_794_752, 0),
+    ("accelerate", "llama-3.1-8b", 8192, 2, 60_039_397_376, 0),
 ]
 
 

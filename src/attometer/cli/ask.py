@@ -6,16 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
+from attometer.cli import complete
 from attometer.cli.app import ASK, Json, Parameters, app, parameters_of, show_result, sizes_of, whole
 from attometer.errors import AttometerError
 
 
 @app.command(rich_help_panel=ASK)
 def devices(
-    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE ...]", help="further machines")] = None,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="a shipped model's name, a config.json, its folder, or a GGUF file", autocompletion=complete.models
+        ),
+    ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MACHINE ...]", help="further machines", autocompletion=complete.machines),
+    ] = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", "--gpu", help="kinds of device, as in --on h100-sxm h200-sxm b200")
+        list[str] | None,
+        typer.Option(
+            "--on", "--gpu", help="kinds of device, as in --on h100-sxm h200-sxm b200", autocompletion=complete.machines
+        ),
     ] = None,
     context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 128k")] = None,
     batch: Annotated[str | None, typer.Option(help="sequences at once, over all devices")] = None,
@@ -49,8 +61,13 @@ def devices(
 
 @app.command(rich_help_panel=ASK)
 def sweep(
-    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE ...]", help="further machines")] = None,
+    model: Annotated[
+        str, typer.Argument(help="a shipped model's name, a config.json, or its folder", autocompletion=complete.models)
+    ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MACHINE ...]", help="further machines", autocompletion=complete.machines),
+    ] = None,
     on: Annotated[list[str] | None, typer.Option(help="machines, as in --on h100-sxm h200-sxm")] = None,
     context: Annotated[str, typer.Option(help="tokens per sequence: 1k..1M, or 8k,32k")] = "1k..128k",
     batch: Annotated[str, typer.Option(help="sequences at once: 1..64, or 1,8")] = "1..64",
@@ -116,7 +133,11 @@ def list_(
 @app.command(rich_help_panel=ASK)
 def show(
     name: Annotated[
-        str, typer.Argument(help="a mechanism such as softmax, a notation file (mine.att), or - for stdin")
+        str,
+        typer.Argument(
+            help="a mechanism such as softmax, a notation file (mine.att), or - for stdin",
+            autocompletion=complete.mechanisms,
+        ),
     ],
     parameters: Parameters = None,
     at: Annotated[str, typer.Option(help="give numbers too, at sizes as in n=8192,h=12,d=64")] = "",
@@ -136,7 +157,12 @@ def show(
 
 @app.command(rich_help_panel=ASK)
 def shares(
-    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="a shipped model's name, a config.json, its folder, or a GGUF file", autocompletion=complete.models
+        ),
+    ],
     context: Annotated[
         str, typer.Option("--context", "--ctx", help="tokens: 1k..128k, or 512,8k")
     ] = "512,2k,8k,32k,128k",
@@ -161,7 +187,12 @@ def shares(
 
 @app.command(rich_help_panel=ASK)
 def compare(
-    names: Annotated[list[str], typer.Argument(help="two or more mechanisms, notation files, or - for stdin")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="two or more mechanisms, notation files, or - for stdin", autocompletion=complete.mechanisms
+        ),
+    ],
     n: Annotated[int, typer.Option("-n", help="sequence length", parser=whole, metavar="INTEGER")] = 16384,
     d: Annotated[
         int, typer.Option("-d", help="width of a head; of the model, with one head", parser=whole, metavar="INTEGER")
@@ -184,8 +215,13 @@ def compare(
 
 @app.command("explain-tool", rich_help_panel=ASK)
 def explain_tool(
-    tool: Annotated[str, typer.Argument(help="flopcounter, calflops, fvcore, hf-mem, llm-viewer, ...")],
-    model: Annotated[str, typer.Argument(help="a shipped model's name, a config.json, or its folder")],
+    tool: Annotated[
+        str,
+        typer.Argument(help="flopcounter, calflops, fvcore, hf-mem, llm-viewer, ...", autocompletion=complete.tools),
+    ],
+    model: Annotated[
+        str, typer.Argument(help="a shipped model's name, a config.json, or its folder", autocompletion=complete.models)
+    ],
     context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 8k")] = None,
     json: Json = False,
 ) -> None:

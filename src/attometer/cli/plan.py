@@ -5,17 +5,33 @@ from typing import Annotated, Any
 
 import typer
 
+from attometer.cli import complete
 from attometer.cli.app import ASK, Json, app, only, show_result
 from attometer.errors import AttometerError, printable
 
 # The options of `plan`, by name.
-Model = Annotated[str, typer.Argument(help="a shipped model's name, a config.json, its folder, or a GGUF file")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="a shipped model's name, a config.json, its folder, or a GGUF file", autocompletion=complete.models
+    ),
+]
 More = Annotated[
-    list[str] | None, typer.Argument(metavar="[MODEL ...]", help="further models, or machines, side by side")
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL ...]",
+        help="further models, or machines, side by side",
+        autocompletion=complete.models_and_machines,
+    ),
 ]
 On = Annotated[
     list[str] | None,
-    typer.Option("--on", "--gpu", help="devices, as in h100-sxm, '8x H100', '2x rtx-3090 + rtx-4090', or a TOML file"),
+    typer.Option(
+        "--on",
+        "--gpu",
+        help="devices, as in h100-sxm, '8x H100', '2x rtx-3090 + rtx-4090', or a TOML file",
+        autocompletion=complete.machines,
+    ),
 ]
 Context = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from attometer.cli import complete
 from attometer.cli.app import PROVE, Json, app, only, show_result, sizes_of, whole, words_of
 from attometer.errors import AttometerError, unknown
 
@@ -13,7 +14,13 @@ from attometer.errors import AttometerError, unknown
 @app.command(rich_help_panel=PROVE)
 def io(
     call: typer.Context,
-    name: Annotated[str, typer.Argument(help="a mechanism such as gqa, a notation file (mine.att), or - for stdin")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="a mechanism such as gqa, a notation file (mine.att), or - for stdin",
+            autocompletion=complete.mechanisms,
+        ),
+    ],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     n: Annotated[
         int | None, typer.Option("-n", help="queries (and keys, if -m is not given)", parser=whole, metavar="INTEGER")
@@ -120,7 +127,12 @@ def _io_splits(
 
 @app.command(rich_help_panel=PROVE)
 def derive(
-    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="a mechanism, a notation file (mine.att), or - for stdin", autocompletion=complete.mechanisms
+        ),
+    ],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
     emit: Annotated[
@@ -149,7 +161,12 @@ def derive(
 
 @app.command(rich_help_panel=PROVE)
 def scale(
-    name: Annotated[str, typer.Argument(help="a mechanism, a notation file (mine.att), or - for stdin")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="a mechanism, a notation file (mine.att), or - for stdin", autocompletion=complete.mechanisms
+        ),
+    ],
     processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
     n: Annotated[int | None, typer.Option("-n", help="size n", parser=whole, metavar="INTEGER")] = None,
     d: Annotated[int | None, typer.Option("-d", help="size d", parser=whole, metavar="INTEGER")] = None,
@@ -173,7 +190,12 @@ def scale(
 
 @app.command(rich_help_panel=PROVE)
 def pebble(
-    name: Annotated[str, typer.Argument(help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -", autocompletion=complete.mechanisms
+        ),
+    ],
     sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,

@@ -255,6 +255,45 @@ def _flat(s: Subject) -> list[Figure]:
     return [Figure("weights and cache, bf16", "bytes", ours, (cache, (f"{OVERHEAD} % for everything else", more)))]
 
 
+def _gpu_poor(s: Subject) -> list[Figure]:
+    _needs(s, "gpu_poor", PLAIN)
+    width, inner, heads = s.model.width, s.value("intermediate_size"), s.value("num_attention_heads")
+    assumed = 2 * s.value("vocab_size") * width + s.layers * (4 * width**2 + 3 * inner * width)
+    weights = (
+        "four square matrices of attention and three of the feed-forward layer, no norms",
+        BYTES * (assumed - s.cost().parameters),
+    )
+    whole = 2 * s.layers * width * s.n * BYTES
+    cache = (("keys and values of every query head", whole - s.cache), ("and all of that twice", whole))
+    more = (
+        ("five hidden states and the scores of one layer, not causal", BYTES * (5 * s.n * width + heads * s.n**2)),
+        ("a flat 650 MiB for CUDA and the rest", 650 * 2**20),
+    )
+    ours = BYTES * s.cost().parameters
+    return [
+        Figure("weights, fp16", "bytes", ours, (weights,)),
+        Figure(CACHE, "bytes", s.cache, cache),
+        Figure("weights and cache at inference", "bytes", ours + s.cache, (weights, *cache, *more)),
+    ]
+
+
+def _accelerate(s: Subject) -> list[Figure]:
+    count = s.cost().parameters
+    head = 0 if s.model.values.get("tie_word_embeddings") else s.parameters("head")
+
+    def figure(name: str, exact: int, printed: int) -> Figure:
+        largest = ("of weights, gradients and optimizer the largest alone is shown", (printed - exact) * count)
+        return Figure(
+            name, "bytes", exact * count, (("AutoModel builds the model without its head", -printed * head), largest)
+        )
+
+    return [
+        figure("weights, float16", BYTES, BYTES),
+        figure("training with Adam, float32", 16, 16),
+        figure("training with Adam, mixed precision", 16, 8),
+    ]
+
+
 @dataclass(frozen=True)
 class Tool:
     """A tool: the version that was looked at, how its numbers were checked, and its figures for a subject."""
@@ -283,11 +322,22 @@ TOOLS: Mapping[str, Tool] = {
         Tool("hf-mem", "0.5.6", "its formula of the cache, from its source; weights are the bytes of the files' headers", _hf_mem),
         Tool("apxml", "web calculators that add a flat share", "the usual formula and 12 %, as several pages use; apxml's own "
              "factors are not published, so that this is its kind and not its number", _flat),
+        Tool("gpu-poor", "RahulSChand/gpu_poor, commit 05d18ab", "its source, src/App.js: inference by transformers or vLLM without "
+             "quantisation; it prints MiB", _gpu_poor),
+        Tool("accelerate", "estimate-memory, commit 00e4d26", "its source, src/accelerate/commands/estimate.py; it prints multiples "
+             "of 1,024 as GB, buffers of some hundred bytes left out", _accelerate),
     )
 }  # fmt: skip
 """The tools, by name."""
 
-_SPELLED = {"flopcountermode": "flopcounter", "torch": "flopcounter", "llmviewer": "llm-viewer", "hfmem": "hf-mem"}
+_SPELLED = {
+    "flopcountermode": "flopcounter",
+    "torch": "flopcounter",
+    "llmviewer": "llm-viewer",
+    "hfmem": "hf-mem",
+    "gpupoor": "gpu-poor",
+    "estimatememory": "accelerate",
+}
 
 
 @dataclass(frozen=True)

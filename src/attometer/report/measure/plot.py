@@ -24,7 +24,8 @@ def plot(report: "MeasureReport", path: str | Path) -> Path:
     """
     target, o = figure_path(path), report.options
     with look():
-        figure = sheet(f"Time of attention on this machine, {o.dtype}, {o.heads} heads of {o.d}", 8.5, 5.4)
+        what = "forward and backward" if o.backward else "forward"
+        figure = sheet(f"Time of attention on this machine, {what}, {o.dtype}, {o.heads} heads of {o.d}", 8.5, 5.4)
         axes = figure.subplots()
         for number, name in enumerate(report.names):
             _line(axes, report, name, number)

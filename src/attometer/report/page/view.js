@@ -135,7 +135,7 @@ const explanation = (id, p) => {
     case "flops": {
       const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[2];
       return { title: "FLOPs", status: "counted", formula: [...new Set(p.each.filter((x) => x.kind === "attention").map((x) => x.formula))].slice(0, 3).map((f) => `attention: ${f}`).join("\n") + "\n+ the other parts", numbers: sizes, value: `${commas(p.flops)} = ${scaled(p.flops, "FLOP")}`, convention: `2 per multiply-accumulate, pairs that masks allow, logits of ${s.mode === "train" ? "all tokens" : "the last token"}`, source: "counted from the layers' programs",
-        others: s.mode === "prefill" ? [["FlopCounterMode on a CPU: whole square, all logits", scaled(full, "FLOP")], ["the same in multiply-accumulates", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
+        others: s.mode === "prefill" ? [["FlopCounterMode, eager attention: whole square, all logits", scaled(full, "FLOP")], ["the same in multiply-accumulates", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
     }
     case "moved": return { title: "Bytes moved", status: "counted", formula: "sum over parts of inputs, outputs, weights and cache read or written once", numbers: sizes, value: `${commas(p.moved)} bytes`, convention: "each part one kernel; of the experts those of one token, which no routing can undercut", source: "counted" };
     case "part": {
@@ -304,7 +304,7 @@ const drawTable = (p) => {
   $("layers").innerHTML = `${p.devices > 1 ? `<p class="cite">The whole model on one device; ${p.devices} devices share it.</p>` : ""}<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
 };
 // What others count: pairs, logits and the weight of a multiply-accumulate are chosen; the plan's own count is the first of each.
-const PRINTED = { "2/full/all": "torch's FlopCounterMode prints on a CPU" };
+const PRINTED = { "2/full/all": "torch's FlopCounterMode prints where attention is eager" };
 const drawConvention = (p) => {
   const s = p.state, [unit, pairs, logits] = ["c-unit", "c-pairs", "c-logits"].map((id) => $(id).value), n = s.mode === "decode" ? 1 : s.context;
   $("convention").hidden = s.mode !== "prefill";

@@ -85,10 +85,10 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def show_result(result: Any, as_json: bool) -> None:
-    """Print a result: its page at the terminal's width, or JSON."""
+def show_result(result: Any, as_json: bool, **more: Any) -> None:
+    """Print a result: its page at the terminal's width, or JSON; `more` goes to its `to_dict`."""
     if as_json:
-        print(json.dumps({"schema": SCHEMA, **result.to_dict()}, indent=2, allow_nan=False))
+        print(json.dumps({"schema": SCHEMA, **result.to_dict(**more)}, indent=2, allow_nan=False))
     else:
         from attometer.view.report import Report
 

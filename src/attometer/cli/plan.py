@@ -8,6 +8,7 @@ import typer
 from attometer.cli import complete
 from attometer.cli.app import ASK, Json, app, only, show_result
 from attometer.errors import AttometerError, printable
+from attometer.view.terminal import line_width
 
 # The options of `plan`, by name.
 Model = Annotated[
@@ -208,10 +209,11 @@ def _plan(given: Mapping[str, Any]) -> None:
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
     made = [make(subject, place, **options) for subject in subjects for place in machines]
-    show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"])
+    more = {"explain": True} if given["explain"] else {}
+    show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"], **more)
     if given["explain"] and not given["json"]:
         for each in made:
-            print("\n" + printable(each.explain()))
+            print("\n" + printable(each.explain(width=line_width())))
     raise typer.Exit(0 if any(each.fits for each in made) else 1)
 
 

@@ -23,6 +23,8 @@ from attometer.view.numbers import seconds
 from attometer.view.report import Block, Report, rendered
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attometer.plan.levers import Lever
     from attometer.plan.predicted import Expected
     from attometer.plan.under_load import UnderLoad
@@ -144,8 +146,29 @@ class Plan(Report):
         name = "its files' formats" if self.planner.checkpoint is not None else self.planner.formats.name
         return f"{name} ({bits:.2f} bits per weight)" if abs(bits - 16) > 0.01 else name
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every number of the plan, ready for JSON; bytes are exact integers, times seconds."""
+    def plot(self, path: "str | Path", which: int | None = None) -> "Path":
+        """Draw memory by kind and time by term, or the numbers of table `which`, into a .png, .svg or .pdf; return the path.
+
+        Raises AttometerError for another ending, a folder that is not there, and where matplotlib is missing.
+        """
+        from attometer.plan.plot import plot_plan
+
+        return plot_plan(self, path) if which is None else super().plot(path, which)
+
+    def to_dict(self, explain: bool = False) -> dict[str, Any]:
+        """Return every number of the plan, ready for JSON; bytes are exact integers, times seconds.
+
+        With `explain` also where each number comes from: its name, and formula, numbers, value and source as text.
+        """
+        found = self._numbers()
+        if explain:
+            from attometer.plan.explain import explanations
+
+            pairs = (_NAMED.match(line) for line in explanations(self))
+            found["explanation"] = [{"name": pair[1], "said": pair[3]} for pair in pairs if pair is not None]
+        return found
+
+    def _numbers(self) -> dict[str, Any]:
         return {
             "model": self.model.name,
             "family": self.model.family,
@@ -244,8 +267,9 @@ class Plan(Report):
 
         return rendered(plan_page(self, width), width)
 
-    def explain(self, name: str | None = None) -> str:
-        """Return formula, numbers, value and source of every number, or of the one that `name` begins with.
+    def explain(self, name: str | None = None, width: int | None = None) -> str:
+        """Return formula, numbers, value and source of every number, or of the one that `name` begins with, in lines of at
+        most `width` characters.
 
         Raises AttometerError for a name that the plan does not explain.
 
@@ -254,13 +278,22 @@ class Plan(Report):
         weights = parameters × 16 bits / 8 = 248,879,616 bytes (bf16)
         """
         from attometer.plan.explain import explanations
-        from attometer.plan.text import wrapped
+        from attometer.plan.text import WIDTH, wrapped
 
         lines = explanations(self)
         chosen = [line for line in lines if name is None or line.lower().startswith(name.lower())]
         if not chosen:
-            raise unknown("number of a plan", str(name), [re.split(r" = |:", line)[0] for line in lines])
-        return wrapped(*chosen, indent="    ")
+            raise unknown("number of a plan", str(name), [_name(line) for line in lines])
+        return wrapped(*chosen, indent="    ", width=min(width or WIDTH, WIDTH))
+
+
+# The name of an explanation, what relates it, and what is said of it.
+_NAMED = re.compile(r"(.+?)( = | >= |: )(.*)", re.DOTALL)
+
+
+def _name(line: str) -> str:
+    found = _NAMED.match(line)
+    return line if found is None else found[1]
 
 
 def _backward(cost: ModelCost) -> str:

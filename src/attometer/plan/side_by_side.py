@@ -29,9 +29,9 @@ class SideBySide(Report):
         yield Table("", columns, tuple(_row(each) for each in self.plans))
         yield wrapped(*(each.headline for each in self.plans), width=WIDTH)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return every plan as plain values for JSON."""
-        return {"plans": [each.to_dict() for each in self.plans]}
+    def to_dict(self, explain: bool = False) -> dict[str, Any]:
+        """Return every plan as plain values for JSON, with `explain` also where each number comes from."""
+        return {"plans": [each.to_dict(explain) for each in self.plans]}
 
 
 def side_by_side(plans: Sequence[Plan]) -> SideBySide:

@@ -108,7 +108,7 @@ def layers_table(plan: "Plan", width: int | None = None) -> Table:
     rows.append(("total", plan.model.depth, plan.parameters, kept, total.flops, total.bytes_moved, total))
     scales = [_scale(kept, _BYTES), _scale(total.flops, _FLOPS), _scale(total.bytes_moved, _BYTES)]
     scales.append(_scale(total.seconds, _SECONDS))
-    (_, kv), (_, flops), (_, moved), (_, time) = scales
+    kv, flops, moved, time = (name for _, name, _ in scales)
     columns = ("layer type", "layers", "parameters", f"KV {kv}", flops, f"{moved} moved", time, "bound by")
     cells = [_layer_row(scales, *row) for row in rows]
     found = _without(3, Table("", columns, tuple(cells))) if not kept else Table("", columns, tuple(cells))
@@ -123,9 +123,10 @@ _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
-def _scale(total: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
-    """Return the largest unit of which the total is at least ten, the smallest where it is less."""
-    return next((unit for unit in units if total >= 10 * unit[0]), units[-1])
+def _scale(total: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str, int]:
+    """Return the largest unit of which the total is at least ten (the smallest where it is less), and decimals to show."""
+    size, name = next((unit for unit in units if total >= 10 * unit[0]), units[-1])
+    return size, name, 3 if total < 1000 * size else 1
 
 
 def _without(column: int, table: Table) -> Table:
@@ -152,10 +153,19 @@ def _layers_note(plan: "Plan") -> str:
 
 
 def _layer_row(
-    scales: list[tuple[float, str]], kind: str, layers: int, parameters: int, kv: int, flops: int, moved: int, time: Any
+    scales: list[tuple[float, str, int]],
+    kind: str,
+    layers: int,
+    parameters: int,
+    kv: int,
+    flops: int,
+    moved: int,
+    time: Any,
 ) -> tuple[Any, ...]:
     values = (kv, flops, moved, time.seconds)
-    cells = [Cell(value, f"{value / unit:,.3f}") for value, (unit, _) in zip(values, scales, strict=True)]
+    cells = [
+        Cell(value, f"{value / unit:,.{digits}f}") for value, (unit, _, digits) in zip(values, scales, strict=True)
+    ]
     return kind, layers, parameters, *cells, time.binds if time.seconds else ""
 
 

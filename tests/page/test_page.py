@@ -31,7 +31,7 @@ from attometer.plan.planner import Planner, cache_format_of
 from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.spread import spread
 from attometer.plan.verdict import verdict
-from attometer.program import causal, strided, window
+from attometer.program import causal, parse, strided, window
 from attometer.report.page import page, write_page
 from attometer.report.page.assemble import asked
 from attometer.report.page.data import page_data, plannable
@@ -54,7 +54,14 @@ PAGE = """
 <script>
 (async () => {
   await AM.load(document.getElementById("data").textContent);
+  const typed = (s) => {
+    try {
+      const { flop, work, depth } = NOTATION.count(NOTATION.parse(s.text), s.sizes);
+      return [flop, work, depth];
+    } catch (error) { return error.message; }
+  };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
+    if (s.text) return typed(s);
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     const p = AM.plan(s);
     if (s.engine) {
@@ -352,6 +359,47 @@ def test_mechanisms_cost_what_python_counts(tmp_path: Path) -> None:
             continue
         expected = [int(evaluate(cost.quantity(q), point["sizes"])) for q in QUANTITIES]
         assert got == pytest.approx(expected, rel=1e-12, abs=0), point
+
+
+AXES = "axis i: n, j: n, e: d\n"
+SCORES = "S[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d)"
+TEXTS = (
+    f"{AXES}{SCORES}\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    f"{AXES}{SCORES} where causal(i, j)\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    f"{AXES}{SCORES} where causal(i, j) & window(i, j, w)\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    f"axis i: n, j: m, e: d\n{SCORES} where window(i, j, 7)\nP[b,h,i,j] = sigmoid(S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    "axis i: n, j: m\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nT[i,j] = 50 * tanh(S[i,j] / 50)\nZ[i] = sum[j](T)\nM[i] = max[j](S)",
+    "F[i,d] = relu(Q[i,d]) * cos(A[i]) + 2 * Q[i,d] - exp(-Q[i,d])\nC[d,e] = F[i,d] * V[i,e]\nY[d] = F[i,d]",
+    "A[b,i,f] = X[b,i,c] * G[c,f]\nB[b,i,f] = X[b,i,c] * W[c,f]\nM[b,i,f] = silu(A) * B[b,i,f]\nY[b,i,c] = M[b,i,f] * U[f,c] * 2",
+)  # fmt: skip
+REFUSED = {
+    "S[i,j] = Q[i,d] * K[j,d] where prefix(i, j, 3)": (
+        'line 1: mask "prefix": the page counts causal and window; attometer show counts every mask'
+    ),
+    "H[t,d] = H[t-1,d] + X[t,d]": 'line 1: index "t-…": the page reads plain indices; attometer show reads shifts and shared heads',
+    "O[i] = foo(A[i])": 'line 1: the page does not know the function "foo"',
+    "O[i,k] = A[i,j] * B[j,k] * C[k,l]": "line 1: a sum is over one product of two tensors and a constant in the page's notation",
+    "O[i,k] = A[i]": 'line 1: index "k" is not on the right',
+    "O[i] = A[i] +": 'line 1: expected a name, found "the end of the line"',
+}
+
+
+@browser
+def test_notation_typed_is_counted_as_python_counts_it_or_refused(tmp_path: Path) -> None:
+    chosen = random.Random(16)
+    points: list[dict[str, Any]] = [
+        {"text": text, "sizes": {str(s): chosen.randint(1, 40) for s in "bhnmdwijefcg"}}
+        for text in TEXTS
+        for _ in range(6)
+    ]
+    found = _answers(
+        tmp_path, ("gpt2",), [*points, *({"text": t, "sizes": dict.fromkeys("ijkldt", 4)} for t in REFUSED)]
+    )
+    for point, got in zip(points, found, strict=False):
+        program = parse(point["text"])
+        cost, sizes = count(program), {str(s): point["sizes"][str(s)] for s in program.symbols}
+        assert got == [int(evaluate(cost.quantity(q), sizes)) for q in ("flop", "work", "depth")], point
+    assert found[len(points) :] == list(REFUSED.values())
 
 
 @browser

@@ -73,6 +73,7 @@ def page(
         "numbers": _file("numbers.js"),
         "placement": _file("placement.js"),
         "serving": _file("serving.js"),
+        "notation": _file("notation.js"),
         "view": _file("view.js"),
         "tabs": _file("tabs.js"),
         "data": base64.b85encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
@@ -107,4 +108,9 @@ def asked(state: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _file(name: str) -> str:
-    return (files("attometer") / "report" / "page" / name).read_text(encoding="utf-8")
+    """Return a file of the page; of scripts without comments on lines of their own and without what indents a line."""
+    text = (files("attometer") / "report" / "page" / name).read_text(encoding="utf-8")
+    if not name.endswith(".js"):
+        return text
+    lines = map(str.strip, text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -54,8 +54,8 @@ class _Slots:
 def model_data(model: Model) -> dict[str, Any]:
     """Return everything the page needs of a model, as plain values.
 
-    `modes` maps `prefill`, `decode`, `train` and `train/checkpoint` (with `/fp8_ds_mla` behind where an indexer's cache has
-    rows of its own) to formulas; `weights` maps formats to bytes in all and by slot of each phase.
+    `modes` maps `prefill`, `decode`, `train`, `train/checkpoint` and `train/checkpoint/frozen` to formulas, with `/fp8_ds_mla`
+    behind where an indexer's cache has rows of its own; `weights` maps formats to bytes in all and by slot of each phase.
 
     Raises AttometerError for a mask that has no closed form.
     """
@@ -70,6 +70,9 @@ def model_data(model: Model) -> dict[str, Any]:
             options = Options(context=1, mode=mode, checkpoint=again, kv=layout or "bf16")
             held = slots["decode" if mode == "decode" else "prefill"]
             modes[key] = _mode(plan_formulas(model, options, None, held.rows))
+    # Recipes of adapters: frozen weights, layers computed again.
+    frozen = Options(context=1, mode="train", checkpoint=True, kv="bf16", frozen="all")
+    modes["train/checkpoint/frozen"] = _mode(plan_formulas(model, frozen, None, slots["prefill"].rows))
     return {
         "family": model.family,
         "context": model.context,

@@ -23,6 +23,8 @@ const AM = (() => {
     const bytes = base85(text);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     data = JSON.parse(await new Response(stream).text());
+    const { names, at, fields } = data.models;
+    data.models = Object.fromEntries(names.map((name, k) => [name, Object.fromEntries(Object.entries(fields).map(([key, list]) => [key, list[at[k]]]))]));
     return data;
   };
   const fastest = (rates, peak) => {
@@ -45,7 +47,7 @@ const AM = (() => {
     const how = asked.mode === "train" && asked.recipe ? RECIPE.asked(asked) : null, state = how ? how.state : asked, update = how ? how.update : UPDATE;
     const model = data.models[state.model], place = state.own || data.machines[state.machine], own = model.own;
     const kv = cacheName(model, state);
-    const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "");
+    const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "") + (state.frozen ? "/frozen" : "");
     const mode = model.modes[kv === "fp8_ds_mla" ? `${key}/${kv}` : key];
     const held = model.weights[state.weights || "stored"];
     const [slots, rates] = held.phases[state.mode === "decode" ? "decode" : "prefill"];

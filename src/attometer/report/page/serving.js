@@ -99,8 +99,8 @@ const RECIPE = (() => {
     const r = AM.data.recipes[state.recipe];
     const again = state.checkpoint && r.recompute === "none" ? "full" : r.recompute;
     return {
-      r, recompute: again, update: r.rank ? 0 : Math.trunc(2 * (r.gradients + r.states + r.master)),
-      state: { ...state, weights: r.weights === "fp32" ? "" : r.weights, checkpoint: again === "full" && !r.rank },
+      r, recompute: again, update: Math.trunc(2 * (r.gradients + r.states + r.master)),
+      state: { ...state, weights: r.weights === "fp32" ? "" : r.weights, checkpoint: again === "full", frozen: r.rank > 0 },
     };
   };
   const terms = (model, { r, recompute }, m, batch) => {

@@ -5,11 +5,12 @@ const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", size
 // What of the tabs goes into the address, and comes back from it.
 const tabShared = (tab) => {
   const s = tabState;
-  if (tab === "mechanisms") return { one: s.one, two: s.two, quantity: s.quantity, sizes: Object.entries(s.sizes).map((e) => e.join(":")).join(",") };
+  if (tab === "mechanisms") return { ...(s.one === "yours" ? { text: s.text } : {}), one: s.one, two: s.two, quantity: s.quantity, sizes: Object.entries(s.sizes).map((e) => e.join(":")).join(",") };
   return tab === "io" ? { shape: s.shape, M: s.fast, game: game.which, move: game.at } : {};
 };
 const tabRead = (q) => {
   const s = tabState, d = AM.data, known = (key, list) => { if (q.has(key) && q.get(key) in list) return q.get(key); return null; };
+  if (q.get("text") && $("m-own")) { $("m-own").value = q.get("text"); $("m-own").parentElement.open = true; typed(q.get("text")); }
   s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", { flop: 1, work: 1, depth: 1 }) || s.quantity;
   for (const each of (q.get("sizes") || "").split(",")) { const [name, v] = each.split(":"); if (/^[a-zA-Z]\w*$/.test(name) && amount(v) >= 1) s.sizes[name] = amount(v); }
   s.shape = +(known("shape", d.io) || s.shape); if (amount(q.get("M")) >= 1) s.fast = amount(q.get("M"));
@@ -22,6 +23,7 @@ const sizesOf = (m, n) => {
   return m.sizes.map(value);
 };
 const costOf = (m, n) => {
+  if (m.own) try { const s = Object.fromEntries(m.sizes.map((name, k) => [name, sizesOf(m, n)[k]])); return NOTATION.count(m.own, s); } catch { return null; }
   if (!m.js) return null;
   try { const [work, depth, flop] = AM.fn(m.js)(...sizesOf(m, n)); return { work, depth, flop }; } catch { return null; }
 };
@@ -57,6 +59,19 @@ const maskPicture = (k) => {
   return `<svg viewBox="0 0 ${n} ${n}" role="img" aria-label="which keys (columns) each query (row) sees: ${esc(k.shown)}" shape-rendering="crispEdges"><rect width="${n}" height="${n}" class="empty"/>${cells.join("")}</svg>`;
 };
 const span = (values) => [10 ** Math.floor(log(Math.min(...values))), 10 ** Math.ceil(log(Math.max(...values) * 1.01))];
+const EXAMPLE = "axis i: n, j: n, e: d\ninput Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]\nS[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d)   where causal(i, j)\nP[b,h,i,j] = sigmoid(S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]";
+// What is typed becomes a mechanism of the list, counted at the sizes asked for.
+const typed = (text) => {
+  try {
+    const own = NOTATION.parse(text), told = "counted by this page at the sizes above", sizes = own.sizes;
+    const m = { title: "what is written here", result: "itself", text, citation: "your own", notes: "", formulas: { work: told, depth: told, flop: told }, orders: { work: "", depth: "", flop: "" }, sizes, start: Object.fromEntries(sizes.map((s) => [s, { b: 1, h: 16, n: 16384, d: 128 }[s] ?? 64])), js: null, own, masks: [] };
+    NOTATION.count(own, m.start);
+    AM.data.mechanisms.yours = m;
+    for (const id of ["m-one", "m-two"]) if (!$(id).querySelector("option[value=yours]")) $(id).insertAdjacentHTML("afterbegin", '<option value="yours">yours</option>');
+    tabState.one = "yours"; tabState.text = text; $("m-said").textContent = "";
+    return true;
+  } catch (error) { $("m-said").textContent = error.message; return false; }
+};
 const drawMechanism = () => {
   const all = AM.data.mechanisms, s = tabState, one = all[s.one], two = all[s.two];
   $("m-one").value = s.one; $("m-two").value = s.two; $("m-quantity").value = s.quantity;
@@ -68,7 +83,7 @@ const drawMechanism = () => {
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
   $("m-table").innerHTML = `<table><thead><tr><th>mechanism<th>quantity<th>order<th>at these sizes<th>formula</tr></thead><tbody>${values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => `<tr><td>${esc(name)}<td>${q}<td>${esc(m.orders[q])}<td>${at ? whole(at[q]) : "rows are counted one by one"}<td class="formula">${esc(m.formulas[q])}</tr>`)).join("")}</tbody></table>`;
   const xs = Array.from({ length: 49 }, (_, k) => Math.round(64 * 2 ** ((k / 48) * 15)));
-  const series = values.filter(([, m]) => m.js).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => c && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
+  const series = values.filter(([, m]) => m.js || m.own).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => c && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
   if (!series.length) { $("m-chart").innerHTML = "<p>no closed form to draw</p>"; $("m-cross").textContent = ""; return; }
   const [bottom, top] = span(series.flatMap((l) => l.points.map((p) => p[1])));
   const cross = s.one === s.two ? null : crossing(one, two, s.quantity);
@@ -132,11 +147,13 @@ const showTab = (name) => {
 const startTabs = () => {
   if (!AM.data.mechanisms) return;
   const options = Object.entries(AM.data.mechanisms).map(([n, m]) => `<option value="${esc(n)}">${esc(n)}</option>`).join("");
-  for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).innerHTML = options; $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); keep(); }; }
+  for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).insertAdjacentHTML("beforeend", options); $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); keep(); }; }
   $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); keep(); };
   $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); keep(); };
   if (document.body.dataset.own) tabState.one = document.body.dataset.own;
   startGame();
+  $("m-own").value ||= EXAMPLE;
+  $("m-count").onclick = () => { if (typed($("m-own").value)) { drawMechanism(); keep(); } };
   $("io-shape").innerHTML = AM.data.io.map((c, k) => `<option value="${k}">n = ${commas(c.n)}, d = ${c.d}${c.mask ? `, ${esc(c.mask)}` : ""}</option>`).join("");
   $("io-shape").onchange = (e) => { tabState.shape = +e.target.value; drawIo(); keep(); };
   $("io-M").oninput = (e) => { tabState.fast = Math.round(2 ** +e.target.value); drawIo(); keep(); };

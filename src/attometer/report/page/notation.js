@@ -1,0 +1,150 @@
+"use strict";
+// Notation typed in the page: work, depth and FLOPs at sizes of products, sums, softmax and maps under causal masks and windows.
+// It counts as `attometer count` does, and refuses by name what it does not know; `attometer show mine.att` counts every construct.
+const NOTATION = (() => {
+  const clog = (k) => { let c = 0; for (let p = 1; p < k; p *= 2) c++; return c; };
+  const fail = (text) => { throw new Error(text); };
+  const tokens = (text) => {
+    const found = text.match(/\/\/|[A-Za-z_]\w*|\d+(?:\.\d+)?(?:e[+-]?\d+)?|[[\](),=+\-*/&:]|\S/g) || [];
+    return { found, at: 0, peek: () => found[reader.at] };
+  };
+  let reader = null;
+  const take = (want) => { const t = reader.found[reader.at]; if (want && t !== want) fail(`expected "${want}", found "${t ?? "the end of the line"}"`); reader.at++; return t; };
+  const is = (t) => reader.found[reader.at] === t;
+  const name = () => { const t = take(); if (!/^[A-Za-z_]/.test(t ?? "")) fail(`expected a name, found "${t ?? "the end of the line"}"`); return t; };
+  const indices = () => { const list = []; take("["); while (!is("]")) { list.push(name()); if (!is("]")) { if (!is(",")) fail(`index "${list.at(-1)}${reader.found[reader.at]}…": the page reads plain indices; attometer show reads shifts and shared heads`); take(","); } } take("]"); return list; };
+  // Expressions: { op, parts } for chains and functions, { ref, at } for tensors, { value } for constants and sizes.
+  const factor = () => {
+    if (is("(")) { take("("); const e = sum(); take(")"); return e; }
+    if (is("-")) { take("-"); return { op: "neg", parts: [factor()] }; }
+    if (/^\d/.test(reader.found[reader.at] ?? "")) { take(); return { value: true }; }
+    const t = name();
+    if (is("(")) {
+      if (!AM.data.functions.includes(t)) fail(`the page does not know the function "${t}"`);
+      take("("); const parts = [sum()]; while (is(",")) { take(","); parts.push(sum()); } take(")");
+      return { op: t, parts };
+    }
+    if (!is("[")) return tensors.has(t) ? { ref: t, at: tensors.get(t).indices } : { value: true };
+    const at = indices();
+    if (is("(")) { take("("); const inner = sum(); take(")"); return { along: t, over: at, inner }; }
+    return { ref: t, at };
+  };
+  const chain = (next, signs) => () => { let e = next(); while (signs.includes(reader.found[reader.at])) { const op = take(); e = { op, parts: [e, next()] }; } return e; };
+  const product = chain(factor, ["*", "/"]), sum = chain(product, ["+", "-"]);
+  let tensors = new Map(), axes = new Map();
+  const refs = (e) => (e.ref ? [e] : e.along ? refs(e.inner) : (e.parts || []).flatMap(refs));
+  // Operations of one point by height above the tensors; constants are folded.
+  const visit = (e) => {
+    if (e.value) return { count: 0, leaves: [] };
+    if (e.ref) return { count: 0, leaves: [[e.ref, 0]] };
+    if (e.along) fail(`${e.along}[…] stands alone on its line in the page's notation`);
+    const flat = (x, op) => (x.op === op ? x.parts.flatMap((p) => flat(p, op)) : [x]);
+    const parts = ("+*".includes(e.op) ? flat(e, e.op) : e.parts).map(visit), varying = parts.filter((p) => p.leaves.length), join = (list) => ({ count: list.reduce((a, p) => a + p.count, 1), leaves: list.flatMap((p) => p.leaves.map(([r, h]) => [r, h + 1])) });
+    if (!varying.length) return { count: 0, leaves: [] };
+    if (!"+*".includes(e.op)) return join(parts);
+    let level = varying.length < parts.length ? [...varying, { count: 0, leaves: [] }] : varying;
+    while (level.length > 1) level = level.flatMap((p, k) => (k % 2 ? [] : k + 1 < level.length ? [join([p, level[k + 1]])] : [p]));
+    return level[0];
+  };
+  const parse = (text) => {
+    tensors = new Map(); axes = new Map();
+    const statements = [];
+    text.split("\n").forEach((line, number) => {
+      const bare = line.replace(/#.*/, "").trim();
+      if (!bare) return;
+      try {
+        reader = tokens(bare);
+        const first = reader.found[0];
+        if (first === "axis") {
+          take();
+          do { if (is(",")) take(","); const i = name(); take(":"); const size = take(); if (reader.found[reader.at] && !is(",")) fail(`size of axis "${i}": the page reads a name or a number`); axes.set(i, size); } while (is(","));
+        } else if (["input", "weight", "cache", "output"].includes(first)) {
+          take();
+          do { if (is(",")) take(","); const t = name(), at = indices(); if (first !== "output") tensors.set(t, { indices: at, mask: null }); } while (is(","));
+        } else {
+          const t = name(), at = indices(); take("=");
+          const e = sum();
+          let mask = null;
+          if (is("where")) { take(); mask = maskOf(); }
+          if (reader.at < reader.found.length) fail(`unexpected "${reader.found[reader.at]}"`);
+          if (refs(e).some((r) => r.ref === t)) fail(`"${t}" reads itself: the page does not count recurrences`);
+          statements.push({ t, at, e, mask, line: number + 1 });
+          tensors.set(t, { indices: at });
+        }
+      } catch (error) { fail(`line ${number + 1}: ${error.message}`); }
+    });
+    if (!statements.length) fail("no statement yet: write one as O[i,k] = A[i,j] * B[j,k]");
+    const used = [...new Set(statements.flatMap((s) => [...s.at, ...refs(s.e).flatMap((r) => r.at), ...(s.e.over || [])]))];
+    const sizes = [...new Set([...used.map((i) => axes.get(i) ?? i), ...statements.flatMap((s) => (s.mask && /^[a-z]/i.test(s.mask.w ?? "") ? [s.mask.w] : []))])].filter((s) => !/^\d/.test(s)).sort();
+    return { statements, axes: new Map(axes), sizes, text };
+  };
+  // causal(i, j) & window(i, j, w): both are windows, the first of every length.
+  const maskOf = () => {
+    let found = null;
+    do {
+      if (is("&")) take("&");
+      const kind = name();
+      if (!["causal", "window"].includes(kind)) fail(`mask "${kind}": the page counts causal and window; attometer show counts every mask`);
+      take("("); const query = name(); take(","); const key = name(); let w = null;
+      if (kind === "window") { take(","); w = take(); }
+      take(")");
+      if (found && (found.query !== query || found.key !== key)) fail("masks of one line stand over the same two indices");
+      if (found && found.w !== null && w !== null) fail("one window on a line");
+      found = { query, key, w: w ?? (found ? found.w : null) };
+    } while (is("&"));
+    return found;
+  };
+  const count = ({ statements, axes: own }, sizes) => {
+    const size = (i) => { const s = own.get(i) ?? i, v = /^\d/.test(s) ? +s : sizes[s]; if (!(v >= 1)) fail(`size of index "${i}" is not given`); return v; };
+    const space = (list) => list.reduce((a, i) => a * size(i), 1), ready = new Map(), masks = new Map();
+    const width = (mask) => (mask.w === null ? Infinity : /^\d/.test(mask.w) ? +mask.w : sizes[mask.w]);
+    const upto = (k, w) => (k <= 0 ? 0 : k <= w ? (k * (k + 1)) / 2 : (w * (w + 1)) / 2 + (k - w) * w);
+    const points = (list, mask) => {
+      if (!mask || !list.includes(mask.query) || !list.includes(mask.key)) return space(list);
+      const n = size(mask.query), m = size(mask.key), w = width(mask);
+      return (upto(m, w) - upto(m - n, w)) * space(list.filter((i) => i !== mask.query && i !== mask.key));
+    };
+    const total = { work: 0, depth: 0, flop: 0 };
+    const inherited = (s) => {
+      const found = s.mask ? [s.mask] : refs(s.e).flatMap((r) => { const m = masks.get(r.ref); if (!m) return []; const to = (i) => r.at[m.names.indexOf(i)]; return [{ query: to(m.mask.query), key: to(m.mask.key), w: m.mask.w }]; });
+      if (found.some((m) => m.query !== found[0].query || m.key !== found[0].key || m.w !== found[0].w)) fail(`line ${s.line}: tensors of different masks meet: say which with where`);
+      return found[0] || null;
+    };
+    for (const s of statements) {
+      const inside = [...new Set([...refs(s.e).flatMap((r) => r.at), ...(s.e.over || [])])], missing = s.at.filter((i) => !inside.includes(i));
+      if (missing.length) fail(`line ${s.line}: index "${missing[0]}" is not on the right`);
+      const mask = inherited(s), summed = inside.filter((i) => !s.at.includes(i)), all = points(inside, mask);
+      const rows = (list) => { if (!mask || list.includes(mask.key) || !list.includes(mask.query)) return points(list, mask); const n = size(mask.query), m = size(mask.key); return Math.min(n, m) * space(list.filter((i) => i !== mask.query)); };
+      const fold = (along) => along.reduce((a, i) => a * (mask && i === mask.key ? Math.min(size(i), width(mask)) : size(i)), 1);
+      const start = Math.max(0, ...refs(s.e).map((r) => ready.get(r.ref) || 0));
+      let end = null;
+      if (mask && summed.includes(mask.query)) fail(`line ${s.line}: a sum over the queries of a mask is counted by attometer show`);
+      let depth = 0, work = 0;
+      if (s.e.along) {
+        const over = s.e.over, held = inside.filter((i) => !over.includes(i));
+        if (!s.e.inner.ref) fail(`line ${s.line}: ${s.e.along}[…] takes one tensor here`);
+        const folds = all - rows(held), levels = clog(fold(over));
+        if (s.e.along === "softmax") { if (summed.length) fail(`line ${s.line}: softmax keeps its indices`); work = 2 * folds + 3 * all; depth = 2 * levels + 3; }
+        else if (["sum", "max", "min", "prod"].includes(s.e.along)) { work = folds; depth = levels; }
+        else fail(`line ${s.line}: the page does not know ${s.e.along}[…]`);
+      } else if (summed.length) {
+        // One product of two tensors, or one tensor, perhaps with one constant factor that is applied after the sum.
+        const flat = (x) => (x.op === "*" ? x.parts.flatMap(flat) : x.op === "/" && x.parts[1].value ? [...flat(x.parts[0]), x.parts[1]] : x.op === "/" && !visit(x.parts[1]).leaves.length ? [...flat(x.parts[0]), { value: true }] : [x]);
+        const factors = flat(s.e), two = factors.filter((f) => f.ref), constants = factors.length - two.length;
+        if (two.length > 2 || !two.length || constants > 1 || factors.some((f) => !f.ref && visit(f).leaves.length)) fail(`line ${s.line}: a sum is over one product of two tensors and a constant in the page's notation`);
+        const results = rows(s.at);
+        work = all * (two.length - 1) + (all - results) + constants * results;
+        depth = two.length - 1 + clog(fold(summed)) + constants;
+        if (two.length === 2) total.flop += 2 * all;
+      } else {
+        const v = visit(s.e);
+        work = v.count * all; end = Math.max(0, ...v.leaves.map(([r, h]) => (ready.get(r) || 0) + h));
+      }
+      total.work += work;
+      ready.set(s.t, end ?? start + depth); total.depth = Math.max(total.depth, end ?? start + depth);
+      if (mask && s.at.includes(mask.query) && s.at.includes(mask.key)) masks.set(s.t, { mask, names: s.at });
+    }
+    return total;
+  };
+  return { parse, count };
+})();

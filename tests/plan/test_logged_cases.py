@@ -170,7 +170,7 @@ def test_07_cells_of_windows(context: int, gigabytes: float) -> None:
 def test_09_latents_with_an_indexer() -> None:
     # sgl-project/sglang, pull request 11309
     engine = EngineOptions("sglang", pool=int(43.67 * GIB))
-    made = plan(sparse(), "8x b200", context=32768, mode="decode", kv_dtype="fp8", engine=engine)
+    made = plan(sparse(), "8x b200", context=32768, mode="decode", kv_dtype="fp8", engine=engine, placement={"tp": 8})
     near(served(made).tokens, 975_424, 0.03)
     assert served(made).layout.per_token == 61 * (656 + 132)
 

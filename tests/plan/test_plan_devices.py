@@ -244,9 +244,34 @@ def test_experts_in_the_hosts_memory() -> None:
 
 
 def test_attention_on_replicas_keeps_latents_once() -> None:
-    made = plan("deepseek-v3", "8x h200-sxm", context=32768, batch=64, mode="decode", engine="sglang")
+    asked = {"context": 32768, "batch": 64, "mode": "decode", "engine": "sglang"}
+    made = plan("deepseek-v3", "8x h200-sxm", placement={"tp": 8}, **asked)  # type: ignore[arg-type]
     assert not made.fits
     assert "attention on 8 replicas" in [lever.name for lever in made.levers if lever.fits]
+    # Without a placement one is searched that the engine can hold.
+    found = plan("deepseek-v3", "8x h200-sxm", **asked)  # type: ignore[arg-type]
+    assert found.fits
+    assert found.found is not None
+    assert found.at is not None
+    assert found.found.best[0].placement == found.at.placement
+    assert found.at.placement.dp * found.at.placement.attention_dp == 8
+
+
+def test_the_placement_of_an_engine_is_the_simplest_of_the_fastest() -> None:
+    found = plan("llama-3.1-8b", "8x h100-sxm", mode="decode", context=8192, engine="vllm")
+    assert found.at is not None
+    assert str(found.at.placement) == "tp 8"
+
+
+def test_replicas_that_divide_what_they_hold_take_the_devices() -> None:
+    def place(**degrees: int) -> str:
+        made = plan("gpt2", "8x h100-sxm", mode="train", context=512, batch=8, placement=degrees)
+        assert made.at is not None
+        return str(made.at.placement)
+
+    assert place(zero=3) == "dp 8 zero 3"
+    assert place(zero=1, tp=2) == "tp 2 dp 4 zero 1"
+    assert place(pp=2) == "tp 4 pp 2"
 
 
 def test_a_prediction_has_an_interval_and_says_what_it_stands_on() -> None:
@@ -269,6 +294,20 @@ def test_a_draft_that_proposes_tokens() -> None:
     draft = plan("qwen3-0.6b", "h100-sxm", **asked).time.seconds
     assert made.speculation.seconds == pytest.approx(3 * draft + alone.time.seconds, rel=1e-3)
     assert made.speculation.speed == pytest.approx(2.533 * alone.time.seconds / made.speculation.seconds, rel=1e-3)
+    # What a round takes for each token that it yields is the bound, and is what is predicted.
+    assert made.seconds == pytest.approx(made.speculation.seconds / made.speculation.per_check)
+    assert made.predicted is not None
+    assert alone.predicted is not None
+    assert made.seconds < made.predicted.seconds < alone.predicted.seconds
+    assert sum(made.predicted.terms.values()) == pytest.approx(made.predicted.seconds)
+    small = plan("qwen3-0.6b", "h100-sxm", **asked, engine="vllm").predicted
+    assert small is not None
+    drafting = made.predicted.terms["draft"] * made.speculation.per_check / 3
+    assert drafting == pytest.approx(small.by("kernels"), rel=0.02)
+    narrow = next(lever for lever in made.levers if lever.name == "weights in fp8")
+    fp8 = plan("qwen3-8b", "h100-sxm", **asked, weights_dtype="fp8", draft="qwen3-0.6b", draft_tokens=3, acceptance=0.7)
+    assert narrow.seconds_saved == pytest.approx(made.seconds - fp8.seconds)
+    assert "A token with the draft takes" in made.headline
     # A batch so large that products bind: checking costs as many steps as tokens, and the draft brings nothing.
     full = plan("qwen3-8b", "h100-sxm", context=64, batch=4096, mode="decode", draft="qwen3-0.6b", acceptance=0.7)
     assert full.speculation is not None

@@ -152,13 +152,17 @@ def answer(asked: Asked, fewest: bool = False) -> Plan:
 
 
 def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
-    """Return the placement of the degrees given; replicas, else stages, else ranks take the devices that are left over."""
+    """Return the placement of the degrees given; ranks, else stages, else replicas take the devices that are left over.
+
+    Where replicas divide what they hold (`zero`), they take them first.
+    """
     known: dict[str, Any] = dict(given)
     used = 1
     for name in ("tp", "pp", "dp", "cp"):
         used *= known.get(name, 1)
     if used and devices.count % used == 0 and used != devices.count:
-        free = next((name for name in ("tp", "pp", "dp") if name not in known), None)
+        order = ("dp", "tp", "pp") if known.get("zero") else ("tp", "pp", "dp")
+        free = next((name for name in order if name not in known), None)
         if free is not None:
             known[free] = devices.count // used
     return Placement(**known)
@@ -167,8 +171,10 @@ def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
 def _on_one(asked: Asked, fewest: bool) -> Plan:
     here = asked.here
     o, memory = here.options, here.memory(here.options.context, here.options.batch)
-    if asked.speculation is not None:
-        memory = replace(memory, draft=asked.speculation.bytes)
+    # A lever asks the same of another planner: the draft stays.
+    drafted = None if asked.speculation is None else replace(asked.speculation, target=here)
+    if drafted is not None:
+        memory = replace(memory, draft=drafted.bytes)
     look = fewest and asked.devices.uniform and o.mode != "train" and memory.total > here.room
     return Plan(
         planner=here,
@@ -176,7 +182,7 @@ def _on_one(asked: Asked, fewest: bool) -> Plan:
         layers=here.layers(o.context, o.batch),
         largest_context=here.largest_context(o.batch, memory.draft),
         levers=(),
-        speculation=asked.speculation,
+        speculation=drafted,
         workload=asked.workload,
         fewest=fewest_devices(here, asked.devices, None) if look else None,
     )
@@ -190,7 +196,7 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
     if asked.degrees is not None:
         at = spread(here, devices, asked.degrees)
     elif engine is not None:
-        at = first_legal(here, devices, engine.name)
+        at, found = _placed_by(engine, here, devices, asked.goal)
     else:
         found = search(here.model, devices, goal=asked.goal, load=load_of(here))
         at = spread(here, devices, found.best[0].placement)
@@ -209,6 +215,33 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
         workload=asked.workload,
         fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
     )
+
+
+ALIKE = 1.03
+"""Placements that take up to so many times as long as the fastest one are as good, and the one with fewest degrees is taken."""
+KEPT = 8
+"""Placements of a search of which the first that an engine can hold is taken."""
+
+
+def _placed_by(engine: EngineOptions, here: Planner, devices: Cluster, goal: str) -> tuple[Spread, Found | None]:
+    """Return the best placement whose fullest rank the engine can hold, with those that were searched.
+
+    Where none fits, and where an engine puts whole layers on each device, ranks over a node and stages over nodes.
+    """
+    if devices.count == 1 or by_layers(engine.name):
+        return first_legal(here, devices, engine.name), None
+    searched = search(here.model, devices, goal=goal, best=KEPT, load=load_of(here))
+    pairs = zip(searched.best, searched.contexts, strict=True)
+    held = [(each, context) for each, context in pairs if each.fits and each.placement.cp == 1]
+    held = [(each, context) for each, context in held if serve(spread(here, devices, each.placement), engine).fits]
+    if not held:
+        return first_legal(here, devices, engine.name), None
+    # What a person would type goes before what is hardly faster.
+    close = [pair for pair in held if pair[0].seconds <= ALIKE * held[0][0].seconds] if goal == "latency" else held[:1]
+    simplest = min(close, key=lambda pair: len(str(pair[0].placement).split()))
+    held = [simplest, *(pair for pair in held if pair is not simplest)]
+    best, contexts = zip(*held, strict=True)
+    return spread(here, devices, best[0].placement), replace(searched, best=best, contexts=contexts)
 
 
 def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:

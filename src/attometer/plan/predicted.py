@@ -26,6 +26,7 @@ from attometer.view.numbers import seconds as spelled
 if TYPE_CHECKING:
     from attometer.plan.planner import Planner
     from attometer.plan.result import Plan
+    from attometer.plan.speculation import Speculation
 
 ENGINE = "vllm"
 """Whose coefficients stand for a plan without an engine; on the calibrated machine `this` it is plain torch, as it was measured."""
@@ -117,7 +118,7 @@ def _plain(family: str) -> str:
 def predicted(plan: "Plan") -> Expected | None:
     """Return the predicted time of a plan's pass, or None where nothing useful is known.
 
-    Devices of unlike kinds, experts in the host's memory and drafts were not measured, nor were schedules beside `RUN`; and an
+    Devices of unlike kinds, and experts in the host's memory were not measured, nor were schedules beside `RUN`; and an
     interval wider than `WIDEST` is not worth printing.
 
     >>> from attometer.plan import plan
@@ -125,18 +126,26 @@ def predicted(plan: "Plan") -> Expected | None:
     >>> made.low < made.seconds < made.high, abs(sum(made.terms.values()) / made.seconds - 1) < 1e-9
     (True, True)
     """
-    o, engine = plan.options, engine_for(plan)
+    engine = engine_for(plan)
     if engine is None:
         return None
     try:
-        if own_folder("passes", plan.machine) is not None and engine == ENGINE_HERE and plan.trainer is None:
-            ways = [from_kernels(plan, engine)]
-        else:
-            ways = [_trained(plan)] if o.mode == "train" else [way(plan, engine) for way in (_whole, from_kernels)]
+        ways = _ways(plan, engine)
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
     return checked(sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low)))
+
+
+def _ways(plan: "Plan", engine: str) -> list[Expected]:
+    """Return the plan's time by every way that there is."""
+    if plan.speculation is not None:
+        return [_speculated(plan, plan.speculation, engine)]
+    if own_folder("passes", plan.machine) is not None and engine == ENGINE_HERE and plan.trainer is None:
+        return [from_kernels(plan, engine)]
+    if plan.options.mode == "train":
+        return [_trained(plan)]
+    return [_whole(plan, engine), from_kernels(plan, engine)]
 
 
 def checked(ways: list[Expected]) -> Expected | None:
@@ -154,7 +163,7 @@ def checked(ways: list[Expected]) -> Expected | None:
 
 def engine_for(plan: "Plan") -> str | None:
     """Return the engine whose times stand for a plan, or None where nothing was measured that is alike."""
-    unlike = "+" in plan.machine.id or plan.options.offload is not None or plan.speculation is not None
+    unlike = "+" in plan.machine.id or plan.options.offload is not None
     if unlike or plan.options.schedule not in RUN:
         return None
     if plan.served is not None:
@@ -200,6 +209,32 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
         made.borrowed,
         alike=same,
     )
+
+
+def _speculated(plan: "Plan", drafts: "Speculation", engine: str) -> Expected:
+    """Return the time of each token that a round yields: as many steps of the draft as tokens, and one check of them all."""
+    o, alone = plan.options, replace(plan, speculation=None)
+    check = from_kernels(alone, engine, [Pass(o.batch, drafts.tokens + 1, o.context + drafts.tokens)])
+    own = replace(alone, planner=drafts.draft.with_options(context=o.context, batch=o.batch))
+    whole, share = added(check, from_kernels(own, engine), float(drafts.tokens), "draft"), 1 / drafts.per_check
+    times = {name: share * value for name, value in whole.terms.items()}
+    same = None if whole.alike is None else share * whole.alike
+    ends = (share * value for value in (whole.seconds, whole.low, whole.high))
+    seconds, low, high = ends
+    return replace(whole, seconds=seconds, low=low, high=high, terms=times, alike=same)
+
+
+def added(one: Expected, other: Expected, times: float, name: str) -> Expected:
+    """Return a time with `times` another one, told as the term `name`: both may err the same way."""
+    seconds, low, high = (getattr(one, n) + times * getattr(other, n) for n in ("seconds", "low", "high"))
+    gains = {
+        figure: seconds / (one.seconds / one.gains[figure] + times * other.seconds / other.gains[figure])
+        for figure in FIGURES
+    }
+    terms = one.terms | {name: times * other.seconds}
+    same = None if one.alike is None else one.alike + times * other.seconds
+    lent = tuple(dict.fromkeys((*one.borrowed, *other.borrowed)))
+    return replace(one, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent, alike=same)
 
 
 TRAFFIC_BITS = 8.0

@@ -7,6 +7,7 @@ from attometer.errors import AttometerError
 from attometer.plan.predicted import (
     ENGINE,
     Expected,
+    added,
     checked,
     engine_for,
     from_kernels,
@@ -16,7 +17,7 @@ from attometer.plan.predicted import (
     sums,
 )
 from attometer.plan.workload import Workload
-from attometer.price.composed import ENGINES, FIGURES, engine_of
+from attometer.price.composed import ENGINES, engine_of
 from attometer.price.model_calls import Pass, stored
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _from_kernels(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> 
     alone = from_kernels(prompt, engine, _pieces(prompt, work.hit(o.context)))
     place = None if plan.at is None else plan.at.placement
     share = o.batch / work.output_length / (1 if place is None else place.dp * place.attention_dp)
-    each = _added(step, alone, share)
+    each = added(step, alone, share, "prefill")
     # a prompt finds the engine busy with others' for that share of the time (M/D/1), and waits for the step that runs
     busy = share * alone.seconds / each.seconds
     # but for no more than half of all the others' prompts
@@ -112,16 +113,3 @@ def _pieces(prompt: "Plan", hit: int) -> list[Pass]:
     size = o.chunk or o.context
     ends = [*range(hit + size, o.context, size), o.context]
     return [Pass(1, end - start, end) for start, end in zip([hit, *ends], ends, strict=False)]
-
-
-def _added(step: Expected, prompt: Expected, share: float) -> Expected:
-    """Return a step with its share of a prompt: both may err the same way."""
-    seconds, low, high = (getattr(step, n) + share * getattr(prompt, n) for n in ("seconds", "low", "high"))
-    gains = {
-        name: seconds / (step.seconds / step.gains[name] + share * prompt.seconds / prompt.gains[name])
-        for name in FIGURES
-    }
-    terms = step.terms | {"prefill": share * prompt.seconds}
-    same = None if step.alike is None else step.alike + share * prompt.seconds
-    lent = tuple(dict.fromkeys((*step.borrowed, *prompt.borrowed)))
-    return replace(step, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent, alike=same)

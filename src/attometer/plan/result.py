@@ -113,8 +113,10 @@ class Plan(Report):
     def seconds(self) -> float:
         """A lower bound on the pass: the roofline of one device, shared evenly by all, their links left out.
 
-        Under a workload the mean over its decoding steps.
+        Under a workload the mean over its decoding steps; with a draft what a round takes for each token that it yields.
         """
+        if self.speculation is not None:
+            return self.speculation.seconds / self.speculation.per_check
         once = self.time.seconds if self.workload is None else self.workload.mean_seconds(self.planner)
         return once / (self.at.devices.count if self.at is not None else 1)
 

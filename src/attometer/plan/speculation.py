@@ -59,7 +59,7 @@ class Speculation:
     def __str__(self) -> str:
         return (
             f"{self.draft.model.name} proposes {self.tokens} tokens, accepted {self.acceptance:g} each: {self.per_check:.2f} tokens "
-            f"a round of {seconds(self.seconds)}, {self.speed:.2f} × the speed, by datasheet rates: an estimate"
+            f"a round of {seconds(self.seconds)}, {self.speed:.2f} × the speed, by datasheet rates"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -143,6 +143,11 @@ def _layers_note(plan: "Plan") -> str:
             f"{total.basis} of the last step, at {plan.options.context:,} tokens; on the mean {seconds(plan.seconds)}"
         )
     decode = mode == "decode"
+    if plan.speculation is not None:
+        return (
+            f"{total.basis}: the table is of the model's own step, {seconds(total.seconds)}; with the draft {seconds(plan.seconds)} "
+            f"per token, {plan.tokens_per_second:,.1f} tokens/s at most"
+        )
     speed = f"{plan.tokens_per_second:,.{int(decode)}f} tokens/s at most{', one token a step' * decode}"
     note = f"{total.basis}: {seconds(plan.seconds)} per {PASSES[mode]}, {speed}"
     if plan.at is not None and plan.at.devices.count > 1:
@@ -192,7 +197,7 @@ def levers_table(plan: "Plan", width: int | None = None) -> Block:
         )
         for lever in plan.levers
     )
-    each = PASSES[plan.options.mode]
+    each = pass_of(plan)
     said = f"time of a {each}: datasheet bound{'' if told is None else f', and predicted from {FROM[told.way]}'}"
     found = Table("", columns, rows, (f"{said}; exact: the same result",))
     found = found if told is not None else _without(3, found)
@@ -201,6 +206,11 @@ def levers_table(plan: "Plan", width: int | None = None) -> Block:
     takes = [f"{lever.name}: {lever.note.removeprefix('same result; ')}" for lever in plan.levers]
     short = _without(len(found.columns) - 1, found)
     return replace(short, notes=(*takes, *found.notes))
+
+
+def pass_of(plan: "Plan") -> str:
+    """Return what a plan's time is of."""
+    return PASSES[plan.options.mode] if plan.speculation is None else "token"
 
 
 def _change(saved: float, of: float) -> Cell:

@@ -77,7 +77,7 @@ def _speed(plan: "Plan") -> str:
         return f" {load.said}{_worth(found)}."
     if found is None:
         return ""
-    each = PASSES[plan.options.mode]
+    each = PASSES[plan.options.mode] if plan.speculation is None else "token with the draft"
     bound, told = seconds(plan.seconds), seconds(found.seconds)
     return f" A {each} takes {bound} by datasheet at least, predicted {told} under {found.engine}{_worth(found)}."
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from attometer.emit.build import processor
+from attometer.emit.build import has_bf16, processor
 from attometer.program import Mask, band, causal, global_, random, strided, window
 from attometer.run import Sinks, SoftCap, attention
 
@@ -110,30 +110,40 @@ def biased(n: int, report: Callable[..., None]) -> None:
     report(f"fp32 soft cap, window 256, sinks n={n} forward+backward", works, ["compiled", "plain operations"])
 
 
-def generation(report: Callable[..., None]) -> None:
-    """Time a random decoder of 0.1B parameters in transformers: 1,024 tokens read, then 16 written one by one."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def generation(name: str, report: Callable[..., None]) -> None:
+    """Time a random decoder of 0.3B parameters in transformers: 1,024 tokens read, and 16 written one by one after them."""
+    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
     from attometer.integrations.transformers import register
 
     register()
     config = LlamaConfig(
-        vocab_size=8000, hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
+        vocab_size=8000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=24, num_attention_heads=16,
         num_key_value_heads=4, max_position_embeddings=4096,
     )  # fmt: skip
+    names = ["attometer", "sdpa"]
     models = []
-    for name in ("attometer", "sdpa"):
+    for impl in names:
         torch.manual_seed(0)
-        models.append(LlamaForCausalLM._from_config(config, attn_implementation=name).eval())
+        models.append(LlamaForCausalLM._from_config(config, attn_implementation=impl).to(TYPES[name]).eval())
     ids = torch.randint(0, 8000, (1, 1024))
+    caches = [DynamicCache() for _ in models]
 
-    def write(model: Any, tokens: int) -> None:
+    def read(model: Any, cache: Any) -> None:
         with torch.no_grad():
-            model.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
+            model(ids, past_key_values=cache, logits_to_keep=1)
 
-    for said, tokens in (("1 token (prefill)", 1), ("16 tokens", 16)):
-        works = [partial(write, model, tokens) for model in models]
-        report(f"fp32 transformers generate, 1,024 tokens, {said}", works, ["attometer", "sdpa"])
+    def write(model: Any, cache: Any) -> None:
+        with torch.no_grad():
+            for _ in range(16):
+                model(ids[:, :1], past_key_values=cache)
+        cache.crop(-16)
+
+    said = f"{name} transformers, 0.3B random Llama"
+    report(f"{said}, prefill of 1,024", [partial(read, model, None) for model in models], names)
+    for model, cache in zip(models, caches, strict=True):
+        read(model, cache)
+    report(f"{said}, 16 tokens after them", [partial(write, *x) for x in zip(models, caches, strict=True)], names)
 
 
 def flex(n: int, report: Callable[..., None]) -> None:
@@ -173,7 +183,7 @@ def main() -> None:
         decode(name, report)
     sparse(2048 if given.quick else 4096, report)
     biased(2048 if given.quick else 4096, report)
-    generation(report)
+    generation("bf16" if has_bf16() else "fp32", report)
     if not given.quick:
         flex(8192, report)
 

@@ -93,7 +93,7 @@ def compiled_attention(
     key is hidden. Weights are dropped with probability `dropout`, the same for the same seed.
     """
     output, lse = _results(q, v)
-    b, h, n, _ = q.shape
+    h, n = q.shape[1:3]
     g, m = k.shape[1:3]
     rows = h // g * n
     few = rows <= FEW_ROWS
@@ -103,7 +103,7 @@ def compiled_attention(
     _masked(call, seen_intervals(mask, n, m, seen))
     _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
     if few:
-        call.splits = parts(b * g, m, tiles.columns, call.threads)
+        _split(call)
     run(unit_of("split_kv" if few else "flash2", q.dtype), call)
     return output, lse
 
@@ -119,6 +119,13 @@ def _sums(q: torch.Tensor) -> torch.dtype:
 def parts(heads: int, m: int, columns: int, threads: int) -> int:
     """Return in how many parts of whole tiles the keys are split, so that all threads have work."""
     return max(1, min(math.ceil(2 * threads / heads), m // columns)) if threads > 1 else 1
+
+
+def _split(call: Call) -> None:
+    """Split a call's keys, in tiles that are shorter where there would be too few for all threads."""
+    heads = call.b * call.g
+    call.tile_columns = max(256, min(call.tile_columns, call.m // max(1, math.ceil(2 * call.threads / heads))))
+    call.splits = parts(heads, call.m, call.tile_columns, call.threads)
 
 
 @compiled_attention.register_fake  # type: ignore[untyped-decorator]
@@ -303,7 +310,7 @@ def paged_attention(
     call.pages, call.page_batch, call.lengths = pages.data_ptr(), pages.stride(0), lengths.data_ptr()
     call.threads, call.scale = torch.get_num_threads(), scale
     call.tile_rows, call.tile_columns, call.budget = tiles.rows, tiles.columns, tiles.budget
-    call.splits = parts(b * g, m, tiles.columns, call.threads)
+    _split(call)
     _masked(call, _each(mask, t, lengths.tolist()))
     _bent(call, q, bias)
     run(unit_of("split_kv", q.dtype), call)

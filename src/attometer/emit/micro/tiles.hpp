@@ -47,6 +47,14 @@ template <class T> static inline void copy(Unit* to, const T* from, int64_t stri
     Element* out = (Element*)to;
     if (as_it_lies<T>(stride)) {
         std::memcpy(out, from, count * sizeof(T));
+    } else if (stride == 1) {
+        int64_t k = 0;
+#if defined(ATTOMETER_HALF) && defined(__AVX512F__)  // compilers widen halves one by one
+        for (; k + LANES <= count; k += LANES) store(out + k, _mm512_cvtph_ps(load<__m256i>(from + k)));
+#elif defined(ATTOMETER_HALF) && defined(__F16C__)
+        for (; k + LANES <= count; k += LANES) store(out + k, _mm256_cvtph_ps(load<__m128i>(from + k)));
+#endif
+        for (; k < count; k++) out[k] = element(widen(from[k]));
     } else {
         for (int64_t k = 0; k < count; k++) out[k] = element(widen(from[k * stride]));
     }

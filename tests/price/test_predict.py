@@ -91,7 +91,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"pooled": {"a": [0.0] * len(NAMES)}}, "pooled.a: 11 positive numbers are needed"),
-        ({"order": ["floor"]}, "order is"),
+        ({"order": ["floor"]}, "order: "),
     ],
 )
 def test_impossible_coefficients_are_refused_by_file_and_key(tmp_path: Path, change: dict, said: str) -> None:

@@ -82,14 +82,14 @@ def test_this_machine_is_written_and_predicts_unseen_sizes(this: module.Quick) -
     place = machine("this")
     assert place.peak_rate("fp32") == pytest.approx(60e9, rel=0.05)
     assert place.bandwidth == pytest.approx(10e9, rel=0.05)
-    ask = functools.partial(kernel_seconds, "cpu_gemm", "torch|fp32|", "this", left_bytes=4, right_bytes=4, out_bytes=2)
+    ask = functools.partial(kernel_seconds, "cpu_gemm", "torch|fp32|", "this", left_bytes=4, right_bytes=4, fresh=0)
     for m, n, k in ((300, 900, 700), (900, 900, 900), (1500, 700, 1100)):
         assert (m, n, k) not in PRODUCTS
         assert ask(m=m, n=n, k=k).seconds[0] == pytest.approx(2 * m * n * k / 60e9, rel=0.1)
     folder = Path(this.folder)
     assert {path.name for path in folder.parent.iterdir()} == {"this"}
     assert {"this.toml", "measured.csv", "passes.json", "cpu_gemm.json"} <= {path.name for path in folder.iterdir()}
-    assert set(this.ends) == {"backward", "cpu_gemm", "decode", "operation", "prefill", "passes"}
+    assert set(this.ends) == {"cpu_attention", "cpu_gemm", "cpu_operation", "decode", "passes"}
     assert "1 thread: " in str(this)
     assert "60 GFLOP/s" in str(this)
 

@@ -17,7 +17,7 @@ from attometer.plan.predicted_training import TRAINERS, training_family, trainin
 from attometer.price.composed import ENGINES, FIGURES, Own, composed, engine_of, families_of, raised_figures
 from attometer.price.model_calls import Pass, alike, calls, stored
 from attometer.price.own import ENGINE as ENGINE_HERE
-from attometer.price.own import own_calls, own_type
+from attometer.price.own import check_own, own_calls, own_type
 from attometer.price.predict import PLAIN, own_folder
 from attometer.price.tables import Calibration, calibration
 from attometer.schedule.placement import Placement
@@ -129,6 +129,9 @@ def predicted(plan: "Plan") -> Expected | None:
     engine = engine_for(plan)
     if engine is None:
         return None
+    here = own_folder("passes", plan.machine)
+    if here is not None:
+        check_own(plan.machine, here)
     try:
         ways = _ways(plan, engine)
     except AttometerError:

@@ -30,6 +30,15 @@ _MEMORY = (
     ("blend", "power of the soft maximum", 3.0, 0.5),
 )
 
+_PAGES = ("pages", "share of bandwidth", 0.2, 0.7)
+_OPERATION = (
+    ("floor", "s", 4e-6, 1.2),
+    ("compute", "share of peak", 0.5, 0.8),
+    ("passes", "times its bytes", 1.3, 1.0),
+    ("row", "bytes", 300.0, 1.0),
+    *_MEMORY,
+)
+
 _ATTENTION = _named(
     ("floor", "s", 9e-6, 0.7),
     ("compute", "share of peak", 0.65, 0.4),
@@ -107,6 +116,7 @@ _CLASSES = (
             ("half_rows", "rows", 6.0, 1.0),
             ("half_columns", "columns", 4.0, 1.0),
             ("half_depth", "elements", 4.0, 1.0),
+            _PAGES,
             *_MEMORY,
         ),
         "GEMM on a CPU",
@@ -152,14 +162,23 @@ _CLASSES = (
     Class(
         "operation",
         kernels.operation,
+        _named(*_OPERATION),
+        "norms and other operations",
+    ),
+    Class("cpu_operation", kernels.cpu_operation, _named(*_OPERATION, _PAGES), "operations on a CPU"),
+    Class(
+        "cpu_attention",
+        kernels.cpu_attention,
         _named(
-            ("floor", "s", 4e-6, 1.2),
-            ("compute", "share of peak", 0.5, 0.8),
-            ("passes", "times its bytes", 1.3, 1.0),
-            ("row", "bytes", 300.0, 1.0),
+            ("floor", "s", 5e-6, 0.8),
+            ("compute", "share of peak", 0.8, 0.4),
+            ("half_width", "columns", 32.0, 1.0),
+            ("score", "FLOPs of one score", 30.0, 1.0),
+            ("head", "s", 3e-6, 1.2),
+            ("row", "s", 2e-8, 1.5),
             *_MEMORY,
         ),
-        "norms and other operations",
+        "attention on a CPU",
     ),
     Class(
         "collective",

@@ -60,9 +60,7 @@ def gemm(row: Row, where: Machine) -> Counted:
     op = extra.get("op", "")
     if row.text("source_id").startswith("this_"):
         own = own_product(m, extra.get("gradient", ""))
-        return Counted(
-            "cpu_gemm" if where.kind == "cpu" else "gemm", x, seconds, _family(row, dtype, own), f"{n:g}x{k:g}"
-        )
+        return Counted(*on_machine("gemm", x, left / 8, where), seconds, _family(row, dtype, own), f"{n:g}x{k:g}")
     family = _family(row, dtype, variant or ("layer" if op else ""))
     if row.number("groups", 1) > 1:
         groups = row.number("groups")
@@ -75,6 +73,26 @@ def gemm(row: Row, where: Machine) -> Counted:
 def own_product(m: float, gradient: str = "") -> str:
     """Return the variant of a product on the calibrated machine: those of gradients, and of one row, run kernels of their own."""
     return gradient or ("row" if m == 1 else "")
+
+
+_CPU = {"gemm": "cpu_gemm", "operation": "cpu_operation", "prefill": "cpu_attention", "backward": "cpu_attention"}
+_FRESH = 32 << 20  # bytes from which glibc asks the system for the pages of each result anew (M_MMAP_THRESHOLD's most)
+
+
+def on_machine(kind: str, x: dict[str, float], size: float, where: Machine) -> tuple[str, dict[str, float]]:
+    """Return the class and the counts of a call on the calibrated machine, whose results have words of `size` bytes.
+
+    On a CPU products, attention and operations have classes of their own, and large results new pages.
+    """
+    if where.kind != "cpu" or kind not in _CPU:
+        return kind, x
+    made = size * (x["m"] * x["n"] if kind == "gemm" else x["rows"] * x["width"] if kind == "operation" else 0.0)
+    return _CPU[kind], x | {"fresh": made if made >= _FRESH else 0.0}
+
+
+def own_words(op: str, size: float) -> float:
+    """Return the bytes of a word that an operation makes: losses and optimizers work in 32 bits."""
+    return 4.0 if op in ("loss", "optimizer") else size
 
 
 def _layer_product(row: Row) -> tuple[float, float, float]:
@@ -153,6 +171,8 @@ def attention(row: Row, where: Machine) -> Counted:
         "pair_bytes": bias, "ideal_pairs": pairs, **figures(where, rate),
     }  # fmt: skip
     family = _family(row, row.text("dtype"), row.text("dtype_kv"), mode if kind == "backward" else "")
+    if source.startswith("this_"):
+        kind, x = on_machine(kind, x, activations / 8, where)
     return Counted(kind, x, _seconds(row, nominal * passes), family, f"{h:g}:{g:g}:{d:g}")
 
 
@@ -317,7 +337,9 @@ def operation(row: Row, where: Machine) -> Counted:
     seconds = _seconds(row, flops, nominal)
     if moved / seconds > _FASTEST * x["bandwidth"] and where.id != "this":
         raise Unpriced("excluded: faster than any cache could move its bytes (the compiler removed the work)")
-    return Counted("operation", x, seconds, family, f"{row.text('model')}:{width:g}")
+    size = own_words(op, precision(row.text("dtype"))[0] / 8)
+    named = on_machine("operation", x, size, where) if source.startswith("this_") else ("operation", x)
+    return Counted(*named, seconds, family, f"{row.text('model')}:{width:g}")
 
 
 Reader = Callable[[Row, Machine], Counted]

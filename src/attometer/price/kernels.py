@@ -96,8 +96,23 @@ def cpu_gemm(x: Counts, c: Counts) -> Terms:
     short = (1 + c["half_rows"] / m) * (1 + c["half_columns"] / n) * (1 + c["half_depth"] / k)
     compute = 2 * m * n * k / (x["peak"] * c["compute"]) * short
     memory = memory_time((m * k + m * n) * x["left_bytes"] + k * n * x["right_bytes"], x, c)
-    total = c["floor"] + blend(c["blend"], compute, memory)
-    return {"total": total, "launch": c["floor"] + 0 * m, "compute": compute, "memory": memory}
+    pages = x["fresh"] / (x["bandwidth"] * c["pages"])
+    total = c["floor"] + blend(c["blend"], compute, memory) + pages
+    return {"total": total, "launch": c["floor"] + 0 * m, "compute": compute, "memory": memory, "pages": pages}
+
+
+def cpu_attention(x: Counts, c: Counts) -> Terms:
+    """Attention over many queries on a CPU, forward or backward: products, a cost per score, per query and per head."""
+    heads = x["batch"] * x["heads"]
+    scores = heads * x["queries"] * x["keys"]
+    width = x["width"] + x["value_width"]
+    products = 2 * scores * width * x["passes"] * (1 + c["half_width"] / width)
+    compute = (products + scores * c["score"]) / (x["peak"] * c["compute"])
+    each = heads * (c["head"] + x["queries"] * c["row"])
+    moved = x["batch"] * (x["heads"] * x["queries"] + x["groups"] * x["keys"]) * width * x["bytes"] * x["passes"]
+    memory = memory_time(moved, x, c)
+    total = c["floor"] + blend(c["blend"], compute, memory) + each
+    return {"total": total, "launch": c["floor"] + 0 * scores, "compute": compute, "memory": memory, "rows": each}
 
 
 def attention(x: Counts, c: Counts) -> Terms:
@@ -210,6 +225,13 @@ def operation(x: Counts, c: Counts) -> Terms:
     launch = c["floor"] * x["launched"]
     total = launch + blend(c["blend"], memory, compute) + rows
     return {"total": total, "launch": launch + 0 * memory, "memory": memory, "compute": compute, "rows": rows}
+
+
+def cpu_operation(x: Counts, c: Counts) -> Terms:
+    """A step of a layer on a CPU: as any operation, and pages that the system hands out for a large result."""
+    terms = operation(x, c)
+    pages = x["fresh"] / (x["bandwidth"] * c["pages"])
+    return terms | {"pages": pages, "total": terms["total"] + pages}
 
 
 def mixed(x: Counts, c: Counts) -> Terms:

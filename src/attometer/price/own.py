@@ -3,18 +3,45 @@
 from collections import Counter
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 
 from attometer.count.model_cost import ModelCost
 from attometer.count.placement.rank_cost import RankCost
 from attometer.errors import AttometerError
 from attometer.machine import Machine
-from attometer.price.features import keys_on_cpu, own_product, step_bytes
+from attometer.price.features import keys_on_cpu, on_machine, own_product, own_words, step_bytes
 from attometer.price.model_calls import Call, Pass, calls
+from attometer.price.rows import read
+from attometer.price.tables import calibration
 
 ENGINE = "torch"
 """What runs on a machine that was calibrated: plain PyTorch, operation by operation."""
 MEASURED = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
 """Data types that a quick calibration times, and their bytes."""
+_ROUNDED = 1.001  # machine files have few digits
+
+
+def check_own(on: Machine, folder: Path) -> None:
+    """Refuse coefficients of this machine that are wrong, and a machine file whose rates are below what was measured.
+
+    Raises AttometerError naming file and field.
+    """
+    for path in sorted(folder.glob("*.json")):
+        calibration(path.stem, folder)
+    for row in read(folder / "measured.csv") if (folder / "measured.csv").is_file() else ():
+        if row.text("source_id") != "this_gemm":
+            continue
+        name, flops = row.text("dtype"), 2 * row.number("m") * row.number("n") * row.number("k")
+        stated = getattr(on.peak, name, None)
+        if stated is None:
+            raise AttometerError(
+                f'hardware file "{folder / "this.toml"}", peak.{name}: missing, but {row.place} was timed in it'
+            )
+        if flops / row.value > _ROUNDED * stated.amount:
+            raise AttometerError(
+                f'hardware file "{folder / "this.toml"}", peak.{name}: {stated.amount / 1e9:g} GFLOP/s is below the '
+                f"{flops / row.value / 1e9:.4g} that {row.place} measured"
+            )
 
 
 def own_type(bits: float, on: Machine) -> str:
@@ -39,12 +66,18 @@ def own_calls(
     """
     found = calls(ranks, passes, {}, 8 * MEASURED[dtype], trained=mode == "train")
     found = [each for call in found for each in _own(call, dtype, on)]
-    return _trained(found, ranks.cost, dtype, recompute) if mode == "train" else found
+    found = _trained(found, ranks.cost, dtype, recompute) if mode == "train" else found
+    return [_placed(call, dtype, on) for call in found]
+
+
+def _placed(call: Call, dtype: str, on: Machine) -> Call:
+    kind, counts = on_machine(call.kind, call.counts, own_words(call.types[0][0], MEASURED[dtype]), on)
+    return replace(call, kind=kind, counts=counts)
 
 
 def _own(call: Call, dtype: str, on: Machine) -> list[Call]:
     made = _renamed(call, dtype, on)
-    if made.kind not in ("prefill", "backward"):
+    if made.kind != "prefill":
         return [made]
     # what heads wrote side by side is copied into rows before it is projected
     x = made.counts
@@ -56,11 +89,8 @@ def _own(call: Call, dtype: str, on: Machine) -> list[Call]:
 def _renamed(call: Call, dtype: str, on: Machine) -> Call:
     size = MEASURED[dtype]
     if call.kind == "gemm":
-        kind, counts = (
-            "cpu_gemm" if on.kind == "cpu" else "gemm",
-            call.counts | {"left_bytes": size, "right_bytes": size},
-        )
-        return replace(call, kind=kind, types=((dtype,), (own_product(counts["m"]),)), counts=counts)
+        counts = call.counts | {"left_bytes": size, "right_bytes": size}
+        return replace(call, types=((dtype,), (own_product(counts["m"]),)), counts=counts)
     if call.kind in ("prefill", "encoder"):
         counts = call.counts | {"bytes": size, "cache_bytes": size, "append": 0.0}
         return replace(call, kind="prefill", types=((dtype,), ("",), ("",)), counts=on_cpu(counts, on))
@@ -87,7 +117,7 @@ def _trained(found: list[Call], cost: ModelCost, dtype: str, recompute: bool) ->
 
 def _gradients(call: Call, dtype: str) -> list[Call]:
     x = call.counts
-    if call.kind in ("gemm", "cpu_gemm"):
+    if call.kind == "gemm":
         inputs = x | {"n": x["k"], "k": x["n"]}
         weights = x | {"m": x["n"], "n": x["k"], "k": x["m"]}
         return [

@@ -101,7 +101,7 @@ def quick(
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     found = list(cases(place))
-    samples, complete = measure(found, timer(place), _reference(place), seconds, tell)
+    samples, complete = measure(found, timer(place), reference(place), seconds, tell)
     return fitted([(case.cells, each) for case, each in zip(found, samples, strict=True)], _facts(place), complete)
 
 
@@ -182,7 +182,8 @@ def _on_gpu(run: Callable[[], Any]) -> float:
         times = max(2 * times, int(1.2 * times * _SAMPLE / max(passed, 1e-7)))
 
 
-def _reference(device: str) -> Callable[[], Any]:
+def reference(device: str) -> Callable[[], Any]:
+    """Return the product that drift is seen by."""
     import torch
 
     size = 256 if device == "cpu" else 2048

@@ -15,7 +15,8 @@ from attometer.price.quick_model import Adam, Shape, runner
 PRODUCTS = (
     *((1, 2048, 2048), (4, 4096, 1024), (16, 1024, 4096), (32, 3072, 768), (64, 768, 3072), (96, 512, 512)),
     *((128, 2304, 768), (200, 1000, 1000), (256, 256, 256), (384, 1536, 384), (512, 768, 768), (512, 2048, 512)),
-    *((1, 768, 768), (1, 256, 1024), (1, 3072, 768), (1, 768, 3072), (1, 50000, 256), (8, 256, 256)),
+    *((1, 768, 768), (1, 256, 1024), (1, 3072, 768), (1, 768, 3072), (1, 50257, 256), (8, 256, 256)),
+    *((2, 50257, 256), (4, 1536, 512), (180, 50257, 384)),
     *((768, 768, 3072), (1024, 1024, 1024), (1024, 3072, 768), (2048, 512, 2048), (17, 333, 777), (640, 640, 64)),
 )
 #: bytes of a working set that is read and written
@@ -24,6 +25,7 @@ SETS = (1 << 14, 1 << 17, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28)
 ATTENTION = (
     *((1, 4, 64, 64, 0), (1, 12, 128, 64, 1), (1, 12, 512, 64, 1), (1, 8, 1024, 64, 0), (2, 12, 256, 64, 1)),
     *((1, 4, 1024, 128, 1), (4, 4, 128, 32, 0), (1, 2, 2048, 64, 1), (1, 16, 384, 64, 0), (8, 8, 64, 64, 1)),
+    *((2, 5, 700, 48, 0), (1, 6, 1500, 80, 1), (4, 3, 90, 96, 0), (1, 10, 200, 32, 1)),
 )
 #: batch, heads, keys, width of a head: one query each
 CACHED = (
@@ -33,8 +35,8 @@ CACHED = (
 #: rows and width of norms and activations
 STEPS = ((1, 768), (4, 256), (16, 512), (128, 256), (128, 768), (512, 768), (256, 3072), (1024, 1024))
 #: tokens and vocabulary of a loss; entries and width of a table of embeddings
-LOSSES = ((16, 1024), (64, 256), (256, 2048), (128, 8192), (64, 50257))
-TABLES = ((256, 64), (1024, 256), (4096, 256), (16384, 512))
+LOSSES = ((16, 1024), (64, 256), (256, 2048), (128, 8192), (64, 50257), (192, 50257))
+TABLES = ((256, 64), (1024, 256), (4096, 256), (16384, 512), (40000, 512))
 #: elements of a tensor that an optimizer moves
 MOVED = (1 << 8, 1 << 13, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24)
 #: layers, width, heads, vocabulary, batch, length
@@ -110,6 +112,8 @@ def products(m: int, n: int, k: int, name: str, dtype: torch.dtype, device: str)
     """Yield a product with weights and a bias, and the two products of its gradients."""
     x, g = (torch.randn(shape, device=device).to(dtype) for shape in ((m, k), (m, n)))
     bias, pool = torch.zeros(n, device=device, dtype=dtype), _pool(dtype, device)
+    if n * k > len(pool):
+        pool = torch.randn(n * k, device=device).to(dtype)
     copies = cycle(pool[: len(pool) // (n * k) * n * k].view(-1, n, k))
     shape = f"m={m};n={n};k={k}"
     yield Case(row("this_gemm", dtype=name, extra=shape), lambda: functional.linear(x, next(copies), bias))

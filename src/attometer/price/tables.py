@@ -7,11 +7,12 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, nearest
 from attometer.price.classes import class_of
 from attometer.price.figures import known
 from attometer.price.fit import prior
@@ -134,8 +135,23 @@ def folder() -> Path:
 def save(calibration: Calibration, where: Path) -> None:
     """Write a calibration as `KIND.json` and `KIND.npz`, each at once or not at all."""
     where.mkdir(parents=True, exist_ok=True)
+    plain = _plain(calibration)
+    arrays: dict[str, Any] = {"blocks": calibration.blocks, "groups": calibration.groups}
+    for name, trees in (("residual", calibration.residual), ("spread", calibration.spread)):
+        if trees is not None:
+            arrays |= {f"{name}_{key}": value for key, value in trees.packed().items()}
+    text = json.dumps(plain, indent=0, separators=(",", ":"), allow_nan=False)
+    text = text.replace(",\n", ",").replace("[\n", "[").replace("\n]", "]").replace("],", "],\n").replace("},", "},\n")
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    write_atomically(where / f"{calibration.kind}.npz", packed.getvalue())
+    write_atomically(where / f"{calibration.kind}.json", text + "\n")
+
+
+def _plain(calibration: Calibration) -> dict[str, Any]:
+    """Return what a calibration's file holds: what is not here is no key of one."""
     names = [each.name for each in class_of(calibration.kind).coefficients]
-    plain = {
+    return {
         "kind": calibration.kind,
         "provenance": calibration.provenance,
         "coefficients": {each.name: each.unit for each in class_of(calibration.kind).coefficients},
@@ -147,16 +163,6 @@ def save(calibration: Calibration, where: Path) -> None:
         "coverage": calibration.coverage,
         "errors": calibration.errors,
     }
-    arrays: dict[str, Any] = {"blocks": calibration.blocks, "groups": calibration.groups}
-    for name, trees in (("residual", calibration.residual), ("spread", calibration.spread)):
-        if trees is not None:
-            arrays |= {f"{name}_{key}": value for key, value in trees.packed().items()}
-    text = json.dumps(plain, indent=0, separators=(",", ":"), allow_nan=False)
-    text = text.replace(",\n", ",").replace("[\n", "[").replace("\n]", "]").replace("],", "],\n").replace("},", "},\n")
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    write_atomically(where / f"{calibration.kind}.npz", packed.getvalue())
-    write_atomically(where / f"{calibration.kind}.json", text + "\n")
 
 
 def _rounded(logs: Array) -> list[float]:
@@ -173,11 +179,8 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
     path = (where or folder()) / f"{kind}.json"
     if not path.is_file():
         return Calibration(kind, {}, {})
-    plain = read_json(path)
-    names = [each.name for each in class_of(kind).coefficients]
-    if plain.get("order") != names:
-        raise AttometerError(f'coefficient file "{path}": order is {plain.get("order")}, not {names}')
-    arrays = dict(np.load(path.with_suffix(".npz"))) if path.with_suffix(".npz").is_file() else {}
+    plain, names = _read(kind, path), [each.name for each in class_of(kind).coefficients]
+    arrays = _arrays(path.with_suffix(".npz"))
     return Calibration(
         kind,
         {name: _logs(path, f"pooled.{name}", values, len(names)) for name, values in plain["pooled"].items()},
@@ -192,6 +195,43 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
         plain.get("errors", {}),
         plain.get("provenance", {}),
     )
+
+
+def _read(kind: str, path: Path) -> dict[str, Any]:
+    """Return what a coefficient file holds, each key of its kind and each figure possible."""
+    plain, known = read_json(path), _plain(Calibration(kind, {}, {}))
+    if not isinstance(plain, dict):
+        raise AttometerError(f'coefficient file "{path}": dict is needed, got {type(plain).__name__}')
+    for key in plain:
+        if key not in known:
+            raise AttometerError(f'coefficient file "{path}": unknown key {key}{nearest(key, known)}')
+    for key, value in plain.items():
+        if not isinstance(value, type(known[key])):
+            wanted = type(known[key]).__name__
+            raise AttometerError(f'coefficient file "{path}", {key}: {wanted} is needed, got {type(value).__name__}')
+    for key in ("kind", "order", "pooled", "cells"):
+        if key not in plain:
+            raise AttometerError(f'coefficient file "{path}", {key}: missing')
+    for key in ("kind", "order", "coefficients"):
+        if plain.get(key, known[key]) != known[key]:
+            raise AttometerError(f'coefficient file "{path}", {key}: {known[key]} is needed, got {plain[key]}')
+    for key, least in (("width", 0.0), ("trust", -1.0)):
+        for name, value in plain.get(key, {}).items():
+            if not isinstance(value, int | float) or not least < value < float("inf"):
+                above = "positive" if least == 0 else "finite"
+                raise AttometerError(
+                    f'coefficient file "{path}", {key}.{name}: a {above} number is needed, got {value}'
+                )
+    return plain
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(np.load(path))
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
+        raise AttometerError(f'coefficient file "{path}" cannot be read: {str(error).splitlines()[0]}') from error
 
 
 def _logs(path: Path, key: str, values: Any, count: int) -> Array:

@@ -29,6 +29,15 @@ PROGRAMS = {
     "A[k,r,s] = Q[k * B + r, d] * K[k * B + s, d]   where causal(r, s)\nU[k,d,e] = K[k * B + s, d] * V[k * B + s, e]\n"
     "C[k,d,e] = C[k - 1, d, e] + U[k,d,e]   associative\n"
     "R[k,r,e] = A[k,r,s] * V[k * B + s, e] + Q[k * B + r, d] * C[k - 1, d, e]\nO[i,e] = R[i // B, i % B, e]",
+    "convolution of scores": HEAD + "input W[u,v]\nA[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\n"
+    "S[i,j] = A[i - u, j - v] * W[u,v]   where causal(i, j)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\n"
+    "input Q[i,d], K[j,d], V[j,e]",
+    "distances": HEAD + "axis r: 2 * n\ninput Q[i,d], K[j,d], V[j,e], R[r]\nS[i,j] = Q[i,d] * K[j,d] + R[i - j + 2]\n"
+    "P[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]",
+    "a convolution of what is computed": "axis i: n\ninput X[i,c], W[c,u]\nF[i,c] = exp(X[i,c])\nS[i,c] = F[i + u * 2 - 1, c] * W[c,u]\n"
+    "Y[i,c] = S[i,c] - F[i + 1, c]",
+    "transposed": HEAD + "input Q[i,d], K[j,d], G[i]\nS[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\nP[i,j] = softmax[j](S)\n"
+    "D[i] = sum[j](G[j] * P[i,j])\nE[j] = sum[i](P[i,j] * D[i])\nZ[i] = D[i] - E[i] + sum[j](P[j,i])",
     "gather": "axis i: n, v: v\ninput W[v,c], T[b,i], X[b,i,c]\nY[b,i,c] = W[T[b,i], c] * X[b,i,c]",
     "gather of what is computed": HEAD + "C[i,r] = Q[i,d] * P[r,d]\ninput Q[i,d], P[r,d], T[i,j], V[j,e]\n"
     "W[i,j] = softmax[j](C[i, T[i,j]])\nO[i,e] = W[i,j] * V[j,e]",

@@ -74,7 +74,8 @@ def sizes_of(program: am.Program, draw: st.DrawFn) -> dict[str, int]:
 def nests(draw: st.DrawFn, name: str) -> Derived:
     """Any nest of a program: any cut, any plan of each phase, any tiles, not only the best."""
     program = am.parse(PROGRAMS[name])
-    search = Search(program, 10**6, sizes_of(program, draw))
+    search = Search(program, 10**6, sizes_of(program, draw), draw(st.sampled_from(["none", "images", "tables"])))
+    assume(not any(v.at and v.where for v in search.cascade.values))
     cut = frozenset(search.must | draw(st.sets(st.sampled_from(search.free))) if search.free else search.must)
     phases = []
     for target in search.cascade.stores:

@@ -5,7 +5,7 @@ is computed again. Each phase takes tiles of one or two axes, streams another, a
 passes as algebra allows (`schedule.running`). Cuts, orders, passes and tiles are compared by their counted traffic.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, product
@@ -20,10 +20,11 @@ from attometer.count.traffic.walk import Problem
 from attometer.count.traffic.words import Traffic, held, moved
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
+from attometer.program.printer import expression_text
 from attometer.program.program import Program
-from attometer.schedule.cascade import Cascade, cascade
+from attometer.schedule.cascade import Cascade, Windows, cascade
 from attometer.schedule.fused import ONCE, Phase, Plan, TileOf
-from attometer.schedule.nest import Loop, Schedule, Tensor
+from attometer.schedule.nest import Load, Loop, New, Schedule, Tensor, loops
 from attometer.schedule.running import Passes
 from attometer.sizes import size
 from attometer.view.printed import Printed
@@ -131,7 +132,28 @@ def derive(program: Program, /, M: int, **sizes: int) -> Derived:
     (738197504, (), (1,))
     """
     positive_int("M", M)
-    return Search(program, M, sizes).derived()
+    return min(searches(program, M, sizes), key=lambda found: (found.words, found.footprint))
+
+
+def searches(program: Program, M: int, sizes: Mapping[str, int]) -> Iterator[Derived]:
+    """Yield the best nest for each way to read what is at other places: through windows, or word by word.
+
+    Raises the AttometerError of the last where none derives.
+    """
+    ways: tuple[Windows, ...] = ("none", "images", "tables")
+    tried, found = dict[Cascade, AttometerError | None](), False
+    for windows in ways:
+        search = Search(program, M, sizes, windows)
+        if search.cascade in tried:
+            continue
+        tried[search.cascade] = None
+        try:
+            yield search.derived()
+            found = True
+        except AttometerError as error:
+            tried[search.cascade] = error
+    if not found:
+        raise next(error for error in reversed(tried.values()) if error is not None)
 
 
 def filled(program: Program, given: Mapping[str, int]) -> dict[str, int]:
@@ -169,24 +191,33 @@ class Search:
     program: Program
     M: int
     given: Mapping[str, int]
+    windows: Windows = "none"
     considered: int = 0
     arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.cascade: Cascade = cascade(self.program)
+        self.cascade: Cascade = cascade(self.program, self.windows, again=True)
         self.sizes = filled(self.program, self.given)
         said = ", ".join(f"{name} = {value}" for name, value in self.sizes.items() if name not in self.given)
         self.notes: tuple[str, ...] = (f"sizes that were not given: {said}",) if said else ()
         self.numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
         check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
         self.extent = {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}
+        images = {axis: int(image.length(self.extent.__getitem__)) for axis, image in self.cascade.images.items()}
+        self.extent |= images
 
     # --- cuts --------------------------------------------------------------------------------------------------------
 
     def derived(self) -> Derived:
         """Return the best nest over all cuts."""
+        for value in self.cascade.values:
+            if value.at and value.where is not None:
+                raise AttometerError(
+                    f"no nest is derived: {value.name}, which is {value.of}[{', '.join(map(expression_text, value.at))}], reads "
+                    f"word by word where a mask may have left nothing stored, and its windows do not fit into M = {self.M} words"
+                )
         best = self._exhausted() if len(self.free) <= _SUBSETS_OF else self._descended()
         if best is None:
             raise AttometerError(
@@ -207,8 +238,7 @@ class Search:
     @cached_property
     def must(self) -> set[str]:
         """What every nest stores: results, and what is read under other axis names or at other places."""
-        carried = {s.name for s in self.cascade.steps if s.kind == "before"}
-        renamed = {v.of for v in self.cascade.values if v.name != v.of and v.name not in carried}
+        renamed = {v.of for v in self.cascade.values if v.name != v.of and not self.cascade.step(v.name)}
         return (renamed - set(self.cascade.inputs)) | set(self.cascade.outputs)
 
     @cached_property
@@ -218,7 +248,13 @@ class Search:
         read = {r for s in self.cascade.steps for r in s.reads if s.cycle is None}
         inner = {s.name for s in self.cascade.steps if s.cycle is not None} - carried - read
         kinds = {s.name for s in self.cascade.steps if s.kind not in ("set", "before")} | carried
+        copies = {v.name: v.of for v in self.cascade.values if v.name != v.of and self.cascade.step(v.name)}
+        kinds = (kinds | {copies[n] for n in copies if n not in self._befores}) - copies.keys()
         return [s.name for s in self.cascade.steps if s.name in kinds - inner - self.must]
+
+    @property
+    def _befores(self) -> set[str]:
+        return {s.name for s in self.cascade.steps if s.kind == "before"}
 
     def _exhausted(self) -> list[Chosen] | None:
         """Return the best phases over every choice of what else to store."""
@@ -340,8 +376,12 @@ class Search:
 
     def _again(self, axis: str, loads: set[str]) -> int:
         """Return words that are read again where an axis runs one by one: a tile of it can save no more."""
-        lacking = [v for v in loads if axis not in self.cascade.value(v).axes]
+        lacking = [v for v in loads if axis not in self._spread(v)]
         return sum(self._size(v) for v in lacking) * (self.extent[axis] - 1)
+
+    def _spread(self, value: str) -> frozenset[str]:
+        """The axes of a value along which loops run."""
+        return self.cascade.spread(self.cascade.value(value).axes)
 
     def _size(self, value: str) -> int:
         return prod(self.extent[a] for a in self.cascade.value(value).axes)
@@ -360,9 +400,9 @@ class Search:
         times |= {a: self.extent[a] / b for a, b in most.items()}
         total = 0.0
         for value in loads:
-            axes = self.cascade.value(value).axes
-            kept = () if plan.stream in axes else (plan.panel,)
-            total += self._size(value) * prod(t for a, t in times.items() if a not in axes and a not in kept)
+            along = self._spread(value)
+            kept = () if plan.stream in along else (plan.panel,)
+            total += self._size(value) * prod(t for a, t in times.items() if a not in along and a not in kept)
         return total * self._density + sum(self._size(t) for t in plan.targets & set(self.cascade.outputs))
 
     @cached_property
@@ -384,16 +424,20 @@ class Search:
         shared = [a for a in cut if a not in passes.along and passes.tiles(a)]
         streams = [a for a in cut if a in passes.along] if passes.along else [*(a for a in summed if a in cut), None]
         rowed = [self.cascade.value(name).axes for name in passes.carried]
+        images = self.cascade.spread(
+            self.cascade.images
+        )  # a row at a time would compute what rows share for each of them
         lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
         always = [a for a in shared if a not in lacked and a not in summed]
-        for row, panel in _pairs(lacked):
+        # An axis along which a target adds up may be whole instead: its accumulator is then made in the loops of the others.
+        for row, panel in dict.fromkeys((*_pairs([a for a in lacked if a not in summed]), *_pairs(lacked))):
             rest = [a for a in shared if a not in (row, panel, *always)]
             for chosen in product((True, False), repeat=len(rest)):
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
                 for stream in streams:
                     if stream and stream in (row, panel, *batch):
                         continue
-                    by_row = row and stream and all(row in axes for axes in rowed)
+                    by_row = row and stream and row not in images and all(row in axes for axes in rowed)
                     for each in (False, True) if by_row else (False,):
                         plan = Plan(targets, tuple(batch), row, panel, stream, each)
                         if self.arrange(targets, loads, stream).adds_up(plan.tiled):
@@ -402,7 +446,7 @@ class Search:
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
         # Numbers instead of symbols: a nest is walked thousands of times.
         axes = tuple((axis, sympy.Integer(extent)) for axis, extent in {**self.extent, ONCE: 1}.items())
-        return Schedule("derived", "", "", axes, (), phases, tiles, copies=None)
+        return Schedule("derived", "", "", axes, (), phases, tiles, copies=None, images=self.cascade.images)
 
     def _evaluated(self, plan: Plan, loads: set[str], limit: int | None) -> Chosen | None:
         passes = self.arrange(plan.targets, loads, plan.stream)
@@ -439,10 +483,11 @@ class Search:
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
         reason = _reason(stored, passes, forced)
         once = ((ONCE, sympy.Integer(1)),) if any(p.axis == ONCE for p in phases) else ()
-        axes = (*self.cascade.axes, *once)
+        images = {axis: self.cascade.images[axis] for axis in self._seen(phases) if axis in self.cascade.images}
+        axes = (*self.cascade.axes, *((axis, image.extent) for axis, image in images.items()), *once)
         schedule = Schedule(
             "derived", _title(best), "derived from the program's text", axes, self._tensors(cut, best),
-            tuple(phases), tuple(tiles), notes=reason, copies=None,
+            tuple(phases), tuple(tiles), notes=reason, copies=None, images=images,
         )  # fmt: skip
         where = Problem({**self.sizes, **chosen})
         words = int(moved(schedule, schedule.phases, where).words)
@@ -451,6 +496,11 @@ class Search:
             self.program, schedule, self.sizes, chosen, self.M, words, need, stored, tuple(passes), tuple(forced),
             self.considered, (*reason, *self.notes),
         )  # fmt: skip
+
+    def _seen(self, phases: Iterable[Loop]) -> dict[str, None]:
+        """The axes of the tiles of a nest."""
+        nodes = [node for loop in loops(phases) for node in loop.body]
+        return dict.fromkeys(a for n in nodes if isinstance(n, Load | New) for a in n.tile.axes)
 
     def _tensors(self, cut: set[str], best: list[Chosen]) -> tuple[tuple[str, Tensor], ...]:
         """Declare what is in slow memory: inputs, what is stored, and the names under which other loops read these."""
@@ -462,7 +512,7 @@ class Search:
             role = "output" if value.of in self.cascade.outputs else role
             if (own and (value.of in self.cascade.inputs or value.of in cut)) or (not own and value.name in loaded):
                 of = None if own else value.of
-                kept.append((value.name, Tensor(value.axes, role, None, of, value.at, value.shape)))  # type: ignore[arg-type]
+                kept.append((value.name, Tensor(value.axes, role, None, of, value.at, value.shape, value.where)))  # type: ignore[arg-type]
         return tuple(kept)
 
 

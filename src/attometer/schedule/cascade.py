@@ -4,12 +4,14 @@ Shared heads `K[b, h // (h/g), j, d]` and chunks `X[c*B + t]` become axes of the
 members, the chunked axis into chunks and places), so that every read is a rectangle of whole axes. A tensor read under
 other axis names is an alias: the same words, addressed by other loops; where no step runs along both, they become one
 axis. What is read a step earlier (`S[t-1]`) is a value of its own, `S.before`, which a loop along t carries. What is read
-at any other place (`K[T[i,k]]`, `X[i+u]`) is a value whose words are loaded one by one from where `at` says.
+at any other place is a value whose words are loaded one by one from where `at` says, or a window: a tile that holds every
+place which a step reads (`X[i+u]`: an axis that is the image of i and u; `K[T[i,k]]`: the whole axis).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import sympy
 
@@ -21,6 +23,11 @@ from attometer.program.printer import expression_text
 from attometer.program.program import Program
 from attometer.program.recurrences import reads_all_before, refs_of
 from attometer.program.size_expressions import size_in
+from attometer.schedule.nest import Image
+from attometer.sizes import size
+
+Windows = Literal["none", "images", "tables"]
+"""What is read through windows: nothing, what is a shift away, and what data decide, too."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,8 @@ class Value:
     """A tensor as it is read: its axes, and the tensor whose words it names.
 
     Where it is no rectangle of that tensor, `at` says at which place along each of its indices, of the extents in `shape`,
-    a word is found, over axes, sizes and other values; a place outside is read as 0.
+    a word is found, over axes, sizes and other values; a place outside is read as 0. `where` leaves out words of which
+    nothing may be stored, also read as 0.
     """
 
     name: str
@@ -74,6 +82,7 @@ class Value:
     of: str
     at: tuple[Expression, ...] = ()
     shape: tuple[sympy.Expr, ...] = ()
+    where: Where | None = None
 
     @cached_property
     def places(self) -> frozenset[str]:
@@ -90,6 +99,20 @@ class Cascade:
     values: tuple[Value, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    images: Mapping[str, Image] = field(default_factory=dict, hash=False)
+
+    def spread(self, axes: Iterable[str]) -> frozenset[str]:
+        """Return axes, those that loops may run along in place of their images."""
+        parts = ([a for a, _ in self.images[axis].terms] if axis in self.images else [axis] for axis in axes)
+        return frozenset(a for part in parts for a in part)
+
+    def decided(self, step: Step) -> frozenset[str]:
+        """Return the axes along which a step reads at places that it computes: no loop may cut them."""
+        found = [
+            n for node in (step.expression, *(p for _, p in step.places)) for n in walk(node) if isinstance(n, Ref)
+        ]
+        places = [pair for n in found for pair in zip(self.value(n.tensor).axes, n.indices, strict=False)]
+        return frozenset(axis for axis, part in places if not isinstance(part, Name) and axis not in self.images)
 
     def value(self, name: str) -> Value:
         """Return the value called `name`."""
@@ -132,8 +155,8 @@ def refs(node: Expression) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def cascade(program: Program) -> Cascade:
-    """Return `program` as a cascade.
+def cascade(program: Program, windows: Windows = "none", again: bool = False) -> Cascade:
+    """Return `program` as a cascade, read through `windows`; with `again` what is read under other axes has steps for these.
 
     Raises AttometerError naming the operation that no nest over rectangles runs.
 
@@ -141,7 +164,8 @@ def cascade(program: Program) -> Cascade:
     >>> print(cascade(parse("S[h,i,j] = Q[h,i,d] * K[h // (h/g), j, d]")).steps[0])
     S[h_group,h_member,i,j] = sum Q[h_group,h_member,i,d] * K[h_group,j,d]
     """
-    return _Reader(program, program.operations).cascade(tuple(t.name for t in program.outputs))
+    found = _Reader(program, program.operations, windows).cascade(tuple(t.name for t in program.outputs))
+    return _again(found) if again else found
 
 
 def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tuple[str, ...]) -> Cascade:
@@ -163,8 +187,9 @@ def _refusal(operation: Operation, reason: str) -> AttometerError:
 
 
 class _Reader:
-    def __init__(self, program: Program, operations: tuple[Operation, ...]) -> None:
-        self.program, self.operations = program, operations
+    def __init__(self, program: Program, operations: tuple[Operation, ...], windows: Windows = "none") -> None:
+        self.program, self.operations, self.windows = program, operations, windows
+        self.images: dict[str, Image] = {}
         self.splits = dict(_splits(program, operations))
         self.extents: dict[str, sympy.Expr] = {}
         self.values: dict[str, Value] = {}
@@ -191,7 +216,14 @@ class _Reader:
         inputs = tuple(v.name for v in self.values.values() if v.name == v.of and v.of not in made)
         outputs = tuple(name for name in wanted if name in made)
         return _joined(
-            Cascade(tuple(self.extents.items()), tuple(self.steps), tuple(self.values.values()), inputs, outputs)
+            Cascade(
+                tuple(self.extents.items()),
+                tuple(self.steps),
+                tuple(self.values.values()),
+                inputs,
+                outputs,
+                self.images,
+            )
         )
 
     def step(self, operation: Einsum | Map | Reduce) -> Step:
@@ -331,8 +363,72 @@ class _Reader:
         rectangle = all(f is not None and self.fills(f, e) for f, e in zip(found, tensor.extents, strict=True))
         axes = tuple(axis for parts in found if parts is not None for axis in parts)
         if not rectangle or len(set(axes)) < len(axes):
-            return self.addressed(ref, operation)
-        return self.value(ref.tensor, Value(ref.tensor, axes, ref.tensor))
+            return self.window(ref, found, operation) or self.addressed(ref, operation)
+        return self.value(ref.tensor, Value(ref.tensor, axes, ref.tensor, where=self.unstored(tensor, axes)))
+
+    def unstored(self, tensor: Tensor, axes: tuple[str, ...]) -> Where | None:
+        """Return the mask of a computed tensor under other axes."""
+        where, own = tensor.where, dict(zip(tensor.indices, axes, strict=False))
+        if where is None or len(tensor.indices) != len(axes) or axes == tensor.indices or where.query not in own:
+            return None
+        return Where(where.mask, own[where.query], own[where.key]) if where.key in own else None
+
+    def window(self, ref: Ref, found: list[tuple[str, ...] | None], operation: Operation) -> Ref | None:
+        """A read of a tile that holds every place which is read; None where there is none."""
+        tensor = self.program.tensors[ref.tensor]
+        own = {t.name for t in _made(operation)}
+        if self.windows == "none" or tensor.name in own or any(f is not None and len(f) > 1 for f in found):
+            return None
+        made = self.values[tensor.name].axes if tensor.name in self.computed else None
+        if made is not None and len(made) != len(ref.indices):
+            return None
+        axes, at = list[str](), list[Expression]()
+        for k, (part, plain) in enumerate(zip(ref.indices, found, strict=True)):
+            place = self.place(part, operation)
+            form = self.affine(place)
+            if plain is not None and self.fills(plain, tensor.extents[k]):
+                axes, at = [*axes, *plain], [*at, Name(plain[0])]
+            elif form is not None and form[0]:
+                axis = expression_text(place).replace(" ", "")
+                self.images[axis] = Image(tuple(form[0].items()), form[1], tensor.extents[k])
+                axes, at = [*axes, axis], [*at, place]
+            elif self.windows == "tables":  # the whole axis
+                axis = f"{tensor.name}.{tensor.indices[k]}" if made is None else made[k]
+                self.extents.setdefault(axis, tensor.extents[k])
+                axes, at = [*axes, axis], [*at, place]
+            else:
+                return None
+        bases = [a for axis in axes for a in (dict(self.images[axis].terms) if axis in self.images else (axis,))]
+        if len(set(bases)) < len(bases):
+            return None
+        if made is None and not any(v.of == ref.tensor for v in self.values.values()):
+            self.declared(tensor)
+        stem = ref.tensor if tuple(axes) == made else f"{ref.tensor}'"
+        value = Value(ref.tensor, tuple(axes), ref.tensor, where=self.unstored(tensor, tuple(axes)))
+        return Ref(self.value(stem, value).tensor, tuple(at))
+
+    def affine(self, place: Expression) -> tuple[dict[str, int], sympy.Expr] | None:
+        """Return the coefficients of axes in a place, and what is added to them; None where that is not all."""
+        match place:
+            case Number(value=value):
+                return {}, sympy.nsimplify(value)
+            case Name(name=name):
+                return ({name: 1}, sympy.Integer(0)) if name in self.extents else ({}, size(name))
+            case Negative(operand=operand):
+                return self.affine(Binary("*", Number(-1), operand))
+            case Binary(op="+" | "-" as op, left=left, right=right):
+                one, other = self.affine(left), self.affine(right)
+                if one is None or other is None or one[0].keys() & other[0].keys():
+                    return None
+                sign = 1 if op == "+" else -1
+                return one[0] | {a: sign * c for a, c in other[0].items()}, one[1] + sign * other[1]
+            case Binary(op="*", left=left, right=right):
+                one, other = self.affine(left), self.affine(right)
+                for number, form in ((one, other), (other, one)):
+                    if number is not None and form is not None and not number[0] and number[1].is_Integer:
+                        times = int(number[1])
+                        return {a: times * c for a, c in form[0].items() if times}, times * form[1]
+        return None
 
     def value(self, stem: str, wanted: Value) -> Ref:
         """Return a read of a value, under the name by which it is known, or under one of its own."""
@@ -358,16 +454,16 @@ class _Reader:
         """A read of words that are no rectangle of whole axes."""
         tensor = self.program.tensors[ref.tensor]
         pair = set() if tensor.where is None else {tensor.where.query, tensor.where.key}
-        if any(
+        unstored = any(
             own in pair and not isinstance(part, Name) for own, part in zip(tensor.indices, ref.indices, strict=True)
-        ):
-            raise _refusal(operation, f"it reads {expression_text(ref)}, where a mask may have left nothing stored")
+        )
         at = tuple(self.place(part, operation) for part in ref.indices)
         used = dict.fromkeys(n for part in ref.indices for n in index_names(part))
         axes = self.parts(tuple(used))
         if not any(v.of == ref.tensor and not v.at for v in self.values.values()):
             self.declared(tensor)
-        return self.value(f"{ref.tensor}'", Value(ref.tensor, axes, ref.tensor, at, tensor.extents))
+        where = tensor.where if unstored else None
+        return self.value(f"{ref.tensor}'", Value(ref.tensor, axes, ref.tensor, at, tensor.extents, where))
 
     def declared(self, tensor: Tensor) -> None:
         """Name the axes of an input that is never read as a whole."""
@@ -432,7 +528,7 @@ def _joined(found: Cascade) -> Cascade:
     extents = dict(found.axes)
     together = [_axes_of(step) for step in found.steps]
     for value in found.values:
-        if value.name == value.of or value.at or found.step(value.of) is None:
+        if value.name == value.of or value.at or found.step(value.of) is None or {*value.axes} & found.images.keys():
             continue
         for own, other in zip(found.value(value.of).axes, value.axes, strict=False):
             apart = own != other and not any({own, other} <= axes for axes in together)
@@ -462,7 +558,10 @@ def _without(found: Cascade, axis: str, kept: str) -> Cascade:
     values: dict[tuple[object, ...], Value] = {}
     names: dict[str, str] = {}
     for value in found.values:
-        moved = replace(value, axes=axes(value.axes), at=tuple(rewritten(part, named) for part in value.at))
+        where = value.where and Where(value.where.mask, *axes((value.where.query, value.where.key)))
+        moved = replace(
+            value, axes=axes(value.axes), at=tuple(rewritten(part, named) for part in value.at), where=where
+        )
         names[value.name] = values.setdefault((moved.of, moved.axes, moved.at), moved).name
 
     def read(node: Expression) -> Expression:
@@ -483,7 +582,122 @@ def _without(found: Cascade, axis: str, kept: str) -> Cascade:
             )  # fmt: skip
     kept_values = tuple(replace(v, at=tuple(rewritten(part, read) for part in v.at)) for v in values.values())
     extents = tuple((name, extent) for name, extent in found.axes if name != axis)
-    return Cascade(extents, tuple(steps), kept_values, found.inputs, found.outputs)
+    images = {
+        name: replace(image, terms=tuple((axes((a,))[0], c) for a, c in image.terms))
+        for name, image in found.images.items()
+    }
+    return Cascade(extents, tuple(steps), kept_values, found.inputs, found.outputs, images)
+
+
+def _again(found: Cascade) -> Cascade:
+    """Give what is read under other axes than it is made along steps that compute it there, where that can be."""
+    for value in found.values:
+        if value.name == value.of or value.at or found.step(value.name) or not (made := found.step(value.of)):
+            continue
+        extents = dict(found.axes) | {axis: image.extent for axis, image in found.images.items()}
+        if [extents[a] for a in made.axes] != [extents[a] for a in value.axes]:
+            continue  # it is read in other parts
+        copy = _Copy(found)
+        name = copy.of(made.name, dict(zip(made.axes, value.axes, strict=True)), value.name)
+        if name is not None:
+            at = 1 + found.steps.index(made)
+            steps = (*found.steps[:at], *copy.steps, *found.steps[at:])
+            values = {v.name: v for v in (*found.values, *copy.values.values())}
+            found = replace(found, steps=steps, values=tuple(values.values()))
+    return found
+
+
+@dataclass
+class _Copy:
+    """Steps that compute a value along other axes, and the values that they read."""
+
+    found: Cascade
+    steps: list[Step] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def of(self, name: str, axes: dict[str, str], known: str | None = None) -> str | None:
+        """Return the name of a value along other axes; None where it cannot be computed there."""
+        value = self.found.value(name)
+        axes = {own: new for own, new in axes.items() if own in value.axes and own != new}
+        if not axes:
+            return name
+        if value.at:
+            return None
+        step = self.found.step(name)
+        where = step.where if step is not None else value.where
+        where = _moved(where, axes) if where and {where.query, where.key} <= {*value.axes} else None
+        moved = replace(value, axes=tuple(axes.get(a, a) for a in value.axes), where=where)
+        others = {(v.of, v.axes): v.name for v in (*self.found.values, *self.values.values()) if not v.at}
+        at = known or others.get((moved.of, moved.axes)) or self.fresh(value.of)
+        self.values[at] = replace(moved, name=at)
+        if step is None or any(s.name == at for s in (*self.found.steps, *self.steps)):
+            return at
+        if step.kind not in ("set", "sum", "max", "min", "prod") or step.cycle is not None:
+            return None
+        extents = dict(self.found.axes)
+        for taken in (a for a in step.summed if a in axes.values()):
+            free = [a for a in axes if a not in axes.values() and extents[a] == extents[taken]]
+            if not free:
+                return None
+            axes[taken] = free[0]
+        expression = self.along(step.expression, axes)
+        if expression is None:
+            return None
+        summed = tuple(axes.get(a, a) for a in step.summed)
+        self.steps.append(
+            replace(
+                step, name=at, axes=moved.axes, expression=expression, summed=summed, where=_moved(step.where, axes)
+            )
+        )
+        return at
+
+    def along(self, node: Expression, axes: dict[str, str]) -> Expression | None:
+        """Return an expression along other axes; None where it reads what cannot be computed there."""
+        moved = dict[str, str]()
+        for ref in (n for n in walk(node) if isinstance(n, Ref)):
+            plain = all(isinstance(part, Name) for part in ref.indices)
+            touched = {n for part in ref.indices for n in index_names(part)} & axes.keys()
+            name = self.of(ref.tensor, axes) if plain else None if touched else ref.tensor
+            if name is None:
+                return None
+            moved[ref.tensor] = name
+
+        def change(part: Expression) -> Expression:
+            match part:
+                case Ref(tensor=tensor, indices=indices):
+                    return Ref(moved[tensor], tuple(change(i) for i in indices))
+                case Name(name=name) if name in axes:
+                    return Name(axes[name])
+                case Position(index=name) if name in axes:
+                    return Position(axes[name])
+            return part
+
+        def whole(part: Expression) -> Expression:
+            return change(part) if isinstance(part, Ref | Position) else part
+
+        return _outer(node, whole)
+
+    def fresh(self, name: str) -> str:
+        """Return a name that no value has."""
+        while name in self.values or any(v.name == name for v in self.found.values):
+            name += "'"
+        return name
+
+
+def _moved(where: Where | None, axes: Mapping[str, str]) -> Where | None:
+    return where and Where(where.mask, axes.get(where.query, where.query), axes.get(where.key, where.key))
+
+
+def _outer(node: Expression, change: Callable[[Expression], Expression]) -> Expression:
+    """Return an expression with every part outside of indices replaced."""
+    match node:
+        case Negative(operand=operand):
+            return Negative(_outer(operand, change))
+        case Binary(op=op, left=left, right=right):
+            return Binary(op, _outer(left, change), _outer(right, change))
+        case Call(function=function, arguments=arguments):
+            return Call(function, tuple(_outer(a, change) for a in arguments))
+    return change(node)
 
 
 def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> Expression:

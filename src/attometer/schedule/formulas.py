@@ -2,7 +2,8 @@
 
 import sympy
 
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Position, Ref, Where, children
+from attometer.program.expression import Binary, Call, Expression, Negative, Position, Ref, Where, children
+from attometer.program.indices import index_names
 from attometer.program.printer import expression_text
 from attometer.schedule.nest import Compute, Formula, Tile
 from attometer.sizes import clog2
@@ -14,7 +15,7 @@ def axes_of(node: Expression) -> tuple[str, ...]:
     """Return the axes that an expression over tiles varies along, in order of first use."""
     match node:
         case Ref(indices=indices):
-            return tuple(part.name for part in indices if isinstance(part, Name))
+            return tuple(dict.fromkeys(name for part in indices for name in index_names(part)))
         case Position(index=index):
             return (index,)
     return tuple(dict.fromkeys(axis for child in children(node) for axis in axes_of(child)))

@@ -107,7 +107,7 @@ class Phase:
         if plan.panel:
             inner = {n.tile.name for n in body if isinstance(n, New)}
             outside = [
-                n for n in body if isinstance(n, Load) and plan.panel not in n.tile.axes
+                n for n in body if isinstance(n, Load) and plan.panel not in self.cascade.spread(n.tile.axes)
                 and not self.passes.places(n.tile.name) & inner
             ]  # fmt: skip
             kept = {n.tile for n in outside}
@@ -306,7 +306,9 @@ class Phase:
         plan = self.plan
         if plan.by_row and plan.row:
             row = plan.row
-            before = tuple(i for i in items if isinstance(i, Op) and row not in (*i.axes, *i.summed))
+            before = tuple(
+                i for i in items if isinstance(i, Op) and row not in (*self.cascade.spread(i.axes), *i.summed)
+            )
             rest = tuple(i for i in items if i not in before)
 
             def each(body: tuple[Node, ...]) -> Loop:
@@ -389,7 +391,7 @@ class Phase:
     def _loaded(self, name: str, level: str) -> bool:
         """Whether a stored value is loaded at this level of the nest."""
         plan = self.plan
-        rowed = plan.by_row and plan.row in self.cascade.value(name).axes
+        rowed = plan.by_row and plan.row in self.cascade.spread(self.cascade.value(name).axes)
         if not self.passes.streams(name):
             return level == "rows"
         return level == ("row" if rowed else "stream")
@@ -398,7 +400,10 @@ class Phase:
         """Whether a value that only one instruction reads can be loaded word by word: a sum reads it once."""
         if op.kind != "sum" or name not in op.read or not self._inner(name):
             return False
-        return sum(isinstance(n, Ref) and n.tensor == name for n in walk(op.expression)) == 1
+        if self.cascade.images.keys() & {*op.axes, *self.cascade.value(name).axes}:
+            return False  # a loop word by word would have to know where in an image it is
+        found = [n for n in walk(op.expression) if isinstance(n, Ref) and n.tensor == name]
+        return len(found) == 1 and all(isinstance(part, Name) for part in found[0].indices)
 
     def _inner(self, name: str) -> list[str]:
         """The axes of a value that no loop of the phase runs along."""
@@ -438,7 +443,9 @@ class Phase:
         """Return the tile that an element-wise step may overwrite: one it reads last, of the same shape."""
         if op.kind != "set":
             return None
-        for name in sorted(dying & reads(op.expression)):
+        found = [n for n in walk(op.expression) if isinstance(n, Ref)]
+        moved = {n.tensor for n in found if not all(isinstance(part, Name) for part in n.indices)}
+        for name in sorted((dying & reads(op.expression)) - moved):
             # A tile that stays for the next panel must not be overwritten.
             kept = level == "rows" and self.plan.panel and self.passes.made(name) is None
             if self.buffers[name].axes == op.axes and not kept and not {name, op.name} & self._placing:

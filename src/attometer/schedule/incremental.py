@@ -23,6 +23,7 @@ from attometer.program.expression import (
     factors_of,
     walk,
 )
+from attometer.program.printer import expression_text
 
 OLD, NEW = "old", "new"
 """Names of a reduction's value before and after a step, in the factor that corrects what was summed with it."""
@@ -73,8 +74,8 @@ def _correction(term: Expression, reduction: str) -> Expression | None:
 def expanded(node: Expression, inline: Inline) -> Expression:
     """Return `node` with the element-wise values in it written out."""
     match node:
-        case Ref(tensor=name):
-            inner = inline(name)
+        case Ref():
+            inner = _behind(node, inline)
             return node if inner is None else expanded(inner, inline)
         case Negative(operand=operand):
             return Negative(expanded(operand, inline))
@@ -83,6 +84,12 @@ def expanded(node: Expression, inline: Inline) -> Expression:
         case Call(function=function, arguments=arguments):
             return Call(function, tuple(expanded(a, inline) for a in arguments))
     return node
+
+
+def _behind(node: Expression, inline: Inline) -> Expression | None:
+    """Return what is behind a value that is read at its own place."""
+    plain = isinstance(node, Ref) and all(isinstance(part, Name) for part in node.indices)
+    return inline(node.tensor) if plain and isinstance(node, Ref) else None
 
 
 def _symbol(name: str) -> sympy.Symbol:
@@ -98,8 +105,8 @@ def _sympy(node: Expression) -> sympy.Expr | None:
             return sympy.Symbol(name, positive=True)
         case Position(index=index):
             return _symbol(f"pos({index})")
-        case Ref(tensor=name):
-            return _symbol(name)
+        case Ref(tensor=name, indices=indices):
+            return _symbol(name if all(isinstance(part, Name) for part in indices) else expression_text(node))
         case Negative(operand=operand):
             inner = _sympy(operand)
             return None if inner is None else -inner
@@ -185,7 +192,7 @@ def products(node: Expression, inline: Inline, outside: Callable[[Expression], b
     """
     factors = factors_of(node)
     for at, (inverse, factor) in enumerate(factors):
-        inner = inline(factor.tensor) if isinstance(factor, Ref) and not inverse else None
+        inner = _behind(factor, inline) if not inverse else None
         parts = _terms(inner) if inner is not None else []
         if any(_frees(part, inline, outside) for part in parts):
             before, after = factors[:at], factors[at + 1 :]
@@ -199,7 +206,7 @@ def _frees(node: Expression, inline: Inline, outside: Callable[[Expression], boo
     for inverse, factor in factors_of(node):
         if outside(factor):
             return True
-        inner = inline(factor.tensor) if isinstance(factor, Ref) and not inverse else None
+        inner = _behind(factor, inline) if not inverse else None
         if inner is not None and any(_frees(part, inline, outside) for part in _terms(inner)):
             return True
     return False

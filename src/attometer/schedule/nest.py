@@ -5,7 +5,7 @@ Nothing here counts: traffic, footprint, work and depth are derived elsewhere by
 executes the same nest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -129,11 +129,41 @@ Role: TypeAlias = Literal["input", "output", "scratch"]
 
 
 @dataclass(frozen=True)
+class Image:
+    """An axis whose places are c·x + … + offset for the places of other axes: `terms` lists these, each x with its c.
+
+    A tile has the places between the least and the greatest; outside of `extent`, all is 0.
+    """
+
+    terms: tuple[tuple[str, int], ...]
+    offset: sympy.Expr
+    extent: sympy.Expr
+
+    def length(self, lengths: Callable[[str], Any]) -> Any:
+        """Return how many places there are for axes of these lengths."""
+        return 1 + sum(abs(c) * (lengths(axis) - 1) for axis, c in self.terms)
+
+
+def monomials(axes: Iterable[str], images: Mapping[str, Image]) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the product of the lengths of `axes` as a sum of products of lengths of axes that are no images.
+
+    >>> monomials(["i - u", "d"], {"i - u": Image((("i", 1), ("u", -1)), ONE, ONE)})
+    [(1, ('d', 'i')), (1, ('d', 'u')), (-1, ('d',))]
+    """
+    found = [(1, tuple(a for a in axes if a not in images))]
+    for image in (images[a] for a in axes if a in images):
+        parts = [*((abs(c), (axis,)) for axis, c in image.terms), (1 - sum(abs(c) for _, c in image.terms), ())]
+        found = [(c * k, (*own, *more)) for c, own in found for k, more in parts if k]
+    return found
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A tensor in slow memory: its axes in order, and its part in the calculation; `of` is the tensor it is a view of.
 
     With `at`, an entry is the word of `of`, a tensor of the extents in `shape`, at these places: expressions over axes,
-    sizes, and tiles that are in fast memory when it is loaded; outside of it, 0. Every entry counts as a word.
+    sizes, and tiles that are in fast memory when it is loaded; outside of it, 0. Every entry counts as a word. Entries that
+    `where` forbids are loaded as 0: nothing may have been stored there.
     """
 
     axes: tuple[str, ...]
@@ -142,6 +172,7 @@ class Tensor:
     of: str | None = None
     at: tuple[Expression, ...] = ()
     shape: tuple[sympy.Expr, ...] = ()
+    where: Where | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +181,7 @@ class Schedule(Printed):
 
     `axes` gives the size symbol of each axis, `tiles` the free tile sizes with the axis that each divides,
     `accumulators` the class of algorithms it belongs to, for the lower bounds. `copies` is the axis of independent
-    problems; a derived nest has none, its axes are those of its program.
+    problems; a derived nest has none, its axes are those of its program. `images` are axes that loops along others fix.
     """
 
     name: str
@@ -165,6 +196,7 @@ class Schedule(Printed):
     clipped: bool = False
     notes: tuple[str, ...] = field(default=())
     copies: str | None = "z"
+    images: Mapping[str, Image] = field(default_factory=dict, hash=False)
 
     def size_of(self, axis: str) -> sympy.Expr:
         """Return the size symbol of an axis."""

@@ -59,12 +59,17 @@ class Passes:
         while todo:
             name = todo.pop()
             step = self.cascade.step(name)
-            if step is None or (step.kind == "before" and self._kept(step)):
+            if step is None or (step.kind == "before" and self._kept(step)) or self._copied(name):
                 todo += [place for place in self.cascade.value(name).places if place not in self.stored]
             elif name not in needed:
                 needed.add(name)
                 todo += [r for r in step.reads if self._followed(r, step)]
         return {s.name: s for s in self.cascade.steps if s.name in needed}
+
+    def _copied(self, name: str) -> bool:
+        """Whether a value is what is stored, read along other axes."""
+        of = self.cascade.value(name).of
+        return name not in self.targets and of != name and (of in self.stored or name in self.stored)
 
     @cached_property
     def _own(self) -> frozenset[str]:
@@ -108,7 +113,7 @@ class Passes:
     @cached_property
     def whole(self) -> frozenset[str]:
         """The axes that no loop may cut: along which data decide, or under two names of which a carried value is read."""
-        found = {axis for step in self.steps.values() for axis in step.whole}
+        found = {axis for step in self.steps.values() for axis in step.whole | self.cascade.decided(step)}
         for step in self.befores:
             own = self.axes(step.reads[0])
             found |= {a for pair in zip(own, step.axes, strict=True) if pair[0] != pair[1] for a in pair}
@@ -169,7 +174,7 @@ class Passes:
 
     def streams(self, name: str) -> bool:
         """Whether a value exists per place of the streamed axis."""
-        return self.stream in self.axes(name)
+        return self.stream in self.cascade.spread(self.axes(name))
 
     def reduces(self, step: Step) -> bool:
         """Whether a step folds along the streamed axis."""
@@ -251,7 +256,7 @@ class Passes:
         made = []
         for name, (after, term), own in zip(named, parts, factors, strict=True):
             carried = tuple((r, c) for r, c in own.items() if found[r].passed == passed)
-            made.append(Part(name, term, after, step.where or self._masked(term), carried))
+            made.append(Part(name, term, after, step.where or self._masked(step, term), carried))
         waits = [found[r].done for after, _ in parts for _, factor in after for r in self.depends(factor)]
         return Running(step, passed, max([passed, *waits]), tuple(made), forced)
 
@@ -281,9 +286,10 @@ class Passes:
             parts.append((after, product_of(inside)))
         return parts
 
-    def _masked(self, term: Expression) -> Where | None:
-        steps = [self.made(name) for name in reads(term)]
-        return next((s.where for s in steps if s is not None and s.kind == "set" and s.where), None)
+    def _masked(self, step: Step, term: Expression) -> Where | None:
+        """Return a mask outside of which a term is 0."""
+        made = [s.where for s in map(self.made, reads(term)) if s is not None and s.kind == "set" and s.where]
+        return next((w for w in made if {w.query, w.key} <= {*step.axes, *step.summed}), None)
 
     def _element(self, name: str) -> Expression | None:
         """The expression behind an element-wise value that depends on a streamed reduction."""
@@ -307,7 +313,7 @@ class Passes:
         return self._element(name) if self.streams(name) else None
 
     def _row(self, node: Expression) -> bool:
-        return self.stream not in axes_of(node) and bool(self.depends(node))
+        return self.stream not in self.cascade.spread(axes_of(node)) and bool(self.depends(node))
 
     def _maximum(self, node: Expression) -> Ref | None:
         """Return the running maximum of an expression, where the program takes one."""

@@ -164,14 +164,14 @@ class _Program:
     def compulsory(self) -> int:
         """Return the words of every input entry that a result depends on, and of the results.
 
-        Which words are read where data or a shift decide is not known: none are charged.
+        Which words are read where data or a shift decide is not known: none are charged, but what decides is.
         """
         total = sum(self.held(self.live[name].axes, self.live[name].where) for name in self.cascade.outputs)
         for name in self.cascade.inputs:
             read = [
                 self.held(self.cascade.value(r).axes, step.where)
                 for step in self.live.values()
-                for r in step.reads
+                for r in {n for r in step.reads for n in (r, *self.cascade.value(r).places)}
                 if self.cascade.value(r).of == name and not self.cascade.value(r).at
             ]
             total += max(read, default=0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from attometer.count.traffic.tile_group import distinct
 from attometer.count.traffic.walk import Number, Problem
 from attometer.count.traffic.words import moved
-from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store, Tile, loops
+from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store, Tile, loops, monomials
 
 Ints = NDArray[np.int64]
 Form = tuple[int, int, int, int]
@@ -93,13 +93,16 @@ class PhaseTiles:
 
     def _tile(self, tile: Tile, inside: Mapping[str, int]) -> Form:
         """The words of a tile where the innermost loops of its axes have the given flags."""
-        words, flags = 1, 0
-        for axis in tile.axes:
-            if axis in inside:
-                flags |= inside[axis]
-            else:
-                words *= self.axes[axis]
-        return _form(words, flags)
+        forms = []
+        for times, axes in monomials(tile.axes, self.schedule.images):
+            words, flags = times, 0
+            for axis in axes:
+                if axis in inside:
+                    flags |= inside[axis]
+                else:
+                    words *= self.axes[axis]
+            forms.append(_form(words, flags))
+        return _sum(forms)
 
     def _peaks(self, body: Iterable[Node], inside: Mapping[str, int], outside: Form) -> Iterator[Form]:
         live: dict[str, Form] = {}
@@ -119,13 +122,14 @@ class PhaseTiles:
             if isinstance(node, Loop):
                 yield from self._moves(node.body, {**inside, node.axis: self._flag(node.length)})
             elif isinstance(node, Load | Store):
-                words, flags = 1, 0
-                for axis, extent in self.axes.items():
-                    if axis in node.tile.axes or inside.get(axis) == 0:
-                        words *= extent
-                    else:
-                        flags |= inside.get(axis, 0)
-                yield _form(words, flags)
+                for times, axes in monomials(node.tile.axes, self.schedule.images):
+                    words, flags = times, 0
+                    for axis, extent in self.axes.items():
+                        if axis in axes or inside.get(axis) == 0:
+                            words *= extent
+                        else:
+                            flags |= inside.get(axis, 0)
+                    yield _form(words, flags)
 
     # --- candidates --------------------------------------------------------------------------------------------------
 

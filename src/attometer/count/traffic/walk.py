@@ -7,7 +7,7 @@ its tensor has moves each word of that axis once in all; a loop over any other a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from operator import mul
+from operator import add, mul
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from attometer.count.traffic.visits import PairFloor, visited
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
-from attometer.schedule.nest import Loop, Node, Schedule, Tile
+from attometer.schedule.nest import Loop, Node, Schedule, Tile, monomials
 from attometer.sizes import size
 
 Number: TypeAlias = Any
@@ -116,11 +116,17 @@ class Place:
 
     def times(self, axes: Iterable[str]) -> Number:
         """Sum over all iterations of the extents along `axes`."""
-        named, factors = set(axes), []
+        if not self.schedule.images:
+            return self._times(set(axes))
+        parts = [c * self._times(set(own)) for c, own in monomials(axes, self.schedule.images)]
+        return reduce(add, parts)
+
+    def _times(self, named: set[str]) -> Number:
+        factors = []
         if self.grain:
             factors.append(self._visited(named))
         for axis in dict(self.schedule.axes):
-            if self.grain and axis in self.grain:
+            if (self.grain and axis in self.grain) or axis in self.schedule.images:
                 continue
             if axis in named:
                 factors.append(self.size(axis))
@@ -143,6 +149,8 @@ class Place:
         return reduce(mul, (self._extent(axis) for axis in tile.axes), 1)
 
     def _extent(self, axis: str) -> Number:
+        if axis in self.schedule.images:
+            return self.schedule.images[axis].length(self._extent)
         if axis not in self.innermost:
             return self.size(axis)
         length = self.problem.of(self.innermost[axis].length)

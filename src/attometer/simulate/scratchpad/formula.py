@@ -126,6 +126,14 @@ class Evaluation:
                 return np.asarray(function(self.place(left, axes), self.place(right, axes)))
         return self.value(node, axes)[0]
 
+    def found(self, data: Array, own: tuple[str, ...], at: tuple[Expression, ...], axes: tuple[str, ...]) -> Array:
+        """Return what a tile holds at places along its axes, 0 outside of them."""
+        found = (np.asarray(self.place(part, axes)).astype(np.int64) for part in at)
+        places = np.broadcast_arrays(*(place - self.spans[axis][0] for axis, place in zip(own, found, strict=True)))
+        inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(places, data.shape, strict=True)])
+        clipped = tuple(np.clip(p, 0, n - 1) for p, n in zip(places, data.shape, strict=True))
+        return np.where(inside, data[clipped], 0.0)
+
     def spread(self, value: Array, axes: tuple[str, ...]) -> Array:
         """Return values at every place of `axes`."""
         shape = [self.length(axis) for axis in axes]
@@ -154,6 +162,8 @@ class Evaluation:
                 return _varying(_aligned(np.arange(*self.spans[index], dtype=np.float64), (index,), axes)), 0
             case Ref(tensor=name, indices=indices):
                 data, own = self.tiles[name]
+                if not all(isinstance(part, Name) for part in indices):
+                    return _varying(self.found(data, own, indices, axes)), 0
                 read = tuple(part.name for part in indices if isinstance(part, Name)) or own
                 return _varying(_aligned(data, read, axes)), 0
             case Negative(operand=operand):

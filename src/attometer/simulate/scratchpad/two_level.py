@@ -1,9 +1,11 @@
 """A fast memory of M words that a schedule really runs on: tiles move, the capacity is enforced, words are counted."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import sympy
@@ -13,7 +15,7 @@ from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
 from attometer.program.expression import Name, Ref, Where, walk
-from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tile
+from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
 from attometer.simulate.scratchpad.formula import Evaluation
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
 from attometer.sizes import size
@@ -216,7 +218,20 @@ class _Machine:
         if where not in self.seen:
             mask = substitute(where.mask, dict(self.bound))
             self.seen[where] = mask.matrix(self.sizes[where.query], self.sizes[where.key])
-        return self.seen[where][slice(*self._span(where.query)), slice(*self._span(where.key))]
+        return np.asarray(self._part(self.seen[where], (where.query, where.key)), bool)
+
+    def _part(self, whole: NDArray[Any], axes: tuple[str, ...]) -> NDArray[Any]:
+        """The places of the current loops along all axes of an array; what is outside of it is 0."""
+        if not {*axes} & self.schedule.images.keys():
+            return whole[tuple(slice(*self._span(axis)) for axis in axes)]
+        at = np.ix_(*(np.arange(*self._span(axis)) for axis in axes))
+        inside = functools.reduce(np.logical_and, [(p >= 0) & (p < n) for p, n in zip(at, whole.shape, strict=True)])
+        clipped = tuple(np.clip(p, 0, n - 1) for p, n in zip(at, whole.shape, strict=True))
+        return np.where(inside, whole[clipped], 0)
+
+    def _inside(self, axes: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which places of the current loops are in the tensors that the axes are of."""
+        return np.asarray(self._part(np.ones([self.sizes[axis] for axis in axes], bool), axes), bool)
 
     def _length(self, loop: Loop) -> int:
         factors = loop.length.args or (loop.length,)
@@ -226,6 +241,11 @@ class _Machine:
         return self.allowed[slice(*self._span("i")), slice(*self._span("j"))]
 
     def _span(self, axis: str) -> Span:
+        if axis in self.schedule.images:
+            image = self.schedule.images[axis]
+            ends = [sorted((c * low, c * (high - 1))) for a, c in image.terms for low, high in (self._span(a),)]
+            offset = int(image.offset.xreplace(dict(self.bound)))
+            return offset + sum(low for low, _ in ends), offset + sum(high for _, high in ends) + 1
         return self.spans.get(axis, (0, self.sizes[axis]))
 
     def step(self, node: Node) -> int:
@@ -253,7 +273,7 @@ class _Machine:
         """Return a copy of the words of a tile in slow memory."""
         declared = self.schedule.tensor(tile.name)
         if not declared.at:
-            return self.slow[tile.name][self._address(tile.name, tile)].copy()
+            return self._window(tile, declared)
         source = self.slow[str(declared.of)].reshape([self._extent(extent) for extent in declared.shape])
         spans = {axis: self._span(axis) for axis in self.sizes}
         named = {r.tensor: r for node in declared.at for r in walk(node) if isinstance(r, Ref)}
@@ -269,6 +289,19 @@ class _Machine:
             inside &= (place >= 0) & (place < length)
         clipped = tuple(np.clip(p, 0, length - 1) for p, length in zip(places, source.shape, strict=True))
         return np.where(inside, source[clipped], 0.0)
+
+    def _window(self, tile: Tile, declared: Tensor) -> Array:
+        """Return the words of a rectangle: 0 outside of its tensor, and where nothing may be stored."""
+        if not {*declared.axes} & self.schedule.images.keys() and declared.where is None:
+            return self.slow[tile.name][self._address(tile.name, tile)].copy()
+        data = np.asarray(self._part(self.slow[tile.name], declared.axes))
+        if declared.where is not None:
+            pair = (declared.where.query, declared.where.key)
+            allowed = self._allowed(declared.where)
+            order = sorted(pair, key=declared.axes.index)
+            shape = [len(range(*self._span(a))) if a in pair else 1 for a in declared.axes]
+            data = np.where((allowed if tuple(order) == pair else allowed.T).reshape(shape), data, 0.0)
+        return data.reshape([high - low for low, high in map(self._span, tile.axes)])
 
     def _extent(self, extent: sympy.Expr) -> int:
         return int(extent.xreplace(dict(self.bound)))
@@ -330,6 +363,9 @@ class _Machine:
         allowed = self._allowed(where) if where is not None else None
         at = Evaluation(spans, tiles, self._number, allowed, (where.query, where.key) if where else ("", ""))
         operations, depth = at.run(formula, tuple(map(self.view, node.out)), tuple(t.axes for t in node.out))
+        for tile in node.out:
+            if {*tile.axes} & self.schedule.images.keys():
+                self.view(tile)[~self._inside(tile.axes)] = 0.0
         self.operations += operations
         return depth
 

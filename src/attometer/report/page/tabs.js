@@ -97,11 +97,10 @@ const drawIo = () => {
   const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 4][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
   const regions = Object.entries(c.classes).map(([name, row]) => ({ name: `out of reach of ${CLASS_NAMES[name] || name}`, points: keep(row) })).filter((r) => r.points.length > 1);
   const [bottom, top] = span([...series, ...regions].flatMap((l) => l.points.map((p) => p[1])));
-  const fast = Math.min(c.M.at(-1), Math.max(c.M[0], tabState.fast));
+  const at = c.M.reduce((best, m, k) => (Math.abs(log(m / tabState.fast)) < Math.abs(log(c.M[best] / tabState.fast)) ? k : best), 0), fast = c.M[at];
   plot("io-chart", series, { low: c.M[0], high: c.M.at(-1), bottom, top, regions, xName: "fast memory M (words)", xText: short, yText: short,
     marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/><text class="mark" x="${f.x(fast) - 6}" y="${f.box.t + 12}" text-anchor="end">M = ${commas(fast)}</text>` });
   $("io-M").value = Math.log2(fast);
-  const at = c.M.reduce((best, m, k) => (Math.abs(log(m / fast)) < Math.abs(log(c.M[best] / fast)) ? k : best), 0);
   const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]);
   $("io-table").innerHTML = `<p>At M = ${commas(c.M[at])} words, best tiles of each:</p><table><thead><tr><th>schedule<th>words moved${least.map(([name]) => `<th>÷ bound, ${CLASS_NAMES[name] || name}`).join("")}</tr></thead><tbody>${Object.entries(c.words).map(([name, row]) => `<tr><td>${name}<td>${row[at] ? whole(row[at]) : "does not fit"}${least.map(([, v]) => `<td>${row[at] && v ? (row[at] / v).toFixed(2) : ""}`).join("")}</tr>`).join("")}<tr class="needed"><td>lower bound<td>${least.map(([, v]) => `<td>${v ? whole(v) : "0"}`).join("")}</tr></tbody></table>`;
 };

@@ -175,7 +175,7 @@ const extra = (id, p) => {
 };
 const showWhy = () => {
   const e = explanation(chosen, now), row = (name, text, cls = "") => text ? `<dt>${name}</dt><dd class="${cls}">${esc(text)}</dd>` : "";
-  $("why").innerHTML = `<h2>${esc(e.title)} <span class="tag">${esc(e.status)}</span></h2><dl>${row("formula", e.formula, "f")}${row("with numbers", e.numbers, "f")}${row("value", e.value, "v")}${row("convention", e.convention)}${row("source", e.source)}</dl>` +
+  $("why").innerHTML = `<button class="close" data-close aria-label="close">✕</button><h2>${esc(e.title)} <span class="tag">${esc(e.status)}</span></h2><dl>${row("formula", e.formula, "f")}${row("with numbers", e.numbers, "f")}${row("value", e.value, "v")}${row("convention", e.convention)}${row("source", e.source)}</dl>` +
     (e.others && e.others.length ? `<h3>other tools print</h3><table>${e.others.map(([a, b]) => `<tr><td>${esc(a)}</td><td>${esc(b)}</td></tr>`).join("")}</table>` : "");
   for (const b of document.querySelectorAll("[data-why]")) b.classList.toggle("on", b.dataset.why === chosen);
 };
@@ -446,7 +446,8 @@ const start = async () => {
   document.addEventListener("click", (e) => {
     const w = e.target.closest("[data-why]"), c = e.target.closest("[data-context]"), k = e.target.closest("[data-copy]"), f = e.target.closest("[data-save]");
     if (f) save(f.dataset.of, f.dataset.save);
-    if (w) { chosen = w.dataset.why; showWhy(); if (innerWidth < 760) $("why").scrollIntoView({ block: "nearest" }); }
+    if (w) { chosen = w.dataset.why; showWhy(); $("why").classList.add("open"); }
+    if (e.target.closest("[data-close]")) $("why").classList.remove("open");
     if (c) change({ context: +c.dataset.context });
     if (k) copy(k.dataset.copy);
   });

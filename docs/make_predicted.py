@@ -15,6 +15,7 @@ COLUMNS = {
     "blocks": "blocks",
     "sibling": "unseen machine (sibling)",
     "lone": "unseen machine (lone)",
+    "lone, 20 rows": "unseen machine (lone) after 20 rows",
     "engine": "unseen engine",
 }
 

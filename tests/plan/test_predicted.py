@@ -7,7 +7,7 @@ from attometer.engines import NAMES
 from attometer.errors import AttometerError
 from attometer.plan import plan
 from attometer.plan.predicted import from_kernels
-from attometer.plan.predicted_training import shape_of
+from attometer.price.model_features import shape_of
 
 H100 = {"context": 512, "mode": "decode", "engine": "vllm"}
 

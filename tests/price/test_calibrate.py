@@ -47,7 +47,7 @@ def test_the_fitter_recovers_the_coefficients_that_made_the_rows(tmp_path: Path)
     names = [each.name for each in class_of("operation").coefficients]
     for logs in found.cells.values():
         values = dict(zip(names, np.exp(logs), strict=True))
-        assert {name: values[name] for name in TRUTH} == pytest.approx(TRUTH, rel=0.12)
+        assert {name: values[name] for name in TRUTH} == pytest.approx(TRUTH, rel=0.15)
 
 
 def test_rows_held_out_are_predicted_and_validate_tells_them_from_fitted_ones(tmp_path: Path) -> None:

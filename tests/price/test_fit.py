@@ -23,14 +23,14 @@ def test_cells_are_fitted_apart_and_outliers_count_little() -> None:
     truth = np.where(cell == 0, 2e-5 + work / 0.8, 5e-5 + work / 0.3)
     seconds = truth * np.exp(random.normal(0, 0.02, 400))
     seconds[::40] *= 3
-    found = np.exp(fit(line, NAMES, {"work": work}, seconds, cell))
+    found = np.exp(prior(NAMES) + fit(line, NAMES, {"work": work}, seconds, cell))
     assert found[0] == pytest.approx([2e-5, 0.8], rel=0.02)
     assert found[1] == pytest.approx([5e-5, 0.3], rel=0.02)
 
 
 def test_a_prior_holds_where_rows_are_silent() -> None:
     seconds = np.full(30, 3e-5)
-    found = np.exp(fit(line, NAMES, {"work": np.zeros(30)}, seconds, np.zeros(30, dtype=np.int64)))
+    found = np.exp(prior(NAMES) + fit(line, NAMES, {"work": np.zeros(30)}, seconds, np.zeros(30, dtype=np.int64)))
     assert found[0] == pytest.approx([3e-5, 0.5], rel=1e-3)
 
 

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from attometer.count.model_cost import ModelCost
-from attometer.price.model_features import Shape, training_counts
+from attometer.price.model_features import shape_of, training_counts
 from attometer.schedule.placement import Placement
 
 if TYPE_CHECKING:
@@ -59,38 +58,3 @@ def _placement(plan: "Plan") -> Placement:
 
 def _adapters(plan: "Plan") -> bool:
     return plan.trained is not None and plan.trained.recipe.lora_rank > 0
-
-
-def shape_of(cost: ModelCost) -> Shape:
-    """Return the counts of a model that the classes of whole models know: an embedding that is not tied counts once.
-
-    >>> from attometer.count.model_cost import model_cost
-    >>> from attometer.models import model
-    >>> shape_of(model_cost(model("llama-3.1-8b"))).total == 8030261248 - 128256 * 4096
-    True
-    """
-    table = cost.embedding.parameters
-    untied = table if cost.head.parameters >= table else 0
-    routed = [(times, p) for times, p in cost.parts() if p.part.routed is not None]
-    first = routed[0][1].part.routed if routed else None
-    experts, chosen = (0, 0) if first is None else (first.num_experts, first.top_k)
-    expert = sum(times * p.weights for times, p in routed) / max(1, experts)
-    shared = cost.parameters - untied - table - expert * experts
-    heads = [(times, *_heads(p)) for times, p in cost.parts() if p.kind == "attention" and p.runs]
-    layers = sum(times for times, _, _ in heads) or 1
-    many = sum(times * h for times, h, _ in heads) / cost.model.depth
-    wide = sum(times * d for times, _, d in heads) / layers
-    inner = [int(t.extents[-1]) for _, p in cost.parts() if p.name in ("up", "experts up") for t in p.program.weights]
-    width = cost.model.width
-    return Shape(
-        float(cost.model.depth), float(width), many, wide, float(min(inner, default=4 * width)), float(shared), expert,
-        float(experts), float(chosen), float(table), 0.0, 1.0,
-    )  # fmt: skip
-
-
-def _heads(part: Any) -> tuple[float, float]:
-    """Return the heads of attention and the mean width of its keys and values."""
-    (out,) = part.program.outputs
-    found = dict(zip(out.indices, out.extents, strict=True))
-    queries = [int(t.extents[-1]) for t in part.program.inputs if {"h", "i"} <= set(t.indices) and "j" not in t.indices]
-    return float(found.get("h", 1)), (sum(queries) + float(out.extents[-1])) / 2

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.price.classes import class_of
-from attometer.price.fit import fit
+from attometer.price.fit import fit, prior
 from attometer.price.intervals import coverage, width
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
@@ -34,7 +34,11 @@ _FEW = 800  # rows below which trees are fewer and flatter
 _SOME = 3000  # rows below which each tree sees a draw of rows and columns
 _DRAWN = {"bootstrap_type": "Bernoulli", "subsample": 0.6, "rsm": 0.5}
 _ENOUGH = 15  # rows of an engine that decide whether the residual helps it
+_REFIT = 20  # rows of a new machine that its refit reads
 _CELL = 5  # groups below which a machine and engine are no cell of their own
+_KIN = 0.5  # of a prior's width: how far a family strays from its engine's others
+_MOVE = 0.6  # how far a machine's families stray together
+_OWN = 1 / 3  # of a prior's width: how far one machine, or one family on it, strays from the rest
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -107,6 +111,7 @@ class Calibrated:
             "blocks",
             "siblings",
             "lone",
+            f"lone, {_REFIT} rows",
             "engines",
             "shipped",
         )
@@ -137,6 +142,7 @@ _SHOWN = (
     "blocks",
     "unseen machine (sibling)",
     "unseen machine (lone)",
+    f"unseen machine (lone) after {_REFIT} rows",
     "unseen engine",
 )
 
@@ -246,28 +252,29 @@ def _provenance(table: Table, groups: int) -> dict[str, Any]:
 
 
 def fit_physics(table: Table, rounds: int = 40) -> Calibration:
-    """Fit the coefficients: over the class, then per family, then per family on one machine; each is the next's prior."""
-    each = class_of(table.kind)
-    votes = _votes(table)
-    family, machine = table.labels["family"], table.labels["machine"]
-    families, of_family = np.unique(family, return_inverse=True)
-    cells, of_cell = np.unique(np.char.add(np.char.add(family, "@"), machine), return_inverse=True)
-    zero = np.zeros(len(table), dtype=np.int64)
-    common = fit(each.model, each.coefficients, table.x, table.seconds, zero, rounds=rounds, weight=votes)
-    pooled = fit(
-        each.model, each.coefficients, table.x, table.seconds, of_family,
-        start=np.tile(common, (len(families), 1)), rounds=rounds, weight=votes,
-    )  # fmt: skip
-    parent = np.zeros(len(cells), dtype=np.int64)
-    parent[of_cell] = of_family
-    own = fit(
-        each.model, each.coefficients, table.x, table.seconds, of_cell,
-        start=pooled[parent], spread=1 / 3, rounds=max(2, rounds * 3 // 4), weight=votes,
-    )  # fmt: skip
+    """Fit coefficients over the class, per engine, family, machine, and family on one machine: each is the next's prior."""
+    each, labels, votes = class_of(table.kind), table.labels, _votes(table)
+    cell = np.char.add(np.char.add(labels["family"], "@"), labels["machine"])
+    engine = np.array([family.split("|")[0] for family in labels["family"]])
+    levels = (
+        (np.full(len(table), ANY), 1.0),
+        (engine, 1.0),
+        (labels["family"], _KIN),
+        (labels["machine"], _MOVE),
+        (cell, _OWN),
+    )
+    logs, found = prior(each.coefficients)[None], []
+    for names, spread in levels:
+        known, first, of = np.unique(names, return_index=True, return_inverse=True)
+        moved = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, spread, rounds, votes)
+        logs = logs + moved[of]
+        found.append((list(map(str, known)), logs[first], moved))
+    (_, common, _), _, (families, pooled, _), (machines, _, moved), (cells, own, _) = found
     return Calibration(
         table.kind,
-        {ANY: common[0], **dict(zip(map(str, families), pooled, strict=True))},
-        dict(zip(map(str, cells), own, strict=True)),
+        {ANY: common[0], **dict(zip(families, pooled, strict=True))},
+        dict(zip(cells, own, strict=True)),
+        dict(zip(machines, moved, strict=True)),
     )
 
 
@@ -342,11 +349,15 @@ def _exported(model: Any, names: tuple[str, ...]) -> Trees:
 
 @dataclass(frozen=True)
 class Apart:
-    """Rows predicted by fits that never saw their machine or family: their indices, physics and residual."""
+    """Rows predicted by fits that never saw their machine or family: their indices, physics and residual.
+
+    `refitted` is the physics after a refit to a machine's first rows, NaN for those rows themselves.
+    """
 
     rows: NDArray[np.int64]
     physics: Array
     shift: Array
+    refitted: Array
 
 
 def _left_out(table: Table) -> dict[str, Apart]:
@@ -367,9 +378,26 @@ def _left_out(table: Table) -> dict[str, Apart]:
         part = table.where(_mask(len(table), sample))
         seconds = _predicted(physics, part)
         trees = train(physics, rest, trees=200, depth=5)
-        shift = _shift(physics, trees, part)
-        apart[name] = Apart(sample, seconds, shift)
+        refitted = np.full(len(part), np.nan)
+        if name in machines and len(part) > 2 * _REFIT:
+            order = np.argsort([fraction(f"refit {group}") for group in part.labels["group"]])
+            rest_of = part.where(_mask(len(part), order[_REFIT:]))
+            near = refit(physics, part.where(_mask(len(part), order[:_REFIT])), name)
+            refitted[np.sort(order[_REFIT:])] = _predicted(near, rest_of)
+        apart[name] = Apart(sample, seconds, _shift(physics, trees, part), refitted)
     return apart
+
+
+def refit(known: Calibration, table: Table, machine: str) -> Calibration:
+    """Return a calibration that is moved to one machine by few of its rows: all its families move alike."""
+    each, labels = class_of(table.kind), table.labels
+    given = replace(known, moved=known.moved | {machine: np.zeros(len(each.coefficients))})
+    logs = np.array([given.find(str(family), machine)[0] for family in labels["family"]])
+    kin, one = any(are_siblings(machine, other) for other in known.moved), np.zeros(len(table), dtype=np.int64)
+    moved = fit(
+        each.model, each.coefficients, table.x, table.seconds, one, logs, _OWN if kin else _MOVE, weight=_votes(table)
+    )
+    return replace(given, moved=given.moved | {machine: moved[0]})
 
 
 def _mask(rows: int, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -485,16 +513,23 @@ def _apart_scores(
 ) -> dict[str, Score]:
     """Return the score of each left-out machine and, pooled, of each situation."""
     found: dict[str, Score] = {}
+
+    def scored(title: str, names: list[str], refitted: bool = False) -> None:
+        parts = [apart[name] for name in names]
+        rows = np.concatenate([each.rows for each in parts])
+        base = np.concatenate([each.refitted if refitted else each.physics for each in parts])
+        shift = np.concatenate([trust.get(roles[name], 0.0) * apart[name].shift for name in names])
+        new = np.isfinite(base)
+        seconds, of = (base * np.exp(shift))[new], rows[new]
+        found[title] = score(seconds, table.seconds[of], table.labels["group"][of])
+
     for situation in sorted(set(roles.values())):
         names = [name for name, role in roles.items() if role == situation]
-        rows = np.concatenate([apart[name].rows for name in names])
-        seconds = np.concatenate(
-            [apart[name].physics * np.exp(trust.get(situation, 0.0) * apart[name].shift) for name in names]
-        )
-        found[situation] = score(seconds, table.seconds[rows], table.labels["group"][rows])
+        scored(situation, names)
+        scored(f"{situation} after {_REFIT} rows", names, refitted=True)
     for name in apart:
         if not name.startswith("families"):
-            each = apart[name]
-            seconds = each.physics * np.exp(trust.get(roles[name], 0.0) * each.shift)
-            found[f"without {name}"] = score(seconds, table.seconds[each.rows], table.labels["group"][each.rows])
+            scored(f"without {name}", [name])
+            scored(f"without {name} but for {_REFIT} rows", [name], refitted=True)
+    found = {title: each for title, each in found.items() if each.groups}
     return found

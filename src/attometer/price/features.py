@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+
 from attometer.machine import Machine
 from attometer.price.figures import figures, precision
+from attometer.price.kernels import ROWS, Array
 from attometer.price.rows import Row, Unpriced
 
 
@@ -64,8 +67,8 @@ def gemm(row: Row, where: Machine) -> Counted:
     family = _family(row, dtype, variant or ("layer" if op else ""))
     if row.number("groups", 1) > 1:
         groups = row.number("groups")
-        each = {"tokens": m, "chosen": 1.0, "experts": groups, "local": groups, "hidden": n, "width": k}
-        x = {**each, "matrices": 1.0, "weight_bytes": right / 8, "skew": 0.0, "left_bytes": left / 8, **machine}
+        x = moe_counts(m, 1.0, groups, groups, "balanced") | machine
+        x |= {"hidden": n, "width": k, "matrices": 1.0, "weight_bytes": right / 8, "left_bytes": left / 8}
         return Counted("moe", x, seconds, family, f"{n:g}x{k:g}")
     return Counted("gemm", x, seconds, family, f"{n:g}x{k:g}")
 
@@ -233,21 +236,60 @@ def mixed(row: Row, where: Machine) -> Counted:
 def moe(row: Row, where: Machine) -> Counted:
     """The experts of one rank's shard for a batch of tokens."""
     activations, weights, rate = precision(row.text("dtype"))
-    experts = row.number("n_experts")
+    experts, chosen = row.number("n_experts"), row.number("top_k")
     shards, spread = row.number("moe_tp", _tensor(row)), row.number("moe_ep", 1.0)
-    law = re.search(r"power_law_([\d.]+)", row.text("extra"))
-    plain = "nongated" in row.text("engine")
-    x = {
-        "tokens": row.number("tokens", row.number("batch")), "chosen": row.number("top_k"), "experts": experts,
-        "local": max(1.0, experts / spread), "hidden": row.number("ffn_hidden") / shards,
-        "width": row.number("hidden_size"), "matrices": 2.0 if plain else 3.0, "weight_bytes": weights / 8,
-        "skew": float(law[1]) if law else 0.0, "left_bytes": activations / 8, **figures(where, rate),
-    }  # fmt: skip
+    local = max(1.0, experts / spread)
     if "activated_experts" in row.extra:
-        x["experts"] = x["local"] = row.number("activated_experts")
-        x["chosen"] = min(x["chosen"], x["experts"])
-    geometry = f"{row.text('hidden_size')}:{row.text('ffn_hidden')}:{experts:g}:{row.text('top_k')}"
+        experts = local = row.number("activated_experts")
+        chosen = min(chosen, experts)
+    tokens = row.number("tokens", row.number("batch"))
+    x = moe_counts(tokens, chosen, experts, local, row.extra.get("distribution", "")) | {
+        "hidden": row.number("ffn_hidden") / shards, "width": row.number("hidden_size"),
+        "matrices": 2.0 if "nongated" in row.text("engine") else 3.0, "weight_bytes": weights / 8,
+        "left_bytes": activations / 8, **figures(where, rate),
+    }  # fmt: skip
+    geometry = f"{row.text('hidden_size')}:{row.text('ffn_hidden')}:{row.number('n_experts'):g}:{row.text('top_k')}"
     return Counted("moe", x, _seconds(row), _family(row, row.text("dtype")), geometry)
+
+
+def moe_counts(tokens: float, chosen: float, experts: float, local: float, law: str = "") -> dict[str, float]:
+    """Return what the busiest rank, with `local` of the experts, does for `tokens` that choose `chosen` experts each.
+
+    `law` says how tokens fall on experts: evenly (`balanced`), by a power law as profilers draw it (`power_law_1.2`: shares
+    between 1 and 0.8 of the tokens), or else drawn evenly and independently.
+
+    >>> moe_counts(4, 2, 8, 8, "balanced")["touched"], round(moe_counts(4, 2, 8, 8)["touched"], 2)
+    (8.0, 5.47)
+    """
+    pairs = tokens * chosen
+    if law.startswith("power_law"):
+        loads = _power_law(tokens, pairs, int(experts), int(local), float(law.split("_")[-1]))
+        touched, share = max(1.0, float(np.mean(np.sum(loads > 0, axis=1)))), 1 / len(loads)
+    else:
+        even = min(local, pairs * local / experts)
+        drawn = local * (1 - (1 - min(chosen / experts, 1.0)) ** tokens)
+        touched = max(1.0, even if law == "balanced" else drawn)
+        loads, share = np.array([pairs * local / experts / touched]), touched
+    found = {"tokens": tokens, "chosen": chosen, "experts": experts, "local": local, "touched": touched}
+    found["pairs"] = share * float(np.sum(loads))
+    return found | {f"tiles{rows}": share * float(np.sum(np.ceil(loads / rows))) for rows in ROWS}
+
+
+def _power_law(tokens: float, pairs: float, experts: int, local: int, power: float) -> Array:
+    """Return the tokens of each expert of the busiest rank, shape (draws, local): shares even in the law's quantiles."""
+    low, high = (1.0, 0.8 * tokens) if pairs > experts else (0.01, 2.0)
+    ends = [end ** (1 - power) for end in (low, high)]
+    share = (ends[0] + (ends[1] - ends[0]) * (np.arange(experts) + 0.5) / experts) ** (1 / (1 - power))
+    loads = np.round(share / share.sum() * pairs)
+    missing = int(pairs - loads.sum())
+    loads[np.argsort(-loads)[: abs(missing)]] += np.sign(missing)
+    loads = np.clip(loads, 0, tokens)
+    if local >= experts:
+        return loads[None]
+    random = np.random.default_rng(0)
+    ranks = np.stack([random.permutation(loads)[: experts // local * local].reshape(-1, local) for _ in range(8)])
+    busiest: Array = np.take_along_axis(ranks, ranks.sum(2).argmax(1)[:, None, None], 1)[:, 0]
+    return busiest
 
 
 def collective(row: Row, where: Machine) -> Counted:
@@ -268,11 +310,14 @@ def collective_counts(op: str, size: float, devices: float, each: float) -> dict
     return {
         "bytes": size, "devices": devices, "rounds": 2.0 if op in ("all_reduce", "send_recv") else 1.0,
         "per_node": each, "spread": float(op in ("alltoall", "send_recv")),
+        "reduces": float(op in ("all_reduce", "reduce_scatter")),
     }  # fmt: skip
 
 
 #: bytes/s per direction and device, by architecture: PCIe 4.0 x16 and HDR with Ampere, PCIe 5.0 and NDR since
 _BUS = {"Ampere": (32e9, 25e9), "Ada Lovelace": (32e9, 25e9)}
+_BRIDGED = 64e9  # a card with less has its link on a bridge, which profiles of such machines do not show to be there
+_HOST = 4e9  # copies from card to card through the host's memory
 _NETWORK = 3.125e9  # 25 Gbit/s Ethernet between machines with pairs
 
 
@@ -281,6 +326,8 @@ def _path(profile: str, devices: float, each: float, link: float, architecture: 
     pairs = "pairwise" in profile
     if not pairs and "_dgx" not in profile:
         return "", link
+    if pairs and link < _BRIDGED and each == devices:
+        return "host", _HOST
     bus, fabric = _BUS.get(architecture, (64e9, 50e9))
     if each < devices:
         return ("network", _NETWORK * each) if pairs else ("fabric", fabric * each)
@@ -325,6 +372,7 @@ def operation(row: Row, where: Machine) -> Counted:
         if op not in _OPERATIONS:
             raise Unpriced(f"no class prices the operation {op}")
         each, over = _OPERATIONS[op]
+        each -= 2.0 * (op == "mlp_act" and row.extra.get("gated_mlp") == "False")  # one input, not two
         heads = (row.number("n_heads", 1) + row.number("n_kv_heads", 1)) * row.number("head_dim", 128)
         widths = {"hidden": row.number("hidden_size", 0.0), "heads": heads / shards}
         widths |= {"ffn": row.number("ffn_hidden", 0.0) / shards, "vocab": row.number("vocab", 0.0)}

@@ -1,6 +1,6 @@
 """One fitter for every class: robust least squares on log time, Gaussian priors, all cells at once.
 
-A cell is a set of rows that share coefficients: a kernel family (pooled), or a family on one machine. The rows of every
+A cell is a set of rows that share coefficients: a kernel family (pooled), a machine, or a family on one machine. The rows of every
 cell are evaluated in one call, so a hundred cells cost what one costs: the Jacobian is taken by differences with the
 coefficient of each row's cell moved, and the normal equations are summed per cell (Levenberg-Marquardt; soft-L1 weights).
 """
@@ -20,16 +20,16 @@ def fit(
     x: Counts,
     seconds: Array,
     cell: NDArray[np.int64],
-    start: Array | None = None,
+    base: Array | None = None,
     spread: float = 1.0,
     rounds: int = 40,
     weight: Array | None = None,
 ) -> Array:
-    """Return the logarithms of the coefficients, shape (cells, coefficients).
+    """Return how far each cell's coefficients lie from `base`, in logarithms, shape (cells, coefficients).
 
-    `x` are counts of shape (rows,), `seconds` the measured times, `cell` the cell of each row. `start` (same shape as
-    the result) is the prior's centre instead of the coefficients' own; `spread` scales the prior's width. `weight` is a
-    row's vote (1 if not given).
+    `x` are counts of shape (rows,), `seconds` the measured times, `cell` the cell of each row. `base`, of shape (rows or 1,
+    coefficients), is the prior's centre, the coefficients' own if not given; `spread` scales the prior's width. `weight`
+    is a row's vote (1 if not given).
 
     >>> from attometer.price.kernels import Coefficient
     >>> import numpy as np
@@ -41,18 +41,23 @@ def fit(
     [[3.0, 0.5]]
     """
     cells, size = int(cell.max()) + 1, len(coefficients)
-    centre = np.tile(prior(coefficients), (cells, 1)) if start is None else start
+    centre = prior(coefficients)[None] if base is None else base
     width = np.array([each.spread for each in coefficients]) * spread
     votes = np.ones(len(seconds)) if weight is None else weight
-    target, theta, damping = np.log(seconds), centre.copy(), np.full(cells, 1e-2)
-    error = target - _predicted(model, coefficients, x, theta, cell)
-    cost = _cost(error, votes, cell, theta, centre, width)
+    target, theta, damping = np.log(seconds), np.zeros((cells, size)), np.full(cells, 1e-2)
+
+    def predicted(moved: Array) -> Array:
+        total: Array = np.log(np.maximum(model(x, by_name(coefficients, centre + moved[cell]))["total"], 1e-12))
+        return total
+
+    error = target - predicted(theta)
+    cost = _cost(error, votes, cell, theta, width)
     for _ in range(rounds):
-        jacobian = np.stack([_slope(model, coefficients, x, theta, cell, j, target - error) for j in range(size)], 1)
-        move = _step(jacobian, error, votes, cell, theta, centre, width, damping)
-        trial = np.clip(theta + move, centre - 4 * width, centre + 4 * width)
-        trial_error = target - _predicted(model, coefficients, x, trial, cell)
-        trial_cost = _cost(trial_error, votes, cell, trial, centre, width)
+        slopes = [(predicted(theta + _STEP * one) - target + error) / _STEP for one in np.eye(size)]
+        move = _step(np.stack(slopes, 1), error, votes, cell, theta, width, damping)
+        trial = np.clip(theta + move, -4 * width, 4 * width)
+        trial_error = target - predicted(trial)
+        trial_cost = _cost(trial_error, votes, cell, trial, width)
         better = trial_cost < cost
         gain = float(np.sum(np.where(better, cost - trial_cost, 0.0)))
         theta, cost = np.where(better[:, None], trial, theta), np.where(better, trial_cost, cost)
@@ -75,28 +80,9 @@ def by_name(coefficients: tuple[Coefficient, ...], logs: Array) -> Counts:
     return {each.name: values[:, index] for index, each in enumerate(coefficients)}
 
 
-def _predicted(model: Model, names: tuple[Coefficient, ...], x: Counts, theta: Array, cell: NDArray[np.int64]) -> Array:
-    total: Array = np.log(np.maximum(model(x, by_name(names, theta[cell]))["total"], 1e-12))
-    return total
-
-
-def _slope(
-    model: Model,
-    names: tuple[Coefficient, ...],
-    x: Counts,
-    theta: Array,
-    cell: NDArray[np.int64],
-    column: int,
-    here: Array,
-) -> Array:
-    moved = theta.copy()
-    moved[:, column] += _STEP
-    return (_predicted(model, names, x, moved, cell) - here) / _STEP
-
-
-def _cost(error: Array, votes: Array, cell: NDArray[np.int64], theta: Array, centre: Array, width: Array) -> Array:
+def _cost(error: Array, votes: Array, cell: NDArray[np.int64], theta: Array, width: Array) -> Array:
     rough = 2 * (np.sqrt(1 + (error / SCALE) ** 2) - 1) * votes
-    cost: Array = np.bincount(cell, rough, len(theta)) + np.sum(((theta - centre) / width) ** 2, axis=1)
+    cost: Array = np.bincount(cell, rough, len(theta)) + np.sum((theta / width) ** 2, axis=1)
     return cost
 
 
@@ -106,7 +92,6 @@ def _step(
     votes: Array,
     cell: NDArray[np.int64],
     theta: Array,
-    centre: Array,
     width: Array,
     damping: Array,
 ) -> Array:
@@ -119,7 +104,7 @@ def _step(
     pulls = [np.bincount(cell, weight * jacobian[:, i] * error, cells) for i in range(size)]
     right: Array = np.stack(pulls, axis=1).astype(np.float64)
     normal += np.diagflat(1 / width**2)
-    right = np.add(right, (centre - theta) / width**2)
+    right = np.add(right, -theta / width**2)
     diagonal = np.einsum("cii->ci", normal)
     normal = normal + damping[:, None, None] * np.eye(size) * diagonal[:, :, None]
     move: Array = np.linalg.solve(normal, right[:, :, None])[:, :, 0]

@@ -20,6 +20,7 @@ Terms = dict[str, Array]
 #: tile heights, tile widths and splits of the inner dimension that GEMM libraries choose among
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 64), (16, 64))
 SPLITS = (1, 2, 4, 8)
+ROWS = (16, 32, 64, 128)  # heights of the tiles that grouped products choose among
 QUERIES, KEYS = 128, 128  # the largest attention tile
 
 
@@ -177,33 +178,32 @@ def decode(x: Counts, c: Counts) -> Terms:
 
 
 def moe(x: Counts, c: Counts) -> Terms:
-    """The experts of one rank: weights of those touched, rows padded to tiles, gathered and scattered tokens."""
-    # of several ranks the busiest is waited for; on a single one tokens only move between experts
-    busiest = (x["experts"] / x["local"]) ** np.minimum(c["hot"] * x["skew"], 1.0)
-    pairs = x["tokens"] * x["chosen"] * x["local"] / x["experts"] * busiest
-    even = 1 - (1 - np.minimum(x["chosen"] / x["experts"], 1.0)) ** x["tokens"]
-    touched = np.maximum(1.0, x["local"] * even ** (1 + c["skew"] * x["skew"]))
-    each = pairs / touched
-    weights = x["matrices"] * x["width"] * x["hidden"]
-    memory = memory_time(touched * weights * x["weight_bytes"], x, c)
-    tile = np.array((16, 32, 64, 128), dtype=np.float64)[:, None]
-    padded = touched * np.ceil(each / tile) * tile
-    blocks = touched * np.ceil(each / tile) * np.ceil(x["hidden"] * 2 / 128)
-    rate = x["peak"] * c["compute"] * tile / (tile + c["half_tile"])
-    computes = 2 * padded * weights / rate * waves(blocks, x["units"], c["tail"]) / (blocks / x["units"])
-    compute = np.min(computes, axis=0)
-    rows = x["tokens"] * x["width"] * 2 + pairs * (4 * x["width"] + 6 * x["hidden"])
+    """The experts of one rank: two products over padded tiles of each one's rows, their weights read once, tokens moved."""
+    tile = np.array(ROWS, dtype=np.float64)[:, None]
+    tiles = np.stack([x[f"tiles{rows}"] for rows in ROWS])
+    rate = x["peak"] * c["compute"] * tile / (tile + c["half_tile"]) / x["units"]
+    draw = x["bandwidth"] / x["units"] * c["draw"]
+    spans: Array = 0 * tiles
+    for n, k in (((x["matrices"] - 1) * x["hidden"], x["width"]), (x["width"], x["hidden"])):
+        blocks = tiles * np.ceil(n / 128)
+        one = (
+            blend(c["blend"], 2 * tile * 128 * k / rate, 128 * k * x["weight_bytes"] / draw + 0 * tile) + c["prologue"]
+        )
+        spans = spans + waves(blocks, x["units"], c["tail"]) * one
+    compute = np.min(spans, axis=0)
+    memory = memory_time(x["touched"] * x["matrices"] * x["width"] * x["hidden"] * x["weight_bytes"], x, c)
+    rows = x["tokens"] * x["width"] * 2 + x["pairs"] * (4 * x["width"] + 6 * x["hidden"])
     gather = rows / (x["bandwidth"] * c["gather"])
-    routed = pairs * c["pair"] + x["tokens"] * c["token"]
+    routed = x["pairs"] * c["pair"] + x["tokens"] * c["token"] + x["local"] * c["expert"]
     total = c["floor"] + blend(c["blend"], compute, memory) + gather + routed
-    return {"total": total, "launch": c["floor"] + 0 * pairs, "compute": compute, "memory": memory, "gather": gather,
-            "route": routed, "each": each, "touched": touched}  # fmt: skip
+    return {"total": total, "launch": c["floor"] + 0 * memory, "compute": compute, "memory": memory, "gather": gather,
+            "route": routed, "each": x["pairs"] / x["touched"], "waves": tiles[2] * np.ceil(x["hidden"] / 64) / x["units"]}  # fmt: skip
 
 
 def collective(x: Counts, c: Counts) -> Terms:
     """A collective of n devices: ring (in low latency or at full rate), or one or two shots, by what is least."""
     n, moved = x["devices"], x["bytes"]
-    rate = x["link"] * c["link"] / (n / 2) ** c["sharing"]
+    rate = x["link"] * c["link"] / (n / 2) ** c["sharing"] * c["adding"] ** x["reduces"]
     steps = np.where(x["spread"] > 0, 1.0, (n - 1) * x["rounds"])
     sent = x["rounds"] * (n - 1) / n * moved
     quick = c["hop"] * steps + sent / (rate * np.minimum(c["quick"], 1.0))

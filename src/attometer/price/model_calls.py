@@ -15,7 +15,7 @@ from attometer.count.placement.rank_layer import RankLayer, RankPart
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import Formats, part_weights
 from attometer.machine import Machine
-from attometer.price.features import collective_counts, decode_counts, step_bytes
+from attometer.price.features import collective_counts, decode_counts, moe_counts, step_bytes
 from attometer.program.operations import Tensor
 
 
@@ -206,9 +206,9 @@ def _experts(parts: list[RankPart], sizes: RankSizes, own: Stored) -> Call:
     local, *inner = (float(e) for e in matrices[0].extents)
     width = float(sizes.width)
     counts = {
-        "tokens": max(1.0, sizes.routed_tokens), "chosen": routed.top_k, "experts": routed.num_experts, "local": local,
+        **moe_counts(max(1.0, sizes.routed_tokens), routed.top_k, routed.num_experts, local),
         "hidden": prod(inner) / width, "width": width, "matrices": len(matrices), "weight_bytes": own.bits / 8,
-        "skew": 0.0, "left_bytes": {"fp8": 1.0, "fp4": 0.5}.get(own.rate, 2.0),
+        "left_bytes": {"fp8": 1.0, "fp4": 0.5}.get(own.rate, 2.0),
     }  # fmt: skip
     return Call("moe", "experts", (own.types,), 1.0, counts)
 

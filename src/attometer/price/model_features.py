@@ -5,10 +5,14 @@ weights file replaces what the widths give. Placement (tp, pp, ep, cp, dp) divid
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from attometer.count.evaluate import evaluate
+from attometer.count.model_cost import ModelCost, model_cost
+from attometer.count.part_cost import PartCost
 from attometer.machine import Machine
+from attometer.models import model as load_model
 from attometer.models.shipped import shipped, shipped_path
 from attometer.price.features import Counted, _engine
 from attometer.price.figures import figures, precision
@@ -83,7 +87,12 @@ def completed(row: Row) -> Row:
 
 
 def shape(row: Row) -> Shape:
-    """Return the counts of the row's architecture; Incomplete names the column that is missing."""
+    """Return the counts of the row's architecture, a shipped model's where the columns are its; Incomplete names what lacks."""
+    mla = "mla" in row.text("arch_kind") or "deepseek-r1" in row.text("model").lower()
+    name = _shipped_like().get(tuple(row.text(column) for column in _ALIKE))
+    if name is not None:
+        length = row.number("input_len", row.number("seq_len", 4096.0)) + row.number("output_len", 0.0) / 2
+        return replace(_shape_of(name, int(max(1.0, length))), groups=1.0 if mla else row.number("n_kv_heads"))
     width, layers = row.number("hidden_size"), row.number("n_layers")
     heads = row.number("n_heads")
     d = row.number("head_dim", width / heads)
@@ -101,14 +110,85 @@ def shape(row: Row) -> Shape:
     stated = row.number("params_b", 0.0) * 1e9
     if stated and not experts:
         shared = max(0.5 * shared, stated - embedding)
+    published = next(
+        (counts for text, counts in _PUBLISHED.items() if re.search(text, row.text("model").lower())), None
+    )
+    if published is not None:
+        expert = (published[0] - published[1]) / (experts - chosen)
+        shared = published[1] - chosen * expert - 2 * embedding
     width_kept, kept = (576.0, 1.0) if mla else (2 * groups * d, groups)
     return Shape(
         layers, width, heads, d, hidden, shared, expert, experts, chosen, embedding, width_kept, kept
     )  # fmt: skip
 
 
+#: total and active parameters of models whose columns say nothing of mixed layers or of a shared expert, as published
+_PUBLISHED = {r"nemotron.3.super": (120.67e9, 12.77e9), r"llama-?4.scout": (108.6e9, 17.2e9)}
+
+#: columns that tell a model's architecture from all others
+_ALIKE = ("hidden_size", "n_layers", "n_heads", "ffn_hidden", "n_experts", "top_k")
+
+
+@lru_cache(maxsize=1)
+def _shipped_like() -> dict[tuple[str, ...], str]:
+    found = {name: _configuration(name) for name in shipped()}
+    return {
+        tuple(stated.get(column, "") for column in _ALIKE): name
+        for name, stated in found.items()
+        if "n_experts" in stated
+    }
+
+
+@lru_cache(maxsize=1024)
+def _shape_of(name: str, length: int) -> Shape:
+    return shape_of(_cost(name), length)
+
+
+@lru_cache(maxsize=64)
+def _cost(name: str) -> ModelCost:
+    return model_cost(load_model(name))
+
+
+def shape_of(cost: ModelCost, length: int = 4096) -> Shape:
+    """Return the counts of a model that the classes of whole models know: an embedding that is not tied counts once.
+
+    What is cached of a token is the mean over `length` of them: windows and states keep less of long texts.
+
+    >>> from attometer.count.model_cost import model_cost
+    >>> from attometer.models import model
+    >>> shape_of(model_cost(model("llama-3.1-8b"))).total == 8030261248 - 128256 * 4096
+    True
+    """
+    table = cost.embedding.parameters
+    untied = table if cost.head.parameters >= table else 0
+    routed = [(times, p) for times, p in cost.parts() if p.part.routed is not None]
+    first = routed[0][1].part.routed if routed else None
+    experts, chosen = (0, 0) if first is None else (first.num_experts, first.top_k)
+    expert = sum(times * p.weights for times, p in routed) / max(1, experts)
+    shared = cost.parameters - untied - table - expert * experts
+    heads = [(times, *_heads(p)) for times, p in cost.parts() if p.kind == "attention" and p.runs]
+    layers = sum(times for times, _, _ in heads) or 1
+    many = sum(times * h for times, h, _ in heads) / cost.model.depth
+    wide = sum(times * d for times, _, d in heads) / layers
+    inner = [int(t.extents[-1]) for _, p in cost.parts() if p.name in ("up", "experts up") for t in p.program.weights]
+    width = cost.model.width
+    kept = float(evaluate(cost.cache.kv, {"m": length})) / length / cost.model.depth
+    return Shape(
+        float(cost.model.depth), float(width), many, wide, float(min(inner, default=4 * width)), float(shared), expert,
+        float(experts), float(chosen), float(table), kept, 1.0,
+    )  # fmt: skip
+
+
+def _heads(part: PartCost) -> tuple[float, float]:
+    """Return the heads of attention and the mean width of its keys and values."""
+    (out,) = part.program.outputs
+    found = dict(zip(out.indices, out.extents, strict=True))
+    queries = [int(t.extents[-1]) for t in part.program.inputs if {"h", "i"} <= set(t.indices) and "j" not in t.indices]
+    return float(found.get("h", 1)), (sum(queries) + float(out.extents[-1])) / 2
+
+
 def _weight_bits(row: Row) -> float:
-    text = (row.text("dtype_weights") or row.text("dtype")).lower()
+    text = (row.text("dtype_weights") or row.text("dtype") or _stored_as(row)).lower()
     stated = re.search(r"([\d.]+) ?bpw", text)
     if stated:
         return float(stated[1])
@@ -119,9 +199,15 @@ def _weight_bits(row: Row) -> float:
     return bits + 0.25 if bits == 4 else float(bits)
 
 
+def _stored_as(row: Row) -> str:
+    """Return the type that a row without one names in its path or model, or that its checkpoint is published in."""
+    named = re.search(r"fp8|fp4|bf16|minimax-m2", f"{row.text('path')} {row.text('model')}".lower())
+    return "" if named is None else "fp8" if named[0] == "minimax-m2" else named[0]
+
+
 def _rate(row: Row) -> str:
     # weights alone in few bits leave the products in 16
-    weights, activations = row.text("dtype_weights").lower(), row.text("dtype").lower()
+    weights, activations = row.text("dtype_weights").lower(), (row.text("dtype") or _stored_as(row)).lower()
     alone = re.search(r"awq|gptq|weight-only|wo\b|bpw|q\d|int4|nf4|exl2|w4a16", weights)
     name = "bf16" if alone else precision(weights if "=" in weights and "nan" not in weights else activations)[2]
     return precision(weights)[2] if weights.startswith("fp8") and not alone else name
@@ -142,6 +228,10 @@ class Placement:
 def placement(row: Row, devices: float, decodes: bool) -> Placement:
     """Return the placement that the row's `parallelism` states; without one, tensor shards over all devices."""
     text = row.text("parallelism")
+    letters = re.fullmatch(r"(tp|tep|dep)(\d+)", text)  # attention over tensor shards or replicas, experts over ranks
+    if letters:
+        tensor, replicas = (1.0, float(letters[2])) if letters[1] == "dep" else (float(letters[2]), 1.0)
+        return Placement(tensor, 1.0, float(letters[2]), replicas, 1.0, False)
     if "layer split" in text:
         return Placement(1.0, devices, 1.0, 1.0, 1.0, False)
     if "disagg" in text:
@@ -304,6 +394,8 @@ def training(row: Row, where: Machine) -> Counted:
     adapters = row.text("mode") == "train_lora"  # frozen weights need no gradients of their own
     recompute = {"full": 4.0, "selective": 3.15}.get(row.text("recompute").split(" ")[0], 3.0) - adapters
     rate = precision(row.text("dtype"))[2]
+    if rate == "fp32" and "nvidia" in row.text("engine").lower() and where.peak.tf32 is not None:
+        rate = "tf32"  # NVIDIA's containers let it stand for FP32
     causal = 1.0 if row.text("causal") == "0" else 0.5
     sharded = bool(re.search(r"fsdp(?!=0)|zero=3", text))
     x = training_counts(
@@ -351,6 +443,8 @@ def training_counts(
     products = 2 * model.active * tokens * rounds
     scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
     stored = model.total / (degree["tp"] * degree["pp"])
+    # experts lie on the ranks of expert parallelism, whose gradients meet in fewer replicas
+    held = model.read_per_device(1e9, degree["tp"], max(degree["ep"], degree["tp"])) / degree["pp"]
     each = rounds * tokens * model.layers / degree["pp"] * model.width / degree["tp"]
     return {
         "flops": recompute * products / (degree["tp"] * degree["pp"]),
@@ -358,8 +452,8 @@ def training_counts(
         "pointwise": 60 * each,
         "tensor_bytes": 16 * (degree["tp"] - 1) * each,
         "expert_bytes": 8 * model.chosen * (degree["ep"] > 1) * each,
-        "gather_bytes": rounds * 4 * stored * sharded * (replicas > 1),
-        "gradient_bytes": 4 * stored * (replicas - 1) / replicas * (not adapters),
+        "gather_bytes": rounds * 4 * held * sharded * (replicas > 1),
+        "gradient_bytes": 4 * held * (replicas - 1) / replicas * (not adapters),
         "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
         "launches": rounds * model.layers / degree["pp"],
         # replicas on other machines are reached over a network, which no row states

@@ -34,6 +34,8 @@ _ALIKE = 0.15  # share of words in common below which a family is like no other
 class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
 
+    `moved` are the logarithms by which a machine's coefficients differ from its families' own.
+
     `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
     `trust` scales the residual by situation (and by `engine NAME`), `width` is its scaled quantile by situation;
     `blocks` and `groups` are hashes of the rows fitted on; `coverage` and `errors` are what calibration printed;
@@ -43,6 +45,7 @@ class Calibration:
     kind: str
     pooled: dict[str, Array]
     cells: dict[str, Array]
+    moved: dict[str, Array] = field(default_factory=dict)
     residual: Trees | None = None
     spread: Trees | None = None
     trust: dict[str, float] = field(default_factory=dict)
@@ -74,15 +77,20 @@ class Calibration:
     def find(self, family: str, machine: str) -> tuple[Array, str, str]:
         """Return coefficients (logarithms), the situation, and the family that they were measured for.
 
-        The machine's own cell; else the mean of its architecture's; else the family's pooled values; else those of the
-        nearest family, which is named; without any rows the priors.
+        The machine's own cell; else the mean of its architecture's, else the family's pooled values, moved as the machine's
+        other families are; else those of the nearest family, which is named; without any rows the priors.
         """
         if not self.pooled:
             return prior(class_of(self.kind).coefficients), "no rows", ""
         found = self.nearest(family, machine) if family not in self.pooled else family
         own = self.cells.get(f"{found}@{machine}")
-        kin = [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
-        logs = own if own is not None else np.mean(kin, axis=0) if kin else self.pooled[found]
+        kin = [
+            self.cells[f"{found}@{each}"] - self.moved.get(each, 0.0)
+            for each in self.machines(found)
+            if are_siblings(each, machine) and machine in self.moved
+        ] or [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
+        near = np.mean(kin, axis=0) if kin else self.pooled[found]
+        logs = own if own is not None else near + self.moved.get(machine, 0.0)
         if found != family:
             return logs, "unseen engine", found
         if own is not None:
@@ -157,6 +165,7 @@ def _plain(calibration: Calibration) -> dict[str, Any]:
         "coefficients": {each.name: each.unit for each in class_of(calibration.kind).coefficients},
         "order": names,
         "pooled": {family: _rounded(logs) for family, logs in sorted(calibration.pooled.items())},
+        "moved": {machine: _rounded(logs) for machine, logs in sorted(calibration.moved.items())},
         "cells": {cell: _rounded(logs) for cell, logs in sorted(calibration.cells.items())},
         "trust": calibration.trust,
         "width": {name: round(value, 4) for name, value in calibration.width.items()},
@@ -185,6 +194,7 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
         kind,
         {name: _logs(path, f"pooled.{name}", values, len(names)) for name, values in plain["pooled"].items()},
         {name: _logs(path, f"cells.{name}", values, len(names)) for name, values in plain["cells"].items()},
+        {name: _logs(path, f"moved.{name}", values, len(names)) for name, values in plain.get("moved", {}).items()},
         Trees.unpacked(arrays, "residual"),
         Trees.unpacked(arrays, "spread"),
         plain.get("trust", {}),

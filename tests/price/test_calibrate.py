@@ -1,6 +1,7 @@
 """Calibration recovers known coefficients from files, scores them on rows held out, and validate scores any folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ from typer.testing import CliRunner
 
 from attometer.cli import app
 from attometer.machine import machine
-from attometer.price.calibrate import calibrate_class, fit_physics
+from attometer.price.calibrate import calibrate_class, fit_physics, refit
 from attometer.price.classes import class_of
 from attometer.price.figures import figures
-from attometer.price.load import load
-from attometer.price.tables import save
+from attometer.price.load import Table, load
+from attometer.price.predict import predict
+from attometer.price.tables import Calibration, save
 from attometer.price.validate import validate
 
 TRUTH = {"floor": 9e-6, "memory": 0.7, "row": 700.0}
@@ -48,6 +50,25 @@ def test_the_fitter_recovers_the_coefficients_that_made_the_rows(tmp_path: Path)
     for logs in found.cells.values():
         values = dict(zip(names, np.exp(logs), strict=True))
         assert {name: values[name] for name in TRUTH} == pytest.approx(TRUTH, rel=0.15)
+
+
+def test_twenty_rows_of_a_new_machine_move_its_coefficients(tmp_path: Path) -> None:
+    # a machine whose floor is three times that of the others: its rows move the family that was fitted without them
+    table = load(write(tmp_path / "rows.csv", rows(300))).tables["operation"]
+    slow = replace(
+        table, seconds=table.seconds + 2 * TRUTH["floor"], labels=table.labels | {"machine": np.full(300, "l40s")}
+    )
+    known, new = fit_physics(table), np.arange(300) < 20
+    family = str(table.labels["family"][0])
+    before, after = (score(each, slow.where(~new)) for each in (known, refit(known, slow.where(new), "l40s")))
+    assert before > 20
+    assert after < 6
+    assert refit(known, slow.where(new), "l40s").find(family, "l40s")[1].startswith("unseen machine")
+
+
+def score(known: Calibration, table: Table) -> float:
+    made = predict(known, table.x, table.labels["family"], table.labels["machine"])
+    return 100 * float(np.median(np.abs(made.seconds / table.seconds - 1)))
 
 
 def test_rows_held_out_are_predicted_and_validate_tells_them_from_fitted_ones(tmp_path: Path) -> None:

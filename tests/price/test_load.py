@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from measured import COLUMNS, row, write
 
 from attometer.errors import AttometerError
+from attometer.price.features import moe_counts
 from attometer.price.load import load
 from attometer.price.split import BLOCKS, POINTS, held_out
 
@@ -50,6 +51,16 @@ def test_collectives_store_elements_but_bytes_for_int8(tmp_path: Path) -> None:
     }
     assert one(tmp_path, **cells, dtype="half").x["bytes"][0] == 1024
     assert one(tmp_path, **cells, dtype="int8").x["bytes"][0] == 512
+
+
+def test_pairs_of_cards_whose_bridge_no_profile_shows_copy_through_the_host(tmp_path: Path) -> None:
+    # 67 MB in 16.9 ms between two A40 (Vidur, a40_pairwise_nvlink/send_recv.csv): 4 GB/s, where a bridge carries 56
+    table = one(
+        tmp_path, source_id="vidur_network", mode="comm", n_devices=2, hw_id="A40",
+        path="network/a40_pairwise_nvlink/send_recv.csv",
+        extra="op=send_recv;size=66715648;devices_per_node=2;max_devices_per_node=8",
+    )  # fmt: skip
+    assert table.x["link"][0] == 4e9
 
 
 @pytest.mark.parametrize(
@@ -146,3 +157,40 @@ def test_a_model_that_is_shipped_fills_the_columns_that_a_row_leaves_empty(tmp_p
     )  # fmt: skip
     assert table.kind == "model_load"
     assert (table.x["hidden"][0], table.x["layers"][0], table.x["routed"][0]) == (6144, 78, 1)
+
+
+@given(
+    st.integers(1, 4096),
+    st.sampled_from([(8, 2, 8), (128, 8, 16), (256, 6, 1)]),
+    st.sampled_from(["balanced", "power_law_1.2", ""]),
+)
+def test_experts_of_the_busiest_rank_hold_their_rows_in_tiles(
+    tokens: int, sizes: tuple[int, int, int], law: str
+) -> None:
+    experts, chosen, local = sizes
+    x = moe_counts(tokens, chosen, experts, local, law)
+    even = tokens * chosen * local / experts
+    # what a power law would give one expert beyond all tokens falls away
+    assert even * (0.7 if law.startswith("power") else 1 - 1e-9) - 1 <= x["pairs"] <= tokens * min(chosen, local) + 1
+    assert 1 <= x["touched"] <= local
+    # padded rows hold all rows, and taller tiles are no more
+    assert x["tiles16"] * 16 >= x["pairs"] * (1 - 1e-9)
+    assert x["tiles16"] >= x["tiles32"] >= x["tiles64"] >= x["tiles128"] >= x["touched"] * (1 - 1e-9) - 1
+
+
+def test_a_power_law_over_ranks_loads_one_above_the_rest() -> None:
+    even, skewed = (moe_counts(1024, 8, 128, 16, law)["pairs"] for law in ("balanced", "power_law_1.01"))
+    assert even == 1024
+    assert skewed > 1.2 * even
+
+
+def test_a_models_counts_are_those_of_its_configuration(tmp_path: Path) -> None:
+    # DeepSeek-V3: 671.0e9 parameters, 37.6e9 of them used by a token (its configuration); a shared expert and three dense
+    # layers are in no column of a row
+    rows = one(
+        tmp_path, source_id="aic_silicon_e2e", mode="serving", metric="tpot", arch_kind="mla-moe", hidden_size=7168,
+        n_layers=61, n_heads=128, n_kv_heads=128, ffn_hidden=2048, n_experts=256, top_k=8, vocab=129280, input_len=1024,
+        output_len=128, batch=1, n_devices=8, dtype="fp8", parallelism="tp=8",
+    )  # fmt: skip
+    untied = 129280 * 7168
+    assert rows.x["step_flops"][0] * 8 / 2 == pytest.approx(37552282624 - untied, rel=0.01)

@@ -116,7 +116,7 @@ def alike(found: list[Call]) -> list[Call]:
 def _fewest(counts: dict[str, float]) -> dict[str, float]:
     # of several ranks each has its share of the chosen ones
     few = min(counts["local"], max(1.0, counts["chosen"] * counts["local"] / counts["experts"]))
-    return counts | {"experts": few, "local": few, "chosen": few}
+    return counts | moe_counts(counts["tokens"], few, few, few)
 
 
 def _between(stage: RankStage, sizes: RankSizes) -> list[Call]:

@@ -285,7 +285,7 @@ def _power_law(tokens: float, pairs: float, experts: int, local: int, power: flo
     loads[np.argsort(-loads)[: abs(missing)]] += np.sign(missing)
     loads = np.clip(loads, 0, tokens)
     if local >= experts:
-        return loads[None]
+        return np.stack([loads])
     random = np.random.default_rng(0)
     ranks = np.stack([random.permutation(loads)[: experts // local * local].reshape(-1, local) for _ in range(8)])
     busiest: Array = np.take_along_axis(ranks, ranks.sum(2).argmax(1)[:, None, None], 1)[:, 0]

@@ -112,6 +112,14 @@ def test_many_tiles_of_long_sequences(dtype) -> None:
     agrees(*draw(2, 1, 1, 1, 700, 1100, 64, 64, dtype), causal())
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_large_scores_cancel_before_they_are_scaled(dtype) -> None:
+    q, k, v = draw(6, 1, 2, 1, 40, 90, 4, 8, dtype)
+    signs = [(x.detach().sign() * 100).requires_grad_() for x in (q, k)]  # scores of ±1e4 and 0, many the largest
+    agrees(*signs, v, None, 0.25)
+    agrees(*signs, v, causal(), 0.25)
+
+
 def test_views_are_read_where_they_lie() -> None:
     q, k, v = (x.detach() for x in draw(3, 2, 3, 3, 40, 40, 8, 8, torch.float32))
     packed = torch.stack([q, k, v], 3)

@@ -36,7 +36,7 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
         const int64_t end = std::min(r + ROWS, P.rows);
         for (int64_t first = r, last; first < end; first = last) {  // few rows, which stay in the L1 cache
             last = std::min(first + AT_ONCE, end);
-            Real level[LANES] = {}, decay[LANES] = {};  // the largest score times c, and what sums so far are worth then
+            Real level[LANES] = {}, decay[LANES] = {};  // the largest score, and what sums so far are worth then
             for (int64_t t = first; t < last; t++) {
                 Floats most[VECTORS];
                 for (int v = 0; v < VECTORS; v++) most[v] = all(-INF);
@@ -46,8 +46,8 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
                         most[v] = largest(load<Floats>(P.at + t * P.row + p * PANEL + v * LANES), most[v]);
                 for (int v = 1; v < VECTORS; v++) most[0] = largest(most[v], most[0]);
                 const Real found = largest(most[0]), next = found > mx[t] ? found : mx[t];
-                level[t - first] = next == -INF ? 0.0f : next * c;
-                decay[t - first] = mx[t] == next ? 0.0f : mx[t] * c - level[t - first];
+                level[t - first] = next == -INF ? 0.0f : next;
+                decay[t - first] = mx[t] == next ? 0.0f : (mx[t] - next) * c;
                 mx[t] = next;
             }
             store(decay, power2(load<Floats>(decay)));
@@ -63,7 +63,7 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
 #pragma GCC unroll 4
                     for (int v = 0; v < VECTORS; v++) {
                         const int64_t k = p * PANEL + v * LANES;
-                        const Floats w = power2(load<Floats>(row + k) * c - level[t - first]);
+                        const Floats w = power2((load<Floats>(row + k) - level[t - first]) * c);  // large scores cancel first
                         total[v] += w;
                         if constexpr (DROPS) put(out + k, w * dropped(seen.head.call, key, seen.j.start + k));
                         else put(out + k, w);
@@ -184,7 +184,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
     for (int64_t p = 0; p < seen.panels(); p++) {
         bits.clear(), keys.clear();
         Floats level[VECTORS];
-        for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES) * LOG2E;
+        for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES);
         for (int64_t j = 0; j < P.rows; j++) {
             Element* out = (Element*)(weights.at + j * weights.row) + p * PANEL;
             Real* row = P.block(j, p);
@@ -197,7 +197,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
             if (drops && keys.empty()) row_keys(keys, seen, p);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                Floats w = power2(load<Floats>(row + v * LANES) * (scale * LOG2E) - level[v]);
+                Floats w = power2((load<Floats>(row + v * LANES) * scale - level[v]) * LOG2E);
                 if (!every) w = kept(w, bits[j] >> (v * LANES));
                 store(row + v * LANES, w);
                 put(out + v * LANES, drops ? w * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j) : w);

@@ -20,6 +20,7 @@ from attometer.count.model_cost import model_cost
 from attometer.count.placement.rank_cost import shard
 from attometer.engines import recipes, training
 from attometer.errors import AttometerError
+from attometer.ledger.ledger import ledger
 from attometer.machine import cluster, machine
 from attometer.mechanisms import mechanism, mechanisms
 from attometer.models import model, shipped
@@ -540,6 +541,35 @@ def test_notation_given_is_shown_with_its_mask_and_pebbles_are_played_to_the_end
     assert re.match(r"move 1 of \d+: load", first)
     assert re.match(r"move 0 of \d+: start", back)
     assert "tab=io" in address
+
+
+CLAIMS = """
+<script>
+const wait = setInterval(() => {
+  if (!document.documentElement.dataset.ready) return;
+  clearInterval(wait);
+  const shown = [[state.tab, $("l-said").textContent]];
+  $("l-verdict").value = "convention"; $("l-verdict").onchange();
+  shown.push([location.hash, $("l-table").querySelectorAll("tbody tr").length]);
+  const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
+}, 20);
+</script>
+"""
+
+
+@browser
+def test_claims_are_listed_as_the_ledger_has_them(tmp_path: Path) -> None:
+    found = ledger("004")
+    text = page(names=("gpt2",), start={"model": "gpt2", "context": 1024}, claims=found.to_dict())
+    document = _run(tmp_path, text.replace('data-state="', 'data-state="tab=claims&amp;') + CLAIMS)
+    shown = re.search(r'<pre id="shown">(.*?)</pre>', document, re.DOTALL)
+    assert shown is not None
+    (tab, said), (address, rows) = json.loads(unescape(shown[1]))
+    totals = found.to_dict()["totals"]
+    assert tab == "claims"
+    assert said.endswith(f"{totals['agrees']} agrees, {totals['wrong']} wrong, {totals['convention']} convention")
+    assert rows == totals["convention"]
+    assert "verdict=convention" in address
 
 
 def test_masks_are_drawn_as_they_are() -> None:

@@ -35,6 +35,7 @@ def page(
     out: Annotated[Path, typer.Option(help="the file to write")] = Path("attometer.html"),
 ) -> None:
     """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
+    from attometer.ledger.ledger import ledger
     from attometer.report.page import write_page
 
-    print(f"wrote {write_page(out, models or ())}")
+    print(f"wrote {write_page(out, models or (), claims=ledger().to_dict())}")

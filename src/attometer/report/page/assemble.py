@@ -32,6 +32,7 @@ def write_page(
     subjects: Iterable[str | Path] = (),
     start: Mapping[str, Any] | None = None,
     names: Iterable[str] | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the explorer page and return its path.
 
@@ -40,13 +41,16 @@ def write_page(
         subjects: configurations and files of notation (`.att`) to offer beside what is shipped; the first one is shown first.
         start: the state shown first, as in `{"model": "gpt2", "machine": "l4", "context": 1024, "mode": "decode"}`.
         names: the shipped models that are offered; all when not given.
+        claims: what documents print and what is counted, as `am.claims().to_dict()`: a tab of its own.
 
     Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
     """
     in_folder(path, "page")
     asked = [str(one) for one in subjects]
     texts = [subject(one) for one in asked if one.endswith(SUFFIX)]
-    return write_atomically(path, page([read(one) for one in asked if not one.endswith(SUFFIX)], start, names, texts))
+    return write_atomically(
+        path, page([read(one) for one in asked if not one.endswith(SUFFIX)], start, names, texts, claims)
+    )
 
 
 def page(
@@ -54,6 +58,7 @@ def page(
     start: Mapping[str, Any] | None = None,
     names: Iterable[str] | None = None,
     texts: Iterable[Mechanism] = (),
+    claims: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the explorer page: one HTML text that makes no request.
 
@@ -62,10 +67,11 @@ def page(
         start: the state shown first.
         names: the shipped models that are offered; all when not given.
         texts: mechanisms to offer beside the catalogue's; with no model given, their tab is shown first.
+        claims: the ledger of claims, as a dictionary; without it there is no such tab.
     """
     added, mine = list(more), list(texts)
     shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
-    data = page_data(added, names, mine)
+    data = page_data(added, names, mine) | {"claims": claims}
     tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added)
     pieces = {

@@ -6,6 +6,7 @@ const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", size
 const tabShared = (tab) => {
   const s = tabState;
   if (tab === "mechanisms") return { ...(s.one === "yours" ? { text: s.text } : {}), one: s.one, two: s.two, quantity: s.quantity, sizes: Object.entries(s.sizes).map((e) => e.join(":")).join(",") };
+  if (tab === "claims") return { source: $("l-source").value, verdict: $("l-verdict").value };
   return tab === "io" ? { shape: s.shape, M: s.fast, game: game.which, move: game.at } : {};
 };
 const tabRead = (q) => {
@@ -13,6 +14,7 @@ const tabRead = (q) => {
   if (q.get("text") && $("m-own")) { $("m-own").value = q.get("text"); $("m-own").parentElement.open = true; typed(q.get("text")); }
   s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", { flop: 1, work: 1, depth: 1 }) || s.quantity;
   for (const each of (q.get("sizes") || "").split(",")) { const [name, v] = each.split(":"); if (/^[a-zA-Z]\w*$/.test(name) && amount(v) >= 1) s.sizes[name] = amount(v); }
+  $("l-source").value = q.get("source") || ""; $("l-verdict").value = q.get("verdict") || "";
   s.shape = +(known("shape", d.io) || s.shape); if (amount(q.get("M")) >= 1) s.fast = amount(q.get("M"));
   game.which = +(known("game", d.games) || game.which); game.at = amount(q.get("move")) || game.at;
 };
@@ -138,9 +140,24 @@ const startGame = () => {
   $("p-at").oninput = (e) => { stopGame(); game.at = +e.target.value; drawGame(); };
   $("p-speed").onchange = () => { if (game.timer) { stopGame(); playGame(); } };
 };
+// ---------------------------------------------------------------- claims of documents
+const MARKS = { agrees: "✓ agrees", wrong: "✗ wrong", convention: "≈ convention" };
+const drawClaims = () => {
+  const all = AM.data.claims.claims, source = $("l-source").value, verdict = $("l-verdict").value;
+  const shown = all.filter((c) => (!source || c.source === source) && (!verdict || c.verdict === verdict));
+  $("l-said").textContent = `${shown.length} of ${all.length} claims: ${Object.keys(MARKS).map((v) => `${shown.filter((c) => c.verdict === v).length} ${v}`).join(", ")}`;
+  $("l-table").innerHTML = `<table class="claims"><thead><tr><th>claim<th>printed<th>counted<th>verdict</tr></thead><tbody>${shown.map((c) => `<tr><td><small>${esc(c.id)}, ${esc(c.place)}</small><br>${esc(c.statement)}<td>${esc(c.printed)}<td>${esc(c.ours)}${c.otherwise ? `<br><small>${esc(c.otherwise)}</small>` : ""}<td>${MARKS[c.verdict]}${c.why ? `<br><small>${esc(c.why)}</small>` : ""}</tr>`).join("")}</tbody></table>`;
+};
+const startClaims = () => {
+  if (!AM.data.claims) return;
+  document.querySelector("[data-tab=claims]").hidden = false;
+  $("l-source").innerHTML = '<option value="">all</option>' + AM.data.claims.sources.map((s) => `<option value="${esc(s.id)}">${esc(s.id)}: ${esc(s.author)}, ${esc(s.title)}</option>`).join("");
+  for (const id of ["l-source", "l-verdict"]) $(id).onchange = () => { drawClaims(); keep(); };
+};
 const showTab = (name) => {
-  for (const each of ["plan", "mechanisms", "io"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
+  for (const each of ["plan", "mechanisms", "io", "claims"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
   if (name === "mechanisms") drawMechanism();
+  if (name === "claims") drawClaims();
   if (name === "io") { drawIo(); drawGame(); } else if (game.timer) stopGame();
 };
 const startTabs = () => {
@@ -150,7 +167,7 @@ const startTabs = () => {
   $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); keep(); };
   $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); keep(); };
   if (document.body.dataset.own) tabState.one = document.body.dataset.own;
-  startGame();
+  startGame(); startClaims();
   $("m-own").value ||= EXAMPLE;
   $("m-count").onclick = () => { if (typed($("m-own").value)) { drawMechanism(); keep(); } };
   $("io-shape").innerHTML = AM.data.io.map((c, k) => `<option value="${k}">n = ${commas(c.n)}, d = ${c.d}${c.mask ? `, ${esc(c.mask)}` : ""}</option>`).join("");

@@ -69,7 +69,7 @@ const legal = (s) => {
   if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
   if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = "";
   if (!(s.utilization > 0 && s.utilization <= 1) || !s.engine) s.utilization = 0;
-  if (!["plan", "mechanisms", "io"].includes(s.tab)) s.tab = "plan";
+  if (!["plan", "mechanisms", "io", ...(d.claims ? ["claims"] : [])].includes(s.tab)) s.tab = "plan";
   return s;
 };
 
@@ -425,7 +425,7 @@ const start = async () => {
   $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.entries(m.weights).map(([k, w]) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${w.name}` : `${k}, ${commas(w.total / 1e9, 1)} GB`])); };
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
-  read(); weights(); startTabs();
+  startTabs(); read(); weights();
   for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).onchange = (e) => {
     state = legal({ ...state, [key]: e.target.value });
     if (key === "model") weights();

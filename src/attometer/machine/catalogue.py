@@ -79,6 +79,7 @@ def _meant(name: str, ids: tuple[str, ...]) -> str:
     return found[0]
 
 
+@lru_cache(maxsize=1)
 def machines() -> tuple[str, ...]:
     """Return the ids of the catalogue, sorted."""
     return tuple(sorted(path.name.removesuffix(".toml") for path in _folder().iterdir() if path.name.endswith(".toml")))
@@ -92,6 +93,19 @@ def _folder() -> Any:
 def _shipped(identity: str) -> Machine:
     text = (_folder() / f"{identity}.toml").read_text(encoding="utf-8")
     return _validated(identity, _parsed(text, identity), f"{identity}.toml")
+
+
+@lru_cache(maxsize=256)
+def kin(identity: str) -> tuple[str, str]:
+    """Return architecture and type of memory of a shipped machine, "" where its file states none; nothing else is read.
+
+    >>> kin("h100-sxm"), kin("h200-sxm")
+    (('Hopper', 'HBM3'), ('Hopper', 'HBM3e'))
+    """
+    text = (_folder() / f"{identity}.toml").read_text(encoding="utf-8")
+    head = tomllib.loads(text.split("\n[", 1)[0])
+    memory = tomllib.loads(text.partition("\n[memory]\n")[2].partition("\n[")[0])
+    return str(head.get("architecture", "")), str(memory.get("type", ""))
 
 
 @lru_cache(maxsize=1)

@@ -120,10 +120,12 @@ class Machine(_Frozen, Printed):
 
         Raises AttometerError when the machine does not state it.
         """
-        known = dict(self.figures())
-        if path not in known:
-            raise AttometerError(f'"{self.id}" does not state {path}; known: {", ".join(known) or "nothing"}')
-        return known[path].amount
+        group, _, field = path.partition(".")
+        figure = getattr(getattr(self, group, None), field, None)
+        if not isinstance(figure, Figure):
+            known = ", ".join(name for name, _ in self.figures())
+            raise AttometerError(f'"{self.id}" does not state {path}; known: {known or "nothing"}')
+        return figure.amount
 
     def peak_rate(self, dtype: str) -> int | float:
         """Return the dense peak rate in operations per second (two per multiply-accumulate) for a data type.

@@ -59,7 +59,7 @@ class Roofline(Report):
         """
         if (self.machine, self.basis) != (other.machine, other.basis):
             raise AttometerError(f'cannot add a roofline on "{other.machine}" to one on "{self.machine}"')
-        numbers = {name: value + getattr(other, name) for name, value in asdict(self).items() if name not in _NAMES}
+        numbers = {name: value + getattr(other, name) for name, value in vars(self).items() if name not in _NAMES}
         return Roofline(machine=self.machine, basis=self.basis, **numbers)
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import io
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError, nearest
+from attometer.machine import machines
+from attometer.machine.catalogue import kin
 from attometer.price.classes import class_of
 from attometer.price.figures import known
 from attometer.price.fit import prior
@@ -58,7 +60,15 @@ class Calibration:
 
     def machines(self, family: str) -> list[str]:
         """Return the machines that a family was measured on."""
-        return [cell.split("@")[1] for cell in self.cells if cell.split("@")[0] == family]
+        return self._machines.get(family, [])
+
+    @cached_property
+    def _machines(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for cell in self.cells:
+            family, _, machine = cell.partition("@")
+            found.setdefault(family, []).append(machine)
+        return found
 
     def nearest(self, family: str, machine: str) -> str:
         """Return the measured family that shares most words with `family`; a tie goes to one measured on `machine`.
@@ -112,13 +122,20 @@ def are_siblings(one: str, other: str) -> bool:
     >>> are_siblings("b200", "gb300"), are_siblings("b200", "h100-sxm"), are_siblings("b200", "rtx-5090")
     (True, False, False)
     """
-    first, second = known(one), known(other)
-    if first is None or second is None or first.architecture is None:
-        return False
-    memories = {(each.memory.type or "")[:3] for each in (first, second)}
+    first, second = _kind(one), _kind(other)
+    return bool(first) and first == second
+
+
+@lru_cache(maxsize=256)
+def _kind(name: str) -> tuple[str, str] | None:
+    """Return the family of a machine's architecture and the class of its memory, None where its file states none."""
+    if name in machines():
+        architecture, memory = kin(name)
+    else:
+        found = known(name)
+        architecture, memory = ("", "") if found is None else (found.architecture or "", found.memory.type or "")
     # Blackwell Ultra is kin to Blackwell
-    families = {(each.architecture or "").split(" ")[0] for each in (first, second)}
-    return len(families) == 1 and len(memories) == 1
+    return (architecture.split(" ")[0], memory[:3]) if architecture else None
 
 
 def hashes(names: NDArray[np.str_], kind: str) -> NDArray[np.uint32]:

@@ -10,12 +10,14 @@ from measured import row, write
 from typer.testing import CliRunner
 
 from attometer.cli import app
+from attometer.errors import AttometerError
 from attometer.machine import machine
-from attometer.price.calibrate import calibrate_class, fit_physics, refit
+from attometer.price.calibrate import calibrate_class, fit_physics
 from attometer.price.classes import class_of
 from attometer.price.figures import figures
 from attometer.price.load import Table, load
 from attometer.price.predict import predict
+from attometer.price.refit import refit
 from attometer.price.tables import Calibration, save
 from attometer.price.validate import validate
 
@@ -126,3 +128,18 @@ def test_validate_prints_json(tmp_path: Path) -> None:
     made = json.loads(result.stdout)
     assert made["rows"] == 12
     assert {"classes", "parts", "cells", "worst", "left_out"} <= set(made)
+
+
+def test_calibrate_refits_machines_that_have_no_shipped_coefficients(tmp_path: Path) -> None:
+    made = [each | {"hw_id": ("H20", "H100-SXM")[i % 2]} for i, each in enumerate(rows(80))]
+    source, to = write(tmp_path / "rows.csv", made), tmp_path / "made"
+    result = CliRunner().invoke(app, ["calibrate", "--from", str(source), "--refit", "--to", str(to), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [each["machine"] for each in found["refits"]] == ["h20"]
+    assert found["refits"][0]["refitted"][0] < found["refits"][0]["shipped"][0]
+    assert found["kept"] == ["h100-sxm (operation)"]
+    assert "h20" in json.loads((to / "operation.json").read_text())["moved"]
+    known = CliRunner().invoke(app, ["calibrate", "--from", str(write(tmp_path / "old.csv", rows(40))), "--refit"])
+    assert isinstance(known.exception, AttometerError)
+    assert "has shipped coefficients: calibrate without --refit" in str(known.exception)

@@ -76,6 +76,7 @@ def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="measure this machine for a minute: then --on this")] = False,
     to: Annotated[Path | None, typer.Option(help="write the coefficients into this folder")] = None,
     only: Annotated[str | None, typer.Option(help="these classes, as in gemm,decode")] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="move the shipped ones to new machines: 20 rows do")] = False,
     json: Json = False,
 ) -> None:
     """Fit the coefficients of predicted times to measurements, and print errors in sample, held out and left out."""
@@ -84,10 +85,16 @@ def calibrate(
     if source is None:
         show_result(_quick(), json)
         return
-    from attometer.price.calibrate import calibrate as fitted
     from attometer.price.load import load
 
     kinds = only.split(",") if only else None
+    if refit:
+        from attometer.price.refit import refitted
+
+        show_result(refitted(str(source), load(source), to, kinds), json)
+        return
+    from attometer.price.calibrate import calibrate as fitted
+
     show_result(
         fitted(str(source), load(source), to, kinds, lambda line: print(f"attometer: {line}", file=sys.stderr)), json
     )

@@ -22,6 +22,7 @@ from attometer.price.intervals import coverage, width
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
 from attometer.price.predict import PLAIN, inputs, predict
+from attometer.price.refit import MOVE, OWN, refit, votes
 from attometer.price.residual import Trees, columns, pairs_of, tokens
 from attometer.price.scores import Score, score
 from attometer.price.split import fraction
@@ -37,8 +38,6 @@ _ENOUGH = 15  # rows of an engine that decide whether the residual helps it
 _REFIT = 20  # rows of a new machine that its refit reads
 _CELL = 5  # groups below which a machine and engine are no cell of their own
 _KIN = 0.5  # of a prior's width: how far a family strays from its engine's others
-_MOVE = 0.6  # how far a machine's families stray together
-_OWN = 1 / 3  # of a prior's width: how far one machine, or one family on it, strays from the rest
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -253,20 +252,20 @@ def _provenance(table: Table, groups: int) -> dict[str, Any]:
 
 def fit_physics(table: Table, rounds: int = 40) -> Calibration:
     """Fit coefficients over the class, per engine, family, machine, and family on one machine: each is the next's prior."""
-    each, labels, votes = class_of(table.kind), table.labels, _votes(table)
+    each, labels, shares = class_of(table.kind), table.labels, votes(table)
     cell = np.char.add(np.char.add(labels["family"], "@"), labels["machine"])
     engine = np.array([family.split("|")[0] for family in labels["family"]])
     levels = (
         (np.full(len(table), ANY), 1.0),
         (engine, 1.0),
         (labels["family"], _KIN),
-        (labels["machine"], _MOVE),
-        (cell, _OWN),
+        (labels["machine"], MOVE),
+        (cell, OWN),
     )
     logs, found = prior(each.coefficients)[None], []
     for names, spread in levels:
         known, first, of = np.unique(names, return_index=True, return_inverse=True)
-        moved = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, spread, rounds, votes)
+        moved = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, spread, rounds, shares)
         logs = logs + moved[of]
         found.append((list(map(str, known)), logs[first], moved))
     (_, common, _), _, (families, pooled, _), (machines, _, moved), (cells, own, _) = found
@@ -276,12 +275,6 @@ def fit_physics(table: Table, rounds: int = 40) -> Calibration:
         dict(zip(cells, own, strict=True)),
         dict(zip(machines, moved, strict=True)),
     )
-
-
-def _votes(table: Table) -> Array:
-    _, inverse, count = np.unique(table.labels["group"], return_inverse=True, return_counts=True)
-    votes: Array = 1 / count[inverse]
-    return votes
 
 
 def _predicted(calibration: Calibration, table: Table) -> Array:
@@ -314,7 +307,7 @@ def train(
         loss_function="RMSE", l2_leaf_reg=_L2, border_count=64, boosting_type="Plain", random_seed=SEED, verbose=0,
         thread_count=2, allow_writing_files=False, **(_DRAWN if len(table) < _SOME else {}),
     )  # fmt: skip
-    model.fit(columns(names, found, *pairs_of(family, machine)), goal, sample_weight=_votes(table))
+    model.fit(columns(names, found, *pairs_of(family, machine)), goal, sample_weight=votes(table))
     return _exported(model, names)
 
 
@@ -386,18 +379,6 @@ def _left_out(table: Table) -> dict[str, Apart]:
             refitted[np.sort(order[_REFIT:])] = _predicted(near, rest_of)
         apart[name] = Apart(sample, seconds, _shift(physics, trees, part), refitted)
     return apart
-
-
-def refit(known: Calibration, table: Table, machine: str) -> Calibration:
-    """Return a calibration that is moved to one machine by few of its rows: all its families move alike."""
-    each, labels = class_of(table.kind), table.labels
-    given = replace(known, moved=known.moved | {machine: np.zeros(len(each.coefficients))})
-    logs = np.array([given.find(str(family), machine)[0] for family in labels["family"]])
-    kin, one = any(are_siblings(machine, other) for other in known.moved), np.zeros(len(table), dtype=np.int64)
-    moved = fit(
-        each.model, each.coefficients, table.x, table.seconds, one, logs, _OWN if kin else _MOVE, weight=_votes(table)
-    )
-    return replace(given, moved=given.moved | {machine: moved[0]})
 
 
 def _mask(rows: int, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -274,3 +274,39 @@ def test_a_ceiling_is_never_below_what_was_measured() -> None:
         .notes[0]
         .startswith(f"ceiling: {rate * 1e12 / 1e9:,.1f} GFLOP/s, measured here; torch.mm of")
     )
+
+
+ATT = Path(__file__).parents[2] / "examples" / "relu.att"
+
+
+def test_a_file_of_notation_is_compiled_and_held_against_softmax(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "softmax", str(ATT), "gqa,g=1", *SMALL, "--json") == 0
+    held = {(r["mechanism"], r["n"]): r for r in json.loads(capsys.readouterr().out)["rows"]}
+    own = held[str(ATT), 32]
+    assert own["runs_with"] == held["gqa,g=1", 32]["runs_with"] == "compiled"
+    # Two products of n × n × d for each head, as softmax attention has.
+    assert own["flops"] == held["softmax", 32]["flops"] == 2 * 2 * 32 * 32 * 4
+    assert own["predicted_speedup"] == 1
+
+
+def test_its_backward_pass_runs_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, str(ATT), *SMALL, "--backward", "--json") == 0
+    assert [r["n"] for r in json.loads(capsys.readouterr().out)["rows"]] == [16, 32]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nope.att", "nope.att: no such file"),
+        ("gqa,g", 'sizes are written as in mine.att,w=64; got "g" in "gqa,g"'),
+        (str(ATT.with_name("multi_token.att")), 'has a size "u", which measure does not tell; write '),
+        ("rnn", "a recurrence that is linear in its last step becomes a scan"),
+    ],
+)
+def test_what_cannot_be_measured_says_why(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, name, *SMALL) == 2
+    assert words in capsys.readouterr().err

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from attometer.cli.app import DRAW, Json, app, show_result
+from attometer.errors import AttometerError
 
 
 @app.command(rich_help_panel=DRAW)
 def figures(
+    names: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    *,
     out: Annotated[Path, typer.Option(help="folder to write into; made if missing")],
     model: Annotated[str, typer.Option(help="model whose sizes are drawn")] = "gpt2",
     on: Annotated[list[str] | None, typer.Option(help="a machine to mark; may be given up to six times")] = None,
@@ -17,6 +20,11 @@ def figures(
     json: Json = False,
 ) -> None:
     """Draw the article's figures from live counts, as PNG and SVG."""
+    if names:
+        raise AttometerError(
+            f"figures draws those of the article, at the sizes of a --model, got {names[0]}; a mechanism or a file of "
+            "notation is drawn by io --plot and measure --plot"
+        )
     from attometer.report.figures import draw_all
     from attometer.report.figures.draw import HARDWARE
 

@@ -20,7 +20,7 @@ from attometer.errors import AttometerError
 @app.command(rich_help_panel=MEASURE)
 def measure(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MECHANISM ...]", help="such as softmax, sliding_window and linear")
+        list[str] | None, typer.Argument(metavar="[MECHANISM ...]", help="such as softmax, linear, mine.att or -")
     ] = None,
     lengths: Annotated[str, typer.Option("-n", help="lengths, as in 512,1024,2048")] = "512,1024,2048",
     dtype: Annotated[str, typer.Option(help="bf16, fp16, fp32 or fp64")] = "bf16",

@@ -184,7 +184,10 @@ REDUCTIONS = ("sum", "max", "min", "prod", "mean")
 COMPOSITES = ("softmax", "logsumexp", "rmsnorm", "layernorm")
 """Functions along an index that are Programs of their own and are counted by their parts."""
 
-SORTS = ("argsort", "topk")
+SELECTIONS = ("topk", "select")
+"""Functions that return the positions of the k largest: by a sorting network, or by a tournament."""
+
+SORTS = ("argsort", *SELECTIONS)
 """Functions along an index that return positions."""
 
 SCATTER = "scatter"

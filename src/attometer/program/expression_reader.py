@@ -7,6 +7,7 @@ from attometer.program.expression import (
     FUNCTIONS,
     REDUCTIONS,
     SCATTER,
+    SELECTIONS,
     SORTS,
     Along,
     Binary,
@@ -155,8 +156,8 @@ class ExpressionReader(Cursor):
             self.fail("scatter takes an index and its place, as in scatter[j, T[i]](X), for each index", column)
         named = len(inside) > 1 and len({i.name for i in inside if isinstance(i, Name)}) == len(inside)
         several, joint = named and function in NESTED, named and function in COMPOSITES
-        if function != SCATTER and not (several or joint) and len(inside) != (2 if function == "topk" else 1):
-            wanted = "an index and a count" if function == "topk" else "one index"
+        if function != SCATTER and not (several or joint) and len(inside) != (2 if function in SELECTIONS else 1):
+            wanted = "an index and a count" if function in SELECTIONS else "one index"
             self.fail(f"{function} takes {wanted} in brackets, got {len(inside)}", column)
         self.take("(")
         argument = self.sum()

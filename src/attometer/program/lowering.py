@@ -249,7 +249,7 @@ class _Statement:
         new = [i for i in indices if i not in indices_of(ref)] or [i for i in indices if i == node.index]
         keep = to_size(node.parameters[0], dict(self.program.axes)) if node.parameters else None
         if keep is not None:
-            as_size(keep, f'statement "{self.statement.tensor}": count of topk')
+            as_size(keep, f'statement "{self.statement.tensor}": count of {node.function}')
             if (keep - self.program.size_of(node.index)).is_positive:
                 self.fail(f"keeps {keep} of the {self.program.size_of(node.index)} entries along {node.index}")
         length = self.program.size_of(node.index) if keep is None else keep
@@ -261,7 +261,8 @@ class _Statement:
         output = self.tensor(self.statement.tensor, indices, None)
         label = f"{node.function}[{node.index}]({expression_text(ref)})"
         extents = tuple(self.extents((*kept, node.index)).items())
-        self.operations.append(Sort(output, ref, node.index, keep, extents, label, self.operand_where(ref)))
+        where = self.operand_where(ref)
+        self.operations.append(Sort(output, ref, node.index, keep, extents, label, where, node.function == "select"))
 
     def scatter(self, node: Along) -> None:
         """`scatter[j, T[i]](X)`: what has no place of its own on the left is summed."""

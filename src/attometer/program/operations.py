@@ -85,7 +85,10 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Sort:
-    """Positions that sort `operand` along an index: ascending, or the `keep` largest first; forbidden pairs come last."""
+    """Positions that sort `operand` along an index: ascending, or the `keep` largest first; forbidden pairs come last.
+
+    A `tournament` finds the `keep` largest one after the other, a bitonic network sorts all.
+    """
 
     output: Tensor
     operand: Ref
@@ -94,6 +97,7 @@ class Sort:
     extents: tuple[tuple[str, sympy.Expr], ...]
     label: str
     where: Where | None = None
+    tournament: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from attometer.program.recurrences import refs_of
 # Functions that are 0 at 0: what one rank holds and the others have as 0 stays so.
 _ZERO_AT_ZERO = frozenset({"silu", "gelu", "relu", "square", "tanh", "sqrt", "abs"})
 # Composites divide by the length of the axis, or keep its statistics to themselves.
-_WHOLE_AXIS = frozenset({"rmsnorm", "layernorm", "mean", "topk", "argsort", "prod"})
+_WHOLE_AXIS = frozenset({"rmsnorm", "layernorm", "mean", "topk", "select", "argsort", "prod"})
 
 
 @dataclass(frozen=True)

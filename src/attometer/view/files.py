@@ -65,6 +65,10 @@ def read_json(path: str | Path, largest: int = 64 * 2**20) -> Any:
     """
     file = Path(path)
     text = read_text(file, largest)
+    if file.suffix == ".att":
+        raise AttometerError(
+            f"{file}: is notation, not JSON; a model takes it in place of its attention: plan gpt2 --attention {file}"
+        )
     try:
         return json.loads(text)
     except RecursionError:

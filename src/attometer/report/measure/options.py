@@ -44,7 +44,7 @@ class Options:
         """Return options that can be run.
 
         Args:
-            mechanisms: names, such as softmax and sliding_window; a name given twice counts once.
+            mechanisms: names, such as softmax and sliding_window, files of notation or `-`; a name given twice counts once.
             lengths: numbers of tokens, as in "512,1024".
             dtype: bf16, fp16, fp32 or fp64 (or torch's name for it).
             heads: heads.
@@ -95,7 +95,7 @@ class Options:
         """Return whether `impl` has a say in how a mechanism runs."""
         from attometer.run.bench.cases import CASES
 
-        return CASES[mechanism].chooses
+        return mechanism in CASES and CASES[mechanism].chooses
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""
@@ -118,12 +118,11 @@ class Options:
 
 
 def _names(mechanisms: Sequence[str], backward: bool) -> tuple[str, ...]:
-    from attometer.run.bench.cases import CASES
+    from attometer.run.bench.own import refuse_unknown
 
     names = tuple(dict.fromkeys(mechanisms)) or DEFAULT
     for name in names:
-        if name not in CASES:
-            raise unknown("mechanism to measure", name, CASES)
+        refuse_unknown(name)
     if backward and "decode" in names:
         raise AttometerError("--backward does not go with decode: a decode step has no gradients")
     return names

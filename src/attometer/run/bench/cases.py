@@ -7,6 +7,7 @@ import torch
 
 from attometer.program import Mask, band, causal, fixed, global_, random, strided, window
 from attometer.run.attention import attention, explain_choice
+from attometer.run.bench.own import work_of_own
 from attometer.run.decoding.cache import ContiguousCache
 from attometer.run.decoding.step import decode_attention
 from attometer.run.linear.attention import linear_attention
@@ -119,6 +120,9 @@ def draw(n: int, s: Setting) -> Tensors:
 
 def work_of(name: str, n: int, setting: Setting) -> tuple[Callable[[], object], str]:
     """Return the work to time on fresh inputs, with its backward pass if the setting has one, and what it runs with."""
+    if name not in CASES:
+        s = setting
+        return work_of_own(name, s.b, s.h, n, s.d, s.dtype, s.backward, s.device)
     case, x = CASES[name], draw(n, setting)
     call, takes = case.prepare(x, setting), case.takes(x, setting)
     if not setting.backward or name == "decode":

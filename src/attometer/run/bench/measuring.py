@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-from attometer.errors import AttometerError, positive_int, unknown
+from attometer.errors import AttometerError, positive_int
 from attometer.run.bench.cases import CASES, Setting, work_of
 from attometer.run.bench.memory import high_water, trim
+from attometer.run.bench.own import refuse_unknown
 from attometer.run.validation import name_of
 
 GEMM = "gemm"  # the ceiling: a square matrix product, measured in the same run
@@ -75,7 +76,7 @@ def measure(
     run again.
 
     Args:
-        mechanisms: names of `RUNNERS`.
+        mechanisms: names of `RUNNERS`; a file of notation (`mine.att`), `-`, or a mechanism of the catalogue, compiled.
         lengths: numbers of tokens.
         setting: sizes, type, direction and implementation.
         rounds: samples of each pair; medians of fewer than three mean little.
@@ -92,8 +93,7 @@ def measure(
     ['gemm', 'linear', 'gemm', 'linear']
     """
     for name in mechanisms:
-        if name not in RUNNERS:
-            raise unknown("mechanism to measure", name, RUNNERS)
+        refuse_unknown(name)
     if not lengths:
         raise AttometerError("no length was asked for")
     for number in lengths:

@@ -16,7 +16,7 @@ from attometer.program.expression import Binary, Call, Expression, Name, Negativ
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.size_expressions import size_in
-from attometer.simulate.graph.networks import FREE, Graph, bitonic, prefix, tree
+from attometer.simulate.graph.networks import FREE, Graph, bitonic, prefix, tournament, tree
 from attometer.sizes import as_size, size
 
 Reader: TypeAlias = tuple[int, str, tuple[int, ...]]
@@ -238,7 +238,7 @@ class _Builder:
         self.arrays[name] = array
 
     def sort(self, operation: Sort) -> None:
-        """A bitonic sorting network over the next power of two (Batcher 1968)."""
+        """A bitonic sorting network over the next power of two (Batcher 1968), or a tournament of as many."""
         extents = {i: int(e.xreplace(self.numbers)) for i, e in operation.extents}
         rest = [i for i in extents if i != operation.along]
         new = next(i for i in operation.output.indices if i not in rest)
@@ -250,8 +250,12 @@ class _Builder:
                 self.read(operation.operand, at | {operation.along: j}) if j < extents[operation.along] else FREE
                 for j in range(length)
             ]
-            bitonic(self.graph, wires)
-            for place in range(array.shape[operation.output.indices.index(new)]):
+            kept = array.shape[operation.output.indices.index(new)]
+            if operation.tournament:
+                wires = tournament(self.graph, wires, kept)
+            else:
+                bitonic(self.graph, wires)
+            for place in range(kept):
                 array[tuple((at | {new: place})[i] for i in operation.output.indices)] = wires[place]
         self.arrays[operation.output.name] = array
 

@@ -69,6 +69,24 @@ def bitonic(graph: Graph, wires: list[int]) -> None:
         span *= 2
 
 
+def tournament(graph: Graph, wires: list[int], kept: int) -> list[int]:
+    """Return the `kept` largest of `wires`, a power of two of them: winners leave, and their matches are played again.
+
+    Which way that is depends on data; any has the same length, and here it is the first wire's.
+    """
+    rounds = [list(wires)]
+    while len(rounds[-1]) > 1:
+        rounds.append([graph.node(a, b) for a, b in zip(rounds[-1][::2], rounds[-1][1::2], strict=True)])
+    found = [rounds[-1][0]]
+    while len(found) < kept:
+        # The way is known once the last winner is.
+        winner = found[-1]
+        for matches in rounds[1:]:
+            winner = graph.node(winner, matches[0])
+        found.append(winner)
+    return found
+
+
 def prefix(graph: Graph, items: list[tuple[int, int]], decays: bool) -> list[tuple[int, int]]:
     """Return every prefix of (decay, term) pairs: pair up, scan the pairs, fill in between (Ladner and Fischer 1980)."""
     if len(items) < 2:

@@ -113,3 +113,10 @@ def test_a_long_maximum_is_written_out_below_the_tables() -> None:
     assert f"the largest of {len(below)} terms, below" in text
     # Nothing is lost: the terms are those of the depth.
     assert len(below) == len([term for term in shown.cost.depth.args if term != 0])
+
+
+def test_topk_is_counted_by_a_network_and_by_a_tournament() -> None:
+    text = str(show(parse("axis k: 4\ninput X[i,j]\nT[i,k] = topk[j, k](X)")))
+    assert "work, select" in text
+    assert "a tournament (Knuth, volume 3, section 5.2.3); topk is a bitonic network over all (Batcher 1968)" in text
+    assert "work, select" not in str(show(parse("axis k: 4\ninput X[i,j]\nT[i,k] = select[j, k](X)")))

@@ -198,7 +198,7 @@ def compare(
         int, typer.Option("-d", help="width of a head; of the model, with one head", parser=whole, metavar="INTEGER")
     ] = 768,
     heads: Annotated[int, typer.Option(help="heads; a recurrent or feed-forward layer is heads × d wide")] = 1,
-    of: Annotated[str, typer.Option(help="what crosses: flop, unit, flop_all, mac or article")] = "flop",
+    of: Annotated[str, typer.Option(help="what crosses: flop, unit, flop_all, flop_outer, mac or article")] = "flop",
     sizes: Annotated[str, typer.Option(help="further sizes, as in w=128,k=64")] = "",
     json: Json = False,
 ) -> None:

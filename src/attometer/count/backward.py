@@ -143,7 +143,7 @@ def _renamed(operation: Operation, scalars: Mapping[str, sympy.Expr], scattered:
             return {kind.removeprefix("product."): number for kind, number in scalars.items()}
         case Map(expression=Binary(op="*", left=Ref() as one, right=Ref() as other), output=output):
             if output.name in scattered and _apart(one, other):
-                return {"product.mul" if kind == "mul" else kind: number for kind, number in scalars.items()}
+                return {"product.mul" if kind == "outer.mul" else kind: number for kind, number in scalars.items()}
     return scalars
 
 

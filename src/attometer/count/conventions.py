@@ -103,7 +103,7 @@ class Convention:
 
 _FUNCTIONS = sorted({*(SCALARS.get(f, f) for f in FUNCTIONS), *SCALARS.values(), "neg", "compare"})
 KINDS: tuple[str, ...] = (
-    *("*", *_FUNCTIONS, "copy", "load", "store", "product.*", "product.mul", "product.add"),
+    *("*", *_FUNCTIONS, "copy", "load", "store", "product.*", "product.mul", "product.add", "outer.mul"),
     *(f"{composite}.{function}" for composite in COMPOSITES for function in ("*", *_FUNCTIONS)),
 )
 """What a weight can be given to."""
@@ -124,6 +124,11 @@ CONVENTIONS: dict[str, Convention] = {
             "flop_all",
             "2 per multiply-accumulate, 1 per other scalar operation",
             {"product.mul": 2, "product.add": 0, "*": 1},
+        ),
+        Convention(
+            "flop_outer",
+            "flop, and 2 per entry of an outer product: a recurrent state and the parallel form on one scale",
+            {"product.mul": 2, "outer.mul": 2},
         ),
         Convention("mac", "multiply-accumulates of matrix products only: what fvcore calls flops", {"product.mul": 1}),
         # A score is an exponential of a softmax or logsumexp, or one written out and divided by its own sum.

@@ -71,7 +71,7 @@ class Cost(Report):
         return together(row.scalars for row in self.rows)
 
     def flops(self, convention: str | Convention | Mapping[str, Weight] = "flop") -> Expr:
-        """Return operations by a convention: unit, flop, flop_all, mac, article, or one of your own.
+        """Return operations by a convention: unit, flop, flop_all, flop_outer, mac, article, or one of your own.
 
         Raises AttometerError when the convention, or a kind of operation in its weights, is unknown.
 
@@ -258,6 +258,7 @@ class CostAt(Report):
     unit = _Quantity("operations")
     flop = _Quantity("FLOP, matrix products only, 2 per multiply-accumulate")
     flop_all = _Quantity("FLOP, all operations")
+    flop_outer = _Quantity("FLOP, matrix and outer products, 2 per multiply-accumulate")
     mac = _Quantity("multiply-accumulates")
     article = _Quantity("multiplications + 3 per score")
     inputs = _Quantity("words of data and caches read")

@@ -290,7 +290,7 @@ def flops(
         m: keys, the new tokens among them; as many as `n` when not given.
         b: sequences.
         s: source tokens of an encoder-decoder; as many as `n` when not given.
-        convention: `flop`, `unit`, `flop_all`, `mac` or `article`.
+        convention: `flop`, `unit`, `flop_all`, `flop_outer`, `mac` or `article`.
         causal: `exact` counts the pairs a mask allows, `full` the whole square as torch's counter does.
         form: `program` counts the mathematics, `reference` what transformers executes for it in eager mode.
         phase: `prefill`, or `decode`, in which MLA is absorbed and an encoder is not run again.

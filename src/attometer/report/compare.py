@@ -191,7 +191,7 @@ def compare(
         n: tokens.
         d: width of a head; with h = 1, the width of the model.
         h: heads. A recurrent or feed-forward layer is h d wide.
-        of: the convention of speed-up and crossovers: flop, unit, flop_all, mac or article.
+        of: the convention of speed-up and crossovers: flop, unit, flop_all, flop_outer, mac or article.
         crossings: solve for the crossovers too.
         **sizes: other sizes, such as `w=128` for windows or `b=8`.
 

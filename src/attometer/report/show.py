@@ -1,7 +1,7 @@
 """`show`: everything that is known about one mechanism, on one page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,8 @@ from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
 from attometer.mechanisms.mechanism import Mechanism
 from attometer.mechanisms.subject import Subject, gradient_of, subject
+from attometer.program import Program
+from attometer.program.expression import Along, Statement
 from attometer.report.pairs import legend, pair_names, shortened
 from attometer.view.numbers import amount, flop, formula, size_in_bytes
 from attometer.view.report import Block, Report
@@ -72,7 +74,14 @@ class Shown(Report):
         rows = [
             (name, _cell(shortened(self.cost.quantity(name), names)), str(self.cost.order(of=name))) for name in wanted
         ]
+        other = _by_tournament(self.mechanism.program)
+        if other is not None:
+            cost = count(other)
+            rows += [
+                (f"{q}, select", _cell(shortened(cost.quantity(q), names)), str(cost.order(of=q))) for q in wanted[:2]
+            ]
         reasons = (
+            *((_SELECT,) if other is not None else ()),
             f"work: {CONVENTIONS['unit'].reason}",
             "depth: the longest chain of operations, sums as balanced trees",
             *(f"{name}: {CONVENTIONS[name].reason}" for name in wanted if name in CONVENTIONS),
@@ -179,6 +188,21 @@ def _terms(expression: sympy.Expr) -> list[sympy.Expr]:
     if not isinstance(expression, sympy.Max) or len(formula(expression)) <= _LONG:
         return []
     return sorted((term for term in expression.args if term != 0), key=lambda term: (len(str(term)), str(term)))
+
+
+_SELECT = "select: the k largest by a tournament (Knuth, volume 3, section 5.2.3); topk is a bitonic network over all (Batcher 1968)"
+
+
+def _by_tournament(program: Program) -> Program | None:
+    """Return the program with each topk as a tournament; None without one."""
+
+    def changed(statement: Statement) -> Statement:
+        along = statement.expression
+        is_network = isinstance(along, Along) and along.function == "topk"
+        return replace(statement, expression=replace(along, function="select")) if is_network else statement
+
+    made = tuple(map(changed, program.statements))
+    return None if made == program.statements else replace(program, statements=made)
 
 
 def _cell(expression: sympy.Expr) -> str:

@@ -3,7 +3,19 @@
 from collections import Counter
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref
+from attometer.program.expression import (
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    children,
+    factors_of,
+)
+from attometer.program.indices import indices_of
 
 SCALARS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "maximum": "max", "minimum": "min"}
 """What an operator or function counts as; any other function counts under its own name."""
@@ -54,6 +66,23 @@ def _visit(node: Expression) -> _Visit:
         case Binary(op=op, left=left, right=right):
             return _apply(op, [_visit(left), _visit(right)])
     raise AttometerError(f"{type(node).__name__.lower()} has no element-wise cost")
+
+
+def outer_products(node: Expression) -> int:
+    """Return how many products of an expression join two tensors, each with an index that the other lacks.
+
+    >>> from attometer.program.expression_reader import read_expression
+    >>> outer_products(read_expression("S[t, d, e] + k[t, d] * v[t, e]")), outer_products(read_expression("x[t, d] * c[t]"))
+    (1, 0)
+    """
+    if not (isinstance(node, Binary) and node.op in ("*", "/")):
+        return sum(map(outer_products, children(node))) if not isinstance(node, Ref) else 0
+    factors = factors_of(node)
+    held = [set(indices_of(f)) for inverse, f in factors if not inverse and isinstance(f, Ref)]
+    apart = [a | b for k, a in enumerate(held) for b in held[k + 1 :] if a - b and b - a]
+    # Where a third has all those indices, entries are scaled: X[i,d] * r[i] * G[d].
+    found = int(bool(apart) and not any(some <= other for some in apart for other in held))
+    return found + sum(outer_products(f) for _, f in factors)
 
 
 def _apply(function: str, parts: list[_Visit]) -> _Visit:

@@ -7,7 +7,7 @@ import sympy
 from sympy import Add, Integer, Min, Mul
 
 from attometer.count.work.dominance import largest
-from attometer.count.work.elementwise import height, heights
+from attometer.count.work.elementwise import height, heights, outer_products
 from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
 from attometer.count.work.history import history_walk, most_levels
@@ -69,8 +69,11 @@ def scalars(operation: Operation) -> Histogram:
             p = points_of(operation)
             return {"product.mul": p.points, "product.add": p.points - p.results}
         case Map(expression=expression):
-            points = points_of(operation).points
-            return _from(operation, {kind: number * points for kind, number in per_point(expression).items()})
+            points, each = points_of(operation).points, dict(per_point(expression))
+            outer = 0 if operation.origin else outer_products(expression)
+            # A product of two tensors that have no index alone in common is a matrix product over one term.
+            each |= {"mul": each["mul"] - outer, "outer.mul": outer} if outer else {}
+            return _from(operation, {kind: number * points for kind, number in each.items() if number})
         case Reduce(kind=kind):
             p = points_of(operation)
             return _from(operation, {_FOLDS[kind]: p.points - p.results})

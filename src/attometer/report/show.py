@@ -198,8 +198,9 @@ def _by_tournament(program: Program) -> Program | None:
 
     def changed(statement: Statement) -> Statement:
         along = statement.expression
-        is_network = isinstance(along, Along) and along.function == "topk"
-        return replace(statement, expression=replace(along, function="select")) if is_network else statement
+        if not (isinstance(along, Along) and along.function == "topk"):
+            return statement
+        return replace(statement, expression=replace(along, function="select"))
 
     made = tuple(map(changed, program.statements))
     return None if made == program.statements else replace(program, statements=made)

@@ -82,7 +82,7 @@ def scalars(operation: Operation) -> Histogram:
         case Sort():
             levels = clog2(dict(operation.extents)[operation.along])
             rest = Mul(*(e for i, e in operation.extents if i != operation.along))
-            if operation.tournament:
+            if operation.tournament and operation.keep is not None:
                 # The largest of all, then each next along the way of the last one (Knuth, volume 3, section 5.2.3).
                 return {"compare": rest * (2**levels - 1 + (operation.keep - 1) * levels)}
             return {"compare": rest * 2**levels * levels * (levels + 1) / 4}
@@ -181,8 +181,8 @@ def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> l
             return [(ref, own) for ref in refs_of(operation)]
         case Sort(operand=operand):
             levels = clog2(dict(operation.extents)[operation.along])
-            own = levels * operation.keep if operation.tournament else levels * (levels + 1) / 2
-            return [(ref, own) for ref in with_positions((operand,))]
+            all_of = levels * (levels + 1) / 2 if not operation.tournament else levels * (operation.keep or ZERO)
+            return [(ref, all_of) for ref in with_positions((operand,))]
         case Scan(term=term, decay=decay):
             own = (1 if decay is None else 2) * scan_depth(dict(operation.extents)[operation.axis])
             return [(term, own)] if decay is None else [(term, own), (decay, own)]

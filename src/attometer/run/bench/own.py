@@ -62,7 +62,7 @@ def sizes_of(name: str, *, b: int, h: int, n: int, d: int) -> dict[str, int]:
 
 @lru_cache(maxsize=64)
 def _compiled(name: str, sizes: tuple[tuple[str, int], ...]) -> Compiled:
-    return compiled(own(name), **dict(sizes))
+    return compiled(subject(own(name), **dict(sizes)))
 
 
 def work_of_own(

@@ -32,6 +32,10 @@ PROGRAMS = {
     "convolution of scores": HEAD + "input W[u,v]\nA[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\n"
     "S[i,j] = A[i - u, j - v] * W[u,v]   where causal(i, j)\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\n"
     "input Q[i,d], K[j,d], V[j,e]",
+    "what a mask leaves out": HEAD + "input Q[i,d], K[j,d]\nA[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\n"
+    "B[j] = sum[i](exp(A[i + 0, j]))",
+    "the chunk before": "axis i: n, c: n / B, r: B\ninput R[h,c,r,e,u], X[h,c,e]\n"
+    "S[h,c,e] = exp(X[h,c,e])\nF[h,c,r,e] = sum[u](R)\nY[i] = F[h, i // B, i % B, e] * S[h, i // B - 1, e]\nT[c] = sum[h,e](S)",
     "distances": HEAD + "axis r: 2 * n\ninput Q[i,d], K[j,d], V[j,e], R[r]\nS[i,j] = Q[i,d] * K[j,d] + R[i - j + 2]\n"
     "P[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]",
     "a convolution of what is computed": "axis i: n\ninput X[i,c], W[c,u]\nF[i,c] = exp(X[i,c])\nS[i,c] = F[i + u * 2 - 1, c] * W[c,u]\n"

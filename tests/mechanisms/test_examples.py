@@ -13,7 +13,7 @@ from attometer.simulate.interpreter import interpret
 
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(FOLDER.glob("*.att"))
-SIZES = {"b": 2, "e": 4, "h": 2, "n": 5, "d": 3, "D": 4, "u": 2, "v": 3, "r": 2, "l": 3, "B": 3}
+SIZES = {"b": 2, "e": 4, "h": 2, "n": 5, "d": 3, "D": 4, "u": 2, "v": 3, "r": 2, "l": 3, "B": 3, "k": 1, "w": 2, "x": 2}
 
 Arrays = dict[str, np.ndarray]
 
@@ -134,7 +134,44 @@ def delta_rule(a: Arrays) -> np.ndarray:
     return np.stack(found, axis=1).reshape(a["V"].shape)
 
 
+def decayed(Q: np.ndarray, K: np.ndarray, V: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    """Token by token: the state times the decay, plus the token's outer product (Q, K [h,n,d], V [h,n,e], decay [h,n])."""
+    S, found = np.zeros((*Q.shape[::2], V.shape[-1])), []
+    for t in range(Q.shape[1]):
+        S = decay[:, t, None, None] * S + K[:, t, :, None] * V[:, t, None, :]
+        found.append(np.einsum("hd,hde->he", Q[:, t], S))
+    return np.stack(found, axis=1)
+
+
+def mamba2(a: Arrays) -> np.ndarray:
+    Q, K = (np.stack([a[name]] * 2) for name in "QK")
+    return decayed(Q, K, a["V"], np.exp(a["A"]))
+
+
+def native_sparse(a: Arrays) -> np.ndarray:
+    """Query by query, each branch over the keys that it sees (blocks of 3, 1 of them chosen, a window of 2)."""
+    (heads, n, d), out = a["Q"].shape, np.zeros(a["Q"].shape)
+    C, D = (np.einsum("ctd,t->cd", a[x].reshape(n // 3, 3, d), a[w]) for x, w in ("KW", "VU"))
+
+    def seen(h: int, i: int, K: np.ndarray) -> np.ndarray:
+        return softmax(K @ a["Q"][h, i] / np.sqrt(d)) if len(K) else np.zeros(0)
+
+    for i in range(n):
+        weights = [seen(h, i, C[: (i + 1) // 3]) for h in range(heads)]
+        # The block of the query itself comes first.
+        own, past = i // 3 * 3, max(0, i - 1)
+        for h in range(heads):
+            full, near = slice(own, i + 1), slice(past, i + 1)
+            parts = (weights[h] @ D[: (i + 1) // 3], seen(h, i, a["K"][full]) @ a["V"][full])
+            parts = (*parts, seen(h, i, a["K"][near]) @ a["V"][near])
+            out[h, i] = sum(a[gate][h, i] * part for gate, part in zip("xyz", parts, strict=True))
+    return out
+
+
 REFERENCES = {
+    "lightning": lambda a: decayed(a["Q"], a["K"], a["V"], np.broadcast_to(a["l"][:, None], (2, 6))),
+    "mamba2_chunked": mamba2,
+    "native_sparse": native_sparse,
     "delta_rule_chunked": delta_rule,
     "differential": differential,
     "talking_heads": talking_heads,
@@ -156,7 +193,7 @@ REFERENCES = {
 def drawn(name: str) -> tuple[Arrays, dict[str, int]]:
     made = subject(str(FOLDER / f"{name}.att"))
     sizes = {str(s): SIZES[str(s)] for s in made.program.symbols}
-    if name == "delta_rule_chunked":
+    if "B" in sizes:
         sizes |= {"n": 6}
     arrays = made.draw(sizes, np.random.default_rng(0))
     if name == "cosformer":
@@ -184,7 +221,7 @@ def test_values_are_those_of_the_paper(file: Path) -> None:
 def test_counts_are_those_of_the_graph(file: Path) -> None:
     program = subject(str(file)).program
     for n in (2, 4):
-        sizes = {str(s): n if str(s) == "n" else 2 for s in program.symbols}
+        sizes = {str(s): {"n": n, "k": 1}.get(str(s), 2) for s in program.symbols}
         at, built = count(program).at(**sizes), graph(program, sizes)
         assert at.work == built.work
         # What is ready at different times, as prefixes and rows of a mask are, may be counted a level deeper than it is.

@@ -106,11 +106,9 @@ class Cascade:
         parts = ([a for a, _ in self.images[axis].terms] if axis in self.images else [axis] for axis in axes)
         return frozenset(a for part in parts for a in part)
 
-    def decided(self, step: Step) -> frozenset[str]:
-        """Return the axes along which a step reads at places that it computes: no loop may cut them."""
-        found = [
-            n for node in (step.expression, *(p for _, p in step.places)) for n in walk(node) if isinstance(n, Ref)
-        ]
+    def decided(self, *nodes: Expression) -> frozenset[str]:
+        """Return the axes along which expressions read at places that they compute: no loop may cut them."""
+        found = [n for node in nodes for n in walk(node) if isinstance(n, Ref)]
         places = [pair for n in found for pair in zip(self.value(n.tensor).axes, n.indices, strict=False)]
         return frozenset(axis for axis, part in places if not isinstance(part, Name) and axis not in self.images)
 
@@ -245,7 +243,9 @@ class _Reader:
     ) -> Step:
         """Return a step that computes a tensor, which can be read from now on."""
         axes = self.parts(output.indices)
-        self.values[output.name] = Value(output.name, axes, output.name)
+        # What a mask leaves out is read as 0, also where no tile of it was stored.
+        kept = where if where and {where.query, where.key} <= {*axes} else None
+        self.values[output.name] = Value(output.name, axes, output.name, where=kept)
         return Step(output.name, axes, kind, read, self.parts(summed), where)
 
     def recurrent(self, operation: Einsum | Map | Reduce, axis: str, way: int, whole: Recurrence) -> None:

@@ -402,6 +402,8 @@ class Phase:
             return False
         if self.cascade.images.keys() & {*op.axes, *self.cascade.value(name).axes}:
             return False  # a loop word by word would have to know where in an image it is
+        if self.cascade.decided(op.expression) & {*self._inner(name)}:
+            return False  # another value is read along it at places that are computed
         found = [n for n in walk(op.expression) if isinstance(n, Ref) and n.tensor == name]
         return len(found) == 1 and all(isinstance(part, Name) for part in found[0].indices)
 

@@ -4,8 +4,9 @@
 
 Products, attention (forward), and GPT-2 (width 768, 12 heads, 50,257 tokens; 1 to 3 layers, so that a run takes minutes):
 forward passes and training steps, drawn by a seed, in FP32 and 16 bits by turns. Kinds take turns, and each sample is taken
-relative to a reference product, as in the calibration, which runs directly before; one thread is timed by what the process
-ran, so that other processes lengthen neither. The calibration is written to a folder of its own (`--keep` uses the user's).
+relative to a reference (a product and a copy), at the pace that it had in the calibration, which runs directly before; one
+thread is timed by what the process ran, so that other processes lengthen neither. The calibration is written to a folder of
+its own (`--keep` uses the user's).
 """
 
 import argparse
@@ -20,16 +21,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from attometer.machine import machine
+from attometer.machine import machine, this_folder
 from attometer.models import from_values
 from attometer.plan import plan
 from attometer.plan.predicted import predicted
 from attometer.price.load import counts
 from attometer.price.predict import kernel_seconds
-from attometer.price.quick import measure, quick, reference, timer
+from attometer.price.quick import REFERENCE, measure, quick, reference, timer
 from attometer.price.quick_cases import Case, attention, passes, products, types
 from attometer.price.quick_model import Shape
-from attometer.price.rows import Row
+from attometer.price.rows import Row, read
 
 SIZES = 20
 _ROWS = (1, 8, 24, 48, 100, 160, 300, 450, 600, 900, 1300)
@@ -90,9 +91,12 @@ def main() -> None:
         os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
         print(f"load {load()}\n{quick(given.seconds, device=device)}")
     print(f"load {load()}")
+    usual = next(row.value for row in read(this_folder() / "measured.csv") if row.text("source_id") == REFERENCE)
+    speeds: list[float] = []
     table: dict[str, list[tuple[float, bool]]] = {}
     for what, case in drawn(given.seed, device):
-        (each,), _ = measure([case], timer(device), reference(device), given.each, lambda share: None)
+        (ratios,), beside, _ = measure([case], timer(device), reference(device), given.each, lambda share: None)
+        each, speeds = [ratio * usual for ratio in ratios], [*speeds, *beside]
         seconds, (guess, low, high) = statistics.median(each), expected(case)
         table.setdefault(what, []).append((guess / seconds - 1, low <= seconds <= high))
         spread = (max(each) - min(each)) / seconds
@@ -101,7 +105,10 @@ def main() -> None:
         del case
         print(f"{what}: {size}: {1e3 * seconds:.3f} ms (± {50 * spread:.0f} %), predicted {1e3 * guess:.3f}, "
               f"{1e3 * low:.3f} to {1e3 * high:.3f}: {100 * (guess / seconds - 1):+.0f} %")  # fmt: skip
-    print(f"load {load()}")
+    ratio = statistics.median(speeds) / usual
+    print(
+        f"load {load()}; the reference took {ratio:.2f} times as long as in the calibration: times above are of its pace"
+    )
     for what, found in table.items():
         errors = np.abs([error for error, _ in found])
         inside = sum(held for _, held in found)

@@ -250,8 +250,11 @@ def _provenance(table: Table, groups: int) -> dict[str, Any]:
     }
 
 
-def fit_physics(table: Table, rounds: int = 40) -> Calibration:
-    """Fit coefficients over the class, per engine, family, machine, and family on one machine: each is the next's prior."""
+def fit_physics(table: Table, rounds: int = 40, apart: float = OWN) -> Calibration:
+    """Fit coefficients over the class, per engine, family, machine, and family on one machine: each is the next's prior.
+
+    `apart` is how far a family on one machine strays from the machine's others, in prior's widths.
+    """
     each, labels, shares = class_of(table.kind), table.labels, votes(table)
     cell = np.char.add(np.char.add(labels["family"], "@"), labels["machine"])
     engine = np.array([family.split("|")[0] for family in labels["family"]])
@@ -260,7 +263,7 @@ def fit_physics(table: Table, rounds: int = 40) -> Calibration:
         (engine, 1.0),
         (labels["family"], _KIN),
         (labels["machine"], MOVE),
-        (cell, OWN),
+        (cell, apart),
     )
     logs, found = prior(each.coefficients)[None], []
     for names, spread in levels:

@@ -74,11 +74,12 @@ def gemm(row: Row, where: Machine) -> Counted:
 
 
 def own_product(m: float, gradient: str = "") -> str:
-    """Return the variant of a product on the calibrated machine: those of gradients, and of one row, run kernels of their own."""
-    return gradient or ("row" if m == 1 else "")
+    """Return the variant of a product on the calibrated machine: those of gradients, and of few rows, run kernels of their own."""
+    return gradient or ("few" if m <= _FEW_ROWS else "")
 
 
 _CPU = {"gemm": "cpu_gemm", "operation": "cpu_operation", "prefill": "cpu_attention", "backward": "cpu_attention"}
+_FEW_ROWS = 3  # rows up to which weights are multiplied where they lie, not packed first
 _FRESH = 32 << 20  # bytes from which glibc asks the system for the pages of each result anew (M_MMAP_THRESHOLD's most)
 
 

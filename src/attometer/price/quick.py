@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from attometer.price.quick_cases import Case
 
 SECONDS = 60.0
+REFERENCE = "this_reference"  # the row of what drift is seen by
 ROUNDS = 3  # at least, where nothing interrupts
 _SAMPLE = 0.01  # seconds that one sample lasts at least
 _LONG = 0.1  # seconds of a call that is timed as it is, without one before to warm up
 _BETWEEN = 8  # samples between two of the reference
+_APART = 1.0  # of a prior's width: a machine's kernels were all timed here, and need not be alike
 _FOLDS = 4  # parts of the rows, each predicted by a fit on the others, for the interval
 
 Timer = Callable[[Callable[[], Any]], float]
@@ -97,12 +99,14 @@ def quick(
     """
     import torch
 
-    from attometer.price.quick_cases import cases
+    from attometer.price.quick_cases import cases, row
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     found = list(cases(place))
-    samples, complete = measure(found, timer(place), reference(place), seconds, tell)
-    return fitted([(case.cells, each) for case, each in zip(found, samples, strict=True)], _facts(place), complete)
+    samples, usual, complete = measure(found, timer(place), reference(place), seconds, tell)
+    middle = statistics.median(usual)
+    timed = [(case.cells, [each * middle for each in some]) for case, some in zip(found, samples, strict=True)]
+    return fitted([*timed, (row(REFERENCE, REFERENCE), usual)], _facts(place), complete)
 
 
 def measure(
@@ -112,8 +116,8 @@ def measure(
     seconds: float,
     tell: Callable[[float], None],
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[list[list[float]], bool]:
-    """Return the samples of each case, and whether nothing interrupted; drift against the reference is taken out.
+) -> tuple[list[list[float]], list[float], bool]:
+    """Return the samples of each case over what the reference took beside them, those of the reference, and whether all ran.
 
     The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least.
     """
@@ -131,8 +135,7 @@ def measure(
             rounds += 1
     except KeyboardInterrupt:
         complete = False
-    middle = statistics.median(usual)
-    return [[each * middle for each in found] for found in samples], complete
+    return samples, usual, complete
 
 
 def timer(device: str) -> Timer:
@@ -183,12 +186,19 @@ def _on_gpu(run: Callable[[], Any]) -> float:
 
 
 def reference(device: str) -> Callable[[], Any]:
-    """Return the product that drift is seen by."""
+    """Return what drift is seen by: a product and a copy, which take about as long."""
     import torch
 
-    size = 256 if device == "cpu" else 2048
+    size = 384 if device == "cpu" else 2048
     left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    return lambda: left @ right
+    source = torch.randn(8 * size * size, device=device)
+    target = torch.empty_like(source)
+
+    def run() -> None:
+        left @ right
+        target.copy_(source)
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -284,7 +294,7 @@ def _write(folder: Path, rows: list[dict[str, str]], found: dict[str, float], fa
 
 
 def _save(table: Table, folder: Path) -> Calibration:
-    physics = fit_physics(table)
+    physics = fit_physics(table, apart=_APART)
     error = _apart(table)
     made = replace(
         physics,
@@ -308,7 +318,7 @@ def _apart(table: Table) -> Array:
             continue
         rest, part = table.where(~out), table.where(out)
         labels = part.labels
-        made = predict(fit_physics(rest, rounds=20), part.x, labels["family"], labels["machine"])
+        made = predict(fit_physics(rest, 20, _APART), part.x, labels["family"], labels["machine"])
         error[out] = np.log(part.seconds / made.seconds)
     return error
 

@@ -1,8 +1,8 @@
 """The time that an engine is predicted to take: fitted coefficients on a plan's counts, with an interval.
 
 Two ways lead to it: the class of whole models, and the sum of the kernels that the pass runs. One rule chooses: what was
-measured of the engine itself goes before what is borrowed, then the narrower interval; the other way is the cross-check. Training
-steps have a class of their own.
+measured of the engine itself goes before what is borrowed, then weights as wide, then the machine itself, then the narrower
+interval; the other way is the cross-check. Training steps have a class of their own.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from attometer.price.model_calls import Pass, alike, calls, stored
 from attometer.price.own import ENGINE as ENGINE_HERE
 from attometer.price.own import check_own, own_calls, own_type
 from attometer.price.predict import PLAIN, own_folder
-from attometer.price.tables import Calibration, calibration
+from attometer.price.tables import SITUATIONS, Calibration, calibration
 from attometer.schedule.placement import Placement
 from attometer.view.numbers import seconds as spelled
 
@@ -137,7 +137,8 @@ def predicted(plan: "Plan") -> Expected | None:
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None
-    return checked(sorted(ways, key=lambda way: (bool(way.borrowed), way.high / way.low)))
+    first, *others = sorted(ways, key=lambda way: _standing(plan, way))
+    return checked([first, *(way for way in others if not _is_of_other_width(plan, way))])
 
 
 def _ways(plan: "Plan", engine: str) -> list[Expected]:
@@ -149,6 +150,23 @@ def _ways(plan: "Plan", engine: str) -> list[Expected]:
     if plan.options.mode == "train":
         return [_trained(plan)]
     return [_whole(plan, engine), from_kernels(plan, engine)]
+
+
+def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, int, float]:
+    """Return what a way stands on, best least: the engine's own figures, of weights as wide, of the machine; then the interval."""
+    place = SITUATIONS.index(way.situation) if way.situation in SITUATIONS else 0  # measured here
+    return bool(way.borrowed), _is_of_other_width(plan, way), place, way.high / way.low
+
+
+def _is_of_other_width(plan: "Plan", way: Expected) -> bool:
+    whole = way.way == "whole model" and plan.options.mode != "train"
+    return whole and f"|{widths(plan)[0]}" not in way.measured_for
+
+
+def widths(plan: "Plan") -> tuple[str, ...]:
+    """Return how families call weights of so many bits, the nearest width first."""
+    bits = plan.planner.weight_bits
+    return tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
 
 
 def checked(ways: list[Expected]) -> Expected | None:
@@ -264,10 +282,8 @@ def _whole(plan: "Plan", engine: str) -> Expected:
     kind = "model_decode" if plan.options.mode == "decode" else "model_prefill"
     place = None if plan.at is None else plan.at.placement
     spread = "tensor" if place is not None and place.tp > 1 else ""
-    bits = plan.planner.weight_bits
-    widths = tuple(f"{k}bit" for k in sorted((2, 3, 4, 5, 6, 8, 16, 32), key=lambda k: abs(k - bits)))
     words = engine_of(engine if engine in ENGINES else ENGINE).models
-    return of_class(plan, kind, engine, words, (("",), widths, (spread,)), step_counts(in_the_middle(plan)))
+    return of_class(plan, kind, engine, words, (("",), widths(plan), (spread,)), step_counts(in_the_middle(plan)))
 
 
 def in_the_middle(plan: "Plan") -> "Plan":

@@ -54,6 +54,9 @@ class Unit(Protocol):
     def flags(self) -> tuple[str, ...]:
         """Return flags of the compiler that it needs."""
 
+    def __hash__(self) -> int:
+        """Return the same number for equal units."""
+
     def text(self) -> str:
         """Return its C++."""
 
@@ -179,13 +182,19 @@ def _quiet(held: Compiler) -> list[str]:
 
 def library_path(unit: Unit, target: str, extra: tuple[str, ...] = ()) -> Path:
     """Return where the unit's machine code is kept: named by a digest of source, compiler, flags and processor."""
-    held = _compiler()
-    name, features = processor()
+    return _kept_at(unit, target, extra, _compiler(), processor(), str(cache_folder()))
+
+
+@lru_cache(maxsize=256)  # asked for by every call that chooses an implementation
+def _kept_at(
+    unit: Unit, target: str, extra: tuple[str, ...], held: Compiler, cpu: tuple[str, frozenset[str]], folder: str
+) -> Path:
+    name, features = cpu
     said = "\0".join(
         [unit.text(), held.stamp, *_command(unit, target, held)[1:], *extra, name, " ".join(sorted(features))]
     )
     digest = hashlib.sha256(said.encode()).hexdigest()[:24]
-    return _private(str(cache_folder())) / f"{unit.schedule}-{unit.dtype}-{target}-{digest}.so"
+    return _private(folder) / f"{unit.schedule}-{unit.dtype}-{target}-{digest}.so"
 
 
 def _compiler() -> Compiler:

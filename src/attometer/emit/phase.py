@@ -194,22 +194,27 @@ class PhaseCode(PhaseLayout):
         flat = list(_flat(body))
         fresh = set[str]()
         for at, node in enumerate(flat):
+            if isinstance(node, Free):
+                continue
             if isinstance(node, Compute):
                 made = product_of_tiles(self, node)
                 if made is None:
                     fresh -= {t.name for t in node.out}
                     waiting.append(node)
                     continue
-            yield from self._flushed(waiting, depth)
-            if isinstance(node, Free):
-                continue
+            if not _apart(node, waiting):
+                yield from self._flushed(waiting, depth)
             if isinstance(node, Loop):
                 yield from self._loop(node, depth)
                 continue
             yield f"{pad}// {node_text(node)}"
             if isinstance(node, New):
-                if node.value == 0 and self._begins(flat[at + 1 :], node.tile):
+                first = self._first(flat[at + 1 :], node.tile)
+                if node.value == 0 and first is not None and product_of_tiles(self, first) is not None:
                     fresh.add(node.tile.name)
+                    continue
+                if first is not None and _sets(first, node.tile):
+                    yield f"{pad}{cxx(node.tile.name)} = room_{cxx(node.tile.name)};"
                     continue
                 yield from (pad + line for line in self._new(node))
             elif isinstance(node, Load):
@@ -222,14 +227,14 @@ class PhaseCode(PhaseLayout):
                 fresh.discard(node.out[0].name)
         yield from self._flushed(waiting, depth)
 
-    def _begins(self, rest: list[Node], tile: Tile) -> bool:
-        """Whether a product overwrites a tile before anything reads it, so that it need not be filled."""
+    def _first(self, rest: list[Node], tile: Tile) -> Compute | None:
+        """Return the step that first touches a tile if it writes it; None where a loop or a store comes before."""
         for node in rest:
-            if isinstance(node, Loop):
-                return False
+            if isinstance(node, Loop | Store):
+                return None
             if isinstance(node, Compute) and tile in (*node.out, *node.reads):
-                return product_of_tiles(self, node) is not None and node.out[0] == tile
-        return False
+                return node if node.out[0] == tile else None
+        return None
 
     def _flushed(self, waiting: list[Compute], depth: int) -> Iterator[str]:
         if waiting:
@@ -291,6 +296,24 @@ class PhaseCode(PhaseLayout):
     def writer(self, inner: str | None) -> Writer:
         """Return what writes expressions inside a loop along `inner`."""
         return Writer(self.place, self.names.sizes, inner)
+
+
+def _sets(node: Compute, tile: Tile) -> bool:
+    """Return whether a step overwrites all of a tile without reading it."""
+    return node.formula is not None and node.formula.kind == "set" and tile not in node.reads
+
+
+def _apart(node: Node, waiting: list[Compute]) -> bool:
+    """Return whether a node may run before steps that wait: neither touches what the other writes."""
+    read = {t.name for n in waiting for t in n.reads}
+    written = {t.name for n in waiting for t in n.out}
+    match node:
+        case Load(tile=tile) | New(tile=tile):
+            return tile.name not in read | written
+        case Compute(out=out, reads=reads):
+            own = {t.name for t in out}
+            return not own & (read | written) and not {t.name for t in reads} & written
+    return False
 
 
 def _flat(body: Iterable[Node]) -> Iterator[Node]:

@@ -1,5 +1,6 @@
 """The translation unit of a whole Program: its nests and scans, phase after phase, and the entry that runs them."""
 
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -168,7 +169,7 @@ class _Unit:
         yield "    if (int code = refused(p, bytes, counts)) return code;"
         yield "    try {"
         for label in labels:
-            yield f"        parallel(items_{label}(p), p.threads, [&](int64_t item) {{ phase_{label}(p, item); }});"
+            yield f"        parallel(items_{label}(p), p.threads, [&](int64_t item) {{ const Flushed flushed; phase_{label}(p, item); }});"
         yield "        return DONE;"
         yield "    } catch (...) {"
         yield "        return NO_MEMORY;"
@@ -193,7 +194,12 @@ class ProgramUnit:
     full: frozenset[str] = frozenset()
     schedule: str = "program"
     bf16: bool = False
-    flags: tuple[str, ...] = ("-fopenmp-simd", "-fno-trapping-math")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return flags of the compiler: loops as vectors, as wide as the processor's."""
+        wide = ("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()
+        return "-fopenmp-simd", "-fno-trapping-math", *wide
 
     def text(self) -> str:
         """Return its C++."""

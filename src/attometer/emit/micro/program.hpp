@@ -144,8 +144,11 @@ static Seen seen_by(const Relation& mask, Span q, Span k) {
 }
 // Flags of a tile's pairs: `q` and `k` are the distances of queries and of keys.
 static void flags_of(const Relation& mask, Span queries, Span keys, Flag* to, int64_t q, int64_t k) {
+    if (k == 1)
+        for (int64_t t = 0; t < queries.size(); t++) std::fill_n(to + t * q, keys.size(), 0);
+    else
+        for (int64_t x = 0; x < keys.size(); x++) std::fill_n(to + x * k, queries.size(), 0);
     for (int64_t t = 0; t < queries.size(); t++) {
-        for (int64_t x = 0; x < keys.size(); x++) to[t * q + x * k] = 0;
         for (int64_t x = 0; x < mask.intervals; x++) {
             const int64_t a = std::max<int64_t>(mask.starts[x * mask.queries + queries.start + t], keys.start);
             const int64_t b = std::min<int64_t>(mask.ends[x * mask.queries + queries.start + t], keys.stop);
@@ -177,6 +180,24 @@ static void multiply(R* out, int64_t step, int64_t rows, int64_t columns, Matrix
     else pack_right<R>(packed, [&](int64_t c) { return b.at + c * b.column; }, Span{0, columns}, depth, b.row);
     contract({out, rows, columns, step, PANEL}, {(Unit*)a.at, a.row}, packed, depth, fresh, [](int64_t, int64_t, Span k) { return k; });
 }
+
+// Numbers too small for their digits are 0 while a phase runs: weights that die out along a row would cost hundreds of cycles.
+struct Flushed {
+#if defined(__SSE__)
+    unsigned before = __builtin_ia32_stmxcsr();
+    Flushed() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+    ~Flushed() { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+    uint64_t before;
+    Flushed() {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" ::"r"(before | (uint64_t)1 << 24));
+    }
+    ~Flushed() { asm volatile("msr fpcr, %0" ::"r"(before)); }
+#else
+    Flushed() {}
+#endif
+};
 
 // --- calls ------------------------------------------------------------------------------------------------------------
 static int refused(const Problem& p, const int* bytes, const int64_t* counts) {

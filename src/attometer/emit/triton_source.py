@@ -31,9 +31,9 @@ FUNCTIONS = {
     "square": "({0}) * ({0})", "floor": "tl.floor({0})", "relu": "tl.where({0} < 0.0, 0.0, {0})", "tanh": "tanh_({0})",
     "sign": "tl.where({0} > 0.0, 1.0, tl.where({0} < 0.0, -1.0, {0}))", "maximum": "maximum_({0}, {1})",
     "minimum": "-maximum_(-({0}), -({1}))", "less": "tl.where({0} < {1}, 1.0, 0.0)",
-    "equal": "tl.where({0} == {1}, 1.0, 0.0)",
+    "equal": "tl.where({0} == {1}, 1.0, 0.0)", "pow": "pow_({0}, {1})",
 }  # fmt: skip
-"""What each function of the notation is; `pow` is left out: Triton has it from the device's library alone."""
+"""What each function of the notation is."""
 HEAD = """import os
 
 import triton
@@ -50,6 +50,14 @@ def times_(a, b):
 @triton.jit
 def maximum_(a, b):
     return tl.where((a > b) | (a != a), a, b)
+
+
+@triton.jit
+def pow_(a, b):
+    size = tl.where(b == 0.0, 1.0, tl.exp(b * tl.log(tl.abs(a))))
+    whole, odd = tl.floor(b) == b, tl.floor(b / 2.0) * 2.0 != b
+    # A negative number has powers of whole exponents alone, of its own sign where they are odd.
+    return tl.where(a < 0.0, tl.where(whole, tl.where(odd, -size, size), float("nan")), size)
 
 
 @triton.jit

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from attometer.errors import AttometerError
+from attometer.mechanisms.catalogue import MECHANISMS
 from attometer.report.compare import compare
 
 
@@ -100,3 +101,14 @@ def test_json_html_and_a_narrow_page(variants: object) -> None:
 def test_bad_input_is_named(call: object, message: str) -> None:
     with pytest.raises(AttometerError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one", MECHANISMS)
+def test_every_two_mechanisms_are_compared(one: str) -> None:
+    """In pairs, as crossovers are: what may refuse is a mechanism at these sizes, by name."""
+    for other in (name for name in MECHANISMS if name > one):
+        try:
+            assert rows(compare([one, other], n=4096, d=64, h=8, of="unit")).keys() == {one, other}
+        except AttometerError as error:
+            assert f'mechanism "{one}"' in str(error) or f'mechanism "{other}"' in str(error)

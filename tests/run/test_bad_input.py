@@ -1,11 +1,21 @@
 """Every rule of the table, by its words."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from attometer.errors import AttometerError
 from attometer.program import causal, window
-from attometer.run import Alibi, Sinks, SoftCap, attention
+from attometer.run import (
+    Alibi,
+    Sinks,
+    SoftCap,
+    attention,
+    hyper_attention,
+    linformer_attention,
+    performer_attention,
+)
 
 X = torch.zeros(2, 4, 5, 8)
 G = torch.zeros(2, 2, 5, 8)
@@ -85,3 +95,14 @@ def test_words(words, call):
     with pytest.raises(AttometerError) as caught:
         call()
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(performer_attention, "features"), (linformer_attention, "key_mix"), (hyper_attention, "planes")],
+)
+def test_a_number_in_place_of_a_tensor_is_told(function: Callable[..., object], name: str) -> None:
+    x = torch.zeros(1, 1, 8, 4)
+    own = {name: 4096} | ({"value_mix": torch.zeros(2, 8)} if name == "key_mix" else {})
+    with pytest.raises(AttometerError, match=f"^{name}: got int, expected a tensor$"):
+        function(x, x, x, **own)

@@ -49,6 +49,16 @@ def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def check_tensors(**given: object) -> None:
+    """Raise AttometerError naming the first argument that is no tensor.
+
+    >>> check_tensors(features=torch.ones(2, 2))
+    """
+    for name, value in given.items():
+        if not isinstance(value, torch.Tensor):
+            raise AttometerError(f"{name}: got {type(value).__name__}, expected a tensor")
+
+
 def _tensor(name: str) -> tuple[Rule, ...]:
     def own(call: Call) -> Any:
         return getattr(call, name)

@@ -11,7 +11,7 @@ from attometer.run.attention import attention
 from attometer.run.linear.attention import SQUARE
 from attometer.run.operands import accumulation
 from attometer.run.tables import seeded_integers, seeded_normal
-from attometer.run.validation import check, plain
+from attometer.run.validation import check, check_tensors, plain
 
 CAUSAL = causal_mask()
 
@@ -70,6 +70,7 @@ def hyper_attention(
     torch.Size([1, 2, 64, 8])
     """
     check(plain(q, k, v, scale), SQUARE)
+    check_tensors(**{name: x for name, x in (("planes", planes), ("samples", samples)) if x is not None})
     if k.shape[1] != q.shape[1]:
         raise AttometerError(f"k: got {k.shape[1]} heads, expected q's {q.shape[1]}")
     if not causal and q.shape[2] % sizes.block:

@@ -4,7 +4,7 @@ import torch
 
 from attometer.errors import AttometerError
 from attometer.run.attention import attention
-from attometer.run.validation import check, plain
+from attometer.run.validation import check, check_tensors, plain
 
 
 def linformer_attention(
@@ -41,6 +41,7 @@ def linformer_attention(
     torch.Size([1, 2, 100, 8])
     """
     check(plain(q, k, v, scale))
+    check_tensors(key_mix=key_mix, value_mix=value_mix)
     for name, mix in (("key_mix", key_mix), ("value_mix", value_mix)):
         if mix.dim() != 2 or mix.shape[1] != k.shape[2] or mix.dtype != q.dtype:
             raise AttometerError(

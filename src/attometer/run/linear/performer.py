@@ -5,7 +5,7 @@ import torch
 from attometer.errors import AttometerError, positive_int
 from attometer.run.linear.attention import CHUNK, SQUARE, LinearState, _chunked, _full
 from attometer.run.operands import accumulation
-from attometer.run.validation import RULES, check, plain
+from attometer.run.validation import RULES, check, check_tensors, plain
 
 
 def favor_features(
@@ -65,6 +65,7 @@ def performer_attention(
     torch.Size([1, 2, 100, 8])
     """
     check(plain(q, k, v, scale), SQUARE if causal else RULES)
+    check_tensors(features=features)
     if features.dim() != 2 or features.shape[1] != q.shape[3]:
         raise AttometerError(f"features: got shape {list(features.shape)}, expected [f, {q.shape[3]}]")
     if scale is not None and scale < 0:

@@ -106,9 +106,5 @@ def test_bad_input_is_named(call: object, message: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("one", MECHANISMS)
 def test_every_two_mechanisms_are_compared(one: str) -> None:
-    """In pairs, as crossovers are: what may refuse is a mechanism at these sizes, by name."""
     for other in (name for name in MECHANISMS if name > one):
-        try:
-            assert rows(compare([one, other], n=4096, d=64, h=8, of="unit")).keys() == {one, other}
-        except AttometerError as error:
-            assert f'mechanism "{one}"' in str(error) or f'mechanism "{other}"' in str(error)
+        assert rows(compare([one, other], n=4096, d=64, h=8, of="unit")).keys() == {one, other}

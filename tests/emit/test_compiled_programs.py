@@ -246,6 +246,17 @@ def test_what_the_entry_refuses() -> None:
     assert held.library.attometer_run(None, 0) != 0
 
 
+def test_vmap_and_other_transforms() -> None:
+    function = am.compile("Y[i,k] = tanh(A[i,j] * B[j,k])")
+    a, b = torch.randn(3, 4, 5, dtype=torch.float64), torch.randn(5, 6, dtype=torch.float64)
+    found = torch.func.vmap(function, in_dims=(0, None))(a, b)
+    torch.testing.assert_close(found, torch.tanh(a @ b), rtol=1e-12, atol=1e-12)
+    moved = torch.func.vmap(function, in_dims=(2, None))(a.movedim(0, 2), b)
+    assert torch.equal(moved, found)
+    with pytest.raises(AttometerError, match=r"do not support torch.func's grad.*a call for each sample"):
+        torch.func.grad(lambda w: function(a[0], w).sum())(b)
+
+
 @pytest.mark.slow
 def test_after_a_fork() -> None:
     function = am.compile(SOFTMAX)

@@ -334,3 +334,18 @@ def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...
 
 
 compiled_program.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+def _each_alone(
+    info: Any, in_dims: tuple[Any, ...], tensors: Sequence[torch.Tensor], *rest: str
+) -> tuple[list[torch.Tensor], list[int]]:  # fmt: skip
+    """Run one call for each entry of vmap."""
+
+    def at(entry: int) -> list[torch.Tensor]:
+        return [x if axis is None else x.select(axis, entry) for x, axis in zip(tensors, in_dims[0], strict=True)]
+
+    made = [compiled_program(at(entry), *rest) for entry in range(info.batch_size)]
+    return [torch.stack(x) for x in zip(*made, strict=True)], [0] * len(made[0])
+
+
+torch.library.register_vmap(compiled_program, _each_alone)

@@ -8,6 +8,7 @@ from attometer.emit.compiled import IMPLEMENTATIONS, compiled_program, gradients
 from attometer.errors import AttometerError
 from attometer.program import Program
 from attometer.program.keeping import declared
+from attometer.run import transforms
 from attometer.run.validation import check_name
 from attometer.schedule.lean import pieces
 from attometer.simulate.sizes import bind
@@ -54,6 +55,11 @@ class Compiled(Printed):
             AttometerError: an input that is missing, of another shape or type, or a machine without a compiler or Triton.
         """
         given = self._given(tensors, named)
+        lacks = transforms.unsupported("compiled")
+        if lacks is not None:
+            raise AttometerError(
+                f"compiled programs do not support {lacks}; torch.autograd.grad works, a call for each sample"
+            )
         if not torch.compiler.is_compiling():
             self._check(given)
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):

@@ -71,6 +71,8 @@ def test_training_is_of_a_framework() -> None:
     assert made.predicted is not None
     assert made.predicted.engine == "megatron"
     assert "moe" not in made.predicted.measured_for
+    assert made.trained is not None
+    assert made.trained.recipe.name == "megatron"
     assert made.predicted.seconds > made.seconds
     more = plan("llama-3.1-70b", "64x h100-sxm", **asked | {"batch": 1024}, engine="megatron").predicted
     assert more is not None

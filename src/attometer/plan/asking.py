@@ -104,7 +104,8 @@ def asked_of(
         devices = Cluster(((here.machine, 1),), 1)
     degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
     several = devices.uniform and devices.count > 1
-    how = recipe or ("adamw" if here.options.mode == "train" and (several or degrees is not None) else None)
+    usual = "adamw" if here.options.mode == "train" and (several or degrees is not None) else None
+    how = recipe or RECIPES.get(trainer or "", usual)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
     asked_of_one = Asked(
@@ -219,6 +220,8 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
 
 ALIKE = 1.03
 """Placements that take up to so many times as long as the fastest one are as good, and the one with fewest degrees is taken."""
+RECIPES = {"megatron": "megatron", "nemo": "megatron", "torchtitan": "torchtitan"}
+"""The recipe of a framework whose name says how it trains."""
 KEPT = 8
 """Placements of a search of which the first that an engine can hold is taken."""
 

@@ -59,8 +59,8 @@ def plan(
         checkpoint: in training, save only the layers' inputs.
         chunk: in prefill, tokens computed at a time; all at once when not given.
         engine: a serving engine, as in `vllm` or `sglang@0.5.4`, or its EngineOptions.
-        recipe: how a model is trained, as in `qlora` or `lora,compiled,recompute=offloaded`; over several devices `adamw` when
-            not given.
+        recipe: how a model is trained, as in `qlora` or `lora,compiled,recompute=offloaded`; when not given that of the framework
+            that `engine` names, over several devices `adamw`.
         micro_batch: in training, sequences of one forward pass: on one device all of the batch, else one when not given.
         placement: degrees of parallelism (`tp`, `pp`, `ep`, `dp`, `cp`, `zero`, …); chosen when not given.
         goal: what levers are ranked by: `fits`, `latency`, `throughput` or `context`; the largest share saved when not given.

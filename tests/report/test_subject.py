@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from attometer.cli import main
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.subject import subject
@@ -92,3 +93,21 @@ def test_what_is_no_subject_is_refused(what: object, parameters: dict, words: st
     with pytest.raises(AttometerError) as error:
         subject(what, **parameters)
     assert str(error.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["figures", "--out", "drawn"], "figures draws those of the article, at the sizes of a --model, got"),
+        (["shares"], "is notation, not JSON; a model takes it in place of its attention: plan gpt2 --attention"),
+    ],
+)
+def test_a_command_about_models_says_which_takes_a_file(
+    command: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(__file__).parents[2] / "examples" / "relu.att"
+    monkeypatch.setattr(sys, "argv", ["attometer", *command, str(file)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err

@@ -8,7 +8,8 @@ import pytest
 
 from attometer.count.model_cost import parameters
 from attometer.errors import AttometerError
-from attometer.models import model
+from attometer.models import model, shipped
+from attometer.models.names import SAME_SIZES
 
 
 @pytest.mark.parametrize(
@@ -23,10 +24,21 @@ from attometer.models import model
         ("https://huggingface.co/meta-llama/Llama-3.1-8B", "llama-3.1-8b"),
         ("https://huggingface.co/meta-llama/Llama-3.1-8B/blob/main/config.json", "llama-3.1-8b"),
         ("hf.co/deepseek-ai/DeepSeek-V3", "deepseek-v3"),
+        ("deepseek-ai/DeepSeek-R1-0528", "deepseek-v3"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "qwen2.5-32b"),
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama-3.1-70b"),
+        ("meta-llama/Meta-Llama-3-8B", "llama-3-8b"),
+        ("google/gemma-3-27b-it", "gemma-3-27b"),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral-small-24b"),
     ],
 )
 def test_an_id_of_the_hub_is_the_shipped_model(text: str, name: str) -> None:
     assert model(text).name == name
+
+
+def test_names_of_the_same_sizes_are_no_shipped_names_and_mean_one() -> None:
+    assert not set(SAME_SIZES) & set(shipped())
+    assert set(SAME_SIZES.values()) <= set(shipped())
 
 
 SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
@@ -36,8 +48,8 @@ SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
     ("text", "message"),
     [
         (
-            "mistralai/Mistral-Small-24B-Instruct-2501",
-            f"{SAVE}mistralai/Mistral-Small-24B-Instruct-2501/resolve/main/config.json",
+            "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+            f"{SAVE}mistralai/Mistral-Small-3.2-24B-Instruct-2506/resolve/main/config.json",
         ),
         (
             "https://huggingface.co/tiiuae/falcon-7b",
@@ -45,7 +57,7 @@ SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
         ),
         ("falcon-7b", 'unknown model "falcon-7b"; give the path of a config.json, or one of '),
         ("gpt-4", 'unknown model "gpt-4"; give the path of a config.json, or one of '),
-        ("llama-3-8b", 'unknown model "llama-3-8b"; did you mean "llama-3.1-8b"?'),
+        ("llama-3.1-9b", 'unknown model "llama-3.1-9b"; did you mean "llama-3.1-8b"?'),
         ("Qwen/Qwen3-8B-FP8", f'"Qwen/Qwen3-8B-FP8" {SAVE}'),
     ],
 )

@@ -54,6 +54,23 @@ PUBLISHED = [
     ("tinyllama-1.1b", 1_100_048_384, "safetensors metadata"),
     ("bloom-176b", 176_247_271_424, "Le Scao et al. 2022, table 3"),
     ("gpt-oss-120b", 116_829_156_672, "safetensors metadata"),
+    ("llama-3-8b", 8_030_261_248, "safetensors metadata"),
+    ("llama-3-70b", 70_553_706_496, "safetensors metadata"),
+    ("llama-3.2-1b", 1_235_814_400, "safetensors metadata"),
+    ("codellama-34b", 33_743_970_304, "safetensors metadata"),
+    ("smollm2-360m", 361_821_120, "safetensors metadata"),
+    ("smollm2-1.7b", 1_711_376_384, "safetensors metadata"),
+    ("mistral-nemo-12b", 12_247_782_400, "safetensors metadata"),
+    ("mistral-small-24b", 23_572_403_200, "safetensors metadata"),
+    ("mistral-large-123b", 122_610_069_504, "safetensors metadata"),
+    ("qwen2.5-1.5b", 1_543_714_304, "safetensors metadata"),
+    ("qwen2.5-14b", 14_770_033_664, "safetensors metadata"),
+    ("qwen2.5-32b", 32_763_876_352, "safetensors metadata"),
+    ("qwen2.5-72b", 72_706_203_648, "safetensors metadata"),
+    ("qwen3-4b", 4_022_468_096, "safetensors metadata"),
+    ("qwen3-14b", 14_768_307_200, "safetensors metadata"),
+    ("qwen3-coder-480b-a35b", 480_154_875_392, "safetensors metadata"),
+    ("phi-3-mini-4k", 3_821_079_552, "safetensors metadata"),
 ]
 
 

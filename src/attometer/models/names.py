@@ -13,6 +13,28 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB = re.compile(
     r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:[/?#].*)?", re.IGNORECASE
 )
+SAME_SIZES = {
+    "deepseek-r1": "deepseek-v3",
+    "deepseek-r1-0528": "deepseek-v3",
+    "deepseek-v3-0324": "deepseek-v3",
+    "deepseek-v3.1": "deepseek-v3",
+    "llama-3.3-70b": "llama-3.1-70b",
+    "llama-3.1-nemotron-70b": "llama-3.1-70b",
+    "deepseek-r1-distill-llama-8b": "llama-3.1-8b",
+    "deepseek-r1-distill-llama-70b": "llama-3.1-70b",
+    "deepseek-r1-distill-qwen-14b": "qwen2.5-14b",
+    "deepseek-r1-distill-qwen-32b": "qwen2.5-32b",
+    "qwq-32b": "qwen2.5-32b",
+    "qwen3-next-80b-a3b-thinking": "qwen3-next-80b-a3b",
+    "mistral-nemo": "mistral-nemo-12b",
+    "mistral-nemo-base-2407": "mistral-nemo-12b",
+    "mistral-nemo-instruct-2407": "mistral-nemo-12b",
+    "mistral-small-24b-base-2501": "mistral-small-24b",
+    "mistral-small-24b-instruct-2501": "mistral-small-24b",
+    "mistral-large-instruct-2407": "mistral-large-123b",
+    "mistral-large-instruct-2411": "mistral-large-123b",
+}
+"""Models trained further from a shipped one, or its other releases: the same layers, weights and trained context."""
 NEAR = 0.75
 """How alike a name must be to be suggested: another model is no help."""
 
@@ -22,9 +44,13 @@ def shipped_name(text: str) -> str | None:
 
     >>> shipped_name("meta-llama/Llama-3.1-8B-Instruct"), shipped_name("Qwen/Qwen3-8B"), shipped_name("gpt-4")
     ('llama-3.1-8b', 'qwen3-8b', None)
+    >>> shipped_name("deepseek-ai/DeepSeek-R1")
+    'deepseek-v3'
     """
     last = text.rsplit("/", 1)[-1].lower().replace("_", "-")
-    known = {_squeezed(name): name for name in shipped()}
+    known = {_squeezed(name): meant for name, meant in SAME_SIZES.items()} | {
+        _squeezed(name): name for name in shipped()
+    }
     for candidate in _shorter(last):
         if _squeezed(candidate) in known:
             return known[_squeezed(candidate)]
@@ -86,6 +112,6 @@ def no_such_model(text: str) -> AttometerError:
             f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
         )
-    near = nearest(text[:200], shipped(), NEAR)
+    near = nearest(text[:200], (*shipped(), *SAME_SIZES), NEAR)
     hint = near if "did you mean" in near else f"; give the path of a config.json, or one of {', '.join(shipped())}"
     return AttometerError(f'unknown model "{text[:200]}"{hint}')

@@ -33,9 +33,9 @@ def model(path_or_name: str | Path) -> Model:
 
     >>> print(model("llama-3.1-8b").kinds())
     {'full': 32}
-    >>> model("llama-3-8b")
+    >>> model("llama-3.1-9b")
     Traceback (most recent call last):
-    attometer.errors.AttometerError: unknown model "llama-3-8b"; did you mean "llama-3.1-8b"?
+    attometer.errors.AttometerError: unknown model "llama-3.1-9b"; did you mean "llama-3.1-8b"?
     """
     text = str(path_or_name)
     name = text.lower() if text.lower() in shipped() else None

@@ -2,15 +2,17 @@
 
 import sys
 
-import triton
+import pytest
 from tests.emit.programs import SOFTMAX
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from attometer.emit import triton_run
 from attometer.emit.compiled import gradients_of
 from attometer.emit.triton_source import Kernel, triton_of
 from attometer.program import Program, parse
+
+# Doctests are looked for in every file, this one too, and not every machine has Triton.
+triton = pytest.importorskip("triton")
+backends, compiler = pytest.importorskip("triton.backends.compiler"), pytest.importorskip("triton.compiler")
 
 
 def types_of(kernel: Kernel, outside: dict[str, bool], short: str) -> dict[str, str]:
@@ -34,7 +36,7 @@ def assemble(program: Program, dtype: str) -> None:
         types = types_of(kernel, outside, {"bfloat16": "*bf16", "float32": "*fp32"}[dtype])
         widths = {name: 32 for name in types if name[:2] == "W_"}
         function = triton_run.functions(held.emitted.text, False)[kernel.name]
-        code = triton.compile(ASTSource(function, types, widths), target=GPUTarget("cuda", 90, 32))
+        code = triton.compile(compiler.ASTSource(function, types, widths), target=backends.GPUTarget("cuda", 90, 32))
         print(kernel.name, len(code.asm["cubin"]), code.asm["ptx"].count("mma"))
 
 

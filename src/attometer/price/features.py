@@ -269,7 +269,7 @@ def moe_counts(tokens: float, chosen: float, experts: float, local: float, law: 
     else:
         even = min(local, pairs * local / experts)
         drawn = local * (1 - (1 - min(chosen / experts, 1.0)) ** tokens)
-        touched = max(1.0, even if law == "balanced" else drawn)
+        touched = float(max(1.0, even if law == "balanced" else drawn))
         loads, share = np.array([pairs * local / experts / touched]), touched
     found = {"tokens": tokens, "chosen": chosen, "experts": experts, "local": local, "touched": touched}
     found["pairs"] = share * float(np.sum(loads))

@@ -26,6 +26,7 @@ def operations(node: Expression) -> list[tuple[int, tuple[str, ...]]]:
 
     Constants are folded before anything runs, as everywhere.
 
+    >>> from attometer.program.expression import Name
     >>> operations(Binary("*", Ref("A", (Name("i"),)), Call("exp", (Ref("r", ()),))))
     [(1, ('i',)), (1, ())]
     """

@@ -167,7 +167,7 @@ def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
 
 @browser
 def test_javascript_computes_what_python_does(tmp_path: Path) -> None:
-    _hold(tmp_path, FEW, 64)
+    _hold(tmp_path, FEW, 32)
 
 
 def _spread(point: dict[str, Any]) -> list[float]:

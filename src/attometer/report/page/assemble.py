@@ -53,6 +53,10 @@ def write_page(
     )
 
 
+CODE = ("placement.js", "serving.js", "notation.js", "view.js", "tabs.js")
+"""What runs once the data is there, and is packed with it; numbers.js unpacks both."""
+
+
 def page(
     more: Iterable[Model] = (),
     start: Mapping[str, Any] | None = None,
@@ -71,17 +75,12 @@ def page(
     """
     added, mine = list(more), list(texts)
     shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
-    data = page_data(added, names, mine) | {"claims": claims}
+    data = page_data(added, names, mine) | {"claims": claims, "code": "\n".join(map(_file, CODE))}
     tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added)
     pieces = {
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
-        "placement": _file("placement.js"),
-        "serving": _file("serving.js"),
-        "notation": _file("notation.js"),
-        "view": _file("view.js"),
-        "tabs": _file("tabs.js"),
         "data": base64.b85encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
         "state": html.escape(urlencode({**shown, **tab})),
         "own": html.escape(mine[0].name) if mine else "",

@@ -57,7 +57,8 @@ def model_data(model: Model) -> dict[str, Any]:
     """Return everything the page needs of a model, as plain values.
 
     `modes` maps `prefill`, `decode`, `train`, `train/checkpoint` and `train/checkpoint/frozen` to formulas, with `/fp8_ds_mla`
-    behind where an indexer's cache has rows of its own; `weights` maps formats to bytes in all and by slot of each phase.
+    behind where an indexer's cache has rows of its own; `weights` maps formats to bytes in all and by slot of each phase
+    (`decode` only where it differs from `prefill`).
 
     Raises AttometerError for a mask that has no closed form.
     """
@@ -142,6 +143,8 @@ def _weights(model: Model, name: str, at: int, form: Formats, slots: dict[str, _
         phase: [[held[at].bytes for held in each.held], [sorted(held[at].rates) for held in each.held]]
         for phase, each in slots.items()
     }
+    if by_phase["decode"] == by_phase["prefill"]:
+        del by_phase["decode"]
     by_format = stored_weights(model, form).by_format
     towers = _towers(model) if isinstance(form, WeightFormats) else 0
     total = sum(by_format.values()) + towers

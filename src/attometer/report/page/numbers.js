@@ -19,14 +19,18 @@ const AM = (() => {
     }
     return out.subarray(0, Math.floor((4 * text.length) / 5));
   };
-  const load = async (text) => {
-    const bytes = base85(text);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const unpacked = async (text) => {
+    const stream = new Blob([base85(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
     data = JSON.parse(await new Response(stream).text());
     const { names, at, fields } = data.models;
     data.models = Object.fromEntries(names.map((name, k) => [name, Object.fromEntries(Object.entries(fields).map(([key, list]) => [key, list[at[k]]]))]));
+    const code = document.createElement("script");
+    code.textContent = data.code;
+    document.head.append(code);
     return data;
   };
+  let loading = null;
+  const load = (text) => (loading ||= unpacked(text));
   const fastest = (rates, peak) => {
     const wanted = [...new Set([...rates].sort().flatMap((r) => data.holds[r]))];
     let stated = wanted.filter((r) => peak[r] !== undefined);
@@ -50,7 +54,7 @@ const AM = (() => {
     const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "") + (state.frozen ? "/frozen" : "");
     const mode = model.modes[kv === "fp8_ds_mla" ? `${key}/${kv}` : key];
     const held = model.weights[state.weights || "stored"];
-    const [slots, rates] = held.phases[state.mode === "decode" ? "decode" : "prefill"];
+    const [slots, rates] = held.phases[state.mode] || held.phases.prefill;
     const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
     const fixed = [
       (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable)))) || MOST, bits(kv), bits(own), bits(model.state), 64 * update,

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.console import Console
+from rich.progress import track
+
 from attometer.formats import CACHE_FORMATS, FORMATS
 from attometer.machine import Machine, machine, machines
 from attometer.mechanisms import Mechanism
@@ -22,8 +25,10 @@ def page_data(
 ) -> dict[str, Any]:
     """Return models (those of `names`, all shipped ones when not given, and `more`), machines, formats, and mechanisms."""
     listed = [*more, *map(model, shipped() if names is None else names)]
+    shown = Console(stderr=True)
+    followed = track(listed, "formulas of models", console=shown, transient=True, disable=not shown.is_terminal)
     return {
-        "models": columns({m.name: model_data(m) for m in listed}),
+        "models": columns({m.name: model_data(m) for m in followed}),
         "machines": {name: machine_data(place) for name in machines() if plannable(place := machine(name))},
         "formats": {name: [PARTS_OF_A_BIT * float(f.bits), f.rate, f.source] for name, f in FORMATS.items()},
         "caches": list(CACHE_FORMATS),

@@ -324,3 +324,12 @@ def test_a_draft_that_proposes_tokens() -> None:
         with pytest.raises(AttometerError) as error:
             plan("qwen3-8b", "h100-sxm", **asked, **more)  # type: ignore[arg-type]
         assert message in str(error.value)
+
+
+def test_the_placement_shown_is_one_that_fits_as_it_is_counted() -> None:
+    made = plan("llama-3.1-8b", "2x-rtx-3090", context=131072)
+    assert made.fits
+    assert "(tp 2)" in made.headline
+    # Whole weights on each device with half of the tokens (cp 2) are faster, and would hold 30.8 GB of 25.8.
+    assert made.found is not None
+    assert made.found.best[0].total == made.memory.total

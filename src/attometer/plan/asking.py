@@ -1,6 +1,6 @@
 """One question with everything that was asked, and its answer without levers: every lever is another question."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,8 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
         at, found = _placed_by(engine, here, devices, asked.goal)
     else:
         found = search(here.model, devices, goal=asked.goal, load=load_of(here))
-        at = spread(here, devices, found.best[0].placement)
+        place = _first_fitting(found, lambda p: spread(here, devices, p).memory(o.context, o.batch), here.room)
+        at = spread(here, devices, place)
     served = None if engine is None else serve(at, engine)
     memory = at.memory(o.context, o.batch)
     fits = memory.total <= here.room if served is None else served.fits
@@ -258,7 +259,7 @@ def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:
         place = Placement()
     elif place is None:
         found = search(here.model, devices, goal=asked.goal, load=load)
-        place = _first_fitting(here, devices, used, once, found)
+        place = _first_fitting(found, lambda p: training_of(spread(here, devices, p), used, once), here.room)
     if whole % (once * place.dp):
         raise AttometerError(f"batch {whole} is no multiple of micro_batch {once} x dp {place.dp}")
     o, at = here.options, spread(here, devices, place, load)
@@ -294,20 +295,18 @@ def _fewest_trained(here: Planner, devices: Cluster, used: Recipe, once: int, go
         asked = here.with_options(batch=max(here.options.batch, count * once))
         try:
             found = search(here.model, other, goal=goal, best=3, load=load_of(asked, used, once))
-            place = _first_fitting(asked, other, used, once, found)
+            held = [training_of(spread(asked, other, each.placement), used, once) for each in found.best]
         except AttometerError:
             continue
-        if training_of(spread(asked, other, place), used, once).total <= here.room:
+        if min(each.total for each in held) <= here.room:
             return count
     return None
 
 
-def _first_fitting(here: Planner, devices: Cluster, used: Recipe, once: int, found: Found) -> Placement:
-    """Return the first of the placements found that holds the recipe's own terms; the first one where none does."""
-    for each in found.best:
-        if training_of(spread(here, devices, each.placement), used, once).total <= here.room:
-            return each.placement
-    return found.best[0].placement
+def _first_fitting(found: Found, memory: Callable[[Placement], Any], room: int) -> Placement:
+    """Return the first of the placements found of which all that the answer counts fits; the first one where none does."""
+    fitting = (each.placement for each in found.best if memory(each.placement).total <= room)
+    return next(fitting, found.best[0].placement)
 
 
 def _as_trained(here: Planner, how: Recipe) -> Planner:

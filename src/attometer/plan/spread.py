@@ -121,7 +121,7 @@ def load_of(planner: Planner, how: Recipe | None = None, micro_batch: int = 1) -
         micro_batch=micro_batch,
         checkpoint=o.checkpoint,
         frozen=o.frozen,
-        **({} if o.chunk is None else {"chunk": o.chunk}),
+        chunk=o.chunk or o.context,
     )
     if how is None:
         return load

@@ -52,7 +52,7 @@ class _Slots:
     held: tuple[tuple[PartWeights, ...], ...]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def model_data(model: Model) -> dict[str, Any]:
     """Return everything the page needs of a model, as plain values.
 

@@ -432,6 +432,7 @@ def test_page_shows_the_plan_and_makes_no_request(tmp_path: Path) -> None:
 
 
 @browser
+@pytest.mark.slow
 def test_page_is_as_python_says_for_states_in_its_address(tmp_path: Path) -> None:
     states: list[dict[str, Any]] = [
         {"mode": "decode", "batch": 4, "kv": "fp8"},

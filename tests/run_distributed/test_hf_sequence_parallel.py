@@ -12,6 +12,9 @@ from distributed_launch import HERE, torchrun
 
 from attometer.integrations.transformers import SEQUENCE_PARALLEL
 
+# Two processes that import transformers take a third of a minute.
+pytestmark = pytest.mark.slow
+
 EXAMPLE = HERE.parents[1] / "examples" / "hf_sequence_parallel.py"
 SPECIAL = (
     "llama, one head per query",

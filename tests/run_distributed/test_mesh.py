@@ -47,6 +47,7 @@ def test_counters_nest() -> None:
     assert dict(outer.bytes) == {"outputs": 8, "agreement": 16}
 
 
+@pytest.mark.slow
 def test_the_example_measures_what_is_predicted() -> None:
     said = torchrun(2, EXAMPLE, "--length", "203", "--width", "8")
     assert said.count("imbalance, slowest over mean") == 3

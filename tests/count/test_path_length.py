@@ -199,7 +199,7 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
         "path length needs size w to be an integer of at least 1, got 0",
     ),
     (lambda: path_length(mechanism("sliding_window"), 8, v=3), 'unknown size "v"; known: b, d, h, w'),
-    (lambda: path_length(mechanism("sliding_window").program, 8), "path length needs size w; pass w=..."),
+    (lambda: path_length(mechanism("sliding_window").program, 8), "path length needs size w; give it, as in w=64"),
     (lambda: path_length(mechanism("decode"), 8), "path length needs an output with an axis of n positions"),
     (lambda: path_length("softmax", 8), "path length takes a Program or a mechanism, got str"),
     (lambda: path_length_formula(mechanism("sliding_window")).at(8), "path length needs size w; pass it"),  # type: ignore[union-attr]

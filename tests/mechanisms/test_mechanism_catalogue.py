@@ -121,7 +121,10 @@ ERRORS = [
         'mechanism "topk" needs k to be at most n = 100, got k = 2048',
     ),
     (lambda: mechanism("moe", E=4, k=5), 'mechanism "moe" needs k to be at most E = 4, got k = 5'),
-    (lambda: mechanism("softmax").sizes(b=1, h=1, n=4), 'size d of mechanism "softmax" is not given; pass d=...'),
+    (
+        lambda: mechanism("softmax").sizes(b=1, h=1, n=4),
+        'size d of mechanism "softmax" is not given; give it, as in d=64',
+    ),
     (lambda: mechanism("softmax").sizes(b=1, h=1, n=4, dd=4), 'unknown size "dd"; did you mean "d"?'),
     (lambda: mechanism("softmax").sizes(b=1, h=1, n=-4, d=4), "size n must be a positive integer, got -4"),
     (

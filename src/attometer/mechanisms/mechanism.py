@@ -95,7 +95,7 @@ class Mechanism(Printed):
         missing = [name for name in known if name not in chosen]
         if missing:
             raise AttometerError(
-                f'size {", ".join(missing)} of mechanism "{self.name}" is not given; pass {missing[0]}=...'
+                f'size {", ".join(missing)} of mechanism "{self.name}" is not given; give it, as in {missing[0]}=64'
             )
         self._check_related(chosen)
         return {name: chosen[name] for name in known}

@@ -114,7 +114,7 @@ def _chosen(
     chosen = {name: sizes.get(name, defaults.get(name)) for name in shaping}
     missing = sorted(name for name, value in chosen.items() if value is None)
     if missing:
-        raise AttometerError(f"path length needs size {', '.join(missing)}; pass {missing[0]}=...")
+        raise AttometerError(f"path length needs size {', '.join(missing)}; give it, as in {missing[0]}=64")
     return {**{k: v for k, v in chosen.items() if v is not None}, **sizes}
 
 

@@ -155,14 +155,18 @@ def _answers(folder: Path, names: tuple[str, ...], points: list[dict[str, Any]])
     return found
 
 
+def _same(point: dict[str, Any], got: list[Any], expected: list[Any]) -> None:
+    for k, (a, b) in enumerate(zip(got, expected, strict=True)):
+        assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+
+
 def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
     points = _points(names, count)
     found = _answers(folder, names, points)
     assert len(found) == count
     for point, got in zip(points, found, strict=True):
         expected = _python(point)
-        for k, (a, b) in enumerate(zip(got, expected, strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+        _same(point, got, expected)
 
 
 @browser
@@ -196,8 +200,7 @@ def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
             "chunk": chosen.choice((0, 512)) if mode == "prefill" else 0,
         })  # fmt: skip
     for point, got in zip(points, _answers(folder, names, points), strict=True):
-        for k, (a, b) in enumerate(zip(got[:8], _spread(point), strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+        _same(point, got[:8], _spread(point))
 
 
 def _divides(name: str, place: Placement) -> bool:
@@ -261,8 +264,7 @@ def _hold_engines(folder: Path, names: tuple[str, ...], count: int) -> None:
             "engine": chosen.choice(ENGINES), "utilization": chosen.choice((0, 0, 0.8)),
         })  # fmt: skip
     for point, got in zip(points, _answers(folder, names, points), strict=True):
-        for k, (a, b) in enumerate(zip(got, _served(point), strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+        _same(point, got, _served(point))
 
 
 @browser
@@ -295,8 +297,7 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
         terms = {**found.terms}
         del terms["gathered"]
         expected = [*terms.values(), found.total]
-        for k, (a, b) in enumerate(zip(got[: len(expected)], expected, strict=True)):
-            assert math.isclose(a, b, rel_tol=1e-12, abs_tol=0), f"{point} {k} {a} {b}"
+        _same(point, got[: len(expected)], expected)
         # A whole plan takes a while: once a recipe will do.
         if point["recipe"] not in seen:
             seen.add(point["recipe"])

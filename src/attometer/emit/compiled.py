@@ -1,6 +1,7 @@
 """Programs as torch operators: their nests as machine code, forward and backward, with fake kernels and autograd."""
 
 import ctypes
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,7 +71,7 @@ class Bound:
     keep: tuple[Any, ...]
 
 
-class Target:
+class Target(ABC):
     """A program as code for tensors of one type."""
 
     def __init__(self, program: Program, dtype: torch.dtype, full: frozenset[str]) -> None:
@@ -83,13 +84,13 @@ class Target:
         self.outputs = [t.name for t in program.outputs]
         self.emitted = self.source()
 
+    @abstractmethod
     def source(self) -> Emitted:
         """Return the program's code."""
-        raise NotImplementedError
 
+    @abstractmethod
     def launch(self, at: dict[str, torch.Tensor], shapes: tuple[tuple[int, ...], ...]) -> None:
         """Run the program on tensors by name, which hold its results afterwards."""
-        raise NotImplementedError
 
     def type_of(self, name: str) -> torch.dtype:
         """Return the type of an output."""

@@ -1,8 +1,6 @@
 """How many times as fast as torch's function compiled kernels are on this machine: measured once, and kept beside them."""
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,6 +12,7 @@ from attometer.emit import build
 from attometer.emit.source import Unit
 from attometer.run.biases import Terms
 from attometer.run.sdpa import run_sdpa
+from attometer.view.files import write_atomically
 
 # One core of an AMD EPYC (Zen 4, AVX-512 with BF16), b=1, h=8, n=2048, d=64, full, medians interleaved, 2026-11-26.
 USUAL = {torch.float32: 1.16, torch.bfloat16: 2.15, torch.float16: 1.16, torch.float64: 0.48}
@@ -94,7 +93,4 @@ def measure(dtype: torch.dtype, kind: str) -> float:
 
 def keep(dtype: torch.dtype, kind: str, found: float) -> None:
     """Keep a speed for this machine's later processes."""
-    path = _path(str(build.cache_folder()), dtype, kind)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="speed-", delete=False) as file:
-        json.dump(found, file)
-    os.replace(file.name, path)
+    write_atomically(_path(str(build.cache_folder()), dtype, kind), json.dumps(found))

@@ -9,6 +9,7 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.count.work.elementwise import height, heights
+from attometer.count.work.walks import Bound, at_integers
 from attometer.masks.counts import substitute, symbols
 from attometer.program.expression import Name, Ref, walk
 from attometer.program.indices import step_of
@@ -45,38 +46,17 @@ def _history(
     levels: sympy.Expr,
     free: tuple[sympy.Symbol, ...],
 ) -> Any:
-    def evaluate(cls: Any, length: Any, *numbers: Any) -> Any:
-        if not all(a.is_Integer for a in (length, *numbers)):
-            return None
-        if length < 1:
-            return sympy.Integer(0)
-        bound = dict(zip(free, numbers, strict=True))
+    def levels_at(length: int, bound: Bound) -> int:
         ready = {name: int(e.xreplace(bound)) for name, e in arrivals}
-        return sympy.Integer(int(_Places(operation, ready, bound).ready(int(length))[q].max()))
+        return int(_Places(operation, ready, bound).ready(length)[q].max())
 
-    def text(self: Any, printer: Any) -> str:
-        return f"history[{q}]({printer._print(self.args[0])})"
-
-    def growth(length: sympy.Expr, *sizes: sympy.Expr) -> sympy.Expr:
-        return length * levels.xreplace(dict(zip(free, sizes, strict=True)))
-
-    return type(
-        f"history_{abs(hash((q, operation, arrivals))):x}",
-        (sympy.Function,),
-        {
-            "eval": classmethod(evaluate),
-            "_sympystr": text,
-            "is_integer": True,
-            "is_nonnegative": True,
-            "growth": staticmethod(growth),
-        },
-    )
+    return at_integers("history", q, hash((q, operation, arrivals)), free, levels_at, lambda length: length * levels)
 
 
 class _Places:
     """When each tensor of the steps is ready at each place of the axis: sums are balanced trees over terms in order."""
 
-    def __init__(self, operation: Recurrence, arrivals: dict[str, int], bound: dict[sympy.Symbol, Any]) -> None:
+    def __init__(self, operation: Recurrence, arrivals: dict[str, int], bound: Bound) -> None:
         self.operation, self.arrivals, self.bound = operation, arrivals, bound
         self.length = self.number(operation.length)
         self.held = {step.output.name: np.zeros(self.length, np.int64) for step in operation.steps}

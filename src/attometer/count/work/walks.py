@@ -1,6 +1,6 @@
 """The longest walk through the steps of a recurrence where no closed form is known: exact for every number of steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 _NEVER = -(1 << 60)
 
+Bound = dict[sympy.Symbol, Any]
+"""The number of each size."""
 Paths = tuple[tuple[str, tuple[tuple[str, sympy.Expr], ...]], ...]
 
 
@@ -44,12 +46,7 @@ def longest_walk(
 
 @lru_cache(maxsize=1024)
 def _walk(q: str, entry: tuple[tuple[str, sympy.Expr], ...], paths: Paths, free: tuple[sympy.Symbol, ...]) -> Any:
-    def evaluate(cls: Any, length: Any, *numbers: Any) -> Any:
-        if not all(a.is_Integer for a in (length, *numbers)):
-            return None
-        if length < 1:
-            return sympy.Integer(0)
-        bound = dict(zip(free, numbers, strict=True))
+    def levels_at(length: int, bound: Bound) -> int:
         names = [name for name, _ in entry]
         # One row more: what the step itself decides holds in every step.
         step = np.full((len(names) + 1, len(names) + 1), _NEVER, dtype=np.int64)
@@ -59,25 +56,54 @@ def _walk(q: str, entry: tuple[tuple[str, sympy.Expr], ...], paths: Paths, free:
         for name, found in paths:
             for source, levels in found:
                 step[names.index(name), names.index(source)] = int(levels.xreplace(bound))
-        return sympy.Integer(int(_power(step, int(length))[names.index(q), -1]))
+        return int(_power(step, length)[names.index(q), -1])
+
+    def growth(length: sympy.Expr) -> sympy.Expr:
+        heaviest = sympy.Add(*(levels for _, found in paths for _, levels in found))
+        return length * heaviest + sympy.Add(*(e for _, e in entry))
+
+    return at_integers("walk", q, hash((q, entry, paths)), free, levels_at, growth)
+
+
+def at_integers(
+    kind: str,
+    q: str,
+    key: int,
+    free: tuple[sympy.Symbol, ...],
+    levels_at: Callable[[int, Bound], int],
+    growth: Callable[[sympy.Expr], sympy.Expr],
+) -> Any:
+    """Return a function of a number of steps and the sizes `free` that evaluates once all are integers.
+
+    Args:
+        kind: what it is called in print, as in `walk[q](n)`.
+        q: the tensor whose readiness it tells.
+        key: tells apart functions of one kind.
+        free: the sizes that follow the number of steps.
+        levels_at: its value after so many steps, at least 1, with each size's number.
+        growth: its order of growth, of a number of steps.
+    """
+
+    def evaluate(cls: Any, length: Any, *numbers: Any) -> Any:
+        if not all(a.is_Integer for a in (length, *numbers)):
+            return None
+        return sympy.Integer(0 if length < 1 else levels_at(int(length), dict(zip(free, numbers, strict=True))))
 
     def text(self: Any, printer: Any) -> str:
-        return f"walk[{q}]({printer._print(self.args[0])})"
+        return f"{kind}[{q}]({printer._print(self.args[0])})"
 
-    def growth(length: sympy.Expr, *sizes: sympy.Expr) -> sympy.Expr:
-        bound = dict(zip(free, sizes, strict=True))
-        heaviest = sympy.Add(*(levels for _, found in paths for _, levels in found))
-        return (length * heaviest + sympy.Add(*(e for _, e in entry))).xreplace(bound)
+    def order(length: sympy.Expr, *sizes: sympy.Expr) -> sympy.Expr:
+        return growth(length).xreplace(dict(zip(free, sizes, strict=True)))
 
     return type(
-        f"walk_{abs(hash((q, entry, paths))):x}",
+        f"{kind}_{abs(key):x}",
         (sympy.Function,),
         {
             "eval": classmethod(evaluate),
             "_sympystr": text,
             "is_integer": True,
             "is_nonnegative": True,
-            "growth": staticmethod(growth),
+            "growth": staticmethod(order),
         },
     )
 

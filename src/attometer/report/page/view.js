@@ -414,7 +414,6 @@ const save = (id, kind) => {
 
 // ---------------------------------------------------------------- start
 const start = async () => {
-  await AM.load($("data").textContent);
   const options = (list) => list.map(([value, text]) => `<option value="${esc(value)}">${esc(text)}</option>`).join("");
   $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m]));
   const byVendor = {};

@@ -42,6 +42,9 @@ PROGRAMS = {
     "Y[i,c] = S[i,c] - F[i + 1, c]",
     "transposed": HEAD + "input Q[i,d], K[j,d], G[i]\nS[i,j] = Q[i,d] * K[j,d]   where causal(i, j)\nP[i,j] = softmax[j](S)\n"
     "D[i] = sum[j](G[j] * P[i,j])\nE[j] = sum[i](P[i,j] * D[i])\nZ[i] = D[i] - E[i] + sum[j](P[j,i])",
+    "sums of rows and of columns": HEAD + "input Q[i,d], K[j,d], G[j]\nC[j] = C[j-1] + G[j]   associative\n"
+    "S[i,j] = Q[i,d] * K[j,d] + C[i] - C[j]   where causal(i, j)\nP[i,j] = softmax[j](S)\n"
+    "E[j] = sum[i](P[j,i] * G[i]) - sum[i](P[i,j]) + E[j+1]   associative\nY[j,d] = P[i,j] * Q[i,d]",
     "gather": "axis i: n, v: v\ninput W[v,c], T[b,i], X[b,i,c]\nY[b,i,c] = W[T[b,i], c] * X[b,i,c]",
     "gather of what is computed": HEAD + "C[i,r] = Q[i,d] * P[r,d]\ninput Q[i,d], P[r,d], T[i,j], V[j,e]\n"
     "W[i,j] = softmax[j](C[i, T[i,j]])\nO[i,e] = W[i,j] * V[j,e]",

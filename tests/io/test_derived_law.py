@@ -1,5 +1,7 @@
 """The law of derived nests: what is counted on them is what the scratchpad that runs them counts, and the values are right."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sympy
@@ -12,6 +14,7 @@ import attometer as am
 from attometer.count.derive import Chosen, Derived, Search, derive, tile_of
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import depth, work
+from attometer.mechanisms.subject import subject
 from attometer.program import gradient
 from attometer.program.expression import Along, Expression, Ref, walk
 from attometer.simulate import interpret
@@ -133,6 +136,14 @@ def test_flash_attention_2_is_found_in_the_text() -> None:
     assert (found.stored, found.passes, found.forced) == ((), (1,), ())
     assert "O[b,h,i,e] *= exp(old P.max - P.max)" in str(found)
     assert found.words == 2 * 65536 * 64 + -(-65536 // found.tiles["B_i"]) * 65536 * 128
+
+
+def test_sums_over_rows_and_over_columns_of_one_gradient_never_store_it() -> None:
+    text = Path(__file__).parents[2] / "examples" / "forgetting.att"
+    found = derive(gradient(subject(str(text)).program), 98304, n=4096, d=64, b=1, h=1)
+    assert found.stored == ("C", "P.max", "P.sum", "DP", "dC.sum", "dC.sum2")
+    assert "dC.sum+dC.sum2+dQ along j" in found.schedule.title
+    assert found.words == 10_164_377
 
 
 def test_the_kernels_of_the_backward_pass_are_found_in_the_text_of_the_gradient() -> None:

@@ -163,7 +163,7 @@ def cascade(program: Program, windows: Windows = "none", again: bool = False) ->
     S[h_group,h_member,i,j] = sum Q[h_group,h_member,i,d] * K[h_group,j,d]
     """
     found = _Reader(program, program.operations, windows).cascade(tuple(t.name for t in program.outputs))
-    return _again(found) if again else found
+    return _again(_relabelled(found)) if again else found
 
 
 def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tuple[str, ...]) -> Cascade:
@@ -589,6 +589,85 @@ def _without(found: Cascade, axis: str, kept: str) -> Cascade:
     return Cascade(extents, tuple(steps), kept_values, found.inputs, found.outputs, images)
 
 
+def _relabelled(found: Cascade) -> Cascade:
+    """Let a step that reads a transposed tensor run over the axes that it is made along; its result is what is transposed.
+
+    `y[j] = sum[i](T[j,i])` runs as `y[i] = sum[j](T[i,j])`, beside what else reads T, and y is read along j, where that
+    leaves less to be read under other axes.
+    """
+    for step in found.steps:
+        if step.kind not in ("set", "sum", "max", "min", "prod") or step.cycle is not None:
+            continue
+        for value in map(found.value, step.reads):
+            moved = _transposed(found, step, value)
+            if moved is not None:
+                return _relabelled(moved)
+    return found
+
+
+def _transposed(found: Cascade, step: Step, value: Value) -> Cascade | None:
+    """Return the cascade where a step runs over the axes of a tensor that it reads transposed; None where that is no gain."""
+    made, extents = found.step(value.of), dict(found.axes)
+    if made is None or value.name == value.of or value.at or found.step(value.name) or {*made.axes} != {*value.axes}:
+        return None
+    axes = dict(zip(value.axes, made.axes, strict=True))
+    refs_read = [n for n in walk(step.expression) if isinstance(n, Ref)]
+    plain = all(isinstance(part, Name) for n in refs_read for part in n.indices)
+    if not plain or any(found.value(n.tensor).at for n in refs_read) or not {*axes} <= extents.keys():
+        return None
+    if any(extents[a] != extents[b] for a, b in axes.items()) or not {*axes} & {*step.axes}:
+        return None
+    copy = _Copy(found)
+    names = {r: copy.known(r, axes) for r in step.reads}
+    values = {**{v.name: v for v in found.values}, **copy.values}
+
+    def renamed(names: Iterable[str]) -> int:
+        """The most axes of what is read under other axes than it is made along."""
+        read = [values[n] for n in names if values[n].name != values[n].of and found.step(values[n].of)]
+        return max((len(v.axes) for v in read), default=0)
+
+    own = tuple(axes.get(a, a) for a in step.axes)
+    seen = own != step.axes and any(step.name in s.reads for s in found.steps)
+    if max(renamed(names.values()), len(own) if seen else 0) >= renamed(step.reads):
+        return None
+    expression = _over(step.expression, axes, names)
+    where, summed = _moved(step.where, axes), tuple(axes.get(a, a) for a in step.summed)
+    under = copy.fresh(step.name)
+    values[under] = replace(found.value(step.name), name=under)
+    values[step.name] = replace(
+        found.value(step.name), axes=own, where=where and found.value(step.name).where and where
+    )
+
+    def reading(other: Step) -> Step:
+        if other.name == step.name:
+            return replace(step, axes=own, expression=expression, summed=summed, where=where)
+        change = {step.name: under}
+        places = tuple((axis, _over(place, {}, change)) for axis, place in other.places)
+        return replace(other, expression=_over(other.expression, {}, change), places=places)
+
+    steps = tuple(map(reading, found.steps))
+    at = {n: replace(v, at=tuple(_over(part, {}, {step.name: under}) for part in v.at)) for n, v in values.items()}
+    used = {r for s in steps for r in s.reads} | {p for v in at.values() for p in v.places}
+    kept = tuple(v for v in at.values() if v.name == v.of or v.name in used)
+    return replace(found, steps=steps, values=kept)
+
+
+def _over(node: Expression, axes: Mapping[str, str], names: Mapping[str, str]) -> Expression:
+    """Return an expression along other axes, that reads values of other names."""
+
+    def change(part: Expression) -> Expression:
+        match part:
+            case Ref(tensor=tensor, indices=indices):
+                return Ref(names.get(tensor, tensor), indices)
+            case Name(name=name):
+                return Name(axes.get(name, name))
+            case Position(index=name):
+                return Position(axes.get(name, name))
+        return part
+
+    return rewritten(node, change)
+
+
 def _again(found: Cascade) -> Cascade:
     """Give what is read under other axes than it is made along steps that compute it there, where that can be."""
     for value in found.values:
@@ -649,6 +728,16 @@ class _Copy:
                 step, name=at, axes=moved.axes, expression=expression, summed=summed, where=_moved(step.where, axes)
             )
         )
+        return at
+
+    def known(self, name: str, axes: Mapping[str, str]) -> str:
+        """Return the name under which a value is read along other axes, a new one where there was none."""
+        value = self.found.value(name)
+        moved = tuple(axes.get(a, a) for a in value.axes)
+        others = {(v.of, v.axes): v.name for v in (*self.found.values, *self.values.values()) if not v.at}
+        at = others.get((value.of, moved)) or self.fresh(value.of)
+        if at not in {v.name for v in self.found.values}:
+            self.values[at] = replace(value, name=at, axes=moved, where=_moved(value.where, axes))
         return at
 
     def along(self, node: Expression, axes: dict[str, str]) -> Expression | None:

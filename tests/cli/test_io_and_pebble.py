@@ -1,9 +1,9 @@
 """`io` and `pebble` on the command line: numbers, figures, and bad input in one line."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,12 +12,8 @@ from attometer.cli import app
 from attometer.errors import AttometerError
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "attometer", *arguments], capture_output=True, text=True, cwd=cwd)
-
-
-def test_io_prints_json_and_draws(tmp_path: Path) -> None:
-    done = run(
+def test_io_prints_json_and_draws(command: Callable[..., Any], tmp_path: Path) -> None:
+    done = command(
         "io",
         "softmax",
         "-n",
@@ -38,8 +34,8 @@ def test_io_prints_json_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "io.svg").read_text().startswith("<?xml")
 
 
-def test_io_verifies() -> None:
-    done = run(
+def test_io_verifies(command: Callable[..., Any]) -> None:
+    done = command(
         "io", "gqa", "-n", "64", "-d", "8", "-M", "512", "--sizes", "h=4,g=2", "--schedule", "flash2", "--verify"
     )
     assert done.returncode == 0, done.stderr
@@ -47,8 +43,8 @@ def test_io_verifies() -> None:
     assert "== simulated" in done.stdout
 
 
-def test_pebble_says_the_optimum() -> None:
-    done = run("pebble", "softmax", "--sizes", "n=1,d=1,m=2", "-M", "4", "--json")
+def test_pebble_says_the_optimum(command: Callable[..., Any]) -> None:
+    done = command("pebble", "softmax", "--sizes", "n=1,d=1,m=2", "-M", "4", "--json")
     assert json.loads(done.stdout)["cost"] == 8
 
 
@@ -71,8 +67,10 @@ def test_pebble_says_the_optimum() -> None:
         (["pebble", "sofmax", "--sizes", "n=2,d=1", "-M", "5"], 'did you mean "softmax"?'),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = run(*arguments, cwd=tmp_path)
+def test_bad_input_is_one_line_and_exit_2(
+    command: Callable[..., Any], arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -4,30 +4,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import attometer as am
-from attometer.cli import ASK, DRAW, MEASURE, PROVE, app, main
+from attometer.cli import ASK, DRAW, MEASURE, PROVE, app
 from attometer.models.shipped import shipped_path
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202eevil"
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["attometer", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def test_help_names_every_panel_and_every_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "--help") == 0
-    out = capsys.readouterr().out
+def test_help_names_every_panel_and_every_command(command: Callable[..., Any]) -> None:
+    done = command("--help")
+    assert done.returncode == 0
+    out = done.stdout
     for panel in (ASK, PROVE, MEASURE, DRAW):
         assert f"\n{panel}:\n" in out
     for command in app.registered_commands:
@@ -53,12 +47,11 @@ def test_a_reader_that_leaves_changes_no_exit_code(context: str, code: int) -> N
         assert (process.wait(), process.stderr.read()) == (code, b"")
 
 
-def test_a_fault_of_our_own_is_no_answer_of_plan(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fault_of_our_own_is_no_answer_of_plan(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attometer.mechanisms.catalogue.build", lambda *a, **k: 1 / 0)
-    assert run(monkeypatch, "show", "softmax") == 70
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    done = command("show", "softmax")
+    assert done.returncode == 70
+    assert "ZeroDivisionError" in done.stderr
 
 
 @pytest.fixture
@@ -71,45 +64,41 @@ def hostile_config(tmp_path: Path) -> Path:
     return path
 
 
-def assert_harmless(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
-    return said.out + said.err
+def harmless(*printed: str) -> str:
+    assert not {"\x1b", "\x07", "\u202e"} & set("".join(printed))
+    return "".join(printed)
 
 
 @pytest.mark.parametrize(
     "options", [["--on", "l4"], ["--check"], ["--on", "l4", "--explain"], ["--on", "l4", "--json"]]
 )
 def test_names_in_files_steer_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hostile_config: Path, options: list[str]
+    command: Callable[..., Any], hostile_config: Path, options: list[str]
 ) -> None:
-    run(monkeypatch, "plan", str(hostile_config), *options)
-    assert "evil" in assert_harmless(capsys)
+    done = command("plan", str(hostile_config), *options)
+    assert "evil" in harmless(done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("key", ["model_type", "hidden_size", "torch_dtype"])
-def test_values_in_files_steer_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str
-) -> None:
+def test_values_in_files_steer_no_terminal(command: Callable[..., Any], tmp_path: Path, key: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(shipped_path("gpt2").read_text()) | {key: HOSTILE}))
-    assert run(monkeypatch, "plan", str(path)) == 2
-    assert "evil" in assert_harmless(capsys)
+    done = command("plan", str(path))
+    assert done.returncode == 2
+    assert "evil" in harmless(done.stdout, done.stderr)
 
 
-def test_a_machine_from_a_file_steers_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_machine_from_a_file_steers_no_terminal(command: Callable[..., Any], tmp_path: Path) -> None:
     text = (Path(am.__file__).parent / "data" / "hardware" / "l4.toml").read_text(encoding="utf-8")
     lines = [f"name = {json.dumps(HOSTILE)}" if line.startswith("name = ") else line for line in text.splitlines()]
     path = tmp_path / "mine.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
     place = am.machine(path)
     assert place.name == HOSTILE
-    assert run(monkeypatch, "plan", "gpt2", "--on", str(path)) == 0
-    assert "\\x1b[31m\\u202eevil" in assert_harmless(capsys)
-    print(place, am.plan("gpt2", place))
-    assert_harmless(capsys)
+    done = command("plan", "gpt2", "--on", str(path))
+    assert done.returncode == 0
+    assert "\\x1b[31m\\u202eevil" in harmless(done.stdout, done.stderr)
+    harmless(str(place), str(am.plan("gpt2", place)))
 
 
 def test_what_an_encoding_lacks_is_written_as_what_is_nearest() -> None:

@@ -1,9 +1,9 @@
 """The plan: exact bytes, the boundary of the largest context, levers that do what they say, and what it refuses."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -142,12 +142,8 @@ def test_sliding_layers_keep_their_window_only() -> None:
     assert sliding[0].bytes_moved == sliding[1].bytes_moved
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "attometer", "plan", *arguments], capture_output=True, text=True)
-
-
-def test_command_prints_json_and_exits_by_fit() -> None:
-    done = run("llama-3.1-8b", "--on", "h100-sxm", "--context", "131072", "--json")
+def test_command_prints_json_and_exits_by_fit(command: Callable[..., Any]) -> None:
+    done = command("plan", "llama-3.1-8b", "--on", "h100-sxm", "--context", "131072", "--json")
     found = json.loads(done.stdout)
     assert (done.returncode, found["parameters"], found["kv_bytes"], found["fits"]) == (
         0,
@@ -155,14 +151,14 @@ def test_command_prints_json_and_exits_by_fit() -> None:
         17179869184,
         True,
     )
-    assert run("deepseek-v3", "--on", "t4", "--context", "100").returncode == 1
+    assert command("plan", "deepseek-v3", "--on", "t4", "--context", "100").returncode == 1
 
 
-def test_command_checks_and_explains() -> None:
-    checked = run("llama-3.1-8b", "--check")
+def test_command_checks_and_explains(command: Callable[..., Any]) -> None:
+    checked = command("plan", "llama-3.1-8b", "--check")
     assert checked.returncode == 0
     assert "modelled" in checked.stdout
-    explained = run("llama-3.1-8b", "--context", "1000", "--explain")
+    explained = command("plan", "llama-3.1-8b", "--context", "1000", "--explain")
     assert "KV cache = batch × (32 × (2048*m) [full])" in explained.stdout
 
 
@@ -180,8 +176,8 @@ def test_command_checks_and_explains() -> None:
         (["/nowhere/config.json"], "/nowhere/config.json"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(arguments: list[str], message: str) -> None:
-    done = run(*arguments)
+def test_bad_input_is_one_line_and_exit_2(command: Callable[..., Any], arguments: list[str], message: str) -> None:
+    done = command("plan", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

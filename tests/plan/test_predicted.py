@@ -57,6 +57,15 @@ def test_labels_do_not_mix() -> None:
     assert made.explain("sensitivities").count("%") == 4
 
 
+def test_only_what_no_faster_figure_helps_is_called_launch_bound() -> None:
+    small = plan("gpt2", "h100-sxm", context=512, mode="decode", engine="vllm")
+    experts = plan(
+        "deepseek-v3", "8x-h200-sxm", engine="sglang", placement={"tp": 8}, context=32768, batch=32, mode="decode"
+    )  # far above the bound, which reads one token's experts, yet it waits for bytes
+    assert "launch-bound" in small.explain("predicted")
+    assert "launch-bound" not in experts.explain("predicted")
+
+
 def test_a_prompt_in_pieces_takes_longer_than_at_once() -> None:
     asked = {"context": 16384, "mode": "prefill", "engine": "vllm"}
     pieces, whole = (plan("llama-3.1-8b", "h100-sxm", **asked, chunk=size).predicted for size in (512, 16384))

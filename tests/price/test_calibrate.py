@@ -1,8 +1,10 @@
 """Calibration recovers known coefficients from files, scores them on rows held out, and validate scores any folder."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,13 +114,8 @@ def test_the_residual_is_kept_only_where_it_lowers_the_error_of_rows_left_out(tm
         (["calibrate", "--from", "nowhere"], 'attometer: "nowhere" holds no .csv or .csv.xz files'),
     ],
 )
-def test_commands_refuse_a_folder_without_files(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-m", "attometer", *arguments], capture_output=True, text=True, check=False)
+def test_commands_refuse_a_folder_without_files(arguments: list[str], said: str, command: Callable[..., Any]) -> None:
+    done = command(*arguments)
     assert (done.returncode, done.stderr.strip(), done.stdout) == (2, said, "")
 
 

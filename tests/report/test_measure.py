@@ -2,13 +2,13 @@
 
 import json
 import math
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attometer.cli import main
 from attometer.errors import AttometerError
 from attometer.report.measure.fit import Range, crossings, growth
 from attometer.report.measure.prediction import PRINTED, flops
@@ -18,13 +18,6 @@ pytest.importorskip("torch")
 from attometer.report.measure.report import Measured, MeasureReport, Options, measure
 
 SMALL = ["-n", "16,32", "--dtype", "fp32", "--heads", "1", "-d", "4", "--repeats", "2"]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["attometer", "measure", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 def row(mechanism: str, n: int, seconds: float, cpu: float | None = None, spread: float = 0.0) -> Measured:
@@ -125,12 +118,10 @@ def test_one_side_faster_everywhere_is_said_without_a_crossing() -> None:
     assert "growth with n" not in str(alone)
 
 
-def test_command_prints_json_and_progress_apart(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "softmax", "linear", *SMALL, "--threads", "1", "--json") == 0
-    printed = capsys.readouterr()
-    held = json.loads(printed.out)
+def test_command_prints_json_and_progress_apart(command: Callable[..., Any]) -> None:
+    done = command("measure", "softmax", "linear", *SMALL, "--threads", "1", "--json")
+    assert done.returncode == 0
+    held = json.loads(done.stdout)
     assert [(r["mechanism"], r["n"], r["samples"]) for r in held["rows"]] == [
         ("softmax", 16, 2), ("linear", 16, 2), ("softmax", 32, 2), ("linear", 32, 2),
     ]  # fmt: skip
@@ -139,7 +130,7 @@ def test_command_prints_json_and_progress_apart(
     assert held["ceiling"]["flops_per_second"] > 0
     assert set(held["growth"]) == {"softmax", "linear"}
     assert held["remarks"][-1] == "2 samples: the median of fewer than three says little"
-    assert "round 2 of 2 measured" in printed.err
+    assert "round 2 of 2 measured" in done.stderr
 
 
 def test_a_killed_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,12 +162,13 @@ def test_samples_of_another_machine_are_left_out(tmp_path: Path) -> None:
     assert len(out.read_text().splitlines()) == 4
 
 
-def test_another_kind_of_file_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_another_kind_of_file_is_not_written_to(command: Callable[..., Any], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for content in ("# notes\n", '{"n": 3}\n', "[1]\n"):
         out = tmp_path / "notes.md"
         out.write_text(content)
-        assert run(monkeypatch, "softmax", *SMALL, "--out", str(out)) == 2
-        assert f"attometer: results {out}: line 1 is not a sample; give another file" in capsys.readouterr().err
+        done = command("measure", "softmax", *SMALL, "--out", str(out))
+        assert done.returncode == 2
+        assert f"attometer: results {out}: line 1 is not a sample; give another file" in done.stderr
         assert out.read_text() == content
 
 
@@ -221,11 +213,10 @@ def test_threads_are_given_back() -> None:
         (["softmax", "-n", "16", "--impl", "flex", "--backward"], 'impl "flex" does not support gradients on CPU'),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(
-    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, *arguments) == 2
-    said = capsys.readouterr().err
+def test_bad_input_is_one_line(command: Callable[..., Any], arguments: list[str], words: str) -> None:
+    done = command("measure", *arguments)
+    assert done.returncode == 2
+    said = done.stderr
     assert words in said
     assert said.startswith("attometer: ")
     assert said.count("\n") == 1
@@ -279,11 +270,10 @@ def test_a_ceiling_is_never_below_what_was_measured() -> None:
 ATT = Path(__file__).parents[2] / "examples" / "relu.att"
 
 
-def test_a_file_of_notation_is_compiled_and_held_against_softmax(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "softmax", str(ATT), "gqa,g=1", *SMALL, "--json") == 0
-    held = {(r["mechanism"], r["n"]): r for r in json.loads(capsys.readouterr().out)["rows"]}
+def test_a_file_of_notation_is_compiled_and_held_against_softmax(command: Callable[..., Any]) -> None:
+    done = command("measure", "softmax", str(ATT), "gqa,g=1", *SMALL, "--json")
+    assert done.returncode == 0
+    held = {(r["mechanism"], r["n"]): r for r in json.loads(done.stdout)["rows"]}
     own = held[str(ATT), 32]
     assert own["runs_with"] == held["gqa,g=1", 32]["runs_with"] == "compiled"
     # Two products of n × n × d for each head, as softmax attention has.
@@ -291,9 +281,10 @@ def test_a_file_of_notation_is_compiled_and_held_against_softmax(
     assert own["predicted_speedup"] == 1
 
 
-def test_its_backward_pass_runs_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, str(ATT), *SMALL, "--backward", "--json") == 0
-    assert [r["n"] for r in json.loads(capsys.readouterr().out)["rows"]] == [16, 32]
+def test_its_backward_pass_runs_too(command: Callable[..., Any]) -> None:
+    done = command("measure", str(ATT), *SMALL, "--backward", "--json")
+    assert done.returncode == 0
+    assert [r["n"] for r in json.loads(done.stdout)["rows"]] == [16, 32]
 
 
 @pytest.mark.parametrize(
@@ -305,8 +296,7 @@ def test_its_backward_pass_runs_too(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         ("rnn", "a recurrence that is linear in its last step becomes a scan"),
     ],
 )
-def test_what_cannot_be_measured_says_why(
-    name: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, name, *SMALL) == 2
-    assert words in capsys.readouterr().err
+def test_what_cannot_be_measured_says_why(command: Callable[..., Any], name: str, words: str) -> None:
+    done = command("measure", name, *SMALL)
+    assert done.returncode == 2
+    assert words in done.stderr

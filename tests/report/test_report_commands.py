@@ -1,60 +1,51 @@
 """`attometer show`, `compare` and `figures` on the command line: text, JSON, and bad input with exit code 2."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attometer.cli import main
+
+def test_show_prints_the_page(command: Callable[..., Any]) -> None:
+    done = command("show", "softmax")
+    assert done.returncode == 0
+    assert done.stdout == (Path(__file__).parent / "golden" / "show_softmax.txt").read_text(encoding="utf-8")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["attometer", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def test_show_prints_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "show", "softmax") == 0
-    assert capsys.readouterr().out == (Path(__file__).parent / "golden" / "show_softmax.txt").read_text(
-        encoding="utf-8"
-    )
-
-
-def test_show_gives_json_and_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "show", "longformer", "--json", "--at", "n=1024,d=64", "--set", "w=128") == 0
-    held = json.loads(capsys.readouterr().out)
+def test_show_gives_json_and_numbers(command: Callable[..., Any]) -> None:
+    done = command("show", "longformer", "--json", "--at", "n=1024,d=64", "--set", "w=128")
+    assert done.returncode == 0
+    held = json.loads(done.stdout)
     assert (held["name"], held["approximates"]) == ("longformer", None)
     # 1024 queries see 129 keys each, less the window's two cut corners, plus one global row and column beyond it
     assert held["at"]["mac"] == 2 * 64 * (1024 * 129 - 64 * 65 + 2 * (1024 - 65))
 
 
-def test_compare_prints_the_articles_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "compare", "softmax", "linear", "sliding_window", "-n", "16384", "-d", "768") == 0
-    out = capsys.readouterr().out
+def test_compare_prints_the_articles_table(command: Callable[..., Any]) -> None:
+    done = command("compare", "softmax", "linear", "sliding_window", "-n", "16384", "-d", "768")
+    assert done.returncode == 0
+    out = done.stdout
     assert "206,158,430,208" in out
     assert "softmax = linear at n = d + 1/2 = 768.50" in out
 
 
-def test_compare_takes_heads_sizes_and_a_convention(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_compare_takes_heads_sizes_and_a_convention(command: Callable[..., Any]) -> None:
     options = ["--heads", "12", "-d", "64", "--of", "mac", "--sizes", "w=128", "--json"]
-    assert run(monkeypatch, "compare", "softmax", "rnn", "sliding_window", *options) == 0
-    held = json.loads(capsys.readouterr().out)
+    done = command("compare", "softmax", "rnn", "sliding_window", *options)
+    assert done.returncode == 0
+    held = json.loads(done.stdout)
     assert held["convention"] == "mac"
     assert held["crossovers"][0]["root"] == "768"
     assert held["counts"]["rows"][2]["sizes"] == "w = 128"
 
 
-def test_figures_says_what_it_wrote(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_figures_says_what_it_wrote(command: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    assert run(monkeypatch, "figures", "--out", str(tmp_path), "--formats", "svg", "--on", "l4", "--json") == 0
-    held = json.loads(capsys.readouterr().out)
+    done = command("figures", "--out", str(tmp_path), "--formats", "svg", "--on", "l4", "--json")
+    assert done.returncode == 0
+    held = json.loads(done.stdout)
     assert held["hardware"] == ["l4"]
     assert sorted(Path(p).name for p in held["paths"]) == sorted(p.name for p in tmp_path.iterdir())
 
@@ -79,16 +70,14 @@ def test_figures_says_what_it_wrote(
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
+    command: Callable[..., Any],
     arguments: list[str],
     message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith(f"attometer: {message}")
-    assert len(printed.err.splitlines()) == 1
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"attometer: {message}")
+    assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

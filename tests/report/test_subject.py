@@ -2,11 +2,12 @@
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attometer.cli import main
 from attometer.errors import AttometerError
 from attometer.mechanisms import mechanism
 from attometer.mechanisms.subject import subject
@@ -96,18 +97,15 @@ def test_what_is_no_subject_is_refused(what: object, parameters: dict, words: st
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("typed", "words"),
     [
         (["figures", "--out", "drawn"], "figures draws those of the article, at the sizes of a --model, got"),
         (["shares"], "is notation, not JSON; a model takes it in place of its attention: plan gpt2 --attention"),
     ],
 )
 def test_a_command_about_models_says_which_takes_a_file(
-    command: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Callable[..., Any], typed: list[str], words: str
 ) -> None:
-    file = Path(__file__).parents[2] / "examples" / "relu.att"
-    monkeypatch.setattr(sys, "argv", ["attometer", *command, str(file)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    done = command(*typed, str(Path(__file__).parents[2] / "examples" / "relu.att"))
+    assert done.returncode == 2
+    assert words in done.stderr

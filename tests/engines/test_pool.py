@@ -137,8 +137,17 @@ def test_a_utilisation_is_a_share():
 
 
 def test_versions_are_ranges():
-    asked = ("vllm@0.6.3", "vLLM 0.10.1", "vllm==0.16.0+cu128", "vllm:0.19.1rc2", "vllm")
-    assert [engine(text).version.since for text in asked] == ["0", "0", "0.11", "0.18", "0.21"]
+    asked = ("vllm@0.2.5", "vllm@0.6.3", "vllm 0.7", "vLLM 0.10.1", "vllm==0.16.0+cu128", "vllm:0.19.1rc2", "vllm")
+    since = ["0", "0.5.4", "0.6.5", "0.8", "0.11", "0.18", "0.21"]
+    assert [engine(text).version.since for text in asked] == since
+
+
+def test_a_step_was_a_whole_prompt_before_chunks():
+    old, new = engine("vllm@0.6.3").version, engine("vllm@0.9").version
+    large, small = 80 * 2**30, 24 * 2**30
+    steps = [v.step_tokens(v.scale(small), n) for v in (old, new) for n in (1000, 20_000, 40_000)]
+    assert steps == [2048, 20_000, 512, 2048, 2048, 2048]
+    assert [new.scale(large, name).tokens for name in ("h100-sxm", "a100-80gb-sxm")] == [8192, 2048]
 
 
 def test_every_figure_has_a_source_or_a_fit():

@@ -9,7 +9,8 @@ import pytest
 from attometer.count.model_cost import parameters
 from attometer.errors import AttometerError
 from attometer.models import model, shipped
-from attometer.models.names import SAME_SIZES
+from attometer.models.names import CHANGED, SAME_SIZES
+from attometer.models.stored import weight_formats
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,42 @@ def test_an_id_of_the_hub_is_the_shipped_model(text: str, name: str) -> None:
     assert model(text).name == name
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "form"),
+    [
+        ("Qwen/Qwen3-8B-FP8", "qwen3-8b", "fp8"),
+        ("TheBloke/Llama-2-13B-chat-AWQ", "llama-2-13b", "awq-int4"),
+        ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int8", "qwen2.5-72b", "gptq-int8"),
+        ("hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4", "llama-3.1-8b", "awq-int4"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-quantized.w8a8", "llama-3.1-70b", "int8"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.1-70b", "fp8"),
+        ("nvidia/Llama-3.1-405B-Instruct-FP4", "llama-3.1-405b", "nvfp4"),
+        ("unsloth/llama-3-8b-bnb-4bit", "llama-3-8b", "bitsandbytes-nf4_double"),
+        ("mlx-community/Qwen2.5-72B-Instruct-6bit", "qwen2.5-72b", "mlx_6bit"),
+        ("lmstudio-community/Qwen3-30B-A3B-MLX-4bit", "qwen3-30b-a3b", "mlx_4bit"),
+        ("unsloth/Qwen3-8B-GGUF:Q8_0", "qwen3-8b", "q8_0"),
+        ("Qwen2.5-14B-Instruct-Q4_K_M", "qwen2.5-14b", "q4_k_m"),
+        ("ggml-org/gpt-oss-120b-GGUF", "gpt-oss-120b", "mxfp4_moe"),
+        ("qwen3:32b", "qwen3-32b", "q4_k_m"),
+        ("llama3.1:8b-instruct-q6_K", "llama-3.1-8b", "q6_k"),
+        ("llama3.1:8b-instruct-fp16", "llama-3.1-8b", "bf16"),
+        ("deepseek-r1:70b", "llama-3.1-70b", "q4_k_m"),
+        ("unsloth/DeepSeek-R1-BF16", "deepseek-v3", "bf16"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b", "bf16"),
+        ("openai/gpt-oss-20b", "gpt-oss-20b", "mxfp4"),
+    ],
+)
+def test_a_name_says_how_its_weights_are_stored(text: str, name: str, form: str) -> None:
+    found = model(text)
+    assert (found.name, weight_formats(found).name) == (name, form)
+
+
+def test_a_release_has_its_own_context_and_vocabulary() -> None:
+    assert model("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8").context == 262_144
+    assert model("mistralai/Mistral-7B-Instruct-v0.2").values["vocab_size"] == 32_000
+    assert set(CHANGED) <= set(SAME_SIZES)
+
+
 def test_names_of_the_same_sizes_are_no_shipped_names_and_mean_one() -> None:
     assert not set(SAME_SIZES) & set(shipped())
     assert set(SAME_SIZES.values()) <= set(shipped())
@@ -58,7 +95,7 @@ SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
         ("falcon-7b", 'unknown model "falcon-7b"; give the path of a config.json, or one of '),
         ("gpt-4", 'unknown model "gpt-4"; give the path of a config.json, or one of '),
         ("llama-3.1-9b", 'unknown model "llama-3.1-9b"; did you mean "llama-3.1-8b"?'),
-        ("Qwen/Qwen3-8B-FP8", f'"Qwen/Qwen3-8B-FP8" {SAVE}'),
+        ("tiiuae/falcon-7b-FP8", f'"tiiuae/falcon-7b-FP8" {SAVE}'),
     ],
 )
 def test_what_is_not_here_is_told_with_a_way_forward(text: str, message: str) -> None:

@@ -120,12 +120,12 @@ def near(value: float, wanted: float, share: float) -> None:
 def test_01_two_cards_and_their_cache() -> None:
     # vllm-project/vllm, issue 13061
     made = plan(
-        qwen25(5120, 13824, 40, 48), "2x rtx-4090", context=32768, mode="decode", engine=EngineOptions("vllm@0.7", 0.98)
+        qwen25(5120, 13824, 40, 48), "2x rtx-4090", context=65536, mode="decode", engine=EngineOptions("vllm@0.7", 0.98)
     )
     assert made.fits
     near(served(made).weights / GIB, 13.9476, 0.02)
     assert served(made).layout.per_token == 98_304
-    near(served(made).tokens, 81_536, 0.06)  # the log's activations are of a shorter prompt than the version's default
+    near(served(made).tokens, 81_536, 0.05)
 
 
 def test_03_tokens_left_on_24_gb() -> None:

@@ -26,14 +26,14 @@ def test_two_cards_share_each_layer() -> None:
     sizes = {"hidden_size": 5120, "intermediate_size": 13824, "num_attention_heads": 40, "num_hidden_layers": 48,
              "num_key_value_heads": 8, "vocab_size": 152064, "tie_word_embeddings": False}  # fmt: skip
     made = plan(
-        read("qwen2.5-7b", **sizes), "2x rtx-4090", context=32768, mode="decode", engine=EngineOptions("vllm@0.7", 0.98)
+        read("qwen2.5-7b", **sizes), "2x rtx-4090", context=65536, mode="decode", engine=EngineOptions("vllm@0.7", 0.98)
     )
     assert made.served is not None
     assert made.at is not None
     assert made.at.placement.tp == 2
     assert made.served.weights / GIB == pytest.approx(13.9476, rel=0.02)
     assert made.served.layout.per_token == 98_304
-    assert made.served.tokens == pytest.approx(81_536, rel=0.06)
+    assert made.served.tokens == pytest.approx(81_536, rel=0.05)
     assert made.fits
     assert "on 2 × GeForce RTX 4090 (tp 2) under vllm 0.7" in made.headline
 

@@ -4,7 +4,7 @@ import re
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -57,12 +57,13 @@ class Degree(Stated):
 
 class Scale(_Frozen):
     """Defaults that go by the size of the device: from `gib` GiB seen, `tokens` per batch and `requests` at once (`wide` where
-    four devices or more share a layer)."""
+    four devices or more share a layer); not for devices whose names hold one of `but`."""
 
     gib: float
     tokens: int
     requests: int
     wide: int | None = None
+    but: tuple[str, ...] = ()
 
     def at_once(self, tp: int) -> int:
         """Return the requests of one step for a tensor-parallel degree."""
@@ -120,11 +121,14 @@ class Version(_Frozen):
             attention scores in it where there is no `flash` attention.
         driver: what the runtime sees less than the driver reports: a fixed part in GiB and a share.
         runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
+        streams: copies of the residual stream alive beside the largest part's tensors of a step.
         sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
         expert_work: GiB more that models with experts need.
         tower_work: GiB more that models with a tower for images of any size need, which the warm-up encodes at their largest.
         graphs: GiB of captured graphs: a fixed part, and what 1,024 requests at once add.
         scales: batched tokens and requests by device size, largest first.
+        whole: a step is one whole prompt, of at least the tokens of its scale, for prompts of up to so many tokens.
+        cut: tokens of a step of longer prompts than that.
     """
 
     since: str
@@ -142,21 +146,35 @@ class Version(_Frozen):
     driver: tuple[Stated, Stated]
     runtime: Stated
     communication: tuple[Degree, ...] = ()
+    streams: Stated = Stated(value=2, source="the stream and what a part reads of it")
     sampler: Stated
     expert_work: Stated
     tower_work: Stated | None = None
     graphs: tuple[Stated, Stated]
     scales: tuple[Scale, ...]
     scales_source: str
+    whole: int = 0
+    cut: int = 0
 
     def graph_gib(self, requests: int) -> float:
         """Return the GiB of graphs that are captured for up to `requests` requests at once."""
         fixed, more = self.graphs
         return fixed.value + more.value * requests / 1024
 
-    def scale(self, seen: int) -> Scale:
-        """Return the defaults for a device of which `seen` bytes are seen."""
-        return next(scale for scale in self.scales if seen >= scale.gib * GIB)
+    def scale(self, seen: int, device: str = "") -> Scale:
+        """Return the defaults for a device of which `seen` bytes are seen, by its name where that counts."""
+        return next(s for s in self.scales if seen >= s.gib * GIB and not any(name in device for name in s.but))
+
+    def step_tokens(self, scale: Scale, length: int) -> int:
+        """Return the tokens of one step where sequences have up to `length` tokens.
+
+        >>> found = engine("vllm@0.6.3").version
+        >>> [found.step_tokens(found.scales[-1], length) for length in (1000, 20_000, 120_000)]
+        [2048, 20000, 512]
+        """
+        if not self.whole:
+            return scale.tokens
+        return max(scale.tokens, length) if length <= self.whole else self.cut
 
 
 class Engine(_Frozen):
@@ -224,11 +242,19 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
+def _in_full(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a file with each version in full: it says what differs from the one before it."""
+    versions: list[dict[str, Any]] = []
+    for own in values.get("versions", ()):
+        versions.append({**(versions[-1] if versions else {}), **own})
+    return {**values, "versions": versions}
+
+
 def _read(name: str, platform: str) -> _File:
     folder = files("attometer") / "data" / "engines"
     own = folder / f"{name}-{platform}.toml"
     path = own if own.is_file() else folder / f"{name}.toml"
     try:
-        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _File.model_validate(_in_full(tomllib.loads(path.read_text(encoding="utf-8"))))
     except ValidationError as error:
         raise AttometerError(f'engine "{name}": {error.errors()[0]["loc"]}: {error.errors()[0]["msg"]}') from None

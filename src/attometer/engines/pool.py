@@ -84,6 +84,7 @@ def pool(
     max_requests: int | None = None,
     graphs: bool = True,
     length: int = 4096,
+    device: str = "",
 ) -> Pool:
     """Return what the engine leaves for the cache of `model` on one device.
 
@@ -97,7 +98,8 @@ def pool(
         batched_tokens: tokens of one step; the engine's default for such a device when not given.
         max_requests: requests of one step; likewise.
         graphs: whether graphs are captured.
-        length: tokens of the cache, which an engine with a graph of its own allocates scores or masks for.
+        length: tokens of the longest sequence: what a graph has scores for, and a whole prompt's where steps are those.
+        device: the machine's name, by which some defaults go.
 
     Raises AttometerError for a fraction outside 0 to 1.
 
@@ -109,8 +111,9 @@ def pool(
     """
     version = engine.version
     visible = seen(engine, usable)
-    scale = version.scale(visible)
-    at_once, batched = max_requests or scale.at_once(place.tp), batched_tokens or scale.tokens
+    scale = version.scale(visible, device)
+    at_once = max_requests or scale.at_once(place.tp)
+    batched = batched_tokens or version.step_tokens(scale, length)
     if fraction is None:
         fraction = _default_fraction(version, usable, batched, at_once, place)
     if not 0 < fraction <= 1:
@@ -151,12 +154,12 @@ def profiled(engine: Engine, model: Model, tp: int, tokens: int, requests: int, 
     work = int(version.expert_work.value * GIB) if has_experts(model) else 0
     if version.tower_work is not None and any(tower.tokens is None for tower in model.towers):
         work += int(version.tower_work.value * GIB)
-    return max(step_activations(model, tokens, tp), sampler) + work
+    return max(step_activations(model, tokens, tp, version.streams.value), sampler) + work
 
 
 @lru_cache(maxsize=1024)
-def step_activations(model: Model, tokens: int, tp: int = 1) -> int:
-    """Return the bytes of a step of `tokens` tokens in 16 bits: the residual stream twice and the largest part's tensors.
+def step_activations(model: Model, tokens: int, tp: int = 1, streams: float = 2) -> int:
+    """Return the bytes of a step of `tokens` tokens in 16 bits: so many residual streams and the largest part's tensors.
 
     >>> from attometer.models import model
     >>> step_activations(model("llama-3.1-8b"), 8192) // 2**20
@@ -165,7 +168,7 @@ def step_activations(model: Model, tokens: int, tp: int = 1) -> int:
     cost = model_cost(model)
     sizes = {"n": tokens, "m": tokens, "b": 1, "s": tokens}
     largest = max(int(evaluate(part.live, sizes)) for row in cost.layers for part in row.running)
-    return BF16 * (2 * model.width * tokens + -(-largest // tp))
+    return BF16 * (int(streams * model.width * tokens) + -(-largest // tp))
 
 
 @lru_cache(maxsize=1024)

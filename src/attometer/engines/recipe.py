@@ -42,6 +42,7 @@ class Recipe(_Frozen):
         recompute: what of the activations is computed again instead of kept.
         loss: whether all logits exist at once.
         accumulate: whether gradients live from one micro-batch to the next.
+        scratch: bytes per trained parameter that the optimizer makes anew in every step.
         fused_step: whether the optimizer runs within the backward pass, so that gradients never exist together.
         scores: whether attention keeps its scores for the backward pass (no flash attention).
         compiled: whether a compiler fuses element-wise operations, so that fewer tensors are kept.
@@ -64,6 +65,7 @@ class Recipe(_Frozen):
     loss: Literal["whole", "chunked", "fused"] = "whole"
     chunks: int = Field(default=8, ge=1)
     accumulate: bool = False
+    scratch: float = 0.0
     fused_step: bool = False
     scores: bool = False
     compiled: bool = False

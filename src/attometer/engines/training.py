@@ -28,7 +28,7 @@ PLAIN = ("bf16", "fp16", "fp32")
 
 @dataclass(frozen=True)
 class Training(Printed):
-    """Bytes of one rank: what lives all the time, and the fuller of the two ends of the backward pass.
+    """Bytes of one rank: what lives all the time, and the fuller of the two ends of the backward pass, or the step after it.
 
     It begins with everything that forward `kept`, and with the logits and the head's gradient, or with the tensors of one
     `layer`; it ends with all gradients and one layer. Gradients that are accumulated, or used up by an optimizer that runs
@@ -46,6 +46,7 @@ class Training(Printed):
     head_gradient: int
     gathered: int
     runtime: int
+    scratch: int = 0
     accumulated: bool = False
 
     @property
@@ -67,10 +68,15 @@ class Training(Printed):
         early = all_gradients if self.accumulated else min(self.head_gradient, self.gradients)
         loss = self.logits + early * (not self.accumulated) >= self.layer
         begin = self.kept + early + (self.logits if loss else self.layer)
+        gradients, activations, logits = all_gradients, self.layer, 0
         if begin >= all_gradients + self.layer:
+            gradients = early
             activations, logits = (self.kept, self.logits) if loss else (self.kept + self.layer, 0)
-            return {**lasting, "gradients": early, "activations": activations, "logits": logits, **rest}
-        return {**lasting, "gradients": all_gradients, "activations": self.layer, "logits": 0, **rest}
+        scratch = self.scratch if all_gradients + self.scratch > gradients + activations + logits else 0
+        if scratch:
+            gradients, activations, logits = all_gradients, 0, 0
+        peak = {"gradients": gradients, "activations": activations, "logits": logits}
+        return {**lasting, **peak, **({"scratch": scratch} if self.scratch else {}), **rest}
 
     @property
     def allocated(self) -> int:
@@ -150,6 +156,7 @@ def _stage(ranks: RankCost, stage: RankStage, recipe: Recipe, sizes: RankSizes, 
         logits=logits(model, recipe, sizes.b * sizes.n, place.tp) + WORD * gathered if ends_here else 0,
         head_gradient=ceil(recipe.gradients * _head(model) / place.tp) if ends_here and not recipe.lora_rank else 0,
         gathered=_gathered(stage, whole),
+        scratch=_divided(place, 1, trained, recipe.scratch),
         runtime=int(recipe.runtime.value * GIB),
         accumulated=recipe.accumulate or micro_batches > 1,
     )

@@ -64,6 +64,10 @@ def _wide(high: str, low: str) -> Choice:
     return lambda place: high if place.group >= 4 else low
 
 
+def _experts(name: str, rest: str) -> Choice:
+    return lambda place: name if place.path.startswith("mlp.experts") else rest
+
+
 MIXES: dict[str, tuple[Choice, str]] = {
     "f16": (_by("fp16"), "fp16"),
     "q2_k": (_by("q2_k", _wide("q4_k", "q3_k"), _always("q3_k"), _always("q3_k")), "q6_k"),
@@ -89,6 +93,7 @@ MIXES: dict[str, tuple[Choice, str]] = {
     "iq3_m": (_by("iq3_s", _always("q4_k"), _first("q4_k", "iq3_s"), _always("q4_k")), "q6_k"),
     "iq4_nl": (_by("iq4_nl", _wide("q5_k", "iq4_nl"), _first("q5_k", "iq4_nl")), "q6_k"),
     "iq4_xs": (_by("iq4_xs", _wide("q5_k", "iq4_xs"), _first("q5_k", "iq4_xs")), "q6_k"),
+    "mxfp4_moe": (_experts("mxfp4", "q8_0"), "q8_0"),
 }
 """File types of llama.cpp: the choice for each tensor of a layer, and the type of the output matrix."""
 

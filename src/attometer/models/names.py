@@ -9,7 +9,7 @@ from attometer.models.shipped import shipped
 # What an id may add to the model's name without changing its sizes.
 _ENDINGS = ("instruct", "it", "chat", "hf", "base", "pt")
 _MAKERS = ("meta", "nvidia", "google", "microsoft", "openai", "deepseek")
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?")
 _HUB = re.compile(
     r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:[/?#].*)?", re.IGNORECASE
 )
@@ -33,8 +33,45 @@ SAME_SIZES = {
     "mistral-small-24b-instruct-2501": "mistral-small-24b",
     "mistral-large-instruct-2407": "mistral-large-123b",
     "mistral-large-instruct-2411": "mistral-large-123b",
+    "devstral-small-2505": "mistral-small-24b",
+    "phi4": "phi-4",
+    "phi4-14b": "phi-4",
+    "qwen3-30b": "qwen3-30b-a3b",
+    "qwen3-235b": "qwen3-235b-a22b",
+    "qwen3-coder-30b": "qwen3-30b-a3b",
+    "deepseek-r1-7b": "qwen2.5-7b",
+    "deepseek-r1-8b": "qwen3-8b",
+    "deepseek-r1-14b": "qwen2.5-14b",
+    "deepseek-r1-32b": "qwen2.5-32b",
+    "deepseek-r1-70b": "llama-3.1-70b",
+    "deepseek-r1-671b": "deepseek-v3",
+    "deepseek-v3-671b": "deepseek-v3",
+    "zephyr-7b-beta": "mistral-7b",
+    "mistral-7b-v0.2": "mistral-7b-v0.3",
+    "vicuna-7b-v1.5": "llama-2-7b",
+    "vicuna-13b-v1.5": "llama-2-13b",
+    "qwen2.5-coder-7b": "qwen2.5-7b",
+    "qwen2.5-coder-14b": "qwen2.5-14b",
+    "qwen2.5-coder-32b": "qwen2.5-32b",
+    "deepseek-r1-distill-qwen-7b": "qwen2.5-7b",
+    "deepseek-r1-0528-qwen3-8b": "qwen3-8b",
+    "hermes-3-llama-3.1-8b": "llama-3.1-8b",
+    "hermes-3-llama-3.1-70b": "llama-3.1-70b",
+    "kimi-k2-instruct-0905": "kimi-k2",
+    "qwen3-4b-instruct-2507": "qwen3-4b",
+    "qwen3-4b-thinking-2507": "qwen3-4b",
+    "qwen3-30b-a3b-instruct-2507": "qwen3-30b-a3b",
+    "qwen3-30b-a3b-thinking-2507": "qwen3-30b-a3b",
+    "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
+    "qwen3-235b-a22b-instruct-2507": "qwen3-235b-a22b",
+    "qwen3-235b-a22b-thinking-2507": "qwen3-235b-a22b",
 }
-"""Models trained further from a shipped one, or its other releases: the same layers, weights and trained context."""
+"""Models trained further from a shipped one, or its other releases: the same layers and weights, but for what `CHANGED` says."""
+_LONG = ("kimi-k2-instruct-0905", *(name for name in SAME_SIZES if re.search(r"qwen3-.*-2507|qwen3-coder-30b", name)))
+CHANGED: dict[str, dict[str, int]] = {name: {"max_position_embeddings": 262_144} for name in _LONG} | {
+    "mistral-7b-v0.2": {"vocab_size": 32_000},
+}
+"""What the configurations of those releases say differently."""
 NEAR = 0.75
 """How alike a name must be to be suggested: another model is no help."""
 
@@ -47,18 +84,35 @@ def shipped_name(text: str) -> str | None:
     >>> shipped_name("deepseek-ai/DeepSeek-R1")
     'deepseek-v3'
     """
+    alias = _alias(text)
+    return SAME_SIZES.get(alias, alias) if alias is not None else None
+
+
+def _alias(text: str) -> str | None:
+    """Return the name of these tables that `text` means: a shipped one, or one of the same sizes."""
     last = text.rsplit("/", 1)[-1].lower().replace("_", "-")
-    known = {_squeezed(name): meant for name, meant in SAME_SIZES.items()} | {
-        _squeezed(name): name for name in shipped()
-    }
-    for candidate in _shorter(last):
-        if _squeezed(candidate) in known:
-            return known[_squeezed(candidate)]
-    return None
+    known = {_squeezed(name): name for name in (*SAME_SIZES, *shipped())}
+    return next((known[s] for s in map(_squeezed, _shorter(last)) if s in known), None)
+
+
+def changed_values(text: str) -> dict[str, int]:
+    """Return what the configuration of the release that `text` names has in place of the shipped one's.
+
+    >>> changed_values("Qwen/Qwen3-30B-A3B-Instruct-2507"), changed_values("Qwen/Qwen3-30B-A3B")
+    ({'max_position_embeddings': 262144}, {})
+    """
+    return CHANGED.get(_alias(text) or "", {})
 
 
 def _shorter(name: str) -> list[str]:
     """Return the name, then the name without its endings one by one, each also without the maker before it."""
+    # "mistral-7b-instruct-v0.3", "mixtral-8x7b-instruct-v0.1": the word stands before the release.
+    names = [name, *(n for n in (re.sub(r"-(instruct|chat|it)(?=-v?\d)", "", name),) if n != name)]
+    names += [n.removesuffix("-v0.1") for n in names if n.endswith("-v0.1")]
+    return [short for n in names for short in _without_endings(n)]
+
+
+def _without_endings(name: str) -> list[str]:
     names = [name]
     while (ending := next((e for e in _ENDINGS if names[-1].endswith(f"-{e}")), None)) is not None:
         names.append(names[-1].removesuffix(f"-{ending}"))

@@ -9,8 +9,9 @@ import sympy
 from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
 from attometer.models.layer import Model
-from attometer.models.names import NEAR, cached_folder, hub_id, no_such_model, shipped_name
+from attometer.models.names import NEAR, cached_folder, changed_values, hub_id, no_such_model, shipped_name
 from attometer.models.other_files import from_gguf, from_params, is_params
+from attometer.models.quantized_names import quantized_name
 from attometer.models.readers.decoder import architecture
 from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.readers.multimodal import towers_of, without_towers
@@ -42,11 +43,27 @@ def model(path_or_name: str | Path) -> Model:
     if name is not None and isinstance(path_or_name, str) and Path(text).exists():
         raise AttometerError(f'"{text}" is both a shipped model and a path here; write "./{text}" for the path')
     if isinstance(path_or_name, str) and (name is not None or not _is_path(text)):
-        meant = name or shipped_name(hub_id(text) or text)
-        if meant is None:
-            raise no_such_model(text)
-        return from_values(read_config(shipped_path(meant)), f"{meant}.json", meant)
+        return _shipped(text)
     return _read(Path(text))
+
+
+def _shipped(text: str) -> Model:
+    """Return the shipped model that a name means, in the format and with the context that the name says."""
+    plain, said = hub_id(text) or text, None
+    meant = shipped_name(plain)
+    if meant is None:
+        plain, said = quantized_name(plain)
+        meant = shipped_name(plain)
+    if meant is None:
+        raise no_such_model(text)
+    values = read_config(shipped_path(meant)) | changed_values(plain)
+    own = values.get("quantization_config") or {}
+    if said is not None and said.get("quant_method") == "gguf" and own.get("quant_method") == "mxfp4":
+        # llama.cpp keeps experts that were published in MXFP4 as they are, whatever type a file is called after.
+        said = {**said, "file_type": "mxfp4_moe"}
+    if said is not None:
+        values["quantization_config"] = said or None
+    return from_values(values, f"{meant}.json", meant)
 
 
 def _read(path: Path) -> Model:

@@ -38,6 +38,8 @@ def weight_formats(model: Model, asked: str | None = None) -> WeightFormats | Mi
     values = _quantization(model)
     if values is None:
         return uniform(plain)
+    if values.get("quant_method") == "gguf":
+        return _asked(model, str(values.get("file_type")))
     experts = _said(model, "expert_dtype")
     found = from_quantization(values, plain, experts if isinstance(experts, str) else None)
     return replace(found, modules=model.modules) if model.modules else found

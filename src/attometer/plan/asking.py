@@ -192,7 +192,7 @@ def _on_one(asked: Asked, fewest: bool) -> Plan:
 def _placed(asked: Asked, fewest: bool) -> Plan:
     here, devices, engine = asked.here, asked.devices, asked.engine
     if engine is not None and here.options.chunk is None:
-        here = here.with_options(chunk=step_tokens(engine, devices))
+        here = here.with_options(chunk=step_tokens(engine, devices, here.options.context))
     o, found = here.options, None
     if asked.degrees is not None:
         at = spread(here, devices, asked.degrees)

@@ -89,7 +89,7 @@ class Served:
     @property
     def step(self) -> int:
         """Tokens of one step."""
-        return step_tokens(self.options, self.at.devices)
+        return step_tokens(self.options, self.at.devices, self.planner.options.context)
 
     @property
     def whole(self) -> int:
@@ -186,10 +186,12 @@ def engine_on(name: str, machine: Machine) -> Engine:
     return engine(name, "rocm" if machine.vendor.lower() == "amd" else "cuda")
 
 
-def step_tokens(options: EngineOptions, devices: Cluster) -> int:
-    """Return the tokens of one step of an engine on such devices: prompts are computed in chunks of so many."""
-    found = engine_on(options.name, devices.machine)
-    return options.batched_tokens or found.version.scale(seen(found, devices.machine.usable_bytes)).tokens
+def step_tokens(options: EngineOptions, devices: Cluster, length: int) -> int:
+    """Return the tokens of one step of an engine on such devices: prompts of up to `length` are computed in chunks of so many."""
+    machine = devices.machine
+    found = engine_on(options.name, machine)
+    scale = found.version.scale(seen(found, machine.usable_bytes), machine.id)
+    return options.batched_tokens or found.version.step_tokens(scale, length)
 
 
 def serve(at: Spread, options: EngineOptions) -> Served:
@@ -218,6 +220,8 @@ def serve(at: Spread, options: EngineOptions) -> Served:
         options.batched_tokens,
         options.max_requests,
         options.graphs,
+        o.context,
+        machine.id,
     )
-    layout = cache_layout(planner.model, found, place, o.kv, o.state, step_tokens(options, at.devices))
+    layout = cache_layout(planner.model, found, place, o.kv, o.state, step_tokens(options, at.devices, o.context))
     return Served(at, found, left, layout, options)

@@ -61,7 +61,7 @@ def _engine(one: Engine) -> dict[str, Any]:
         "experts": v.expert_work.value,
         "images": None if v.tower_work is None else v.tower_work.value,
         "graphs": [each.value for each in v.graphs],
-        "scales": [[s.gib, s.tokens, s.requests, s.wide] for s in v.scales],
+        "scales": [[s.gib, s.tokens, s.requests, s.wide, s.but] for s in v.scales],
         "sources": {
             "runtime": v.runtime.provenance,
             "activations": v.scales_source,
@@ -91,6 +91,7 @@ def _recipe(name: str) -> dict[str, Any]:
         "loss": one.loss,
         "chunks": one.chunks,
         "accumulate": one.accumulate,
+        "scratch": one.scratch,
         "fused": one.fused_step,
         "logit": one.logit_bytes.value,
         "slack": one.slack.value,

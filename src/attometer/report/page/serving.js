@@ -7,15 +7,16 @@ const ENGINE = (() => {
     const place = state.own || AM.data.machines[state.machine], rocm = place.vendor.toLowerCase() === "amd";
     return AM.data.engines[`${state.engine}/${rocm ? "rocm" : "cuda"}`] || AM.data.engines[`${state.engine}/cuda`];
   };
+  const named = (state) => (state.own ? state.own.id || "" : state.machine);
   const seen = (e, usable) => Math.trunc(usable - e.driver[0] * GIB - e.driver[1] * usable);
-  const scale = (e, visible) => e.scales.find(([gib]) => visible >= gib * GIB);
-  const step = (state, usable) => { const e = of(state); return scale(e, seen(e, usable))[1]; };
+  const scale = (e, visible, name) => e.scales.find(([gib, , , , but]) => visible >= gib * GIB && !but.some((part) => name.includes(part)));
+  const step = (state, usable) => { const e = of(state); return scale(e, seen(e, usable), named(state))[1]; };
   const reserved = (r, mib, tokens, requests, ranks) => {
     const held = r.fixed + r.token * Math.max(tokens, r.tokens) + r.request * requests + r.rank * ranks;
     return Math.max(Math.round(1000 * (1 - Math.max(held, mib > r.large * 1024 ? r.least : 0) / mib)) / 1000, 0.01);
   };
   const pool = (e, model, state, usable, weights) => {
-    const visible = seen(e, usable), [, tokens, few, wide] = scale(e, visible), atOnce = wide !== null && state.tp >= 4 ? wide : few;
+    const visible = seen(e, usable), [, tokens, few, wide] = scale(e, visible, named(state)), atOnce = wide !== null && state.tp >= 4 ? wide : few;
     const fraction = state.utilization || (e.reserve ? reserved(e.reserve, usable / 2 ** 20, tokens, atOnce, state.tp * state.pp) : e.fraction);
     const s = model.serving, links = state.tp === 1 || !e.links.length ? 0 : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
     const sampler = Math.trunc(e.sampler * atOnce * s.vocabulary * 4);
@@ -120,8 +121,10 @@ const RECIPE = (() => {
     const head = r.rank ? 0 : Math.ceil(r.gradients * s.vocabulary * model.width);
     const every = r.fused ? 0 : gradients, early = r.accumulate ? every : Math.min(head, gradients);
     const loss = logits + (r.accumulate ? 0 : early) >= layer, begin = kept + early + (loss ? logits : layer);
-    const [g, activations, printed] = begin >= every + layer ? (loss ? [early, kept, logits] : [early, kept + layer, 0]) : [every, layer, 0];
-    const found = { weights, master, optimizer, gradients: g, activations, logits: printed };
+    const peak = begin >= every + layer ? (loss ? [early, kept, logits] : [early, kept + layer, 0]) : [every, layer, 0];
+    const scratch = bytes(r.scratch, trained), inStep = every + scratch > peak.reduce((a, b) => a + b);
+    const [g, activations, printed] = scratch && inStep ? [every, 0, 0] : peak;
+    const found = { weights, master, optimizer, gradients: g, activations, logits: printed, ...(r.scratch ? { scratch: inStep ? scratch : 0 } : {}) };
     const allocated = Object.values(found).reduce((a, b) => a + b);
     return { ...found, slack: Math.trunc(r.slack * allocated), runtime: Math.trunc(r.runtime * GIB) };
   };

@@ -1,0 +1,81 @@
+"""What a name says of how the weights are stored: endings such as `-AWQ`, `-FP8`, `-MLX-4bit`, and tags such as `:Q4_K_M`."""
+
+import re
+from typing import Any
+
+from attometer.formats import MIXES
+
+Quantization = dict[str, Any]
+PLAIN: Quantization = {}
+"""16 bits, whatever the configuration of the first release says."""
+
+
+def _grouped(method: str, bits: int = 4) -> Quantization:
+    return {"quant_method": method, "bits": bits, "group_size": 128}
+
+
+def _packed(bits: int, group: int | None) -> Quantization:
+    weights = {"num_bits": bits, "type": "int", "group_size": group, "strategy": "group" if group else "channel"}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    return {"quant_method": "compressed-tensors", "config_groups": groups, "ignore": ["lm_head"]}
+
+
+def _mlx(bits: int) -> Quantization:
+    return {"quant_method": "mlx", "bits": bits, "group_size": 64}
+
+
+def _gguf(name: str) -> Quantization:
+    return {"quant_method": "gguf", "file_type": name.replace("-", "_")}
+
+
+_BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True}
+_MIX = "|".join(re.escape(name).replace("_", "[_-]") for name in sorted(MIXES, key=len, reverse=True) if "_" in name)
+# Endings in the order in which they are tried; what quantisers publish under them is the usual: groups of 128 (64 for mlx).
+_ENDINGS: tuple[tuple[str, Quantization], ...] = (
+    (r"(?:unsloth-)?bnb-4bit", _BNB),
+    (r"bnb-8bit", {"quant_method": "bitsandbytes", "load_in_8bit": True}),
+    (r"(?:int4-)?awq(?:-int4|-4bit|-4bits|-marlin|-g128)?", _grouped("awq")),
+    (r"(?:int8-)?awq-(?:int8|8bit)", _grouped("awq", 8)),
+    (r"(?:int8-)?gptq-(?:int8|8bit)", _grouped("gptq", 8)),
+    (r"(?:int4-)?gptq(?:-int4|-4bit|-4bits)?(?:-128g|-g128|-gs128)?", _grouped("gptq")),
+    (r"(?:int4-)?auto-?round(?:-int4|-4bit)?|int4-auto-?round", _grouped("auto-round")),
+    (r"(?:dynamic-|fbgemm-)?fp8(?:-dynamic|-static|-block|-kv)?", {"quant_method": "fp8"}),
+    (r"nvfp4|fp4", {"quant_method": "modelopt", "quant_algo": "NVFP4"}),
+    (r"mxfp4", {"quant_method": "modelopt", "quant_algo": "MXFP4"}),
+    (r"(?:quantized[.-])?w4a16(?:-g128)?|int4(?:-w4a16)?", _packed(4, 128)),
+    (r"(?:quantized[.-])?w8a(?:8|16)|int8(?:-w8a8)?", _packed(8, None)),
+    *((rf"(?:mlx-)?{bits}-?bit(?:-mlx|-dwq)?", _mlx(bits)) for bits in (3, 4, 5, 6, 8)),
+    (r"mlx", _mlx(4)),
+    (r"bf16|fp16|16-?bit", PLAIN),
+    (r"gguf", _gguf("q4_k_m")),
+)
+# A tag of ollama: the size, and after it perhaps a type.
+_TAG = re.compile(rf"(?P<size>(?:\d+x)?[\d.]+[bm](?:-a[\d.]+b)?)?(?P<rest>(?:-[a-z]+)*?)-?(?P<mix>{_MIX}|fp16|bf16)?")
+
+
+def quantized_name(text: str) -> tuple[str, Quantization | None]:
+    """Return a name without what it says of the weights' format, and that as a `quantization_config`; None if it says nothing.
+
+    An empty one is 16 bits. Tags of llama.cpp (`-GGUF:Q8_0`) and of ollama (`qwen3:32b`, 4 bits unless it says another type)
+    are read, too.
+
+    >>> quantized_name("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4")
+    ('Qwen/Qwen2.5-72B-Instruct', {'quant_method': 'gptq', 'bits': 4, 'group_size': 128})
+    >>> quantized_name("unsloth/Qwen3-8B-GGUF:Q8_0"), quantized_name("Qwen/Qwen3-8B")
+    (('unsloth/Qwen3-8B', {'quant_method': 'gguf', 'file_type': 'q8_0'}), ('Qwen/Qwen3-8B', None))
+    """
+    name, colon, tag = text.partition(":")
+    if colon and "//" not in text:
+        found = _TAG.fullmatch(tag.lower())
+        if found is None:
+            return text, None
+        form = found["mix"] or "q4_k_m"
+        said = PLAIN if form in ("fp16", "bf16") else _gguf(form)
+        short = name if found["size"] is None else f"{name}-{found['size']}{found['rest']}"
+        return re.sub(r"(?i)-gguf$", "", short), said
+    for pattern, values in ((_MIX, None), *_ENDINGS):
+        match = re.search(rf"(?i)[-._]({pattern})$", text)
+        if match is not None:
+            rest = re.sub(r"(?i)-(?:qat|gguf|mlx)$", "", text[: match.start()])
+            return rest, _gguf(match[1].lower()) if values is None else values
+    return text, None

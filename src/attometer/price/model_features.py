@@ -215,13 +215,12 @@ def _rate(row: Row) -> str:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a model lies on devices: tensor shards, stages, ranks of experts, replicas of attention, whole engines."""
+    """How a model lies on devices: tensor shards, stages, ranks of experts, replicas of attention."""
 
     tensor: float
     stages: float
     ranks: float
     replicas: float
-    engines: float
     apart: bool  # prefill runs on other devices than decode
 
 
@@ -231,29 +230,45 @@ def placement(row: Row, devices: float, decodes: bool) -> Placement:
     letters = re.fullmatch(r"(tp|tep|dep)(\d+)", text)  # attention over tensor shards or replicas, experts over ranks
     if letters:
         tensor, replicas = (1.0, float(letters[2])) if letters[1] == "dep" else (float(letters[2]), 1.0)
-        return Placement(tensor, 1.0, float(letters[2]), replicas, 1.0, False)
+        return Placement(tensor, 1.0, float(letters[2]), replicas, False)
     if "layer split" in text:
-        return Placement(1.0, devices, 1.0, 1.0, 1.0, False)
+        return Placement(1.0, devices, 1.0, 1.0, False)
     if "disagg" in text:
         part = text.split("decode:")[-1] if decodes else text.split("decode:")[0]
         found = dict(re.findall(r"(tp|dp|ep)=(\d+)", part))
         tensor, replicas, ranks = (max(1.0, float(found.get(name, 1))) for name in ("tp", "dp", "ep"))
-        engines = re.search(r"(\d+)x\(", part)
-        return Placement(tensor, 1.0, max(ranks, tensor), replicas, max(1.0, float(engines[1] if engines else 1)), True)
+        return Placement(tensor, 1.0, max(ranks, tensor * replicas), replicas, True)
     stages = max(1.0, row.number("pp", 1.0))
     tensor = row.number("tp", 0.0) if re.search(r"\btp=\d", text) else devices / stages
-    tensor = max(1.0, min(tensor, devices))
-    replicas = max(1.0, row.number("attn_dp", 1.0))
-    if replicas > 1 and tensor * replicas > devices:
-        tensor = max(1.0, tensor / replicas)
-    ranks = row.number("moe_tp", 1.0) * row.number("moe_ep", 1.0)
-    return Placement(tensor, stages, max(ranks, tensor), replicas, 1.0, False)
+    tensor, replicas = max(1.0, min(tensor, devices)), max(1.0, row.number("attn_dp", 1.0))
+    ranks = max(1.0, row.number("moe_tp", 1.0)) * max(1.0, row.number("moe_ep", 1.0))
+    if "attn_dp" in row.extra and not row.extra["attn_dp"]:
+        replicas = max(1.0, ranks / tensor)  # experts lie on all devices: what shards of tensors leave are replicas
+    elif ranks > 1 and _is_squared(row, tensor * replicas, ranks):
+        ranks = ranks**0.5
+        tensor, replicas = (1.0, ranks) if replicas > 1 else (ranks, 1.0)
+    return Placement(tensor, stages, max(ranks, tensor * replicas), replicas, False)
+
+
+def _is_squared(row: Row, attention: float, experts: float) -> bool:
+    """Say whether a row states devices twice: tp and ep each count all of them, and their product was taken for the number."""
+    twice = row.number("moe_tp") == row.number("moe_ep") or row.number("tp") == row.number("attn_dp")
+    return twice and attention == experts and (experts**0.5).is_integer()
+
+
+def together(row: Row, on: Placement) -> float:
+    """Return how many sequences one engine decodes together: rows of replicas of attention state those of one replica."""
+    batch = row.number("batch", row.number("concurrency", 0.0))
+    if on.apart:
+        return batch * on.replicas
+    return row.number("concurrency", batch * on.replicas) if row.number("attn_dp", 1.0) > 1 else batch
 
 
 def inference(row: Row, where: Machine) -> Counted:
     """Prefill, decode, first token, time per token or throughput of a model on devices with tp, pp and ep."""
     model, devices = shape(row), max(1.0, row.number("n_devices", 1.0))
-    batch = row.number("batch", row.number("concurrency", 0.0))
+    on = placement(row, devices, row.text("metric").startswith("tpot"))
+    batch = together(row, on)
     prompt = row.number("input_len", row.number("seq_len", 0.0))
     output = row.number("output_len", 0.0)
     rate, bits = _rate(row), _weight_bits(row)
@@ -261,7 +276,6 @@ def inference(row: Row, where: Machine) -> Counted:
     if where.vendor == "Apple" and stored > _METAL * _memory(where, row) * devices:
         raise Unpriced("excluded: weights exceed what Metal lets a GPU keep, so that they are swapped")
     kind, prefills, steps, per, waiting, seconds = _meaning(row, batch, prompt, output)
-    on = placement(row, devices, kind == "model_load")
     if kind == "model_serving" and not batch:
         batch = _largest_batch(where, model, devices, stored, prompt + output, _cache_bytes(row))
         prefills, per = batch / output if output else 0.0, batch
@@ -273,8 +287,8 @@ def inference(row: Row, where: Machine) -> Counted:
         "hidden": model.width, "tensor": on.tensor, "stages": on.stages, "routed": float(model.experts > 0),
         "bus": devices if "row split" in row.text("parallelism") else 1.0, "replicas": on.replicas, "ranks": on.ranks,
         # what does not fit swaps: the share of memory that weights take
-        "fill": stored / (_memory(where, row) * devices), "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits,
-        **_work(row, model, on, kind, max(batch, 1.0) / on.engines, prompt, length, stored), **figures(where, rate),
+        "fill": stored / (_memory(where, row) * on.tensor * on.stages * on.replicas), "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits,
+        **_work(row, model, on, kind, max(batch, 1.0), prompt, length, stored), **figures(where, rate),
     }  # fmt: skip
     weights = f"{bits:.0f}bit" if kind in ("model_decode", "model_prefill") else rate
     # layers split over devices run as on one of them; attention on every rank is another way to serve

@@ -48,6 +48,7 @@ def training_step(plan: "Plan") -> dict[str, Any]:
         adapters=adapters,
         causal=0.5,
         sharded=place.zero >= 3,
+        gradient=2.0,
         nodes=max(1.0, place.devices / 8),
     ) | {"devices": float(place.devices)}
 

@@ -89,7 +89,7 @@ def cell_name(name: str) -> str:
 
 
 def figures(where: Machine, rate_name: str) -> dict[str, float]:
-    """Return peak (FLOP/s), bandwidth, link (bytes/s), cache (bytes) and units (multiprocessors) of a machine.
+    """Return peak (FLOP/s), bandwidth, link (bytes/s), cache (bytes) and units (multiprocessors) of a machine, and ratios.
 
     A missing cache is none, a missing count of multiprocessors is one: no waves are priced on it. A machine without a
     link of its own talks over PCIe. Raises AttometerError without bandwidth or a peak rate.
@@ -112,6 +112,8 @@ def _read(where: Machine, rate_name: str) -> dict[str, float]:
         "bandwidth": float(where.bandwidth),
         "link": float(where.link_bandwidth) if "chip.link" in stated else _PCIE,
         "cache": cache,
+        # attention stays in 16 bits where products are narrower: by how much these are faster
+        "narrow": max(1.0, rate(where, rate_name) / rate(where, "bf16")),
         "units": float(where.multiprocessors) if "chip.multiprocessors" in stated else 1.0,
         # a TPU runs one compiled program: its operations are not launched one by one
         "launched": 0.1 if where.vendor == "Google" else 1.0,

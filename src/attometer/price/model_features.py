@@ -414,7 +414,7 @@ def training(row: Row, where: Machine) -> Counted:
     sharded = bool(re.search(r"fsdp(?!=0)|zero=3", text))
     x = training_counts(
         model, degree, replicas, micro=micro, whole=whole, length=length, recompute=recompute, adapters=adapters,
-        causal=causal, sharded=sharded, nodes=row.number("machines", max(1.0, devices / 8)),
+        causal=causal, sharded=sharded, gradient=4.0 if rate in ("fp32", "tf32") else 2.0, nodes=row.number("machines", max(1.0, devices / 8)),
     ) | {"devices": devices} | figures(where, rate)  # fmt: skip
     metric = row.text("metric")
     # sources count 6 per parameter (4 for adapters) and scores in full, NeMo as far as the mask lets them be
@@ -427,7 +427,7 @@ def training(row: Row, where: Machine) -> Counted:
     # two sources count FLOPs as here (their rates and times agree to 2 %); the rates of others stand for themselves
     counted = row.text("source_id").startswith(("llm_foundry", "bigscience")) or metric not in _RATES
     own = "" if counted else "flops"
-    family = "|".join((_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own))
+    family = "|".join((_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own, _generation(row)))
     return Counted("training", x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}")
 
 
@@ -443,12 +443,14 @@ def training_counts(
     adapters: bool,
     causal: float,
     sharded: bool,
+    gradient: float,
     nodes: float,
 ) -> dict[str, float]:
     """Return the counts of a step on one device: `whole` sequences of `length`, `micro` at once on each replica.
 
     `recompute` are forward passes' worth of products (3 with backward, 4 with the layers computed again); `degree` has tp,
-    pp, cp, ep and vp (pieces of layers of a stage); `sharded` parameters are gathered for each use.
+    pp, cp, ep and vp (pieces of layers of a stage); `sharded` parameters are gathered for each use, and their gradients have
+    `gradient` bytes.
     """
     micro = min(micro, max(1.0, whole / replicas))
     rounds = max(1.0, whole / replicas / micro)
@@ -457,6 +459,8 @@ def training_counts(
     products = 2 * model.active * tokens * rounds
     scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
     stored = model.total / (degree["tp"] * degree["pp"])
+    # with stages or ranks of experts, frameworks split the optimizer's state over the replicas
+    apart = sharded or degree["pp"] * degree["ep"] > 1
     # experts lie on the ranks of expert parallelism, whose gradients meet in fewer replicas
     held = model.read_per_device(1e9, degree["tp"], max(degree["ep"], degree["tp"])) / degree["pp"]
     each = rounds * tokens * model.layers / degree["pp"] * model.width / degree["tp"]
@@ -467,8 +471,8 @@ def training_counts(
         "tensor_bytes": 16 * (degree["tp"] - 1) * each,
         "expert_bytes": 8 * model.chosen * (degree["ep"] > 1) * each,
         "gather_bytes": rounds * 4 * held * sharded * (replicas > 1),
-        "gradient_bytes": 4 * held * (replicas - 1) / replicas * (not adapters),
-        "optimizer_bytes": 24 * stored / (replicas if sharded or degree["pp"] > 1 else 1.0) * (not adapters),
+        "gradient_bytes": 2 * gradient * held * (replicas - 1) / replicas * (not adapters),
+        "optimizer_bytes": 24 * stored / (replicas if apart else 1.0) * (not adapters),
         "launches": rounds * model.layers / degree["pp"],
         # replicas on other machines are reached over a network, which no row states
         "nodes": nodes,
@@ -485,6 +489,12 @@ def _framework(row: Row) -> str:
     engine = row.text("engine").lower()
     found = re.search(r"mlperf", engine)
     return found[0] if found else re.sub(r"[ \d.]+$", "", _engine(row))
+
+
+def _generation(row: Row) -> str:
+    """Return the half-year of a stated release: what a framework brings in it holds for the releases around it."""
+    found = re.match(r"(\d\d)\.(\d\d)", row.extra.get("release", ""))
+    return f"{found[1]}.{1 if int(found[2]) < 6 else 2}" if found else ""
 
 
 def _degree(text: str, name: str) -> float:

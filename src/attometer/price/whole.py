@@ -26,7 +26,7 @@ def inference(x: Counts, c: Counts) -> Terms:
     gap = c["layer"] + x["routed"] * c["routed"]
     tokens = x["prefill_tokens"]
     dense = x["prefill_flops"] / (x["peak"] * c["compute"] * tokens / (tokens + c["half_tokens"]))
-    scores = x["prefill_scores"] / (x["peak"] * c["scores"])
+    scores = x["prefill_scores"] * x["narrow"] / (x["peak"] * c["scores"])
     read = x["prefill_weights"] / (x["bandwidth"] * c["memory"])
     network = x["layers"] * shared_traffic(x, c, tokens)
     prefill = blend(c["blend"], dense, read) + scores + network + x["layers"] * gap
@@ -56,7 +56,7 @@ def training(x: Counts, c: Counts) -> Terms:
     shard = x["shard"] / (x["shard"] + c["half_shard"])
     rows = x["tokens"] / (x["tokens"] + c["half_tokens"])
     products = x["flops"] / (x["peak"] * c["compute"] * shard * rows)
-    scores = x["scores"] / (x["peak"] * c["scores"])
+    scores = x["scores"] * x["narrow"] / (x["peak"] * c["scores"])
     pointwise = x["pointwise"] / (x["bandwidth"] * c["pointwise"])
     tensor = x["tensor_bytes"] / (x["link"] * c["link"])
     experts = x["expert_bytes"] / (x["link"] * c["experts"])
@@ -65,7 +65,7 @@ def training(x: Counts, c: Counts) -> Terms:
     busy = products + scores + pointwise + tensor + experts + gathered + layers
     bubble = busy * c["bubble"] * x["bubble"]
     gradients = x["gradient_bytes"] / (x["link"] * c["network"])
-    update = x["optimizer_bytes"] / (x["bandwidth"] * c["pointwise"])
+    update = x["optimizer_bytes"] / (x["bandwidth"] * c["optimizer"])
     total = busy + bubble + gradients + update + c["constant"]
     return {"total": total, "products": products, "scores": scores, "pointwise": pointwise, "tensor": tensor,
             "experts": experts, "gathered": gathered, "layers": layers, "bubble": bubble, "gradients": gradients,

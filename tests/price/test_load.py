@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from measured import COLUMNS, row, write
 
 from attometer.errors import AttometerError
+from attometer.price.classes import class_of
 from attometer.price.features import moe_counts
 from attometer.price.load import load
 from attometer.price.split import BLOCKS, POINTS, held_out
@@ -194,3 +196,43 @@ def test_a_models_counts_are_those_of_its_configuration(tmp_path: Path) -> None:
     )  # fmt: skip
     untied = 129280 * 7168
     assert rows.x["step_flops"][0] * 8 / 2 == pytest.approx(37552282624 - untied, rel=0.01)
+
+
+#: what a row states → tensor shards, ranks of experts, replicas of attention, sequences that decode together
+PLACED = {
+    "one engine": ("tp=4;pp=1;attn_dp=1;moe_tp=1;moe_ep=4", 4, "batch=16", (4, 4, 1, 16)),
+    # tp 8 and ep 8 are the same eight devices, though the columns hold 64
+    "devices counted twice": ("tp=64;pp=1;attn_dp=1;moe_tp=8;moe_ep=8", 64, "batch=16", (8, 8, 1, 16)),
+    "replicas of attention": ("tp=1;pp=1;attn_dp=8;moe_tp=1;moe_ep=8", 8, "batch=16", (1, 8, 8, 128)),
+    "replicas counted twice": ("tp=4;pp=1;attn_dp=4;moe_tp=1;moe_ep=16", 16, "batch=8;concurrency=32", (1, 4, 4, 32)),
+    "replicas not stated": ("tp=1;pp=1;attn_dp=;moe_tp=2;moe_ep=1", 1, "batch=8", (1, 2, 2, 8)),
+    "decoding apart": ("disagg prefill:2x(tp=4,dp=1,ep=1,bs=1) decode:3x(tp=1,dp=8,ep=1,bs=18)", 32, "batch=18", (1, 8, 8, 144)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLACED)
+def test_devices_of_served_models_are_counted_once(tmp_path: Path, case: str) -> None:
+    parallelism, devices, extra, right = PLACED[case]
+    table = one(
+        tmp_path, source_id="aic_silicon_e2e", mode="decode", metric="tpot", value=10, unit="ms", model="DeepSeek-R1",
+        arch_kind="mla-moe", hidden_size=7168, n_layers=61, n_heads=128, n_kv_heads=128, ffn_hidden=2048, n_experts=256,
+        top_k=8, vocab=129280, input_len=1024, output_len=1024, dtype="fp8", n_devices=devices, parallelism=parallelism,
+        engine="trtllm 1.2", extra=extra, batch=extra.partition(";")[0].removeprefix("batch="),
+    )  # fmt: skip
+    placed = tuple(float(table.x[name][0]) for name in ("tensor", "ranks", "replicas", "batch"))
+    assert placed == right
+
+
+def test_scores_of_narrow_training_run_in_sixteen_bits(tmp_path: Path) -> None:
+    cells = {
+        "source_id": "llm_foundry_train", "mode": "train", "metric": "step_time", "value": 1, "unit": "s", "n_devices": 8,
+        "hidden_size": 2048, "n_layers": 24, "n_heads": 16, "vocab": 50368, "seq_len": 8192, "global_batch": 64,
+        "micro_batch": 2, "engine": "llm-foundry", "parallelism": "FSDP=FULL_SHARD", "extra": "",
+    }  # fmt: skip
+    wide, narrow = (one(tmp_path, dtype=dtype, **cells) for dtype in ("bf16", "fp8"))
+    priced = [
+        class_of("training").model(t.x, {c.name: np.array([c.prior]) for c in class_of("training").coefficients})
+        for t in (wide, narrow)
+    ]
+    assert priced[0]["scores"] == pytest.approx(priced[1]["scores"])
+    assert 1.8 < priced[0]["products"][0] / priced[1]["products"][0] < 2

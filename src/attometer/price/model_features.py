@@ -466,6 +466,7 @@ def training_counts(
     each = rounds * tokens * model.layers / degree["pp"] * model.width / degree["tp"]
     return {
         "flops": recompute * products / (degree["tp"] * degree["pp"]),
+        "head": 6 * model.embedding * tokens * rounds / (degree["tp"] * degree["pp"]),
         "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
         "pointwise": 60 * each,
         "tensor_bytes": 16 * (degree["tp"] - 1) * each,

@@ -55,7 +55,8 @@ def training(x: Counts, c: Counts) -> Terms:
     """A step: products, scores, element-wise bytes and traffic of every microbatch, bubble, gradients, optimizer."""
     shard = x["shard"] / (x["shard"] + c["half_shard"])
     rows = x["tokens"] / (x["tokens"] + c["half_tokens"])
-    products = x["flops"] / (x["peak"] * c["compute"] * shard * rows)
+    # the head's products stay in 16 bits, as scores do
+    products = (x["flops"] + (x["narrow"] - 1) * x["head"]) / (x["peak"] * c["compute"] * shard * rows)
     scores = x["scores"] * x["narrow"] / (x["peak"] * c["scores"])
     pointwise = x["pointwise"] / (x["bandwidth"] * c["pointwise"])
     tensor = x["tensor_bytes"] / (x["link"] * c["link"])

@@ -287,7 +287,8 @@ def inference(row: Row, where: Machine) -> Counted:
         "hidden": model.width, "tensor": on.tensor, "stages": on.stages, "routed": float(model.experts > 0),
         "bus": devices if "row split" in row.text("parallelism") else 1.0, "replicas": on.replicas, "ranks": on.ranks,
         # what does not fit swaps: the share of memory that weights take
-        "fill": stored / (_memory(where, row) * on.tensor * on.stages * on.replicas), "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits,
+        "fill": stored / (_memory(where, row) * on.tensor * on.stages * on.replicas),
+        "prompt_length": max(prompt, 1.0), "length": max(length, 1.0), "bits": bits,
         **_work(row, model, on, kind, max(batch, 1.0), prompt, length, stored), **figures(where, rate),
     }  # fmt: skip
     weights = f"{bits:.0f}bit" if kind in ("model_decode", "model_prefill") else rate
@@ -414,7 +415,8 @@ def training(row: Row, where: Machine) -> Counted:
     sharded = bool(re.search(r"fsdp(?!=0)|zero=3", text))
     x = training_counts(
         model, degree, replicas, micro=micro, whole=whole, length=length, recompute=recompute, adapters=adapters,
-        causal=causal, sharded=sharded, gradient=4.0 if rate in ("fp32", "tf32") else 2.0, nodes=row.number("machines", max(1.0, devices / 8)),
+        causal=causal, sharded=sharded, gradient=4.0 if rate in ("fp32", "tf32") else 2.0,
+        nodes=row.number("machines", max(1.0, devices / 8)),
     ) | {"devices": devices} | figures(where, rate)  # fmt: skip
     metric = row.text("metric")
     # sources count 6 per parameter (4 for adapters) and scores in full, NeMo as far as the mask lets them be
@@ -427,7 +429,9 @@ def training(row: Row, where: Machine) -> Counted:
     # two sources count FLOPs as here (their rates and times agree to 2 %); the rates of others stand for themselves
     counted = row.text("source_id").startswith(("llm_foundry", "bigscience")) or metric not in _RATES
     own = "" if counted else "flops"
-    family = "|".join((_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own, _generation(row)))
+    family = "|".join(
+        (_framework(row), rate, "moe" if model.experts else "", "adapters" if adapters else "", own, _generation(row))
+    )
     return Counted("training", x, seconds, family, f"{row.text('model')}:{row.text('parallelism')}")
 
 

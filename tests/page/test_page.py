@@ -37,7 +37,6 @@ from attometer.report.page import page, write_page
 from attometer.report.page.assemble import asked
 from attometer.report.page.data import page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, drawn, mechanism_data
-from attometer.report.page.model_data import FORMS
 from attometer.report.page.pebble_data import games
 from attometer.report.page.rank_data import cuts
 from attometer.report.pebble.report import pebble
@@ -49,6 +48,8 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 ]  # fmt: skip
+FORMS = (("prefill", False), ("decode", False), ("train", False), ("train", True))
+"""Modes, and whether layers are computed again."""
 FEW = ("gpt2", "gemma-2-2b", "mixtral-8x7b", "jamba-v0.1")
 PAGE = """
 <script id="cases" type="application/json">%s</script>
@@ -115,7 +116,7 @@ def _points(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
         point = {
             "model": name, "mode": mode, "checkpoint": again, "machine": chosen.choice(places),
             "context": int(2 ** chosen.uniform(0, 21)), "batch": int(2 ** chosen.uniform(0, 8)),
-            "weights": chosen.choice(("", "fp8", "gptq")), "kv": chosen.choice(("", "fp8", "q8_0")),
+            "weights": chosen.choice(("", "fp8", "gptq", "q4_k_m")), "kv": chosen.choice(("", "fp8", "q8_0")),
             "chunk": chosen.choice((0, 0, 512, 8192)), "tp": 1, "pp": 1, "dp": 1, "ep": 1,
         }  # fmt: skip
         found.append(point)
@@ -196,7 +197,7 @@ def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
         points.append({
             "model": name, "mode": mode, "machine": "h100-sxm", "tp": place.tp, "ep": place.ep, "pp": pp, "dp": dp,
             "context": int(2 ** chosen.uniform(0, 20)), "batch": int(2 ** chosen.uniform(0, 7)), "checkpoint": False,
-            "weights": chosen.choice(("", "fp8", "gptq")), "kv": chosen.choice(("", "fp8")),
+            "weights": chosen.choice(("", "fp8", "gptq", "q4_k_m")), "kv": chosen.choice(("", "fp8")),
             "chunk": chosen.choice((0, 512)) if mode == "prefill" else 0,
         })  # fmt: skip
     for point, got in zip(points, _answers(folder, names, points), strict=True):
@@ -465,8 +466,8 @@ const wait = setInterval(() => {
   }
   const svg = new DOMParser().parseFromString(picture("memory-chart").text, "image/svg+xml");
   tell(svg.querySelector("parsererror") ? "broken" : svg.documentElement.nodeName);
-  $("levers").querySelector("[data-lever]").click(); tell($("did").textContent); tell(location.hash);
-  $("undo").click(); tell(location.hash);
+  $("levers").querySelector("[data-lever]").click(); tell($("did").textContent); tell(address());
+  $("undo").click(); tell(address());
   const silent = [];
   for (const b of [...document.querySelectorAll("[data-why]")]) {
     const id = b.dataset.why; chosen = id; showWhy();
@@ -517,7 +518,7 @@ const wait = setInterval(() => {
     tell([$("p-said").textContent, $("p-board").querySelectorAll("circle.slow").length]);
   }
   game.at = 0; $("p-step").click(); tell($("p-said").textContent); $("p-back").click(); tell($("p-said").textContent);
-  tell(location.hash);
+  tell(address());
   const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
 }, 20);
 </script>
@@ -556,7 +557,7 @@ const wait = setInterval(() => {
   clearInterval(wait);
   const shown = [[state.tab, $("l-said").textContent]];
   $("l-verdict").value = "convention"; $("l-verdict").onchange();
-  shown.push([location.hash, $("l-table").querySelectorAll("tbody tr").length]);
+  shown.push([address(), $("l-table").querySelectorAll("tbody tr").length]);
   const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
 }, 20);
 </script>

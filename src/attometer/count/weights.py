@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+import sympy
+
 from attometer.formats import Storage, stored_bytes
 from attometer.models.layer import Model
 from attometer.models.part import Part
@@ -62,13 +64,24 @@ def matrices_and_rest(part: Part) -> tuple[int, int]:
 
 
 def _matrices_and_rest(part: Part) -> tuple[int, int]:
-    matrices = _matrices(part.program)
-    sizes = {tensor.name: part.copies * int(tensor.size) for tensor in part.program.weights}
-    inside = sum(size for name, size in sizes.items() if name in matrices)
-    return inside, sum(sizes.values()) - inside
+    matrices, rest = weight_elements(part.program)
+    return part.copies * int(matrices), part.copies * int(rest)
 
 
 @lru_cache(maxsize=4096)
+def weight_elements(program: Program) -> tuple[sympy.Expr, sympy.Expr]:
+    """Return the elements of a program's matrices, all experts, and those of its vectors, in its sizes.
+
+    >>> from attometer.program import parse
+    >>> weight_elements(parse("weight W[c,o], B[o]" + chr(10) + "Y[b,i,o] = X[b,i,c] * W[c,o] + B[o]"))
+    (c*o, o)
+    """
+    matrices = _matrices(program)
+    sizes = {tensor.name: tensor.size for tensor in program.weights}
+    inside = sympy.Add(*(size for name, size in sizes.items() if name in matrices))
+    return inside, sympy.Add(*(size for name, size in sizes.items() if name not in matrices))
+
+
 def _matrices(program: Program) -> frozenset[str]:
     """Return the tensors that a product contracts along an axis of theirs; where there is none, the tables looked up.
 

@@ -25,7 +25,7 @@ from attometer.program.expression import (
 from attometer.program.expression_reader import read_expression
 from attometer.program.indices import indices_of, meets_here
 from attometer.program.program import Program
-from attometer.program.resolution import declared_tensors, resolve
+from attometer.program.resolution import resolve
 from attometer.sizes import size_text
 
 _NORMS = ("rmsnorm", "layernorm")
@@ -76,7 +76,7 @@ class _Splitter:
 
     def split(self) -> list[Statement]:
         statement = self.statement
-        expression = resolve(statement.expression, declared_tensors(self.program))
+        expression = resolve(statement.expression, dict(self.program.declared))
         if statement.associative or (isinstance(expression, Along) and expression.function in SORTS):
             return [replace(statement, expression=expression)]
         if isinstance(expression, Along) and self.whole_side(expression):

@@ -118,10 +118,12 @@ def children(node: Expression) -> tuple[Expression, ...]:
 
 
 def walk(node: Expression) -> Iterator[Expression]:
-    """Yield `node` and everything below it."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    """Yield `node` and everything below it, each before what is below it, left to right."""
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo.extend(reversed(children(node)))
 
 
 def factors_of(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:

@@ -35,14 +35,14 @@ from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce,
 from attometer.program.printer import expression_text, where_text
 from attometer.program.program import Program
 from attometer.program.recurrences import group_steps, reads
-from attometer.program.resolution import declared_tensors, resolve
+from attometer.program.resolution import resolve
 from attometer.program.size_expressions import to_size
 from attometer.sizes import as_size, size_text
 
 
 def lower(program: Program) -> tuple[tuple[Operation, ...], dict[str, Tensor]]:
     """Return the primitive operations of `program` in executable order, and every tensor by name."""
-    tensors = declared_tensors(program)
+    tensors = dict(program.declared)
     operations: list[Operation] = []
     for statements in groups(program):
         group = [operation for s in statements for operation in _Statement(program, s, tensors).lower()]

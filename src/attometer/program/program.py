@@ -46,6 +46,21 @@ class Program(Printed):
 
         check(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Programs are looked up often, and a hash walks all of it."""
+        return hash((self.statements, self.axes, self.declarations))
+
+    @cached_property
+    def declared(self) -> Mapping[str, Tensor]:
+        """The tensors known before lowering: declared ones, undeclared inputs, and every statement's own."""
+        from attometer.program.resolution import declared_tensors
+
+        return declared_tensors(self)
+
     @property
     def operations(self) -> tuple[Operation, ...]:
         """The primitive operations, in an order that can be executed."""

@@ -25,7 +25,7 @@ from attometer.program.expression import (
 from attometer.program.indices import index_names, look_of
 from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
-from attometer.program.resolution import bare_names, declared_tensors
+from attometer.program.resolution import bare_names
 from attometer.program.size_expressions import size_in
 from attometer.program.strictness import silent_sums, sizes_as_indices, undeclared_tensors, unknown_sizes
 from attometer.sizes import as_size
@@ -112,7 +112,7 @@ def _indices_distinct(program: Program) -> Iterator[str]:
 
 
 def _ranks_agree(program: Program) -> Iterator[str]:
-    tensors = declared_tensors(program)
+    tensors = program.declared
     for statement, ref in _refs(program):
         rank = len(tensors[ref.tensor].indices)
         if len(ref.indices) != rank:
@@ -123,7 +123,7 @@ def _ranks_agree(program: Program) -> Iterator[str]:
 
 
 def _sizes_agree(program: Program) -> Iterator[str]:
-    tensors = declared_tensors(program)
+    tensors = program.declared
     for statement, ref in _refs(program):
         tensor = tensors[ref.tensor]
         for part, own, extent in zip(ref.indices, tensor.indices, tensor.extents, strict=True):
@@ -135,7 +135,7 @@ def _sizes_agree(program: Program) -> Iterator[str]:
 
 
 def _bare_reads_have_sizes(program: Program) -> Iterator[str]:
-    tensors = declared_tensors(program)
+    tensors = program.declared
     for statement in program.statements:
         for name in bare_names(statement.expression) & tensors.keys():
             for own, extent in zip(tensors[name].indices, tensors[name].extents, strict=True):
@@ -222,7 +222,7 @@ def _used(node: object) -> list[str]:
 
 
 def _bare_tensor_has(program: Program, statement: Statement, index: str) -> bool:
-    tensors = declared_tensors(program)
+    tensors = program.declared
     bare = [n.name for n in walk(statement.expression) if isinstance(n, Name) and n.name in tensors]
     return any(index in tensors[name].indices for name in bare)
 

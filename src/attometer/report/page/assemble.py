@@ -53,7 +53,7 @@ def write_page(
     )
 
 
-CODE = ("placement.js", "serving.js", "notation.js", "view.js", "tabs.js")
+CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "notation.js", "view.js", "tabs.js")
 """What runs once the data is there, and is packed with it; numbers.js unpacks both."""
 
 

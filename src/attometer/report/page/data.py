@@ -17,6 +17,7 @@ from attometer.program.expression import FUNCTIONS
 from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, recipes_data
 from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data, mechanism_data
 from attometer.report.page.model_data import model_data
+from attometer.report.page.part_data import numbered
 from attometer.report.page.pebble_data import games
 
 
@@ -27,8 +28,10 @@ def page_data(
     listed = [*more, *map(model, shipped() if names is None else names)]
     shown = Console(stderr=True)
     followed = track(listed, "formulas of models", console=shown, transient=True, disable=not shown.is_terminal)
+    models = {m.name: dict(model_data(m)) for m in followed}
     return {
-        "models": columns({m.name: model_data(m) for m in followed}),
+        "texts": numbered(models.values()),
+        "models": columns(models),
         "machines": {name: machine_data(place) for name in machines() if plannable(place := machine(name))},
         "formats": {name: [PARTS_OF_A_BIT * float(f.bits), f.rate, f.source] for name, f in FORMATS.items()},
         "caches": list(CACHE_FORMATS),

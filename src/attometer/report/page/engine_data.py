@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from attometer.count.formulas import Compiled, Graph
-from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.placement.rank_cost import shard
-from attometer.count.placement.rank_layer import rank_layers
 from attometer.count.weights import Formats, stored_weights
 from attometer.engines import Engine, adapters, engine, padding, recipe, recipes
 from attometer.engines.cache import window_of
@@ -15,8 +12,7 @@ from attometer.engines.pool import graph_buffer, has_experts, step_activations, 
 from attometer.engines.training import PLAIN
 from attometer.formats import CACHE_ROWS, uniform
 from attometer.models import Model
-from attometer.plan.rank_formulas import SIZES, elements
-from attometer.schedule.placement import Placement, layer_degrees
+from attometer.schedule.placement import Placement
 
 PLATFORMS = ("cuda", "rocm")
 GRAPH_CELLS = 4096
@@ -105,7 +101,7 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
 
     `step` are the elements alive in the largest part of a step by its tokens, `buffer` the bytes of a compute buffer; `cache`
     the inputs of a convolution, the window and the width of an index of each stack; `pad` the bytes by which an engine pads a
-    format's experts; `saved` the elements that the layers of each row keep for the backward pass, of b sequences of n tokens.
+    format's experts.
     """
     every = [one for _, one in offered()]
     steps = sorted({s.tokens for one in every if one.version.step == "profile" for s in one.version.scales})
@@ -133,21 +129,7 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
             for one in map(recipe, recipes())
             if one.weights not in PLAIN
         },
-        "saved": saved_script(model_cost(model, phase="prefill")),
     }
-
-
-def saved_script(cost: ModelCost) -> str:
-    """Return JavaScript of b, n and m: the elements that one layer of each row keeps for its backward pass.
-
-    >>> from attometer.models import model
-    >>> saved_script(model_cost(model("gpt2"))).startswith("const f = (b, n, m) =>")
-    True
-    """
-    graph, place = Graph(), Placement()
-    rows = rank_layers(cost, layer_degrees(place))
-    kept = {str(k): graph.add(*(elements(graph, p, place, "saved") for p in row.running)) for k, row in enumerate(rows)}
-    return Compiled(graph, kept, SIZES).javascript("f", listed=True)
 
 
 ROWS_OF_CACHES = {name: row[0] for name, row in CACHE_ROWS.items()}

@@ -1,25 +1,21 @@
-"""What the page holds of one model: its formulas as JavaScript for each mode, and the bytes of its weights by format."""
+"""What the page holds of one model: which text each part has at which sizes, and in which format each is stored."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
-import sympy
-
-from attometer.count.formulas import Compiled, compiled
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.part_cost import PartCost
-from attometer.count.weights import Formats, PartWeights, part_weights, stored_weights
+from attometer.count.weights import Formats, stored_weights
 from attometer.errors import AttometerError
 from attometer.formats import WeightFormats, uniform
 from attometer.models import Model
-from attometer.models.part import Part
+from attometer.models.layer import CacheSize
 from attometer.models.stored import state_type, stored_type, weight_formats
-from attometer.plan.formulas import PlanFormulas, plan_formulas
-from attometer.plan.options import Options
 from attometer.report.page.engine_data import serving_data
-from attometer.report.page.rank_data import cuts, rank_data
+from attometer.report.page.part_data import Pairs
+from attometer.report.page.rank_data import caches_script, cuts, rank_data
 from attometer.view.numbers import formula
 
 WEIGHTS = (
@@ -40,42 +36,28 @@ WEIGHTS = (
     "mlx_4bit",
 )
 """Formats of weights that the page offers beside the model's own."""
-FORMS = (("prefill", False), ("decode", False), ("train", False), ("train", True))
-"""Modes, and whether layers are computed again."""
-
-
-@dataclass(frozen=True)
-class _Slots:
-    """The slots of weights by row and running part, and what each slot holds in each format."""
-
-    rows: tuple[tuple[int | None, ...], ...]
-    held: tuple[tuple[PartWeights, ...], ...]
+PHASES = ("prefill", "decode")
 
 
 @lru_cache(maxsize=128)
 def model_data(model: Model) -> dict[str, Any]:
     """Return everything the page needs of a model, as plain values.
 
-    `modes` maps `prefill`, `decode`, `train`, `train/checkpoint` and `train/checkpoint/frozen` to formulas, with `/fp8_ds_mla`
-    behind where an indexer's cache has rows of its own; `weights` maps formats to bytes in all and by slot of each phase
-    (`decode` only where it differs from `prefill`).
+    `texts` are pairs of a text and sizes, `parts` what stands at which pair, `phases` the rows of a pass (`decode` only where it
+    differs from `prefill`), `stored` the parts of each row that files hold and whether their weights are another's; `kv` is
+    JavaScript of m: elements of the cache that a layer of each row keeps of one sequence.
 
     Raises AttometerError for a mask that has no closed form.
     """
     formats = _formats(model)
-    slots = {phase: _slots(model, phase, tuple(formats.values())) for phase in ("prefill", "decode")}
-    cost = model_cost(model)
-    layouts = [None, "fp8_ds_mla"] if any(stack.layer.cache.index for stack in model.layers) else [None]
-    modes = {}
-    for mode, again in FORMS:
-        for layout in layouts if mode != "train" else [None]:
-            key = mode + ("/checkpoint" if again else "") + (f"/{layout}" if layout else "")
-            options = Options(context=1, mode=mode, checkpoint=again, kv=layout or "bf16")
-            held = slots["decode" if mode == "decode" else "prefill"]
-            modes[key] = _mode(plan_formulas(model, options, None, held.rows))
-    # Recipes of adapters: frozen weights, layers computed again.
-    frozen = Options(context=1, mode="train", checkpoint=True, kv="bf16", frozen="all")
-    modes["train/checkpoint/frozen"] = _mode(plan_formulas(model, frozen, None, slots["prefill"].rows))
+    costs = {phase: model_cost(model, phase=phase) for phase in PHASES}
+    cost, pairs = costs["prefill"], Pairs()
+    parts = PartsOfAModel(pairs)
+    phases = {phase: _rows(each, parts) for phase, each in costs.items()}
+    if phases["decode"] == phases["prefill"]:
+        del phases["decode"]
+    stored = [[[parts.number(p), int(p.part.tied)] for p in row.parts] for row in cost.rows]
+    ranks = rank_data(model, pairs, phases)
     return {
         "family": model.family,
         "context": model.context,
@@ -85,28 +67,22 @@ def model_data(model: Model) -> dict[str, Any]:
         "active": cost.active,
         "own": stored_type(model),
         "state": state_type(model) or stored_type(model),
-        "indexed": len(layouts) > 1,
+        "indexed": any(stack.layer.cache.index for stack in model.layers),
         "notes": list(model.check.said),
         "cache": [[s.count, formula(s.layer.cache.kv), s.kind, s.layer.cache.state] for s in model.layers],
         "towers": [tower.name for tower in model.towers],
-        "tower": _towers(model),
-        "weights": {name: _weights(model, name, k, form, slots) for k, (name, form) in enumerate(formats.items())},
-        "modes": modes,
+        "tower": sum(stored_weights(tower, uniform(stored_type(model))).total for tower in model.towers),
+        "weights": weights_data(model, formats),
+        "texts": pairs.data(),
+        "parts": parts.data,
+        "phases": phases,
+        "stored": stored,
+        "kv": caches_script(row.kv for row in cost.rows),
+        "kept": [_kept(row.cache) for row in cost.rows],
         "stacks": [k for _, k in sorted((n, k) for k, each in enumerate(model.layers, 1) for n in each.indices)],
-        "ranks": rank_data(model, formats),
+        "ranks": ranks,
         "serving": serving_data(model, formats, list(cuts(model))),
-        "square": _script(compiled(others_count(model), ("b", "n", "m", "s"))),
     }
-
-
-def others_count(model: Model) -> dict[str, sympy.Expr]:
-    """Return the FLOPs that other counters print: the logits of all tokens, the whole square of scores, and both."""
-    exact, full = model_cost(model), model_cost(model, causal="full")
-    return {"all": exact.flops("flop", "all"), "square": full.flops("flop", "last"), "both": full.flops("flop", "all")}
-
-
-def _script(formulas: Compiled) -> str:
-    return formulas.javascript("f", listed=True)
 
 
 def _formats(model: Model) -> dict[str, Formats]:
@@ -120,68 +96,69 @@ def _formats(model: Model) -> dict[str, Formats]:
     return found
 
 
-def _slots(model: Model, phase: str, formats: tuple[Formats, ...]) -> _Slots:
-    """Return slots that are as fine as the finest of the formats needs."""
-    cost = model_cost(model, phase=phase)
-    layers = [(None,), *(stack.indices for stack in model.layers), (None,)]
-    found: dict[tuple[Part, tuple[PartWeights, ...]], int] = {}
+def weights_data(model: Model, formats: dict[str, Formats]) -> dict[str, Any]:
+    """Return in which format each part of each row is stored.
 
-    def slot(part: PartCost, kind: str, indices: Any) -> int | None:
-        if not part.weights:
-            return None
-        held = tuple(part_weights(part.part, kind, indices, form) for form in formats)
-        return found.setdefault((part.part, held), len(found))
-
-    rows = tuple(
-        tuple(slot(p, row.kind, indices) for p in row.running) for row, indices in zip(cost.rows, layers, strict=True)
-    )
-    return _Slots(rows, tuple(held for _, held in found))
-
-
-def _weights(model: Model, name: str, at: int, form: Formats, slots: dict[str, _Slots]) -> dict[str, Any]:
-    by_phase = {
-        phase: [[held[at].bytes for held in each.held], [sorted(held[at].rates) for held in each.held]]
-        for phase, each in slots.items()
-    }
-    if by_phase["decode"] == by_phase["prefill"]:
-        del by_phase["decode"]
-    by_format = stored_weights(model, form).by_format
-    towers = _towers(model) if isinstance(form, WeightFormats) else 0
-    total = sum(by_format.values()) + towers
-    return {"name": form.name, "total": total, "tower": towers, "formats": by_format, "phases": by_phase}
+    `names` are the parts' names by row; `as` maps a format that is offered to its name, the format of what is no matrix, the
+    number of a pattern, and whether towers are counted with it; `patterns` say for each row and name the format's name, "" where
+    it is the one offered, or runs of layers with the format of each.
+    """
+    rows = [model_cost(model, phase=phase).rows for phase in PHASES]
+    names = [list(dict.fromkeys(p.name for row in both for p in row.parts)) for both in zip(*rows, strict=True)]
+    names[0] = list(dict.fromkeys(("embedding", *names[0])))  # tied weights are the embedding's, in its format
+    layers: list[Sequence[int | None]] = [(None,), *(stack.indices for stack in model.layers), (None,)]
+    patterns: list[Any] = []
+    found = {}
+    for key, form in formats.items():
+        pattern = [
+            [_in(form, row.kind, held, name) for name in own]
+            for row, held, own in zip(rows[0], layers, names, strict=True)
+        ]
+        if pattern not in patterns:
+            patterns.append(pattern)
+        found[key] = [form.name, form.default.name, patterns.index(pattern), int(isinstance(form, WeightFormats))]
+    return {"names": names, "as": found, "patterns": patterns}
 
 
-def _towers(model: Model) -> int:
-    return sum(stored_weights(tower, uniform(stored_type(model))).total for tower in model.towers)
+def _in(form: Formats, kind: str, layers: Sequence[int | None], name: str) -> Any:
+    asked = layers if form.by_layer else layers[:1]
+    runs = [[own, len(list(run))] for own, run in groupby(form.of(n, kind, name).name for n in asked)]
+    short = [["" if own == form.name else own, times] for own, times in runs]
+    return short[0][0] if len(short) == 1 else short
 
 
-def _mode(found: PlanFormulas) -> dict[str, Any]:
-    """Return one mode's formulas: memory by kind, FLOPs and bytes of each distinct part, cache bytes by row; and its tables."""
-    kinds = found.memory.outputs
-    merged = Compiled(
-        found.parts.graph, {k: v for k, v in kinds.items() if k != "total"} | found.parts.outputs, found.parts.sizes
-    )
-    first = len(merged.outputs) - len(found.parts.outputs)
-    return {
-        "js": _script(merged),
-        "times": list(found.times),
-        "slots": list(found.slots),
-        "cached": list(found.cached),
-        "rows": [
-            _row(row.cost.kind, row.cost.layers, row.cost.parameters, row.parts, first + row.kv) for row in found.rows
-        ],
-        "parts": _parts(found.cost, found),
-    }
+class PartsOfAModel:
+    """The distinct parts of a model, numbered as they are met.
+
+    Each is the pair of its text, its name and kind, copies, experts and chosen ones, the rows of a table that is looked up,
+    parameters, whether it has weights, whether they are another's, whether it reads the cache, and up to how many keys another pair.
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs, self.data = pairs, list[list[Any]]()
+        self._found: dict[tuple[Any, ...], int] = {}
+
+    def number(self, part: PartCost) -> int:
+        """Return the number of a part."""
+        pair, routed = self.pairs.number(part.program), part.part.routed
+        chosen = None if routed is None else (routed.num_experts, routed.top_k)
+        short = None if part.short is None else (part.short[0], self.pairs.number(part.short[1].program))
+        reads = part.runs and part.cached != 0
+        key = (
+            pair, part.name, part.kind, part.part.copies, chosen, part.table_rows, part.parameters, int(part.weights > 0),
+            int(part.part.tied), int(reads), short,
+        )  # fmt: skip
+        if key not in self._found:
+            self._found[key] = len(self.data)
+            self.data.append(list(key))
+        return self._found[key]
 
 
-def _row(kind: str, layers: int, parameters: int, parts: Iterable[int], kv: int) -> list[Any]:
-    return [kind, layers, parameters, list(parts), kv]
+def _rows(cost: ModelCost, parts: PartsOfAModel) -> list[list[Any]]:
+    """Return embedding, layers by stack and head: kind, layers, parameters, and the numbers of the parts that run."""
+    return [[row.kind, row.layers, row.parameters, [parts.number(p) for p in row.running]] for row in cost.rows]
 
 
-def _parts(cost: ModelCost, found: PlanFormulas) -> list[list[str]]:
-    """Return for each distinct part its name, kind, and the formula of its FLOPs in words of b, n, m, s."""
-    said: dict[int, list[str]] = {}
-    for row in found.rows:
-        for index, part in zip(row.parts, row.cost.running, strict=True):
-            said.setdefault(index, [part.name, part.kind, formula(part.flops), row.cost.kind])
-    return [said[k] for k in range(len(found.times))]
+def _kept(cache: CacheSize) -> list[Any]:
+    """Return what a layer keeps that does not grow, the convolutions' inputs of it, whether a latent, and an indexer's width."""
+    return [cache.state, cache.conv, int(cache.latent is not None), int(cache.index)]

@@ -51,31 +51,29 @@ const AM = (() => {
     const how = asked.mode === "train" && asked.recipe ? RECIPE.asked(asked) : null, state = how ? how.state : asked, update = how ? how.update : UPDATE;
     const model = data.models[state.model], place = state.own || data.machines[state.machine], own = model.own;
     const kv = cacheName(model, state);
-    const key = state.mode + (state.mode === "train" && state.checkpoint ? "/checkpoint" : "") + (state.frozen ? "/frozen" : "");
-    const mode = model.modes[kv === "fp8_ds_mla" ? `${key}/${kv}` : key];
-    const held = model.weights[state.weights || "stored"];
-    const [slots, rates] = held.phases[state.mode] || held.phases.prefill;
+    const format = state.weights || "stored", held = WEIGHTS.held(model, format);
     const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
-    const fixed = [
-      (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable)))) || MOST, bits(kv), bits(own), bits(model.state), 64 * update,
-      held.total, Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters, ...slots,
-    ];
-    const f = fn(mode.js);
+    const mode = PARTS.formulas(model, {
+      mode: state.mode, chunk: (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable)))) || MOST, layout: data.cacheRows[kv] === undefined ? "" : kv,
+      kv: bits(kv), own: bits(own), state: bits(model.state), update: 64 * update, frozen: state.frozen, again: state.checkpoint,
+    });
+    const trained = state.mode === "train" ? [Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters] : [0, 0];
     const ownRate = fastest([own], place.peak), attention = fastest([cacheRate(kv, own)], place.peak);
-    const rate = mode.slots.map((slot, k) => slot === null ? (mode.cached[k] ? attention : ownRate)
-      : widened ? ownRate : fastest(rates[slot], place.peak));
-    const at = (m, b) => f(b, m, ...fixed);
-    const total = (m, b) => { const v = at(m, b); return v[0] + v[1] + v[2] + v[3] + v[4] + v[5]; };
-    const parts = (values) => mode.times.map((times, k) => {
-      const flops = values[6 + 2 * k], bytes = values[7 + 2 * k];
+    const read = mode.runs.map((run) => (run.weights ? WEIGHTS.read(model, format, run.row, run) : null)), weighs = read.map((one) => (one ? one.bytes : 0));
+    const rate = mode.runs.map((run, k) => !read[k] ? (run.cached ? attention : ownRate) : widened ? ownRate : fastest(read[k].rates, place.peak));
+    const kinds = (m, b) => [held.total, ...mode.kinds(m, b), ...trained];
+    const at = (m, b) => ({ kinds: kinds(m, b), passes: mode.passes(m, b, weighs), caches: mode.cacheOf(m, b) });
+    const total = (m, b) => kinds(m, b).reduce((x, y) => x + y);
+    const parts = (values) => mode.runs.map((run, k) => {
+      const [flops, bytes] = values.passes[k];
       const compute = flops / place.peak[rate[k]], memory = bytes / place.bandwidth;
-      return { times, flops, bytes, compute, memory, seconds: Math.max(compute, memory), rate: rate[k], name: mode.parts[k][0], kind: mode.parts[k][1], formula: mode.parts[k][2] };
+      return { times: run.times, flops, bytes, compute, memory, seconds: Math.max(compute, memory), rate: rate[k], name: run.name, kind: run.kind, run };
     });
     const layers = (values, each) => {
       const found = new Map();
       for (const [kind, layers, parameters, indices, kvAt] of mode.rows) {
         const row = found.get(kind) || { kind, layers: 0, parameters: 0, kv: 0, flops: 0, bytes: 0, compute: 0, memory: 0, seconds: 0 };
-        row.layers += layers; row.parameters += layers * parameters; row.kv += layers * values[kvAt];
+        row.layers += layers; row.parameters += layers * parameters; row.kv += layers * values.caches[kvAt];
         for (const k of indices) for (const name of ["flops", "bytes", "compute", "memory", "seconds"]) row[name] += layers * each[k][name];
         found.set(kind, row);
       }
@@ -89,12 +87,12 @@ const AM = (() => {
       while (high - low > 1) { const mid = Math.floor((low + high) / 2); if (total(mid, b) <= room) low = mid; else high = mid; }
       return low;
     };
-    return { model, place, kv, held, mode, rate, at, total, parts, layers, room, largest, most };
+    return { model, place, kv, held, mode, rate, at, kinds, total, parts, layers, room, largest, most };
   };
   const plan = (state, widened = false) => {
     const one = planner(state, widened), values = one.at(state.context, state.batch), each = one.parts(values), devices = PLACE.count(state);
     const served = state.mode !== "train" && !!state.engine;
-    const over = devices > 1 || served ? PLACE.spread(state, one) : null, p = { ...one, ...(devices > 1 ? over : null) }, held = devices > 1 ? over.memory(state.context, state.batch) : values;
+    const over = devices > 1 || served ? PLACE.spread(state, one) : null, p = { ...one, ...(devices > 1 ? over : null) }, held = devices > 1 ? over.memory(state.context, state.batch) : values.kinds;
     const special = served ? ENGINE.serve(state, { ...p, spreadWeights: over.weights, spreadTimes: over.times }) : state.mode === "train" && state.recipe ? RECIPE.train(state, one.model) : null;
     if (special) Object.assign(p, { total: special.total, room: special.room ?? p.room, largest: special.largest ?? ((b) => one.most(special.total, b)) });
     const bytes = special ? special.bytes : Object.fromEntries(KINDS.map((name, k) => [name, held[k]])), kinds = Object.keys(bytes);

@@ -1,7 +1,6 @@
 "use strict";
 // One model over several devices: the fullest rank, from the formulas of its layers as they are cut.
 const PLACE = (() => {
-  const runs = (list) => list.flatMap(([value, times]) => Array(times).fill(value));
   // Layers of each stage: what is left over goes to the stages before the last one, as in `pipeline_stages`.
   const stages = (layers, pp) => {
     const each = Math.floor(layers / pp), more = layers % pp, counts = Array.from({ length: pp }, (_, k) => each + (k >= pp - 1 - more && k < pp - 1 ? 1 : 0));
@@ -16,8 +15,8 @@ const PLACE = (() => {
     if (typeof cut === "string") throw new Error(cut);
     if (s.pp > model.depth) throw new Error(`pp ${s.pp} needs at least ${s.pp} layers, the model has ${model.depth}`);
     const phase = s.mode === "decode" ? "decode" : "prefill";
-    const f = AM.fn(cut.js[phase] || cut.js.prefill), one = AM.fn(whole.js[phase] || whole.js.prefill);
-    const [first, layers, last, apart] = cut.weights[s.weights || "stored"], bytes = runs(layers), rows = cut.state.length;
+    const f = PARTS.rank(model, cut, s.ep, phase), one = AM.fn(whole.kv);
+    const { first, layers: bytes, last, apart } = WEIGHTS.ofRank(model, cut, `${s.tp}/${s.ep}`, s.weights || "stored"), rows = cut.state.length;
     const word = AM.data.formats[model.own][0] / 64;
     const held = stages(model.depth, s.pp).map(([from, to], k) => {
       const times = Array(rows).fill(0);
@@ -33,7 +32,7 @@ const PLACE = (() => {
     const stateOf = (times, each) => sum(times, each.state), allState = stateOf(all, whole);
     const memory = (m, batch) => {
       const b = Math.ceil(batch / s.dp), fresh = s.mode === "decode" ? 1 : Math.min(m, (s.mode === "prefill" && s.chunk) || m);
-      const now = f(b, fresh, m), end = f(b, 1, m), kv = now.slice(rows), wholeKv = sum(all, one(1, 1, m).slice(rows)), device = p.at(m, 1);
+      const now = f.live(b, fresh, m), end = f.live(b, 1, m), kv = f.kv(m), wholeKv = sum(all, one(m)), device = p.kinds(m, 1);
       return held.map(({ times, weights }) => {
         const live = Math.max(0, ...now.slice(0, rows - 1).filter((_, k) => times[k]));
         const inside = b * fresh * model.width + live, head = times[rows - 1] ? b * model.width + end[rows - 1] : 0;

@@ -32,8 +32,8 @@ const ENGINE = (() => {
   };
   // The cache of the rank that has most, page by page; fractions as numerator and denominator.
   const layout = (e, p, state, tokens) => {
-    const model = p.model, cut = model.ranks[`${state.tp}/${state.ep}`], f = AM.fn(cut.js.prefill), rows = cut.state.length;
-    const at = (row, m) => f(1, 1, m)[rows + row], states = Math.trunc(AM.data.formats[model.state][0]);
+    const model = p.model, cut = model.ranks[`${state.tp}/${state.ep}`], f = AM.fn(cut.kv), rows = cut.state.length;
+    const at = (row, m) => f(m)[row], states = Math.trunc(AM.data.formats[model.state][0]);
     const stage = (times) => times.flatMap((layers, row) => {
       if (!layers || !row || row === rows - 1) return [];
       const [conv, window, index] = model.serving.cache[row - 1], whole = AM.data.cacheRows[p.kv];
@@ -105,7 +105,7 @@ const RECIPE = (() => {
     };
   };
   const terms = (model, { r, recompute }, m, batch) => {
-    const GIB = 2 ** 30, s = model.serving, saved = AM.fn(s.saved)(batch, m, m), layers = model.stacks.length, stream = batch * m * model.width;
+    const GIB = 2 ** 30, s = model.serving, saved = PARTS.rank(model, model.ranks["1/1"], 1, "prefill").saved(batch, m, m), layers = model.stacks.length, stream = batch * m * model.width;
     const times = Array(saved.length).fill(0);
     for (const row of model.stacks) times[row]++;
     const inner = saved.slice(1, -1), all = inner.reduce((sum, v, k) => sum + times[k + 1] * v, 0), count = model.parameters;

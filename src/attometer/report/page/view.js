@@ -2,7 +2,8 @@
 // The face: reads the inputs, asks AM, writes the answer.
 const $ = (id) => document.getElementById(id);
 const esc = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
-const commas = (v, digits = 0) => Number(v).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const written = [];
+const commas = (v, digits = 0) => (written[digits] ||= new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })).format(v);
 const gigabytes = (v) => v < 1e6 ? `${commas(v)} bytes` : v >= 1e8 ? `${commas(v / 1e9, 2)} GB` : `${commas(v / 1e6, 2)} MB`;
 const gib = (v) => `${commas(v / 2 ** 30, 2)} GiB`;
 const time = (v) => {
@@ -64,7 +65,7 @@ const legal = (s) => {
   if (![1, 2, 4, 8].includes(s.tp)) s.tp = 1;
   if (s.ep > 1) s.ep = d.models[s.model].ranks[`${s.tp}/${s.tp}`] !== undefined ? s.tp : 1;
   s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
-  if (!d.models[s.model].weights[s.weights]) s.weights = "";
+  if (!d.models[s.model].weights.as[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
   if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
   if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = "";
@@ -133,15 +134,15 @@ const explanation = (id, p) => {
     case "seconds": return { title: `Time of one ${PASS[s.mode]}`, status: `${p.place.status} roofline`, formula: `sum over parts of max(FLOPs / peak rate, bytes / bandwidth)${p.devices > 1 ? ` / ${p.devices} devices` : ""}`, numbers: `${[...new Set(p.rate)].map((r) => figure(`peak.${r}`)).join(", ")}, ${figure("memory.bandwidth")}`, value: `${time(p.seconds)}; alone, computing takes ${time(p.compute)} and moving ${time(p.memory)}`, convention: `a lower bound: every part at peak, one after the other${p.devices > 1 ? "; shared evenly, links and waiting left out" : ""}`, source: source("memory.bandwidth", ...p.rate.map((r) => `peak.${r}`)), others: [["one roofline for the whole model", time(Math.max(p.compute, p.memory))]] };
     case "speed": return { title: "Tokens per second", status: `${p.place.status} roofline`, formula: "batch × new tokens / seconds", numbers: `${sizes}, ${p.seconds.toPrecision(6)} s`, value: `${commas(p.speed, s.mode === "decode" ? 1 : 0)} tokens/s at most`, convention: "an upper bound, since the time is a lower one", source: "counted work over datasheet rates" };
     case "flops": {
-      const full = AM.fn(p.model.square)(s.batch, s.context, s.context, s.context)[2];
-      return { title: "FLOPs", status: "counted", formula: [...new Set(p.each.filter((x) => x.kind === "attention").map((x) => x.formula))].slice(0, 3).map((f) => `attention: ${f}`).join("\n") + "\n+ the other parts", numbers: sizes, value: `${commas(p.flops)} = ${scaled(p.flops, "FLOP")}`, convention: `2 per multiply-accumulate, pairs that masks allow, logits of ${s.mode === "train" ? "all tokens" : "the last token"}`, source: "counted from the layers' programs",
+      const full = PARTS.square(p.model, s.batch, s.context).both;
+      return { title: "FLOPs", status: "counted", formula: [...new Set(p.each.filter((x) => x.kind === "attention").map((x) => PARTS.words(p.model, x.run)))].slice(0, 3).map((f) => `attention: ${f}`).join("\n") + "\n+ the other parts", numbers: sizes, value: `${commas(p.flops)} = ${scaled(p.flops, "FLOP")}`, convention: `2 per multiply-accumulate, pairs that masks allow, logits of ${s.mode === "train" ? "all tokens" : "the last token"}`, source: "counted from the layers' programs",
         others: s.mode === "prefill" ? [["FlopCounterMode, eager attention: whole square, all logits", scaled(full, "FLOP")], ["the same in multiply-accumulates", scaled(full / 2, "MAC")], ["2 × parameters × tokens", scaled(2 * p.model.active * s.batch * s.context, "FLOP")]] : s.mode === "train" ? [["6 × parameters × tokens", scaled(6 * p.model.active * s.batch * s.context, "FLOP")]] : [["2 × parameters per token", scaled(2 * p.model.active * s.batch, "FLOP")]] };
     }
     case "moved": return { title: "Bytes moved", status: "counted", formula: "sum over parts of inputs, outputs, weights and cache read or written once", numbers: sizes, value: `${commas(p.moved)} bytes`, convention: "each part one kernel; of the experts those of one token, which no routing can undercut", source: "counted" };
     case "part": {
       const [, kind, name] = id.split(":"), row = p.mode.rows.find((r) => r[0] === kind), x = row && row[3].map((k) => p.each[k]).find((q) => q.name === name);
       if (!x) return explanation("seconds", p);
-      return { title: `${kind}, ${name}`, status: `${p.place.status} roofline`, formula: `max(FLOPs / ${x.rate} rate, bytes / bandwidth)\nFLOPs = ${x.formula || 0}`, numbers: `${sizes}\n${commas(x.flops)} FLOP / ${figure(`peak.${x.rate}`)}\n${commas(x.bytes)} bytes / ${figure("memory.bandwidth")}`, value: `${time(x.seconds)} in each of ${row[1]} layer${row[1] > 1 ? "s" : ""}: computing ${time(x.compute)}, moving ${time(x.memory)}`, convention: "one kernel: inputs, weights and outputs move once", source: source("memory.bandwidth", `peak.${x.rate}`) };
+      return { title: `${kind}, ${name}`, status: `${p.place.status} roofline`, formula: `max(FLOPs / ${x.rate} rate, bytes / bandwidth)\nFLOPs = ${PARTS.words(p.model, x.run)}`, numbers: `${sizes}\n${commas(x.flops)} FLOP / ${figure(`peak.${x.rate}`)}\n${commas(x.bytes)} bytes / ${figure("memory.bandwidth")}`, value: `${time(x.seconds)} in each of ${row[1]} layer${row[1] > 1 ? "s" : ""}: computing ${time(x.compute)}, moving ${time(x.memory)}`, convention: "one kernel: inputs, weights and outputs move once", source: source("memory.bandwidth", `peak.${x.rate}`) };
     }
     case "lever": {
       const l = AM.levers(s, p)[+id.slice(6)];
@@ -154,7 +155,7 @@ const explanation = (id, p) => {
       const kind = id.split(":")[1], row = p.table.find((r) => r.kind === kind);
       const at = p.mode.rows.find((r) => r[0] === kind);
       if (!row || !at) return explanation("seconds", p);
-      const lines = at[3].map((k) => p.each[k]).map((x) => `${x.name}: ${x.formula || 0}`);
+      const lines = at[3].map((k) => p.each[k]).map((x) => `${x.name}: ${PARTS.words(p.model, x.run)}`);
       return { title: `${kind}: ${row.layers} layer${row.layers > 1 ? "s" : ""}`, status: "counted", formula: lines.join("\n"), numbers: sizes, value: `${scaled(row.flops, "FLOP")}, ${gigabytes(row.bytes)} moved, ${time(row.seconds)}: ${row.compute >= row.memory ? "compute" : "memory"} binds`, convention: "FLOPs of each part of one layer; 2 per multiply-accumulate", source: "counted" };
     }
   }
@@ -210,7 +211,11 @@ const curves = (p) => {
   return { low, high, points };
 };
 const path = (f, points, get) => points.map((q, k) => `${k ? "L" : "M"}${f.x(q.m).toFixed(1)} ${f.y(get(q)).toFixed(1)}`).join("");
-const size = (id) => { const w = Math.max(280, Math.min(1240, $(id).clientWidth || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
+// Widths are read once: asking after something was written makes the browser lay out the page again.
+const CHARTS = ["memory-chart", "time-chart", "roof-chart", "m-chart", "io-chart"];
+let widths = {};
+const measured = () => Object.fromEntries(CHARTS.map((id) => [id, $(id).clientWidth]));
+const size = (id) => { if (!widths[id]) widths = measured(); const w = Math.max(280, Math.min(1240, widths[id] || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
 const xTicks = (low, high, wide) => { const all = []; for (let v = 1024; v <= high; v *= 4) all.push(v); return wide > 330 ? all : all.filter((_, k) => k % 2 === 0); };
 const twins = {};
 const twin = (id, head, rows) => { twins[id] = { head, rows }; const d = document.querySelector(`details[data-twin="${id}"]`); if (d && d.open) showTwin(d); };
@@ -306,11 +311,11 @@ const drawTable = (p) => {
 // What others count: pairs, logits and the weight of a multiply-accumulate are chosen; the plan's own count is the first of each.
 const PRINTED = { "2/full/all": "torch's FlopCounterMode prints where attention is eager" };
 const drawConvention = (p) => {
-  const s = p.state, [unit, pairs, logits] = ["c-unit", "c-pairs", "c-logits"].map((id) => $(id).value), n = s.mode === "decode" ? 1 : s.context;
+  const s = p.state, [unit, pairs, logits] = ["c-unit", "c-pairs", "c-logits"].map((id) => $(id).value);
   $("convention").hidden = s.mode !== "prefill";
   if (s.mode !== "prefill") return;
-  const [exactAll, fullLast, fullAll] = AM.fn(p.model.square)(s.batch, n, s.context, s.context);
-  const value = { "exact/last": p.flops, "exact/all": exactAll, "full/last": fullLast, "full/all": fullAll }[`${pairs}/${logits}`] / (unit === "1" ? 2 : 1);
+  const other = PARTS.square(p.model, s.batch, s.context);
+  const value = { "exact/last": p.flops, "exact/all": other.all, "full/last": other.square, "full/all": other.both }[`${pairs}/${logits}`] / (unit === "1" ? 2 : 1);
   const who = PRINTED[`${unit}/${pairs}/${logits}`];
   $("c-value").innerHTML = `<b>${scaled(value, unit === "1" ? "MAC" : "FLOP", 6)}</b>${value === p.flops ? ": this plan's own count" : `: ${(value / p.flops).toFixed(3)} × this plan's count`}${who ? `; what ${who}` : ""}`;
 };
@@ -364,9 +369,14 @@ const redraw = () => {
   keep();
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
 };
-const keep = () => {
+let kept = 0;
+const keep = () => { kept ||= setTimeout(address, 150); };
+// The address of the state, written when nothing has moved for a while: a browser takes long over it.
+const address = () => {
+  clearTimeout(kept); kept = 0;
   const q = encode(state) + (pinned ? `&vs=${encodeURIComponent(encode(pinned))}` : "");
   if (location.hash.slice(1) !== q) history.replaceState(null, "", q ? `#${q}` : location.pathname);
+  return location.href;
 };
 const change = (values) => { state = legal({ ...state, ...values }); redraw(); };
 
@@ -379,7 +389,7 @@ const COPIES = {
   Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${onDevices(state)}", ${degrees(state).length ? `placement={${degrees(state).map(([k, v]) => `"${k}": ${v}`).join(", ")}}, ` : ""}${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
   JSON: () => JSON.stringify({ model: state.model, machine: state.machine, devices: now.devices, placement: Object.fromEntries(degrees(state)), options: { context: state.context, batch: state.batch, mode: state.mode, engine: state.engine || null, recipe: state.recipe || null, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
   Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...now.kinds.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
-  link: () => location.href,
+  link: address,
 };
 const copy = async (name) => {
   const text = COPIES[name](), out = $("copied");
@@ -422,7 +432,7 @@ const start = async () => {
   $("kv").innerHTML = options([["", "as the activations"], ...AM.data.caches.map((k) => [k, `${k} (${AM.data.formats[k][0] / 8} bits)`])]);
   $("engine").innerHTML = options([["", "none: what is counted alone"], ...Object.entries(AM.data.engines).filter(([k]) => k.endsWith("/cuda")).map(([k, e]) => [k.split("/")[0], e.title])]);
   $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
-  const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.entries(m.weights).map(([k, w]) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${w.name}` : `${k}, ${commas(w.total / 1e9, 1)} GB`])); };
+  const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.keys(m.weights.as).map((k) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${m.weights.as[k][0]}` : `${k}, ${commas(WEIGHTS.held(m, k).total / 1e9, 1)} GB`])); };
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
   startTabs(); read(); weights();
   for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).onchange = (e) => {
@@ -451,7 +461,7 @@ const start = async () => {
     if (k) copy(k.dataset.copy);
   });
   addEventListener("hashchange", () => { read(); weights(); redraw(); });
-  let wait = 0; addEventListener("resize", () => { cancelAnimationFrame(wait); wait = requestAnimationFrame(redraw); });
+  let wait = 0; addEventListener("resize", () => { cancelAnimationFrame(wait); wait = requestAnimationFrame(() => { widths = {}; redraw(); }); });
   if (state.own) { $("own-gb").value = state.own.usable / 1e9; $("own-gbs").value = state.own.bandwidth / 1e9; $("own-tflops").value = state.own.peak.bf16 / 1e12; }
   redraw();
   document.documentElement.dataset.ready = performance.now().toFixed(1);

@@ -10,7 +10,7 @@ from attometer.cli import complete
 
 
 def test_names_are_completed_with_the_number_of_machines_before_them() -> None:
-    assert complete.machines("8x-h200") == ["8x-h200-sxm"]
+    assert complete.machines("8x-h200-s") == ["8x-h200-sxm"]
     assert complete.models("LLAMA-3.1-8") == ["llama-3.1-8b"]
     assert complete.models_and_machines("gpt2") == complete.models("gpt2")
     assert complete.tools("hf") == ["hf-mem"]

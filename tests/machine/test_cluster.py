@@ -77,3 +77,34 @@ def test_every_machine_stands_in_a_node() -> None:
 def test_wrong_devices_are_refused_in_words(text: str, message: str) -> None:
     with pytest.raises(AttometerError, match=message):
         cluster(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("RTX 3090 24GB", "rtx-3090"),
+        ("Tesla T4 16GB", "t4"),
+        ("NVIDIA L40S 48GB", "l40s"),
+        ("M2 Ultra 192GB", "apple-m2-ultra"),
+        ("MacBook Pro M3", "apple-m3"),
+        ("RTX 2080", "rtx-2080"),
+        ("RTX 5060", "rtx-5060"),
+        ("Ryzen AI Max+ 395", "strix-halo"),
+        ("2x Ryzen AI Max+ 395", "2x-strix-halo"),
+        ("dual 3090", "2x-rtx-3090"),
+        ("v5e-8", "8x-tpu-v5e"),
+        ("v4-8", "4x-tpu-v4"),
+        ("NVIDIA GeForce RTX 4070 Ti SUPER", "rtx-4070-ti-super"),
+    ],
+)
+def test_names_as_shops_and_clouds_write_them(text: str, devices: str) -> None:
+    assert cluster(text).id == devices
+
+
+def test_unified_memory_comes_in_sizes() -> None:
+    small, large = cluster("MacBook Pro M3 Pro 18GB").machine, cluster("M3 Max 64 GB").machine
+    assert (small.id, small.usable_bytes) == ("apple-m3-pro-18gb", 12 * 2**30)
+    assert (large.chip_id, large.usable_bytes, large.memory_bytes) == ("apple-m3-max", 48 * 2**30, 64 * 10**9)
+    assert cluster("Ryzen 9 7950X 64GB").machine.usable_bytes == 64 * 2**30
+    with pytest.raises(AttometerError, match='"rtx-3090" has 24 GB, not 48'):
+        cluster("RTX 3090 48GB")

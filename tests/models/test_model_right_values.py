@@ -9,7 +9,7 @@ from family_configs import FAMILIES, WALKED
 
 from attometer.count.model_cost import cache, parameters
 from attometer.errors import AttometerError
-from attometer.models import from_values
+from attometer.models import from_values, model
 from attometer.models.config import read_config
 from attometer.models.shipped import shipped_path
 from attometer.plan import plan
@@ -194,3 +194,10 @@ def test_a_gemma4_saved_again_plans_the_same_context() -> None:
     saved = from_values(file | {"text_config": text | {"per_layer_config": {f"{i:02d}": wide for i in full}}})
     was, now = (plan(m, "h200-sxm", mode="decode").largest_context for m in (from_values(file), saved))
     assert was == now
+
+
+@pytest.mark.parametrize(("name", "count"), [("4b", 4_300_079_472), ("12b", 12_187_325_040), ("27b", 27_432_406_640)])
+def test_gemma_3_has_its_tower(name: str, count: int) -> None:
+    # google/gemma-3-*-it: parameters of the published safetensors, tower and projector among them
+    found = model(f"gemma-3-{name}")
+    assert parameters(found) + sum(parameters(tower) for tower in found.towers) == count

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from attometer.errors import AttometerError, nearest, unknown
+from attometer.machine.figure import Figure
 from attometer.machine.hardware import Machine
-from attometer.machine.names import matching
+from attometer.machine.names import matching, sized
 
 # A machine is a page of text; anything larger is the wrong file.
 _LIMIT = 1 << 20
@@ -46,7 +47,40 @@ def machine(name: str | Path) -> Machine:
     aliases = _aliases()
     if wanted in aliases:
         return _shipped(aliases[wanted])
-    return _shipped(_meant(name, ids))
+    found, size = _meant(name, ids), sized(name)
+    if found is None and size is not None:
+        return _of_size(machine(size[0]), size[1])
+    if found is None:
+        raise unknown("hardware", name, ids)
+    return _shipped(found)
+
+
+def _of_size(one: Machine, gigabytes: int) -> Machine:
+    """Return the machine with so much memory: itself, a CPU beside it, or one of unified memory in another size.
+
+    Raises AttometerError where a chip comes with another size than that.
+    """
+    if one.kind == "cpu":
+        size = Figure(value=gigabytes, unit="GiB", source="as asked", status="derived")
+        return _variant(one, gigabytes, {"capacity": size})
+    have = one.memory_bytes / 1e9
+    if abs(have - gigabytes) < 0.05 * gigabytes:
+        return one
+    if one.vendor != "Apple" and one.id != "strix-halo":
+        raise AttometerError(f'"{one.id}" has {have:g} GB, not {gigabytes}; a file of your own may say so')
+    # Metal recommends two thirds of small memories and three quarters of others as working set; drivers map a share.
+    share = (2 / 3 if gigabytes <= 32 else 3 / 4) if one.vendor == "Apple" else one.usable_bytes / 2**30 / have
+    of = one.memory
+    sizes = {
+        "capacity": None if of.capacity is None else of.capacity.model_copy(update={"value": gigabytes}),
+        "usable": None if of.usable is None else of.usable.model_copy(update={"value": gigabytes * share}),
+    }
+    return _variant(one, gigabytes, sizes)
+
+
+def _variant(one: Machine, gigabytes: int, sizes: dict[str, Figure | None]) -> Machine:
+    named = {"id": f"{one.id}-{gigabytes}gb", "name": f"{one.name} {gigabytes} GB", "of": one.id}
+    return one.model_copy(update={**named, "memory": one.memory.model_copy(update=sizes)})
 
 
 def this_folder() -> Path:
@@ -62,8 +96,8 @@ def _measured() -> Machine:
     return _from_file(path)
 
 
-def _meant(name: str, ids: tuple[str, ...]) -> str:
-    """Return the id of the machine that `name` means."""
+def _meant(name: str, ids: tuple[str, ...]) -> str | None:
+    """Return the id of the machine that `name` means, None where it fits none."""
     if Path(name).suffix.lower() in (".yaml", ".yml", ".json"):
         raise AttometerError(
             f'hardware files are TOML, got "{name}"; `attometer list machines --file h100-sxm` shows one'
@@ -74,9 +108,7 @@ def _meant(name: str, ids: tuple[str, ...]) -> str:
     found = matching(name, {i: (str(heads[i]["name"]), *heads[i]["aliases"]) for i in ids})
     if len(found) > 1:
         raise AttometerError(f'hardware "{name}" fits several machines: {", ".join(found)}')
-    if not found:
-        raise unknown("hardware", name, ids)
-    return found[0]
+    return found[0] if found else None
 
 
 @lru_cache(maxsize=1)

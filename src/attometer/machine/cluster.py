@@ -15,8 +15,10 @@ from attometer.view.printed import Printed
 MOST_DEVICES = 1_000_000
 _COUNTED = (
     re.compile(r"^(?P<count>\d[\d,_]*)(?:\s*[x×*][\s-]*|\s+)(?P<name>.*\S)$", re.IGNORECASE),
-    re.compile(r"^(?P<name>.*\S)\s*(?::|[x×*]\s?)(?P<count>\d+)$", re.IGNORECASE),
+    re.compile(r"^(?P<name>.*\S)\s*(?::|(?<![a-z])[x×*]\s?)(?P<count>\d+)$", re.IGNORECASE),
 )
+# A slice as Google names it: v4-8, v5litepod-16, v6e-8.
+_SLICE = re.compile(r"^(?:tpu[\s-]*)?(?P<name>v\d(?:e|p|litepod)?)-(?P<count>\d+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Cluster(Printed):
     @property
     def node(self) -> Node:
         """The kind of node that the first kind of device stands in."""
-        return node_of(self.groups[0][0].id)
+        return node_of(self.groups[0][0].chip_id)
 
     @property
     def usable_bytes(self) -> int:
@@ -130,15 +132,23 @@ def cluster(text: "str | Machine | Cluster", per_node: int | None = None) -> Clu
     """
     if isinstance(text, Cluster):
         return text if per_node is None else replace(text, per_node=per_node)
-    listed = (
-        [(text, 1)] if isinstance(text, Machine) else [_group(part.strip(), str(text)) for part in str(text).split("+")]
-    )
+    listed = [(text, 1)] if isinstance(text, Machine) else _listed(str(text))
     groups = tuple((device, sum(n for _, n in same)) for device, same in groupby(listed, key=lambda pair: pair[0]))
     if sum(n for _, n in groups) > MOST_DEVICES:
         raise AttometerError(f'"{text}" asks for more than {MOST_DEVICES:,} devices')
     if per_node is not None:
         positive_int("per_node", per_node)
-    return Cluster(groups, node_of(groups[0][0].id).devices if per_node is None else per_node)
+    return Cluster(groups, node_of(groups[0][0].chip_id).devices if per_node is None else per_node)
+
+
+def _listed(text: str) -> list[tuple[Machine, int]]:
+    """Return the groups that a text joins by `+`, which a name may itself hold ("Ryzen AI Max+ 395")."""
+    if "+" in text:
+        try:
+            return [_group(text.strip(), text)]
+        except AttometerError:
+            pass
+    return [_group(part.strip(), text) for part in text.split("+")]
 
 
 def _group(part: str, whole: str) -> tuple[Machine, int]:
@@ -148,6 +158,18 @@ def _group(part: str, whole: str) -> tuple[Machine, int]:
         return machine(part), 1
     except AttometerError as error:
         # A name may itself begin or end like a number of devices ("RTX3090"), so the whole part is tried first.
+        slice_of = _SLICE.match(part)
+        if slice_of is not None:
+            # Older names of slices count cores, two to a chip; v5e and v6e are named by chips.
+            cores = slice_of["name"] not in ("v5e", "v5litepod", "v6e")
+            name = slice_of["name"].replace("v5litepod", "v5e")
+            return machine(f"tpu-{name}"), max(1, int(slice_of["count"]) // (2 if cores else 1))
+        part = re.sub(
+            r"^(dual|two|quad|four)\b",
+            lambda word: "2x" if word[1].lower() in ("dual", "two") else "4x",
+            part,
+            flags=re.I,
+        )
         for match in filter(None, (pattern.match(part) for pattern in _COUNTED)):
             count = int(re.sub("[,_]", "", match["count"]))
             if count < 1:

@@ -104,9 +104,15 @@ class Machine(_Frozen, Printed):
     compute_capability: str | None = None
     aliases: tuple[str, ...] = ()
     note: str | None = None
+    of: str | None = None
     peak: Peak = Peak()
     memory: Memory = Memory()
     chip: Chip = Chip()
+
+    @property
+    def chip_id(self) -> str:
+        """The machine of the catalogue that this is, whatever the size of its memory."""
+        return self.of or self.id
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """Yield every known figure with its path, as in `("memory.capacity", Figure(...))`."""
@@ -123,6 +129,8 @@ class Machine(_Frozen, Printed):
         group, _, field = path.partition(".")
         figure = getattr(getattr(self, group, None), field, None)
         if not isinstance(figure, Figure):
+            if self.kind == "cpu" and path == "memory.capacity":
+                raise AttometerError(f'"{self.id}" has what memory is built in: say how much, as in "{self.id} 64GB"')
             known = ", ".join(name for name, _ in self.figures())
             raise AttometerError(f'"{self.id}" does not state {path}; known: {known or "nothing"}')
         return figure.amount

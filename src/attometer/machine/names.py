@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 _NOISE = frozenset(
     """
     nvidia amd intel apple google aws geforce tesla instinct radeon quadro gpu gpus graphics generation edition server
-    workstation card device accelerator hbm hbm2 hbm2e hbm3 hbm3e gddr6 gddr6x gddr7 the tensor core with chip
+    workstation card device accelerator macbook hbm hbm2 hbm2e hbm3 hbm3e gddr6 gddr6x gddr7 the tensor core with chip
     """.split()  # noqa: SIM905 - forty words read better in lines than in quotes
 )
 _FORMS = {"sxm2": "sxm", "sxm3": "sxm", "sxm4": "sxm", "sxm5": "sxm", "pci": "pcie"}
@@ -20,12 +20,24 @@ def words(name: str) -> frozenset[str]:
     (['80gb', 'a100', 'sxm'], ['4090'])
     """
     text = re.sub(r"\((?:r|tm)\)", " ", name.lower())
+    text = re.sub(r"\bmac(?:book)?[ -]?(?:pro|air|mini|studio)\b", " ", text)
     text = re.sub(r"(\d+)\s*(?:gib|gb|g)\b", r"\1gb", text)
     text = re.sub(r"\brtx(?=\d)", "rtx ", text)
     parts = [_FORMS.get(part, part) for part in re.split(r"[\s,_()/-]+", text) if part]
     kept = [part for part in parts if part not in _NOISE]
     # "rtx" alone says little beside a number, and people leave it out.
     return frozenset(part for part in kept if part != "rtx") or frozenset(kept)
+
+
+def sized(name: str) -> tuple[str, int] | None:
+    """Return a name without the size of memory that it ends with or holds, and that size in GB; None where it holds none.
+
+    >>> sized("RTX 3090 24GB"), sized("MacBook Pro M3 Max (64 GB)"), sized("RTX 3090")
+    (('RTX 3090', 24), ('MacBook Pro M3 Max', 64), None)
+    """
+    found = re.search(r"[\s_-]*\(?\b(\d+)[\s-]?(?:gib|gb|g)\b\)?", name, re.IGNORECASE)
+    rest = "" if found is None else f"{name[: found.start()]} {name[found.end() :]}".strip(" -_")
+    return (rest, int(found[1])) if found is not None and rest else None
 
 
 def matching(name: str, names: Mapping[str, Iterable[str]]) -> list[str]:

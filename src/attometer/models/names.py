@@ -46,6 +46,7 @@ SAME_SIZES = {
     "deepseek-r1-70b": "llama-3.1-70b",
     "deepseek-r1-671b": "deepseek-v3",
     "deepseek-v3-671b": "deepseek-v3",
+    "tinyllama-1.1b-v1.0": "tinyllama-1.1b",
     "zephyr-7b-beta": "mistral-7b",
     "mistral-7b-v0.2": "mistral-7b-v0.3",
     "vicuna-7b-v1.5": "llama-2-7b",

@@ -171,7 +171,7 @@ class Planner:
     @cached_property
     def _beside_host(self) -> Machine:
         """The machine with the host's bandwidth: the host computes beside its memory, or sends what is read over the link."""
-        given, node = self.options.host_gb_s, node_of(self.machine.id)
+        given, node = self.options.host_gb_s, node_of(self.machine.chip_id)
         known = [p.bandwidth / 1e9 for p in (node.host_memory, node.host_link) if p is not None and p.bandwidth]
         if given is None and not known:
             raise AttometerError(f'nothing says how fast the host of "{self.machine.id}" is; give its bandwidth')

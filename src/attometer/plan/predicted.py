@@ -189,7 +189,7 @@ def engine_for(plan: "Plan") -> str | None:
         return None
     if plan.served is not None:
         return plan.served.engine.name
-    return ENGINE_HERE if plan.machine.id == "this" else ENGINE
+    return ENGINE_HERE if plan.machine.chip_id == "this" else ENGINE
 
 
 def kernels_of(engine: str, on: Machine) -> str:

@@ -190,7 +190,7 @@ def step_tokens(options: EngineOptions, devices: Cluster, length: int) -> int:
     """Return the tokens of one step of an engine on such devices: prompts of up to `length` are computed in chunks of so many."""
     machine = devices.machine
     found = engine_on(options.name, machine)
-    scale = found.version.scale(seen(found, machine.usable_bytes), machine.id)
+    scale = found.version.scale(seen(found, machine.usable_bytes), machine.chip_id)
     return options.batched_tokens or found.version.step_tokens(scale, length)
 
 
@@ -221,7 +221,7 @@ def serve(at: Spread, options: EngineOptions) -> Served:
         options.max_requests,
         options.graphs,
         o.context,
-        machine.id,
+        machine.chip_id,
     )
     layout = cache_layout(planner.model, found, place, o.kv, o.state, step_tokens(options, at.devices, o.context))
     return Served(at, found, left, layout, options)

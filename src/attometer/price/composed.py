@@ -329,7 +329,7 @@ def _rank(
     known: Calibration, name: str, order: tuple[int, ...], on: Machine, words: tuple[str, ...]
 ) -> tuple[Any, ...]:
     where = known.machines(name)
-    near = 0 if on.id in where else 1 if any(are_siblings(each, on.id) for each in where) else 2
+    near = 0 if on.chip_id in where else 1 if any(are_siblings(each, on.chip_id) for each in where) else 2
     version = re.search(r"\d+\.\d+", name)
     newest = -float(version[0]) if version else 0.0
     word = next((k for k, each in enumerate(words) if name.startswith(each)), len(words))

@@ -156,7 +156,12 @@ def kernel_seconds(
         count = len(given[next(iter(given))])
         try:
             made = _evaluate(
-                known, {**machine_figures, **given}, [(family, where.id)], np.zeros(count, np.int64), None, residual
+                known,
+                {**machine_figures, **given},
+                [(family, where.chip_id)],
+                np.zeros(count, np.int64),
+                None,
+                residual,
             )
         except KeyError as error:
             raise AttometerError(f"{kind} needs the count {error}; given: {', '.join(given)}") from error

@@ -37,7 +37,7 @@ def open_page(subjects: Sequence[str], on: str, options: Mapping[str, Any]) -> P
     given = {name: value for name, value in options.items() if value not in (None, False)}
     start = {_NAMES.get(name, name): value for name, value in given.items()}
     made = plan(models[0], machine(on), **asked(start))
-    start = {"model": models[0].name, "machine": made.machine.id, "context": made.options.context, **start}
+    start = {"model": models[0].name, "machine": made.machine.chip_id, "context": made.options.context, **start}
     text = page(models, start, names=())
     path = write_atomically(Path(tempfile.mkdtemp(prefix="attometer-")) / "attometer.html", text)
     webbrowser.open(path.as_uri())

@@ -196,6 +196,10 @@ def test_shipped_models_equal_transformers(name: str) -> None:
             "tie_word_embeddings": values.get("tie_word_embeddings", text.get("tie_word_embeddings", False)),
         }
         text["architectures"] = [CLASSES[text["model_type"]]]
+    elif "vision_config" in values:
+        # Qwen2.5-VL keeps its text model's keys at the top.
+        text = {k: v for k, v in values.items() if k != "vision_config"}
+        text |= {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}
     model = build(text, "meta")
     read = from_values(values)
     assert parameters(read) == sum(p.numel() for p in model.parameters())
@@ -210,7 +214,9 @@ def test_shipped_models_equal_transformers(name: str) -> None:
 
 
 CLASSES = {
+    "gemma3_text": "Gemma3ForCausalLM",
     "gemma4_text": "Gemma4ForCausalLM",
     "llama4_text": "Llama4ForCausalLM",
     "qwen3_5_moe_text": "Qwen3_5MoeForCausalLM",
+    "qwen3_5_text": "Qwen3_5ForCausalLM",
 }

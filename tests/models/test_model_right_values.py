@@ -196,8 +196,19 @@ def test_a_gemma4_saved_again_plans_the_same_context() -> None:
     assert was == now
 
 
-@pytest.mark.parametrize(("name", "count"), [("4b", 4_300_079_472), ("12b", 12_187_325_040), ("27b", 27_432_406_640)])
-def test_gemma_3_has_its_tower(name: str, count: int) -> None:
-    # google/gemma-3-*-it: parameters of the published safetensors, tower and projector among them
-    found = model(f"gemma-3-{name}")
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("gemma-3-4b", 4_300_079_472),
+        ("gemma-3-12b", 12_187_325_040),
+        ("gemma-3-27b", 27_432_406_640),
+        ("llama-4-scout", 108_641_793_536),
+        ("qwen2.5-vl-7b", 8_292_166_656),
+        ("qwen2.5-vl-72b", 73_410_777_344),
+        ("llama-65b", 65_285_660_672),
+    ],
+)
+def test_shipped_models_have_their_towers(name: str, count: int) -> None:
+    # parameters of the published safetensors, tower and projector among them
+    found = model(name)
     assert parameters(found) + sum(parameters(tower) for tower in found.towers) == count

@@ -44,6 +44,8 @@ TOKENS = [
      "--mode decode", 367_404, True, 0.05),
     ("NVIDIA/TensorRT-LLM#1400", "llama-2-7b --quant w8a8 --on A100-80GB --engine trtllm --ctx 4096 --mode decode",
      132_608, True, 0.05),
+    ("noonghunna/club-3090#612", "nvidia/Qwen3.6-35B-A3B-NVFP4 --on 'RTX 5090' --engine vllm@0.24 --kv-dtype fp8 "
+     "--cache-gib 5.98 --max-num-seqs 1 --max-num-batched-tokens 8192 --ctx 131072 --mode decode", 567_978, True, 0.05),
 ]  # fmt: skip
 
 
@@ -68,6 +70,12 @@ WEIGHTS = [
     ("geerlingguy/ai-benchmarks#43", "Llama-3.2-3B-Instruct-Q4_K_M --on 'RTX 4090' --engine llama.cpp --ctx 128", 1.87),
     ("geerlingguy/ai-benchmarks#23", "Qwen2.5-14B-Instruct-Q4_K_M --on 'RX 7900 XT' --engine llama.cpp --ctx 128", 8.37),
     ("ollama/ollama#6279", "llama3.1:70b-instruct-q4_0 --on '2x RTX 3090' --engine ollama --ctx 8192", 37.22 / 2),
+    ("ggml-org/llama.cpp#16095", "unsloth/Qwen3-Next-80B-A3B-Instruct-GGUF:Q4_K_M --on 'Ryzen AI Max+ 395' "
+     "--engine llama.cpp --ctx 4096", 45.10),
+    ("geerlingguy/ai-benchmarks#43", "TinyLlama/TinyLlama-1.1B-Chat-v1.0-GGUF:Q4_K_M --on 'RTX 4090 24GB' "
+     "--engine llama.cpp --ctx 128", 636.18 / 1024),
+    ("vllm-project/vllm#16378", "google/gemma-3-27b-it --on '4x A100 40GB' --engine vllm@0.8 --ctx 8192", 13.1664),
+    ("vllm-project/recipes#810", "Qwen/Qwen3.8-27B-FP8 --on '2x RTX 5090' --engine vllm@0.26 --ctx 262144 --mode decode", 14.28),
     ("ollama/ollama#14774", "qwen3:32b --on rtx-4090 --engine ollama --ctx 4096", 18.81),
     ("ggml-org/llama.cpp discussion 15396", "ggml-org/gpt-oss-20b-GGUF --on rtx-4090 --engine llama.cpp --ctx 4096", 11.27),
     ("ggml-org/llama.cpp discussion 15396", "ggml-org/gpt-oss-120b-GGUF --on strix-halo --engine llama.cpp --ctx 4096", 59.02),
@@ -124,6 +132,8 @@ FITS = [
      True),
     ("vllm-project/vllm#41695", "Qwen/Qwen3-Coder-30B-A3B-Instruct-FP8 --on 'RTX 5090' --engine vllm --utilization 0.95 "
      "--ctx 16384 --mode decode", False),
+    ("vllm-project/vllm#16712", "meta-llama/Llama-4-Scout-17B-16E-Instruct --on '2x H100 NVL' --engine vllm@0.8.4 "
+     "--utilization 0.99 --kv-dtype fp8 --ctx 1000 --mode decode", False),
     ("local-inference-lab/rtx6kpro#7", "Qwen/Qwen3.5-397B-A17B-FP8 --on '6x RTX PRO 6000' --tp 2 --pp 3 --engine vllm "
      "--gpu-memory-utilization 0.87 --kv-dtype fp8 --ctx 98304 --max-num-batched-tokens 32768 --max-num-seqs 128 --mode decode",
      True),

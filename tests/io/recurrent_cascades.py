@@ -45,6 +45,17 @@ PROGRAMS = {
     "sums of rows and of columns": HEAD + "input Q[i,d], K[j,d], G[j]\nC[j] = C[j-1] + G[j]   associative\n"
     "S[i,j] = Q[i,d] * K[j,d] + C[i] - C[j]   where causal(i, j)\nP[i,j] = softmax[j](S)\n"
     "E[j] = sum[i](P[j,i] * G[i]) - sum[i](P[i,j]) + E[j+1]   associative\nY[j,d] = P[i,j] * Q[i,d]",
+    "triangular": "axis t: n, s: n\ninput A[h,t,s], B[h,t,d], C[t,s]\n"
+    "X[h,t,d] = B[h,t,d] - A[h,t,s] * X[h,s,d]   where strict(t, s)\nG[t,s] = X[h,t,d] * X[h,s,d]\n"
+    "Y[t,s] = G[t,s] + C[s,t]\nZ[h,t] = A[h,t,s] * X[h,s,d]",
+    "triangular from the last": "axis t: n, s: n\ninput A[s,t], B[t,d], W[s,d]\n"
+    "X[t,d] = B[t,d] - A[s,t] * X[s,d]   where strict(s, t)\nY[s] = X[s,d] * W[s,d]",
+    "delta rule in chunks": "axis c: n / B, t: B, s: B, f: d\ninput Q[c,t,d], K[c,t,d], V[c,t,e], a[c,t]\n"
+    "G[c,t,d] = a[c,t] * K[c,t,d]\nA[c,t,s] = G[c,t,d] * K[c,s,d]   where strict(t, s)\n"
+    "U[c,t,e] = a[c,t] * V[c,t,e] - A[c,t,s] * U[c,s,e]   where strict(t, s)\n"
+    "W[c,t,d] = G[c,t,d] - A[c,t,s] * W[c,s,d]   where strict(t, s)\nN[c,t,e] = U[c,t,e] - W[c,t,f] * S[c-1,f,e]\n"
+    "S[c,f,e] = S[c-1,f,e] + K[c,t,f] * N[c,t,e]\nP[c,t,s] = Q[c,t,d] * K[c,s,d]   where causal(t, s)\n"
+    "O[c,t,e] = Q[c,t,f] * S[c-1,f,e] + P[c,t,s] * N[c,s,e]",
     "gather": "axis i: n, v: v\ninput W[v,c], T[b,i], X[b,i,c]\nY[b,i,c] = W[T[b,i], c] * X[b,i,c]",
     "gather of what is computed": HEAD + "C[i,r] = Q[i,d] * P[r,d]\ninput Q[i,d], P[r,d], T[i,j], V[j,e]\n"
     "W[i,j] = softmax[j](C[i, T[i,j]])\nO[i,e] = W[i,j] * V[j,e]",

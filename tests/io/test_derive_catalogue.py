@@ -25,16 +25,9 @@ def test_the_page_has_a_row_for_every_name() -> None:
         assert f"| gradient of {name} |" in page
 
 
-def test_a_recurrence_over_all_earlier_places_is_refused() -> None:
-    made = subject(str(ROOT / "examples" / "delta_rule_chunked.att")).program
-    for program in (made, am.gradient(made)):
-        with pytest.raises(AttometerError, match="reads all earlier places, of which a loop carries only the last"):
-            am.derive(program, 10_000)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("gradient", [False, True], ids=["", "gradient"])
-@pytest.mark.parametrize("name", [*am.mechanisms(), *(f for f in FILES if "delta_rule" not in f)])
+@pytest.mark.parametrize("name", [*am.mechanisms(), *FILES])
 def test_every_mechanism_derives_and_keeps_the_law(name: str, gradient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_ENOUGH", 100)  # which cut is best does not matter here
     program = subject(str(ROOT / name) if name.endswith(".att") else name).program

@@ -77,7 +77,13 @@ def sizes_of(program: am.Program, draw: st.DrawFn) -> dict[str, int]:
 def nests(draw: st.DrawFn, name: str) -> Derived:
     """Any nest of a program: any cut, any plan of each phase, any tiles, not only the best."""
     program = am.parse(PROGRAMS[name])
-    search = Search(program, 10**6, sizes_of(program, draw), draw(st.sampled_from(["none", "images", "tables"])))
+    search = Search(
+        program,
+        10**6,
+        sizes_of(program, draw),
+        draw(st.sampled_from(["none", "images", "tables"])),
+        draw(st.booleans()),
+    )
     assume(not any(v.at and v.where for v in search.cascade.values))
     cut = frozenset(search.must | draw(st.sets(st.sampled_from(search.free))) if search.free else search.must)
     phases = []
@@ -144,6 +150,13 @@ def test_sums_over_rows_and_over_columns_of_one_gradient_never_store_it() -> Non
     assert found.stored == ("C", "P.max", "P.sum", "DP", "dC.sum", "dC.sum2")
     assert "dC.sum+dC.sum2+dQ along j" in found.schedule.title
     assert found.words == 10_164_377
+
+
+def test_a_chunk_of_the_delta_rule_never_leaves_fast_memory() -> None:
+    text = subject(str(Path(__file__).parents[2] / "examples" / "delta_rule_chunked.att")).program
+    found = derive(text, 98304, n=4096, d=64, e=64, h=1, B=64)
+    assert (found.stored, found.passes) == ((), (1,))
+    assert found.words == 4 * 4096 * 64 + 4096  # every input is read once, the result written once
 
 
 def test_the_kernels_of_the_backward_pass_are_found_in_the_text_of_the_gradient() -> None:

@@ -16,6 +16,7 @@ SHARED = "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nO[i,d] = P[i,j] * K[j,d]"
 SOFTMAX = (
     "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nZ[i] = sum[j](P)\nO[i,e] = P[i,j] * V[j,e]\nY[i,e] = O[i,e] / Z[i]"
 )
+TRIANGULAR = "axis t: n, s: n\ninput A[t,s], B[t,d]\nX[t,d] = B[t,d] - A[t,s] * X[s,d]   where strict(t, s)"
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,7 @@ SOFTMAX = (
         (CHAIN, {"i": 3, "j": 2, "k": 1, "e": 1}, (3, 4)),
         (SHARED, {"i": 2, "j": 2, "d": 1}, (3, 4, 5)),
         (SOFTMAX, {"i": 1, "j": 3, "d": 1, "e": 2}, (4, 5)),
+        (TRIANGULAR, {"n": 3, "d": 2}, (3, 4, 5)),
     ],
 )
 def test_no_bound_is_above_an_exact_optimum(text: str, sizes: dict[str, int], rooms: tuple[int, ...]) -> None:

@@ -124,10 +124,13 @@ def nystrom(a: Arrays) -> np.ndarray:
 
 
 def delta_rule(a: Arrays) -> np.ndarray:
-    """Token by token: the state forgets what it holds at a key before it stores the new value (Schlag et al. 2021)."""
+    """Token by token: the state decays, if it is gated (arXiv:2412.06464, equation 10), and forgets what it holds at a key
+    before it stores the new value (Schlag et al. 2021)."""
     Q, K, V, share = (a[name].reshape(2, 6, -1) for name in "QKVa")
+    decay = np.exp(a["l"]).reshape(2, 6) if "l" in a else np.ones((2, 6))
     S, found = np.zeros((2, 3, 4)), []
     for t in range(6):
+        S = decay[:, t, None, None] * S
         old = np.einsum("hd,hde->he", K[:, t], S)
         S = S + share[:, t, :, None] * K[:, t, :, None] * (V[:, t] - old)[:, None, :]
         found.append(np.einsum("hd,hde->he", Q[:, t], S))
@@ -173,6 +176,7 @@ REFERENCES = {
     "mamba2_chunked": mamba2,
     "native_sparse": native_sparse,
     "delta_rule_chunked": delta_rule,
+    "gated_delta_chunked": delta_rule,
     "differential": differential,
     "talking_heads": talking_heads,
     "forgetting": forgetting,

@@ -35,6 +35,8 @@ _OTHER = 64
 _SUBSETS_OF = 6
 _ENOUGH = 8_000
 """Phases and orders of loops after which what is stored is no longer varied: seconds on one processor."""
+_ROWS = 16
+"""What has so many times fewer words than the inputs, as what rows share, is stored in one of the first choices."""
 _LITTLE = 0.01
 """An axis goes one by one where that reads again less than this part of what moves whatever the loops."""
 
@@ -136,24 +138,29 @@ def derive(program: Program, /, M: int, **sizes: int) -> Derived:
 
 
 def searches(program: Program, M: int, sizes: Mapping[str, int]) -> Iterator[Derived]:
-    """Yield the best nest for each way to read what is at other places: through windows, or word by word.
+    """Yield the best nest for each way to read what is at other places: through windows, or word by word, views or copies.
 
     Raises the AttometerError of the last where none derives.
     """
     ways: tuple[Windows, ...] = ("none", "images", "tables")
-    tried, found = dict[Cascade, AttometerError | None](), False
-    for windows in ways:
-        search = Search(program, M, sizes, windows)
+    tried, begun = dict[Cascade, AttometerError | None](), list[tuple[Search, list[Chosen]]]()
+    for windows, views in product(ways, (False, True)):
+        search = Search(program, M, sizes, windows, views)
         if search.cascade in tried:
             continue
         tried[search.cascade] = None
         try:
-            yield search.derived()
-            found = True
+            begun.append((search, search.begun()))
         except AttometerError as error:
             tried[search.cascade] = error
-    if not found:
+    if not begun:
         raise next(error for error in reversed(tried.values()) if error is not None)
+    enough = _ENOUGH
+    for search, best in sorted(
+        begun, key=lambda each: _cost(each[1])
+    ):  # the most promising way first, while there is time
+        yield search.result(search.descended(best, enough))
+        enough -= search.spent
 
 
 def filled(program: Program, given: Mapping[str, int]) -> dict[str, int]:
@@ -192,39 +199,53 @@ class Search:
     M: int
     given: Mapping[str, int]
     windows: Windows = "none"
+    views: bool = False
     considered: int = 0
     arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.cascade: Cascade = cascade(self.program, self.windows, again=True)
         self.sizes = filled(self.program, self.given)
         said = ", ".join(f"{name} = {value}" for name, value in self.sizes.items() if name not in self.given)
         self.notes: tuple[str, ...] = (f"sizes that were not given: {said}",) if said else ()
         self.numbers: dict[sympy.Expr, sympy.Expr] = {size(k): sympy.Integer(v) for k, v in self.sizes.items()}
         check_conditions(self.program, {s: self.numbers[s] for s in self.program.symbols})
+        self.cascade: Cascade = cascade(self.program, self.windows, again=True)
         self.extent = {axis: int(extent.xreplace(self.numbers)) for axis, extent in self.cascade.axes}
+        if self.views:
+            small = frozenset(axis for axis, extent in self.extent.items() if extent**2 <= self.M)
+            self.cascade = cascade(self.program, self.windows, again=True, small=small)
         images = {axis: int(image.length(self.extent.__getitem__)) for axis, image in self.cascade.images.items()}
         self.extent |= images
 
     # --- cuts --------------------------------------------------------------------------------------------------------
 
-    def derived(self) -> Derived:
-        """Return the best nest over all cuts."""
+    def begun(self) -> list[Chosen]:
+        """Return the best phases over all cuts where these are few, else over some that a search starts from.
+
+        Raises AttometerError where none fits.
+        """
         for value in self.cascade.values:
             if value.at and value.where is not None:
                 raise AttometerError(
                     f"no nest is derived: {value.name}, which is {value.of}[{', '.join(map(expression_text, value.at))}], reads "
                     f"word by word where a mask may have left nothing stored, and its windows do not fit into M = {self.M} words"
                 )
-        best = self._exhausted() if len(self.free) <= _SUBSETS_OF else self._descended()
+        best: list[Chosen] | None = None
+        for chosen in self._starts():
+            best = self._better(frozenset(self.must | chosen), best)
         if best is None:
             raise AttometerError(
                 f"no nest of this program fits into M = {self.M} words at "
                 f"{', '.join(f'{k} = {v}' for k, v in self.sizes.items())}; hint: a larger M"
             )
-        return self.result(best)
+        return best
+
+    @property
+    def spent(self) -> int:
+        """The phases and orders of loops considered so far."""
+        return self.considered + len(self.known)
 
     def _floor(self, cut: frozenset[str]) -> int:
         """Return words that the phases of a cut move at least, merged or not: every result and stored value is written."""
@@ -247,8 +268,9 @@ class Search:
         carried = self.cascade.carried
         read = {r for s in self.cascade.steps for r in s.reads if s.cycle is None}
         inner = {s.name for s in self.cascade.steps if s.cycle is not None} - carried - read
-        kinds = {s.name for s in self.cascade.steps if s.kind not in ("set", "before")} | carried
+        kinds = {s.name for s in self.cascade.steps if s.kind not in ("set", "before", "view")} | carried
         copies = {v.name: v.of for v in self.cascade.values if v.name != v.of and self.cascade.step(v.name)}
+        copies = {n: of for n, of in copies.items() if of not in self.cascade.inputs}
         kinds = (kinds | {copies[n] for n in copies if n not in self._befores}) - copies.keys()
         return [s.name for s in self.cascade.steps if s.name in kinds - inner - self.must]
 
@@ -256,26 +278,25 @@ class Search:
     def _befores(self) -> set[str]:
         return {s.name for s in self.cascade.steps if s.kind == "before"}
 
-    def _exhausted(self) -> list[Chosen] | None:
-        """Return the best phases over every choice of what else to store."""
-        best: list[Chosen] | None = None
-        for count in range(len(self.free) + 1):
-            for chosen in combinations(self.free, count):
-                best = self._better(frozenset(self.must | set(chosen)), best)
-        return best
+    def _starts(self) -> Iterator[set[str]]:
+        """Yield every choice of what else to store where these are few, else nothing, what is small, and all."""
+        if len(self.free) <= _SUBSETS_OF:
+            yield from (set(chosen) for count in range(len(self.free) + 1) for chosen in combinations(self.free, count))
+            return
+        small = sum(self._size(n) for n in self.cascade.inputs)
+        light = {n for n in self.free if self._size(n) <= small}
+        rows = {n for n in light if self._size(n) * _ROWS <= small}
+        yield from (set(), rows, rows | (light & self.cascade.carried), light, set(self.free))
 
-    def _descended(self) -> list[Chosen] | None:
-        """Return phases that storing one value more or less does not better, from storing nothing, all, or what is small."""
-        small = sum(entries(self.cascade.value(n).axes, None, self.extent, self.numbers) for n in self.cascade.inputs)
-        light = {n for n in self.free if prod(self.extent[a] for a in self.cascade.value(n).axes) <= small}
-        best: list[Chosen] | None = None
-        for start in (set[str](), light, set(self.free)):
-            best = self._better(frozenset(self.must | start), best)
-        while best is not None:
+    def descended(self, best: list[Chosen], enough: int) -> list[Chosen]:
+        """Return phases that storing one value more or less does not better, or the best when `enough` were considered."""
+        if len(self.free) <= _SUBSETS_OF:
+            return best
+        while True:
             stored = {name for phase in best for name in phase.plan.targets}
             found = best
             for name in self.free:
-                if self.considered + len(self.known) > _ENOUGH:
+                if self.spent > enough:
                     self.notes += (
                         f"stopped after {self.considered:,} orders: another choice of what is stored may be better",
                     )
@@ -284,7 +305,6 @@ class Search:
             if found is best:
                 return best
             best = found
-        return best
 
     def _better(self, cut: frozenset[str], best: list[Chosen] | None) -> list[Chosen] | None:
         """Return the phases of a cut if they cost less than `best`, else `best`."""
@@ -372,7 +392,7 @@ class Search:
         """Return words that a phase moves whatever its loops: results, and what is read, where no mask leaves words out."""
         steps = self.arrange(targets, loads, None).steps.values()
         moved = targets | loads if all(s.where is None for s in steps) else targets & set(self.cascade.outputs)
-        return sum(prod(self.extent[a] for a in self.cascade.value(v).axes) for v in moved)
+        return sum(self._size(v) for v in moved)
 
     def _again(self, axis: str, loads: set[str]) -> int:
         """Return words that are read again where an axis runs one by one: a tile of it can save no more."""

@@ -35,8 +35,9 @@ class Step:
     """`name[axes] = expression`, or its sum, max, min or product along `summed`.
 
     Further kinds: "before", the value that a loop along `along` had a step before (`way` is -1 where it runs from the
-    last place); "argsort" and "topk", positions along the one axis in `summed`; "scatter", sums into the `places` of the
-    axes that they name. `cycle` names the recurrence that a step is part of.
+    last place); "view", a tile under other axes, those that differ whole; "argsort" and "topk", positions along the one axis
+    in `summed`; "scatter", sums into the `places` of the axes that they name. `cycle` names the recurrence that a step is
+    part of; where it reads all places before its own, it runs place by place along `along` within a tile.
     """
 
     name: str
@@ -153,8 +154,12 @@ def refs(node: Expression) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def cascade(program: Program, windows: Windows = "none", again: bool = False) -> Cascade:
+def cascade(
+    program: Program, windows: Windows = "none", again: bool = False, small: frozenset[str] | None = None
+) -> Cascade:
     """Return `program` as a cascade, read through `windows`; with `again` what is read under other axes has steps for these.
+
+    Along axes in `small`, and those of a triangular recurrence, what is read under other axes is a view of one tile.
 
     Raises AttometerError naming the operation that no nest over rectangles runs.
 
@@ -163,7 +168,7 @@ def cascade(program: Program, windows: Windows = "none", again: bool = False) ->
     S[h_group,h_member,i,j] = sum Q[h_group,h_member,i,d] * K[h_group,j,d]
     """
     found = _Reader(program, program.operations, windows).cascade(tuple(t.name for t in program.outputs))
-    return _again(_relabelled(found)) if again else found
+    return _again(_viewed(_relabelled(found), small or frozenset())) if again else found
 
 
 def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tuple[str, ...]) -> Cascade:
@@ -171,6 +176,9 @@ def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tup
 
     Raises AttometerError where they read what is no rectangle of whole axes.
     """
+    for operation in operations:
+        if isinstance(operation, Recurrence) and reads_all_before(operation):
+            raise _refusal(operation, "it reads all earlier places, of which a loop carries only the last")
     found = _Reader(program, operations).cascade(outputs)
     for value in found.values:
         if value.at:
@@ -197,9 +205,9 @@ class _Reader:
     def cascade(self, wanted: tuple[str, ...]) -> Cascade:
         for operation in self.operations:
             match operation:
+                case Recurrence() if reads_all_before(operation):
+                    self.triangular(operation)
                 case Recurrence(axis=axis, steps=inner, step=way):
-                    if reads_all_before(operation):
-                        raise _refusal(operation, "it reads all earlier places, of which a loop carries only the last")
                     for step in inner:
                         self.recurrent(step, axis, way, operation)
                 case Scan():
@@ -255,6 +263,26 @@ class _Reader:
         first = len(self.steps)
         self.steps.append(replace(self.step(operation), along=axis, way=way))
         self.turns(first, whole)
+
+    def triangular(self, operation: Recurrence) -> None:
+        """A recurrence whose steps read all places before their own: it runs within a tile that holds them all."""
+        axis, own = operation.axis, {t.name for t in _made(operation)}
+        if axis in self.splits:
+            raise _refusal(operation, f"its steps run along {axis}, which is split")
+        for tensor in _made(operation):  # under its own name, however it is read before it is made
+            axes = self.parts(tensor.indices)
+            self.values[tensor.name] = Value(tensor.name, axes, tensor.name)
+        made = [self.step(step) for step in operation.steps]
+        for name in dict.fromkeys(r for step in made for r in step.reads):
+            value = self.values[name]
+            if value.at and value.of in own:
+                raise _refusal(operation, "it reads one place before its own and all of them")
+            if value.of in own and name != value.of:
+                source = Ref(value.of, tuple(map(Name, self.values[value.of].axes)))
+                self.steps.append(
+                    Step(name, value.axes, "view", source, (), None, axis, operation.step, operation.label)
+                )
+        self.steps += [replace(s, along=axis, way=operation.step, cycle=operation.label) for s in made]
 
     def turns(self, first: int, operation: Recurrence | Scan) -> None:
         """Say of steps that they are part of a recurrence; what came a step before may be something else's."""
@@ -666,6 +694,36 @@ def _over(node: Expression, axes: Mapping[str, str], names: Mapping[str, str]) -
         return part
 
     return rewritten(node, change)
+
+
+def _viewed(found: Cascade, small: frozenset[str]) -> Cascade:
+    """Let tiles be read under other axes where these are whole: small ones, and those of triangular recurrences."""
+    extents = dict(found.axes)
+    triangular = [(found.value(s.reads[0]).axes, s.axes) for s in found.steps if s.kind == "view"]
+    whole = small | {
+        a for pair in triangular for own, other in zip(*pair, strict=True) if own != other for a in (own, other)
+    }
+    for value in found.values:
+        source = found.value(value.of)
+        if value.name == value.of or value.at or found.step(value.name) or len(source.axes) != len(value.axes):
+            continue
+        apart = {a for own, other in zip(source.axes, value.axes, strict=True) if own != other for a in (own, other)}
+        made = found.step(source.name)
+        if not apart <= (small if made is None else whole) or any(
+            extents[a] != extents[b] for a, b in zip(source.axes, value.axes, strict=True)
+        ):
+            continue
+        inner = made is not None and any(value.name in s.reads for s in found.steps if s.cycle == made.cycle)
+        read = Ref(source.name, tuple(map(Name, source.axes)))
+        step = Step(
+            value.name, value.axes, "view", read, (), None, cycle=made.cycle if made is not None and inner else None
+        )
+        at = 1 + found.steps.index(made) if made is not None else 0
+        if made is not None and made.cycle in {s.cycle for s in found.steps if s.kind == "view" and s.along}:
+            at = 1 + max(k for k, s in enumerate(found.steps) if s.cycle == made.cycle)
+            step = replace(step, cycle=None)
+        found = replace(found, steps=(*found.steps[:at], step, *found.steps[at:]))
+    return found
 
 
 def _again(found: Cascade) -> Cascade:

@@ -18,7 +18,7 @@ EMPTY = {"scatter": 0.0, "sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": f
 TileOf = Callable[[str], sympy.Expr]
 ONCE = "once"
 """The axis of a loop around a phase that no axis is tiled in."""
-_MAKES = ("new", "make", "set", "argsort", "topk")
+_MAKES = ("new", "make", "set", "view", "argsort", "topk")
 """What makes a value anew."""
 
 
@@ -70,16 +70,27 @@ class Op:
 
 @dataclass(frozen=True)
 class Block:
-    """A loop whose body is placed on its own."""
+    """A loop whose body is placed on its own; it fills the tiles `held` around it."""
 
     body: tuple["Op | Block", ...]
     wrap: Callable[[tuple[Node, ...]], Loop]
     level: str
+    held: frozenset[str] = frozenset()
 
     @cached_property
     def reads(self) -> set[str]:
         """Names of the values that the body reads, from outside or its own."""
-        return {name for item in self.body for name in item.reads}
+        return self.held.union(*(item.reads for item in self.body))
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """The axes that the body runs along."""
+        return tuple(dict.fromkeys(a for item in self.body for a in (*item.axes, *item.summed)))
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """Nothing: what the body folds along is among its axes."""
+        return ()
 
 
 @dataclass
@@ -110,8 +121,8 @@ class Phase:
                 n for n in body if isinstance(n, Load) and plan.panel not in self.cascade.spread(n.tile.axes)
                 and not self.passes.places(n.tile.name) & inner
             ]  # fmt: skip
-            kept = {n.tile for n in outside}
-            inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile in kept))
+            kept = {n.tile.name for n in outside}
+            inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile.name in kept))
             wheres = [p.where for r in self.running.values() for p in r.parts]
             wheres += [self.passes.steps[t].where for t in plan.targets if t not in self.running]
             panel = Loop(plan.panel, self.tile(plan.panel), inside, self._apart(plan.panel))
@@ -171,10 +182,26 @@ class Phase:
                     items.append(Op(name, step.axes, "store"))
         return items
 
-    def _step(self, step: Step) -> list[Op | Block]:
+    def _turning(self, steps: list[Step], at: Step) -> list[Op | Block]:
+        """A recurrence within a tile, where its first step stands: place by place, what is read elsewhere held for all."""
+        if at != steps[0]:
+            return []
+        names = {s.name for s in steps}
+        seen = {r for s in self.passes.steps.values() if s.name not in names or s.kind == "view" for r in s.reads}
+        held = frozenset(n for n in names if n in seen | self.plan.targets and self.passes.steps[n].kind != "view")
+        made: list[Op | Block] = [Op(n, self._held(n), "make") for n in sorted(held)]
+        views = [op for s in steps if s.kind == "view" for op in self._step(s, turning=True)]
+        body = [op for s in steps if s.kind != "view" for op in self._step(s, turning=True)]
+        inner = tuple(op for op in body if not (isinstance(op, Op) and op.kind == "make" and op.name in held))
+        axis, backward = str(at.along), at.way < 0
+        return [*made, *views, Block(inner, lambda nodes: Loop(axis, ONE, nodes, backward=backward), "turn", held)]
+
+    def _step(self, step: Step, *, turning: bool = False) -> list[Op | Block]:
         """A step of the program: element by element, or folded along axes that are whole in the tile."""
         axes, expression = self._held(step.name), self._read(step.expression)
-        if step.kind in ("set", "argsort", "topk"):
+        if step.cycle in self.passes.triangular and not turning:
+            return self._turning(self.passes.triangular[step.cycle], step)
+        if step.kind in ("set", "view", "argsort", "topk"):
             return [Op(step.name, axes, step.kind, expression, step.summed, step.where)]
         kind = "set" if step.name in self.passes.carried else "make"
         made = Op(step.name, axes, kind, Number(EMPTY[step.kind]), (), None)
@@ -235,7 +262,8 @@ class Phase:
         """The axes of a value's tile: what the stream carries stays in place, without the axis of the stream."""
         axes = self.cascade.value(name).axes
         step = self.passes.made(name)
-        kept = name in self.passes.carried or (step is not None and step.kind == "before")
+        source = step.reads[0] if step is not None and step.kind == "view" else name
+        kept = source in self.passes.carried or (step is not None and step.kind == "before")
         return tuple(a for a in axes if a != self.plan.stream) if kept else axes
 
     @cached_property
@@ -269,7 +297,8 @@ class Phase:
                 return part
             step = self.passes.made(part.tensor)
             before = step is not None and step.kind == "before"
-            if not before and part.tensor not in self.passes.carried:
+            view = step is not None and step.kind == "view" and step.reads[0] in self.passes.carried
+            if not before and not view and part.tensor not in self.passes.carried:
                 return part
             indices = tuple(i for i in part.indices if i != Name(self.plan.stream or ""))
             assert step is not None
@@ -306,9 +335,7 @@ class Phase:
         plan = self.plan
         if plan.by_row and plan.row:
             row = plan.row
-            before = tuple(
-                i for i in items if isinstance(i, Op) and row not in (*self.cascade.spread(i.axes), *i.summed)
-            )
+            before = tuple(i for i in items if row not in (*self.cascade.spread(i.axes), *i.summed))
             rest = tuple(i for i in items if i not in before)
 
             def each(body: tuple[Node, ...]) -> Loop:
@@ -385,7 +412,7 @@ class Phase:
         for name in sorted(done):
             own.discard(name)
             tile = self.buffers.pop(name)
-            if free and tile not in self.buffers.values():
+            if free and tile.name not in {other.name for other in self.buffers.values()}:
                 yield Free(tile)
 
     def _loaded(self, name: str, level: str) -> bool:
@@ -416,6 +443,10 @@ class Phase:
         if op.kind == "store":
             tile = self.buffers[op.name]
             yield Store(tile, None if tile.name == op.name else op.name)
+            return
+        if op.kind == "view":
+            assert isinstance(op.expression, Ref)
+            self.buffers[op.name] = Tile(self.buffers[op.expression.tensor].name, op.axes)
             return
         fresh = False
         if op.kind in _MAKES and op.name not in self.buffers:
@@ -450,6 +481,7 @@ class Phase:
         for name in sorted((dying & reads(op.expression)) - moved):
             # A tile that stays for the next panel must not be overwritten.
             kept = level == "rows" and self.plan.panel and self.passes.made(name) is None
+            kept = kept or len([b for b in self.buffers.values() if b.name == self.buffers[name].name]) > 1
             if self.buffers[name].axes == op.axes and not kept and not {name, op.name} & self._placing:
                 return name
         return None

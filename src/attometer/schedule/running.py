@@ -69,6 +69,8 @@ class Passes:
     def _copied(self, name: str) -> bool:
         """Whether a value is what is stored, read along other axes."""
         of = self.cascade.value(name).of
+        if of in self.cascade.inputs and self.cascade.step(name):
+            return False  # a view
         return name not in self.targets and of != name and (of in self.stored or name in self.stored)
 
     @cached_property
@@ -118,10 +120,22 @@ class Passes:
             for step in self.steps.values()
             for axis in step.whole | self.cascade.decided(step.expression, *(p for _, p in step.places))
         }
-        for step in self.befores:
+        for step in (*self.befores, *self.views):
             own = self.axes(step.reads[0])
             found |= {a for pair in zip(own, step.axes, strict=True) if pair[0] != pair[1] for a in pair}
+        found |= {a for steps in self.triangular.values() for s in steps for a in s.summed}
         return frozenset(found)
+
+    @property
+    def views(self) -> list[Step]:
+        """The tiles that this phase reads under other axes."""
+        return [s for s in self.steps.values() if s.kind == "view"]
+
+    @cached_property
+    def triangular(self) -> dict[str, list[Step]]:
+        """The recurrences that run within a tile, each with its steps."""
+        names = {s.cycle for s in self.views if s.along}
+        return {str(n): [s for s in self.steps.values() if s.cycle == n] for n in names if n is not None}
 
     @property
     def along(self) -> frozenset[str]:
@@ -188,7 +202,7 @@ class Passes:
     def after(self) -> Mapping[str, frozenset[str]]:
         """For each step, the streamed reductions that it depends on."""
         found: dict[str, frozenset[str]] = dict.fromkeys(self.steps, frozenset())
-        for _ in range(3 if self.befores else 1):  # around a recurrence once more
+        for _ in range(3 if self.befores or self.triangular else 1):  # around a recurrence once more
             for name, step in self.steps.items():
                 found[name] = frozenset(r for read in step.reads for r in self._seen(read, found))
         return found

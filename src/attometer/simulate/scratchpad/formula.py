@@ -23,10 +23,10 @@ _ARITHMETIC: dict[str, np.ufunc] = {"+": np.add, "-": np.subtract, "*": np.multi
 
 @dataclass
 class Evaluation:
-    """Where an expression is evaluated: the span of each axis, the tiles by name, the numbers of sizes."""
+    """Where an expression is evaluated: the span of each axis, the tiles by name, those under other axes with these, too."""
 
     spans: Mapping[str, tuple[int, int]]
-    tiles: Mapping[str, tuple[Array, tuple[str, ...]]]
+    tiles: Mapping[str | tuple[str, tuple[str, ...]], tuple[Array, tuple[str, ...]]]
     number: Callable[[str], float]
     allowed: NDArray[np.bool_] | None
     pair: tuple[str, str]
@@ -161,10 +161,11 @@ class Evaluation:
             case Position(index=index):
                 return _varying(_aligned(np.arange(*self.spans[index], dtype=np.float64), (index,), axes)), 0
             case Ref(tensor=name, indices=indices):
-                data, own = self.tiles[name]
+                read = tuple(part.name for part in indices if isinstance(part, Name))
+                data, own = self.tiles.get((name, read)) or self.tiles[name]
                 if not all(isinstance(part, Name) for part in indices):
                     return _varying(self.found(data, own, indices, axes)), 0
-                read = tuple(part.name for part in indices if isinstance(part, Name)) or own
+                read = read or own
                 return _varying(_aligned(data, read, axes)), 0
             case Negative(operand=operand):
                 return self.applied(np.negative, [operand], axes)

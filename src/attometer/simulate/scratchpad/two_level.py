@@ -174,7 +174,7 @@ class _Machine:
     bound: Mapping[sympy.Expr, sympy.Expr] = field(default_factory=dict)
     seen: dict[Where, NDArray[np.bool_]] = field(default_factory=dict)
     slow: dict[str, Array] = field(default_factory=dict)
-    fast: dict[str, tuple[Array, dict[str, Span]]] = field(default_factory=dict)
+    fast: dict[str, tuple[Array, list[Span]]] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     reads: Counter[str] = field(default_factory=Counter)
@@ -323,17 +323,17 @@ class _Machine:
             )
         if tile.name in self.fast:
             raise AttometerError(f"{how} {tile}: {tile.name} is already in fast memory")
-        self.fast[tile.name] = (data, {axis: self._span(axis) for axis in tile.axes})
+        self.fast[tile.name] = (data, [self._span(axis) for axis in tile.axes])
         self.peak = max(self.peak, used + data.size)
 
     def view(self, tile: Tile) -> Array:
-        """The part of a tile in fast memory that the current loops select."""
+        """The part of a tile in fast memory that the current loops select, perhaps under other axes."""
         if tile.name not in self.fast:
             raise AttometerError(f"{tile} is not in fast memory")
         data, spans = self.fast[tile.name]
         place = []
-        for axis in tile.axes:
-            (low, high), (start, end) = self._span(axis), spans[axis]
+        for axis, (start, end) in zip(tile.axes, spans, strict=True):
+            low, high = self._span(axis)
             if low < start or high > end:
                 raise AttometerError(f"{tile} asks for {axis} {low}..{high}, and {start}..{end} is in fast memory")
             place.append(slice(low - start, high - start))
@@ -357,7 +357,9 @@ class _Machine:
 
     def evaluate(self, node: Compute, formula: Formula) -> int:
         """Run a formula on tiles in fast memory."""
-        tiles = {tile.name: (self.view(tile), tile.axes) for tile in (*node.reads, *node.out)}
+        tiles: dict[str | tuple[str, tuple[str, ...]], tuple[Array, tuple[str, ...]]] = {}
+        for tile in (*node.reads, *node.out):
+            tiles[tile.name] = tiles[tile.name, tile.axes] = self.view(tile), tile.axes
         spans = {axis: self._span(axis) for axis in self.sizes}
         where = formula.where
         allowed = self._allowed(where) if where is not None else None

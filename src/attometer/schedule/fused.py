@@ -80,7 +80,7 @@ class Block:
     @cached_property
     def reads(self) -> set[str]:
         """Names of the values that the body reads, from outside or its own."""
-        return self.held.union(*(item.reads for item in self.body))
+        return {*self.held}.union(*(item.reads for item in self.body))
 
     @cached_property
     def axes(self) -> tuple[str, ...]:

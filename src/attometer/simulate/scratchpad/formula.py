@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from attometer.schedule.nest import Formula
 from attometer.simulate.functions import FUNCTIONS
 
 Array = NDArray[np.float64]
+Named: TypeAlias = str | tuple[str, tuple[str, ...]]
+"""A tile by its name, or by its name and the axes under which it is read."""
 _FOLDS: dict[str, tuple[np.ufunc, float]] = {
     "sum": (np.add, 0.0),
     "prod": (np.multiply, 1.0),
@@ -26,7 +29,7 @@ class Evaluation:
     """Where an expression is evaluated: the span of each axis, the tiles by name, those under other axes with these, too."""
 
     spans: Mapping[str, tuple[int, int]]
-    tiles: Mapping[str | tuple[str, tuple[str, ...]], tuple[Array, tuple[str, ...]]]
+    tiles: Mapping[Named, tuple[Array, tuple[str, ...]]]
     number: Callable[[str], float]
     allowed: NDArray[np.bool_] | None
     pair: tuple[str, str]
@@ -105,7 +108,7 @@ class Evaluation:
         """Multiply the other outputs by their factors where the first one has moved."""
         deepest = 0
         for factor, target, own in zip(formula.carried, out[1:], axes[1:], strict=True):
-            tiles = {"old": (old, axes[0]), "new": (out[0], axes[0])}
+            tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {"old": (old, axes[0]), "new": (out[0], axes[0])}
             inner = Evaluation(self.spans, tiles, self.number, None, self.pair)
             value, depth = inner.value(factor, axes[0])
             self.operations += inner.operations + target.size

@@ -16,7 +16,7 @@ from attometer.masks import Mask
 from attometer.masks.counts import substitute
 from attometer.program.expression import Name, Ref, Where, walk
 from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
-from attometer.simulate.scratchpad.formula import Evaluation
+from attometer.simulate.scratchpad.formula import Evaluation, Named
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
 from attometer.sizes import size
 
@@ -277,7 +277,7 @@ class _Machine:
         source = self.slow[str(declared.of)].reshape([self._extent(extent) for extent in declared.shape])
         spans = {axis: self._span(axis) for axis in self.sizes}
         named = {r.tensor: r for node in declared.at for r in walk(node) if isinstance(r, Ref)}
-        tiles = {}
+        tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {}
         for name, ref in named.items():
             axes = tuple(part.name for part in ref.indices if isinstance(part, Name))
             tiles[name] = (self.view(Tile(name, axes)), axes)
@@ -357,7 +357,7 @@ class _Machine:
 
     def evaluate(self, node: Compute, formula: Formula) -> int:
         """Run a formula on tiles in fast memory."""
-        tiles: dict[str | tuple[str, tuple[str, ...]], tuple[Array, tuple[str, ...]]] = {}
+        tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {}
         for tile in (*node.reads, *node.out):
             tiles[tile.name] = tiles[tile.name, tile.axes] = self.view(tile), tile.axes
         spans = {axis: self._span(axis) for axis in self.sizes}

@@ -107,6 +107,8 @@ TRAINED = [
     (FMS_BENCH, f"mixtral-8x7b --on 2xa100-80gb --zero 3 --checkpoint --batch 4 --micro-batch 2 {FMS} hf", None),
     ("hiyouga/LLaMA-Factory#6999", "Qwen/Qwen2.5-32B-Instruct --on 7xA800 --zero 3 --checkpoint --ctx 1024 --mode train "
      "--recipe megatron", None),
+    ("deepspeedai/DeepSpeed#7482", "Qwen/Qwen2.5-14B --on 4xA100-40GB --zero 2 --batch 8 --micro-batch 2 --ctx 512 --mode train "
+     "--recipe megatron,offload=optimizer", None),
     ("hiyouga/LLaMA-Factory#4559", "meta-llama/Meta-Llama-3-70B-Instruct --on 4xA10G --dp 4 --ctx 1024 --mode train "
      "--recipe hf-qlora", None),
     ("InternLM/xtuner#88", "meta-llama/Llama-2-70b-hf --on A100-40GB --ctx 2048 --mode train --recipe hf-qlora", None),

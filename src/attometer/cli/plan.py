@@ -74,6 +74,7 @@ BatchedTokens = Annotated[
 MaxRequests = Annotated[
     str | None, typer.Option("--max-requests", "--max-num-seqs", help="requests of one engine step")
 ]
+EnforceEager = Annotated[bool, typer.Option("--enforce-eager", help="no captured graphs, which hold memory")]
 CacheGib = Annotated[
     float | None, typer.Option(help="GiB of cache on each device, in place of what the engine would leave")
 ]
@@ -131,6 +132,7 @@ def plan(
     utilization: Utilization = None,
     batched_tokens: BatchedTokens = None,
     max_requests: MaxRequests = None,
+    enforce_eager: EnforceEager = False,
     cache_gib: CacheGib = None,
     recipe: Recipe = None,
     micro_batch: MicroBatch = None,
@@ -235,10 +237,12 @@ def _engine(given: Mapping[str, Any]) -> Any:
     flags = (given["utilization"], _number(given, "batched_tokens"), _number(given, "max_requests"))
     cache = given["cache_gib"]
     if given["engine"] is not None:
-        return EngineOptions(given["engine"], *flags, pool=None if cache is None else int(cache * 2**30))
-    if cache is not None or any(flag is not None for flag in flags):
+        held = None if cache is None else int(cache * 2**30)
+        return EngineOptions(given["engine"], *flags, graphs=not given["enforce_eager"], pool=held)
+    if cache is not None or given["enforce_eager"] or any(flag is not None for flag in flags):
         raise AttometerError(
-            "--utilization, --batched-tokens, --max-requests and --cache-gib are an engine's; name one: --engine vllm"
+            "--utilization, --batched-tokens, --max-requests, --enforce-eager and --cache-gib are an engine's; "
+            "name one: --engine vllm"
         )
     return None
 

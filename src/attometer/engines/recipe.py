@@ -43,6 +43,8 @@ class Recipe(_Frozen):
         loss: whether all logits exist at once.
         accumulate: whether gradients live from one micro-batch to the next.
         scratch: bytes per trained parameter that the optimizer makes anew in every step.
+        offload: what the host holds: nothing, the optimizer's states and master copy (and gradients where replicas divide
+            them), or the weights that replicas divide, too.
         fused_step: whether the optimizer runs within the backward pass, so that gradients never exist together.
         scores: whether attention keeps its scores for the backward pass (no flash attention).
         compiled: whether a compiler fuses element-wise operations, so that fewer tensors are kept.
@@ -66,6 +68,7 @@ class Recipe(_Frozen):
     chunks: int = Field(default=8, ge=1)
     accumulate: bool = False
     scratch: float = 0.0
+    offload: Literal["none", "optimizer", "all"] = "none"
     fused_step: bool = False
     scores: bool = False
     compiled: bool = False

@@ -144,19 +144,20 @@ def _stage(ranks: RankCost, stage: RankStage, recipe: Recipe, sizes: RankSizes, 
     gathered = 2 * sizes.b * sizes.n * sizes.width if place.sp else 0
     layer = int(stage.saved(sizes, True)) - inputs + gathered + (_scores(stage, sizes) if recipe.scores else 0)
     ends_here = any(row.kind == "head" for row, _ in stage.held)
+    here = recipe.offload == "none"
     return Training(
         recipe,
-        weights=_divided(place, 3, own, _weight_width(model, recipe))
+        weights=_divided(place, 3, own, _weight_width(model, recipe)) * (recipe.offload != "all" or place.zero < 3)
         + ceil(WORD * sum(trained) * bool(recipe.lora_rank)),
-        master=_divided(place, 1, trained, recipe.master),
-        optimizer=_divided(place, 1, trained, recipe.states),
-        gradients=_divided(place, 4 if whole else 2, trained, recipe.gradients),
+        master=_divided(place, 1, trained, recipe.master * here),
+        optimizer=_divided(place, 1, trained, recipe.states * here),
+        gradients=_divided(place, 4 if whole else 2, trained, recipe.gradients * (here or place.zero < 2)),
         kept=int(WORD * _kept(recipe, stage, sizes) * stage.in_flight(micro_batches)),
         layer=WORD * layer,
         logits=logits(model, recipe, sizes.b * sizes.n, place.tp) + WORD * gathered if ends_here else 0,
         head_gradient=ceil(recipe.gradients * _head(model) / place.tp) if ends_here and not recipe.lora_rank else 0,
         gathered=_gathered(stage, whole),
-        scratch=_divided(place, 1, trained, recipe.scratch),
+        scratch=_divided(place, 1, trained, recipe.scratch * here),
         runtime=int(recipe.runtime.value * GIB),
         accumulated=recipe.accumulate or micro_batches > 1,
     )

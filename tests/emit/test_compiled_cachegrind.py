@@ -38,7 +38,8 @@ def test_a_cache_holds_at_most_the_words_and_most_of_them(words) -> None:
 def test_a_cache_of_everything_fetches_each_line_once() -> None:
     moved = line_traffic("flash2", SIZES, (192, 192), 1 << 20)
     inputs = 3 * 192 * 32 * 4
-    assert inputs <= moved.reads <= 1.5 * inputs  # with the stack, and what allocation touches
+    # Less some lines that were drawn last and are still held; with the stack, and what allocation touches.
+    assert 0.9 * inputs <= moved.reads <= 1.5 * inputs
     packed = 2 * 192 * 32 * 4 + 192 * 32 * 4
     assert packed <= moved.bytes - inputs <= 6 * packed  # the scores' tile too
 

@@ -143,7 +143,9 @@ def test_gradients(name, padding):
     eager, ours, wanted = three(name, torch.float32, slopes)
     assert len(ours) == len(eager) == len(wanted)
     held = error(eager, wanted)
-    if name not in ("gemma2", "gpt_oss"):  # torch's fused backward is a second reference: up to 1.6 times eager's error
+    if name in ("gemma2", "gpt_oss"):
+        held *= 1.6 / FACTOR  # what torch's fused backward has beside eager's where it runs
+    else:
         with implementation(models(name, torch.float32)[0], "sdpa") as model:
             held = max(held, error(slopes(model), wanted))
     assert torch.isfinite(ours).all()

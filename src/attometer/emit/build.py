@@ -92,12 +92,18 @@ def tiles_permitted() -> bool:
 
 def missing(target: str) -> str | None:
     """Return why an instruction set cannot be used here, or None."""
-    name, features = processor()
+    if lacking := _lacking(target, *processor()):
+        return lacking
+    if target == "amx" and not tiles_permitted():
+        return "the system does not let this process use tile registers (arch_prctl refused them)"
+    return None
+
+
+@lru_cache(maxsize=64)  # asked for at each call
+def _lacking(target: str, name: str, features: frozenset[str]) -> str | None:
     wide = platform.machine() in ("x86_64", "AMD64")
     if not features >= set(TARGETS[target][1]) or not (wide or target in ("native", "plain")):
         return f"{name} lacks it"
-    if target == "amx" and not tiles_permitted():
-        return "the system does not let this process use tile registers (arch_prctl refused them)"
     return None
 
 
@@ -130,10 +136,12 @@ def unsupported() -> str | None:
 
 def cache_folder() -> Path:
     """Return the folder of compiled kernels: $ATTOMETER_CACHE, or attometer in the user's cache folder."""
-    given = os.environ.get("ATTOMETER_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attometer"
+    return _folder(*(os.environ.get(name) for name in ("ATTOMETER_CACHE", "XDG_CACHE_HOME", "HOME")))
+
+
+@lru_cache(maxsize=16)
+def _folder(given: str | None, caches: str | None, home: str | None) -> Path:
+    return Path(given) if given else Path(caches or (Path(home) if home else Path.home()) / ".cache") / "attometer"
 
 
 @cache

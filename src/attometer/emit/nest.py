@@ -14,17 +14,23 @@ OPERAND = {"Q": "q", "K": "k", "V": "v", "O": "o", "L": "lse", "dO": "slope", "d
 
 @dataclass(frozen=True)
 class Nest:
-    """One schedule as it is written out: `outer` is the axis of the scores' rows, `packed` what is packed before."""
+    """One schedule as it is written out: `outer` is the axis of the scores' rows, `packed` what is packed before.
+
+    `streamed` is what is read once, by a product that takes it as it lies.
+    """
 
     schedule: Schedule
     outer: str
     packed: frozenset[str]
+    streamed: frozenset[str]
     forms: dict[str, tuple[Form, ...]]
 
     @classmethod
     def of(cls, schedule: Schedule, outer: str, packed: bool = True) -> "Nest":
-        """Return the nest of a schedule; without `packed`, tiles are packed where the nest loads them."""
-        return cls(schedule, outer, frozenset(read_again(schedule) if packed else ()), forms(schedule, outer))
+        """Return the nest of a schedule; without `packed`, keys and values are read once."""
+        none: frozenset[str] = frozenset()
+        kept = (frozenset(read_again(schedule)), none) if packed else (none, frozenset({"K", "V"}))
+        return cls(schedule, outer, *kept, forms(schedule, outer))
 
     @property
     def inner(self) -> str:
@@ -74,14 +80,10 @@ def _load(nest: Nest, tile: Tile) -> Iterator[str]:
         elif tile.name in nest.packed:
             length = "call.tile_columns" if form.inner == "j" else "call.tile_rows"
             yield f"const Right {name} = units_from(packed.{name}, {form.inner}, {length});"
+        elif tile.name in nest.streamed:
+            yield "// as the product reads it"
         else:
-            size = f"{WIDTH[form.outer]}, {WIDTH[form.inner]}"
-            kind = form.side.capitalize()
-            flag = ""
-            if tile.name == "V" and nest.outer == "i":
-                flag = ", &V_finite"
-                yield f"char V_finite = finite<T>({_rows('V', 'j')}, j, call.e, call.v.column);"
-            yield f"const {kind} {name} = {form.side}({_room(tile)}, {size}{flag});"
+            yield f"const {form.side.capitalize()} {name} = {form.side}({_room(tile)}, {WIDTH[form.outer]}, {WIDTH[form.inner]});"
             yield from _packing(nest, tile, form, name)
 
 
@@ -137,12 +139,15 @@ def _contract(nest: Nest, step: Compute) -> Iterator[str]:
         seen = "seen.left()"
     elif is_scores(made.right):
         seen = "seen.right()"
-    call = (
-        f"contract({made.out.name}, {_name(left, left_form)}, {_name(right, right_form)}, "
-        f"units({WIDTH[made.summed]}), {fresh}, {seen});"
-    )
+    out, operand = f"{made.out.name}, {_name(left, left_form)}", _name(right, right_form)
+    call = f"contract({out}, {operand}, units({WIDTH[made.summed]}), {fresh}, {seen});"
+    finite = f"*{operand}.finite"
+    if right in nest.streamed:
+        wide, field = WIDTH[_width(made.right)], f"call.{OPERAND[right]}"
+        call = f"contract_{'along' if right_form.inner == 'j' else 'rows'}<T>({out}, {field}, {wide}, seen);"
+        finite = f"(seen.all() && !call.bias.data) || finite<T>({_rows(right, 'j')}, j, {wide}, {field}.column)"
     if nest.outer == "i" and is_scores(made.left):
-        yield f"if (!{_name(right, right_form)}.finite || *{_name(right, right_form)}.finite)"
+        yield f"if ({finite})"
         yield f"    {call}"
         yield "else"
         yield (

@@ -92,6 +92,13 @@ def compiled_attention(
     `additive` [b or 1, h or 1, n or 1, m or 1] is added to the scores; where the booleans `seen`, shaped alike, are false, a
     key is hidden. Weights are dropped with probability `dropout`, the same for the same seed.
     """
+    return forward(q, k, v, Biases(additive, sinks, slopes, cap, dropout, seed), seen, scale, mask)
+
+
+def forward(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: Biases, seen: Optional, scale: float, mask: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run the operator's kernel itself, for plain tensors that no gradient is asked for: torch's dispatcher takes time."""
     output, lse = _results(q, v)
     h, n = q.shape[1:3]
     g, m = k.shape[1:3]
@@ -101,7 +108,7 @@ def compiled_attention(
     call = _call(q, k, v, scale, tiles)
     call.o, call.lse = operand(output), operand(lse)
     _masked(call, seen_intervals(mask, n, m, seen))
-    _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
+    _bent(call, q, bias)
     if few:
         _split(call)
     run(unit_of("split_kv" if few else "flash2", q.dtype), call)

@@ -54,6 +54,7 @@ def source(unit: Unit) -> str:
         *(["#define ATTOMETER_HALF"] if unit.dtype == "float16" else []),
         *(["#define ATTOMETER_DOUBLE"] if unit.dtype == "float64" else []),
         *(micro(name) for name in ("vectors", "call", "tiles", "seen", "bias", "steps")),
+        *([micro("stream")] if nest.streamed else []),
         f"typedef {TYPES[unit.dtype]} T;",
         f"constexpr bool BACKWARD = {'true' if backward else 'false'};",
         *(f"// {line}" for line in str(held).splitlines()),

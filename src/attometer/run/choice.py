@@ -105,7 +105,12 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
         _sdpa(shape, _lacks_sdpa(q, bias, return_lse)),
         _sdpa_chunked(shape, needs_gradient, chunked.unsupported(q, k, mask, bias, return_lse)),
     ]
-    candidates.append(_compiled(q, shape, own, needs_gradient, min(map(_seconds, candidates))))
+    kind = _kind(shape, needs_gradient)
+    rates = speed.measured(q.dtype, kind)
+    # The others' rates are of long calls in float32; here only their ratios to torch's function are taken.
+    pace = (rates or speed.usual(q.dtype, kind)).torch / SECONDS_PER_SCORE["sdpa"]
+    candidates = [c if c.seconds is None else replace(c, seconds=c.seconds * pace) for c in candidates]
+    candidates.append(_compiled(q, shape, own, needs_gradient, rates, min(map(_seconds, candidates))))
     if on_gpu:
         candidates.append(_flex(shape, flex.unsupported(q, needs_gradient, bias, return_lse)))
     kernel = kernels.registered()
@@ -153,14 +158,28 @@ def _cheapest(sizes: list[int], mask: str, biased: bool, lacks_sdpa: str | None)
 
 def chosen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
     """Return the choice of a call that is to run: machine code is timed here before it is first taken for its kind."""
+    gradients = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
+    shape = shape_of(q, k, v, mask, bias)
+    kind = _kind(shape, gradients)
+    rates = speed.measured(q.dtype, kind)
+    plain = not (bias.names() or bias.dropout or return_lse or q.is_meta or transforms.active())
+    key = (shape, q.dtype, q.device, kind, rates, kernels.registered()) if plain and rates is not None else None
+    if key in _TAKEN and compiled.unsupported(q, bias) is None:
+        return "compiled"
     impl = choose(q, k, v, mask, bias, return_lse).impl
-    if impl == "compiled":
-        gradients = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
-        kind = speed.kind_of(q.shape[1] // k.shape[1] * q.shape[2] <= FEW_ROWS, gradients)
-        if speed.measured(q.dtype, kind) is None:
-            speed.measure(q.dtype, kind)
-            impl = choose(q, k, v, mask, bias, return_lse).impl
+    if impl == "compiled" and rates is None:
+        speed.measure(q.dtype, kind)
+        impl = choose(q, k, v, mask, bias, return_lse).impl
+    elif impl == "compiled" and key is not None:
+        _TAKEN[key] = None
+        if len(_TAKEN) > MOST_TAKEN:
+            del _TAKEN[next(iter(_TAKEN))]
     return impl
+
+
+MOST_TAKEN = 256
+_TAKEN: dict[object, None] = {}
+"""Calls that machine code was chosen for: a step of decoding is shorter than the comparison."""
 
 
 def chosen_in_graph(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
@@ -236,20 +255,26 @@ def _sdpa_chunked(shape: Shape, needs_gradient: bool, lacks: str | None) -> Cand
     return Candidate("sdpa_chunked", seconds, None, f"{scores:,} scores in {plan.steps():,} chunks")
 
 
-def _compiled(q: torch.Tensor, shape: Shape, bias: Terms, gradients: bool, others: float) -> Candidate:
+def _kind(shape: Shape, gradients: bool) -> str:
+    return speed.kind_of(shape.h // shape.g * shape.n <= FEW_ROWS, gradients)
+
+
+def _compiled(
+    q: torch.Tensor, shape: Shape, bias: Terms, gradients: bool, rates: speed.Rates | None, others: float
+) -> Candidate:
     lacks = transforms.unsupported("compiled") or compiled.unsupported(q, bias)
     if lacks is None and q.is_meta:
         lacks = "meta tensors, for which nothing is compiled"
-    kind = speed.kind_of(shape.h // shape.g * shape.n <= FEW_ROWS, gradients)
-    if lacks is None and others < compiled.WORTH_COMPILING and not compiled.is_built(q.dtype, kind):
+    kind = _kind(shape, gradients)
+    if lacks is None and not compiled.pays_to_build(q.dtype, kind, shape.b * shape.m, others):
         lacks = f"calls below {compiled.WORTH_COMPILING * 1e3:g} ms until they are compiled for others"
     if lacks:
         return Candidate("compiled", None, lacks, "")
     scores = shape.b * shape.h * compiled.scores(shape.mask, shape.n, shape.m)
-    found, rate = speed.measured(q.dtype, kind), speed.speed(q.dtype, kind)
-    seconds = scores * SECONDS_PER_SCORE["sdpa"] / rate * _width(shape) + compiled.SECONDS_PER_CALL
-    said = f"{scores:,} scores by machine code, {rate:.2f} times as fast as torch's"
-    return Candidate("compiled", seconds, None, f"{said} ({'measured here' if found else 'until it is measured here'})")
+    held = rates or speed.usual(q.dtype, kind)
+    seconds = scores * held.compiled * _width(shape) + compiled.SECONDS_PER_CALL
+    said = f"{scores:,} scores by machine code, {held.ratio:.2f} times as fast as torch's"
+    return Candidate("compiled", seconds, None, f"{said} ({'measured here' if rates else 'until it is measured here'})")
 
 
 def _dense(shape: Shape) -> Candidate:

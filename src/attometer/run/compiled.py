@@ -14,6 +14,7 @@ from attometer.run.mask_text import from_text, to_text
 
 SECONDS_PER_CALL = 60e-6
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
+MANY_KEYS = 1024  # of all sequences together, from which a step of decoding, which comes again, is worth it
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
 
 
@@ -36,25 +37,50 @@ def run_compiled(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the compiled nests on checked arguments; the first call of a kind compiles (seconds, kept for later)."""
-    from attometer.emit.operators import compiled_attention
+    from attometer.emit.formula import Biases
+    from attometer.emit.operators import compiled_attention, forward
 
     # The kernel looks for the largest product, which is the largest score where the scale is above 0.
     factor, positive = (1.0, scale) if scale > 0 else (0.0, 1.0) if scale == 0 else (-1.0, -scale)
     queries = q if factor == 1.0 else q * factor
-    held: tuple[torch.Tensor, torch.Tensor] = compiled_attention(
+    if _plain(q, k, v, bias.sinks):
+        held = Biases(bias.additive, bias.sinks, bias.slopes, bias.cap, bias.dropout, bias.seed)
+        return forward(queries, k, v, held, bias.seen, positive, mask)
+    made: tuple[torch.Tensor, torch.Tensor] = compiled_attention(
         queries, k, v, bias.additive, bias.sinks, bias.seen, _listed(bias.slopes), bias.cap, bias.dropout, bias.seed,
         positive, mask,
     )  # fmt: skip
-    return held
+    return made
+
+
+def _plain(*given: torch.Tensor | None) -> bool:
+    """Return whether nobody watches the call: no gradient, graph, transform or mode, and no tensors of a kind of their own."""
+    held = [x for x in given if x is not None]
+    if torch.compiler.is_compiling() or transforms.active() or torch._C._len_torch_dispatch_stack():
+        return False
+    if torch.is_grad_enabled() and any(x.requires_grad for x in held):
+        return False
+    return all(type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" for x in held)
 
 
 def _listed(slopes: tuple[float, ...] | None) -> list[float] | None:
     return None if slopes is None else list(slopes)
 
 
+_BUILT: set[tuple[str, torch.dtype, str]] = set()
+
+
 def is_built(dtype: torch.dtype, kind: str) -> bool:
     """Return whether the machine code that a kind of calls needs is kept already."""
-    return all(build.built(unit) for unit in speed.units(dtype, kind))
+    key = (str(build.cache_folder()), dtype, kind)
+    if key not in _BUILT and all(build.built(unit) for unit in speed.units(dtype, kind)):
+        _BUILT.add(key)
+    return key in _BUILT
+
+
+def pays_to_build(dtype: torch.dtype, kind: str, keys: int, seconds: float = 0.0) -> bool:
+    """Return whether what a call needs is built, or worth it for so many keys or seconds of the best of the others."""
+    return seconds >= WORTH_COMPILING or (kind == "decode" and keys >= MANY_KEYS) or is_built(dtype, kind)
 
 
 @lru_cache(maxsize=256)
@@ -80,9 +106,6 @@ def scores(mask: str, n: int, m: int) -> int:
     return min(n * m, touched * keys * n // len(blocks))
 
 
-MANY_KEYS = 2048  # per key head of all sequences, from which reading pages where they lie is worth a compilation
-
-
 def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:
     """Return whether a step of decoding runs as machine code: it can, and it is built or many keys are read."""
     rows = q.shape[1] // k.shape[1] * q.shape[2]
@@ -90,10 +113,10 @@ def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float |
         return False
     if unsupported(q, bias) is not None or q.is_meta or transforms.active():
         return False
-    if not (k.shape[0] * k.shape[2] >= MANY_KEYS or is_built(q.dtype, "decode")):
+    if not pays_to_build(q.dtype, "decode", k.shape[0] * k.shape[2]):
         return False
     found = speed.measured(q.dtype, "decode")
-    return (speed.measure(q.dtype, "decode") if found is None else found) > 1
+    return (speed.measure(q.dtype, "decode") if found is None else found).ratio > 1
 
 
 def run_paged(

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,9 +15,6 @@ from attometer.run.biases import Terms
 from attometer.run.sdpa import run_sdpa
 from attometer.view.files import write_atomically
 
-# One core of an AMD EPYC (Zen 4, AVX-512 with BF16), b=1, h=8, n=2048, d=64, full, medians interleaved, 2026-11-26.
-USUAL = {torch.float32: 1.16, torch.bfloat16: 2.15, torch.float16: 1.16, torch.float64: 0.48}
-"""What is taken where nothing was measured yet."""
 UNITS = {"forward": ("flash2",), "training": ("flash2", "flash_backward_fused"), "decode": ("split_kv",)}
 """The kinds of calls, each with the nests that it runs."""
 SIZES = {"forward": (4, 4, 1024, 1024), "training": (4, 4, 1024, 1024), "decode": (8, 2, 1, 8192)}
@@ -39,24 +37,52 @@ def kind_of(few_rows: bool, gradients: bool) -> str:
 def _path(folder: str, dtype: torch.dtype, kind: str) -> Path:
     # Beside the last nest's machine code, whose name tells source, compiler and processor.
     held = build.library_path(units(dtype, kind)[-1], build.best_target(units(dtype, kind)[-1]))
-    return held.with_name(f"{held.stem}-{kind}-torch-{torch.__version__}.json")
+    return held.with_name(f"{held.stem}-{kind}-rates-torch-{torch.__version__}.json")
 
 
-def measured(dtype: torch.dtype, kind: str) -> float | None:
-    """Return the speed that was measured here, as a multiple of torch's; None where nobody did."""
+@dataclass(frozen=True)
+class Rates:
+    """Seconds for one score of width 64, by machine code and by torch's function."""
+
+    compiled: float
+    torch: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as torch's function the machine code is."""
+        return self.torch / self.compiled
+
+
+# One core of an AMD EPYC (Zen 5, AVX-512 with BF16), torch 2.13.0, sizes as below, 2026-11-26.
+_TORCH = 2.9e-9
+_RATIOS = {torch.float32: 1.16, torch.bfloat16: 2.15, torch.float16: 1.16, torch.float64: 0.48}
+_DECODE = {torch.float32: Rates(8e-9, 2.2e-8), torch.bfloat16: Rates(5e-9, 1.3e-8)}
+
+
+def usual(dtype: torch.dtype, kind: str) -> Rates:
+    """Return what is taken where nothing was measured yet."""
+    if kind == "decode" and dtype in _DECODE:
+        return _DECODE[dtype]
+    return Rates(_TORCH / _RATIOS[dtype], _TORCH)
+
+
+@lru_cache(maxsize=64)  # what was not read raises, and is asked for again
+def _read(path: Path) -> Rates:
+    found = Rates(*map(float, json.loads(path.read_text())))
+    if not (0 < found.compiled < 1 and 0 < found.torch < 1):
+        raise ValueError(path)
+    return found
+
+
+def measured(dtype: torch.dtype, kind: str) -> Rates | None:
+    """Return the rates that were measured here; None where nobody did."""
     try:
-        found = json.loads(_path(str(build.cache_folder()), dtype, kind).read_text())
-        return float(found) if 0 < found < 1e6 else None
+        return _read(_path(str(build.cache_folder()), dtype, kind))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def speed(dtype: torch.dtype, kind: str) -> float:
-    """Return the speed as a multiple of torch's, measured or usual."""
-    return measured(dtype, kind) or USUAL[dtype]
-
-
-def measure(dtype: torch.dtype, kind: str) -> float:
+def measure(dtype: torch.dtype, kind: str) -> Rates:
     """Time a kind of calls beside torch's function, keep the result (a second at most, and what has to be compiled)."""
     from attometer.run.compiled import run_compiled
 
@@ -86,11 +112,13 @@ def measure(dtype: torch.dtype, kind: str) -> float:
     once(ours)
     once(theirs)
     rounds = [(once(ours), once(theirs)) for _ in range(ROUNDS)]
-    found = min(x[1] for x in rounds) / min(x[0] for x in rounds)
+    scores = h * n * m
+    found = Rates(*(min(x[k] for x in rounds) / scores for k in range(2)))
     keep(dtype, kind, found)
     return found
 
 
-def keep(dtype: torch.dtype, kind: str, found: float) -> None:
-    """Keep a speed for this machine's later processes."""
-    write_atomically(_path(str(build.cache_folder()), dtype, kind), json.dumps(found))
+def keep(dtype: torch.dtype, kind: str, found: Rates) -> None:
+    """Keep rates for this machine's later processes."""
+    write_atomically(_path(str(build.cache_folder()), dtype, kind), json.dumps([found.compiled, found.torch]))
+    _read.cache_clear()

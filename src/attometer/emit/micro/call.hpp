@@ -86,21 +86,57 @@ template <class F> static void parallel(int64_t items, int64_t threads, F f) {
     if (failed) throw std::bad_alloc();
 }
 
-// Memory for tiles, on a cache line's boundary; given back when the work that asked for it ends.
+// Memory for tiles, on a cache line's boundary. What is given back when work ends its thread keeps for the next that asks
+// for as much: pages fresh from the system cost more than packing into them.
 class Fast {
-    std::vector<void*> held;
+    struct Piece {
+        void* at = nullptr;
+        size_t bytes = 0;
+    };
+    struct Spare {
+        static constexpr size_t MANY = 64, MOST = 4 << 20;
+        Piece pieces[MANY];
+        size_t bytes = 0, next = 0;
+        ~Spare() {
+            for (const Piece& x : pieces) std::free(x.at);
+        }
+        Piece taken(size_t wanted) {
+            for (Piece& x : pieces)
+                if (x.at && x.bytes == wanted) {
+                    bytes -= wanted;
+                    return std::exchange(x, Piece{});
+                }
+            return {std::aligned_alloc(64, wanted), wanted};
+        }
+        void keep(Piece x) {  // in place of what was kept longest ago
+            for (size_t k = 0; k < MANY && (bytes + x.bytes > MOST || pieces[next].at); k++, next = (next + 1) % MANY) {
+                bytes -= pieces[next].bytes;
+                std::free(std::exchange(pieces[next], Piece{}).at);
+                if (bytes + x.bytes <= MOST) break;
+            }
+            if (bytes + x.bytes > MOST) return std::free(x.at);
+            bytes += x.bytes;
+            pieces[next] = x;
+            next = (next + 1) % MANY;
+        }
+    };
+    static Spare& spare() {
+        thread_local Spare held;
+        return held;
+    }
+    std::vector<Piece> held;
 
   public:
     template <class T> T* of(int64_t count) {
-        void* made = std::aligned_alloc(64, (size_t)round_up(std::max<int64_t>(count, 1) * (int64_t)sizeof(T), 64));
-        if (!made) throw std::bad_alloc();
-        held.push_back(made);
-        return (T*)made;
+        held.emplace_back();
+        held.back() = spare().taken((size_t)round_up(std::max<int64_t>(count, 1) * (int64_t)sizeof(T), 64));
+        if (!held.back().at) throw std::bad_alloc();
+        return (T*)held.back().at;
     }
     Fast() = default;
     Fast(const Fast&) = delete;
     ~Fast() {
-        for (void* x : held) std::free(x);
+        for (const Piece& x : held) spare().keep(x);
     }
 };
 
@@ -131,6 +167,7 @@ struct Head {
         const int64_t page = call.pages[batch * call.page_batch + row / call.page];
         return (T*)x.data + page * x.batch + group * x.head + row % call.page * x.row;
     }
+    int64_t together(int64_t row) const { return call.pages ? call.page - row % call.page : call.m; }  // rows in one piece
     int64_t intervals() const { return call.intervals ? call.intervals : 1; }
     Span interval(int64_t row, int64_t k) const {
         if (!call.intervals) return {0, keys()};

@@ -12,9 +12,25 @@ struct Seen {
     bool every(int64_t r, int64_t p) const {
         return across ? visits.every(panel0() + p, row0() + r) : visits.every(row0() + r, panel0() + p);
     }
+    bool some(int64_t p) const {  // some row of the tile
+        for (int64_t r = 0; r * ROWS < rows(); r++)
+            if (some(r, p)) return true;
+        return false;
+    }
     int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
     int64_t rows() const { return (across ? j : i).size(); }
     bool any() const { return visits.some(i, j); }
+    bool all() const {  // whether every query sees every key of the tile
+        for (int64_t t = i.start; t < i.stop && head.call.intervals; t++) {
+            bool held = false;
+            for (int64_t k = 0; k < head.intervals() && !held; k++) {
+                const Span keys = head.interval(t, k);
+                held = keys.start <= j.start && keys.stop >= j.stop;
+            }
+            if (!held) return false;
+        }
+        return true;
+    }
 
     // For contract: scores are the result; the left operand; the right operand.
     auto result() const {

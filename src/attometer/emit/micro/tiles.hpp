@@ -26,8 +26,8 @@ static inline int64_t units(int64_t elements) { return round_up(ceil_div(element
 static inline Left left(Fast& fast, int64_t rows, int64_t summed) {
     return {fast.of<Unit>(rows * units(summed)), units(summed)};
 }
-static inline Right right(Fast& fast, int64_t columns, int64_t summed, char* finite = nullptr) {
-    return {fast.of<Unit>(round_up(columns, PANEL) * units(summed)), units(summed) * PANEL, finite};
+static inline Right right(Fast& fast, int64_t columns, int64_t summed) {
+    return {fast.of<Unit>(round_up(columns, PANEL) * units(summed)), units(summed) * PANEL};
 }
 // The part of a packed operand from a tile on: of its columns, or of its summed axis.
 static inline Right columns_from(const Right& x, Span t) { return {x.at + t.start / PANEL * x.panel, x.panel}; }

@@ -80,6 +80,9 @@ constexpr int PAIR = 2;
 static inline Floats add(Floats c, Unit a, Units b) {
     return (Floats)_mm512_dpbf16_ps((__m512)c, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
 }
+static inline Floats add(Floats c, Units a, Units b) {
+    return (Floats)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
+}
 static inline Halves rounded(Floats x) { return (Halves)_mm512_cvtneps_pbh((__m512)x); }
 static inline void put(Element* to, Floats x) { store(to, rounded(x)); }
 #else
@@ -88,6 +91,7 @@ typedef Real Unit;
 typedef Floats Units;
 constexpr int PAIR = 1;
 static inline Floats add(Floats c, Unit a, Units b) { return c + all(a) * b; }
+static inline Floats add(Floats c, Units a, Units b) { return c + a * b; }
 static inline void put(Element* to, Floats x) { store(to, x); }
 #endif
 
@@ -187,6 +191,21 @@ static inline Real sum(Floats x) {
 }
 static inline Real largest(Floats x) {
     return joined<LANES / 2>(x, [](Floats a, Floats b) { return largest(a, b); });
+}
+
+// The sums of LANES vectors, each in the lane of its number: every round joins vectors two by two.
+template <int STEP, int... L> static inline Floats joined(Floats a, Floats b, std::integer_sequence<int, L...>) {
+    return __builtin_shufflevector(a, b, (L & STEP ? LANES + L - STEP : L)...) +
+           __builtin_shufflevector(a, b, (L & STEP ? LANES + L : L + STEP)...);
+}
+template <int STEP = 1> static inline Floats sums_of(Floats* x) {
+    if constexpr (STEP < LANES) {
+#pragma GCC unroll 8
+        for (int k = 0; k < LANES / (2 * STEP); k++)
+            x[k] = joined<STEP>(x[2 * k], x[2 * k + 1], std::make_integer_sequence<int, LANES>{});
+        return sums_of<2 * STEP>(x);
+    }
+    return x[0];
 }
 
 // Transpose LANES vectors of units in registers: log2(LANES) rounds of exchanges.

@@ -1,0 +1,166 @@
+// Products with rows of keys or values that are read once, one after another, as they lie: nothing is packed, and the
+// processor sees by itself what comes next.
+constexpr int64_t CHUNK = 32;  // rows of which a product is formed at once: they stay in the L1 cache
+constexpr int FEW = 4;         // rows of the result that a block has
+
+// Rows of x as whole vectors of elements: where they lie, or copied where they are strided, of another type, or end early.
+template <class T> class Lines {
+    int64_t width, wide;
+    bool lies;
+    std::vector<Element> room, zeros;
+
+  public:
+    const Element* at[CHUNK];
+    Lines(const Operand& x, int64_t w, int64_t whole)
+        : width(w), wide(round_up(w, whole)), lies(as_it_lies<T>(x.column) && w == wide),
+          room(lies ? 0 : CHUNK * wide), zeros(wide) {}
+    void take(const Head& head, const Operand& x, Span t) {
+        int64_t k = 0;
+        for (int64_t stop = std::min(CHUNK, t.size()); k < stop;) {
+            const T* from = head.key<T>(x, t.start + k);
+            for (int64_t last = std::min(stop, k + head.together(t.start + k)); k < last; k++, from += x.row) {
+                at[k] = lies ? (const Element*)from : &room[k * wide];
+                if (!lies) copy<T>((Unit*)at[k], from, x.column, width);
+            }
+        }
+        for (; k < CHUNK; k++) at[k] = zeros.data();
+    }
+};
+
+// M rows of a times LANES lines of W vectors each, or of `wide` units where W is 0.
+template <int M, int W>
+static void dots(Real* out, int64_t row, const Unit* a, int64_t left, const Element* const* lines, int64_t wide) {
+    constexpr int HELD = W > 0 ? W : 1;
+    Units held[M][HELD];
+    if (W > 0)
+        for (int i = 0; i < M; i++)
+            for (int w = 0; w < W; w++) held[i][w] = load<Units>(a + i * left + w * LANES);
+    Floats x[M][LANES];
+#pragma GCC unroll 16
+    for (int t = 0; t < LANES; t++) {
+        Floats total[M] = {};
+        if constexpr (W > 0) {
+#pragma GCC unroll 4
+            for (int w = 0; w < W; w++) {
+                const Units y = load<Units>(lines[t] + w * LANES * PAIR);
+#pragma GCC unroll 4
+                for (int i = 0; i < M; i++) total[i] = add(total[i], held[i][w], y);
+            }
+        } else {
+            for (int64_t u = 0; u < wide; u += LANES) {
+                const Units y = load<Units>(lines[t] + u * PAIR);
+#pragma GCC unroll 4
+                for (int i = 0; i < M; i++) total[i] = add(total[i], load<Units>(a + i * left + u), y);
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++) x[i][t] = total[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++) store(out + i * row, sums_of(x[i]));
+}
+typedef void (*Dots)(Real*, int64_t, const Unit*, int64_t, const Element* const*, int64_t);
+template <int M> static Dots of_length(int64_t wide) {
+    return wide == 2 * LANES ? dots<M, 2> : wide == 4 * LANES ? dots<M, 4> : dots<M, 0>;
+}
+// M rows of O, N vectors wide, plus the weights of CHUNK lines times these. Where products are of pairs, two lines are
+// interleaved within every 128 bits, one instruction each, and O's columns are in that order meanwhile.
+#ifdef ATTOMETER_BF16
+typedef uint16_t Line __attribute__((vector_size(VECTOR_BYTES)));
+template <int HALF, int... L> static inline Units paired(Line a, Line b, std::integer_sequence<int, L...>) {
+    return (Units)__builtin_shufflevector(a, b, (L / 8 * 8 + L % 8 / 2 + HALF * 4 + L % 2 * 2 * LANES)...);
+}
+template <int HALF> static inline Units paired(Line a, Line b) {
+    return paired<HALF>(a, b, std::make_integer_sequence<int, 2 * LANES>{});
+}
+template <int HALF, int... L> static inline Floats apart(Floats a, Floats b, std::integer_sequence<int, L...>) {
+    return __builtin_shufflevector(a, b, (L / 4 * 8 + L % 4 + HALF * 4)...);
+}
+template <int HALF, int... L> static inline Floats together(Floats a, Floats b, std::integer_sequence<int, L...>) {
+    return __builtin_shufflevector(a, b, ((L / 8 + HALF * LANES / 8) * 4 + L % 4 + L / 4 % 2 * LANES)...);
+}
+#endif
+template <int M, int N>
+static void weigh(Real* out, int64_t row, const Unit* weights, int64_t left, const Element* const* lines, int64_t column) {
+    Floats x[M][N];
+#ifdef ATTOMETER_BF16
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>{};
+#endif
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < N; j += PAIR) {
+            x[i][j] = load<Floats>(out + i * row + j * LANES);
+#ifdef ATTOMETER_BF16
+            const Floats a = x[i][j], b = load<Floats>(out + i * row + (j + 1) * LANES);
+            x[i][j] = apart<0>(a, b, lanes), x[i][j + 1] = apart<1>(a, b, lanes);
+#endif
+        }
+    for (int64_t k = 0; k < CHUNK; k += PAIR) {
+        Units y[N];
+#pragma GCC unroll 4
+        for (int j = 0; j < N; j += PAIR) {
+#ifdef ATTOMETER_BF16
+            const Line a = load<Line>(lines[k] + column + j * LANES), b = load<Line>(lines[k + 1] + column + j * LANES);
+            y[j] = paired<0>(a, b), y[j + 1] = paired<1>(a, b);
+#else
+            y[j] = load<Units>(lines[k] + column + j * LANES);
+#endif
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++) {
+            const Unit held = weights[i * left + k / PAIR];
+#pragma GCC unroll 4
+            for (int j = 0; j < N; j++) x[i][j] = add(x[i][j], held, y[j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < N; j += PAIR) {
+#ifdef ATTOMETER_BF16
+            const Floats a = x[i][j], b = x[i][j + 1];
+            x[i][j] = together<0>(a, b, lanes), x[i][j + 1] = together<1>(a, b, lanes);
+            store(out + i * row + (j + 1) * LANES, x[i][j + 1]);
+#endif
+            store(out + i * row + j * LANES, x[i][j]);
+        }
+}
+
+// out = a x^T
+template <class T> static void contract_rows(const Sums& out, Left a, const Operand& x, int64_t width, const Seen& seen) {
+    const Span t = seen.j;
+    const int64_t wide = round_up(units(width), LANES);
+    const Dots made[] = {of_length<1>(wide), of_length<2>(wide), of_length<3>(wide), of_length<4>(wide)};
+    Lines<T> lines(x, width, LANES * PAIR);
+    std::vector<Unit> whole((size_t)(out.rows * wide));
+    for (int64_t r = 0; r < out.rows; r++) std::copy_n(a.at + r * a.row, units(width), &whole[r * wide]);
+    for (int64_t at = 0; at < t.size(); at += CHUNK) {
+        if (!seen.some(at / PANEL)) continue;
+        lines.take(seen.head, x, {t.start + at, t.stop});
+        for (int64_t k = 0; k < CHUNK; k += LANES)
+            for (int64_t r = 0; r < out.rows; r += FEW)
+                made[std::min<int64_t>(FEW, out.rows - r) - 1](
+                    out.at + r * out.row + at + k, out.row, &whole[r * wide], wide, lines.at + k, wide);
+    }
+}
+// out += a x
+template <int N> static void weigh_rows(const Sums& out, Left a, const Element* const* lines, int64_t column) {
+    constexpr decltype(&weigh<1, N>) made[] = {weigh<1, N>, weigh<2, N>, weigh<3, N>, weigh<4, N>};
+    for (int64_t r = 0; r < out.rows; r += FEW)
+        made[std::min<int64_t>(FEW, out.rows - r) - 1](
+            out.at + r * out.row + column, out.row, a.at + r * a.row, a.row, lines, column);
+}
+template <class T> static void contract_along(const Sums& out, Left a, const Operand& x, int64_t width, const Seen& seen) {
+    const Span t = seen.j;
+    constexpr int64_t BLOCK = 2 * LANES;
+    const int64_t wide = round_up(width, BLOCK);
+    Lines<T> lines(x, width, BLOCK);
+    for (int64_t at = 0; at < t.size(); at += CHUNK) {
+        if (!seen.some(at / PANEL)) continue;
+        lines.take(seen.head, x, {t.start + at, t.stop});
+        const Left weights{a.at + at / PAIR, a.row};
+        for (int64_t column = 0; column < wide; column += 2 * BLOCK)
+            (wide - column >= 2 * BLOCK ? weigh_rows<4> : weigh_rows<2>)(out, weights, lines.at, column);
+    }
+}

@@ -85,8 +85,8 @@ SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
     ("text", "message"),
     [
         (
-            "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
-            f"{SAVE}mistralai/Mistral-Small-3.2-24B-Instruct-2506/resolve/main/config.json",
+            "mistralai/Pixtral-12B-2409",
+            f"{SAVE}mistralai/Pixtral-12B-2409/resolve/main/config.json",
         ),
         (
             "https://huggingface.co/tiiuae/falcon-7b",

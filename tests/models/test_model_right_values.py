@@ -206,6 +206,11 @@ def test_a_gemma4_saved_again_plans_the_same_context() -> None:
         ("qwen2.5-vl-7b", 8_292_166_656),
         ("qwen2.5-vl-72b", 73_410_777_344),
         ("llama-65b", 65_285_660_672),
+        ("mistral-small-3.2-24b", 24_011_361_280),
+        ("whisper-large-v3", 1_543_490_560),
+        ("whisper-large-v3-turbo", 808_878_080),
+        ("bge-m3", 567_754_752),
+        ("Qwen/Qwen3-Embedding-0.6B", 595_776_512),
     ],
 )
 def test_shipped_models_have_their_towers(name: str, count: int) -> None:

@@ -40,6 +40,13 @@ SAME_SIZES = {
     "llama-4-scout-17b-16e": "llama-4-scout",
     "llama-4-maverick-17b-128e": "llama-4-maverick",
     "glm-4.6": "glm-4.7",
+    "mistral-small-3.2-24b-instruct-2506": "mistral-small-3.2-24b",
+    "mistral-small-3.1-24b-instruct-2503": "mistral-small-3.2-24b",
+    "mistral-small-3.1-24b-base-2503": "mistral-small-3.2-24b",
+    "magistral-small-2509": "mistral-small-3.2-24b",
+    "qwen3-embedding-0.6b": "qwen3-0.6b",
+    "e5-mistral-7b": "mistral-7b",
+    "qwen2-72b": "qwen2.5-72b",
     "phi4": "phi-4",
     "phi4-14b": "phi-4",
     "qwen3-30b": "qwen3-30b-a3b",
@@ -77,6 +84,8 @@ SAME_SIZES = {
 _LONG = ("kimi-k2-instruct-0905", *(name for name in SAME_SIZES if re.search(r"qwen3-.*-2507|qwen3-coder-30b", name)))
 CHANGED: dict[str, dict[str, int]] = {name: {"max_position_embeddings": 262_144} for name in _LONG} | {
     "mistral-7b-v0.2": {"vocab_size": 32_000},
+    "qwen2-72b": {"max_position_embeddings": 32_768},
+    "qwen3-embedding-0.6b": {"vocab_size": 151_669},
 }
 """What the configurations of those releases say differently."""
 NEAR = 0.75

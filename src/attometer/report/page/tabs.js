@@ -47,9 +47,10 @@ const plot = (id, series, { low, high, top, bottom, xName, xText, yText, marks =
   const box = size(id), f = frame(box, low, high, bottom, top);
   const line = (points) => points.map(([x, y], k) => `${k ? "L" : "M"}${f.x(x).toFixed(1)} ${f.y(y).toFixed(1)}`).join("");
   const areas = regions.map((r) => `<path class="area" d="${line(r.points)}L${f.x(r.points.at(-1)[0])} ${box.h - box.b}L${f.x(r.points[0][0])} ${box.h - box.b}Z"><title>${esc(r.name)}</title></path>`).join("");
-  const named = regions.filter((r, k) => r.points[0][1] > bottom * 1.5 && (!k || r.points[0][1] < 0.8 * regions[k - 1].points[0][1])).map((r) => `<text x="${box.l + 7}" y="${f.y(r.points[0][1]) + 15}">${esc(r.name)}</text>`).join("");
+  // Names stand in the picture where there is room for them, else below it.
+  const named = box.w < 500 ? "" : regions.filter((r, k) => r.points[0][1] > bottom * 1.5 && (!k || r.points[0][1] < 0.8 * regions[k - 1].points[0][1])).map((r) => `<text x="${box.l + 7}" y="${f.y(r.points[0][1]) + 15}">${esc(r.name)}</text>`).join("");
   const ticks = axis(low, high);
-  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}" d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}"></i>${esc(s.name)}</span>`).join("")}</p>`;
+  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}" d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}"></i>${esc(s.name)}</span>`).join("")}${named ? "" : [...regions].reverse().map((r) => `<span>▨ ${esc(r.name)}</span>`).join("")}</p>`;
 };
 // Rows are queries, columns keys: a square where the query sees the key.
 const maskPicture = (k) => {

@@ -164,3 +164,32 @@ def test_peak_of_a_generation(
     found = ask(line, monkeypatch, capsys)
     taken = sum(found["engine"]["memory"].values()) + found["kv_bytes"]
     assert taken / 1e9 == pytest.approx(gigabytes, rel=0.05)
+
+
+STEPS = [
+    # source, command, measured seconds of a token
+    ("ml-explore/mlx-examples#1281", "mlx-community/Qwen2.5-72B-Instruct-6bit --on 'M4 Max' --engine mlx --ctx 676 "
+     "--mode decode", 1 / 7.919),
+    ("ml-explore/mlx-examples#1069", "meta-llama/Meta-Llama-3-70B-Instruct --on 'M2 Ultra' --engine mlx --ctx 116 --mode decode",
+     1 / 4.7),
+    ("ggml-org/llama.cpp#16095", "unsloth/Qwen3-Next-80B-A3B-Instruct-GGUF:Q4_K_M --on 'Ryzen AI Max+ 395' "
+     "--engine llama.cpp --ctx 128 --mode decode", 1 / 28.4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "line", "seconds"), STEPS)
+def test_measured_steps_are_above_the_bound_and_near_the_prediction(
+    source: str, line: str, seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = ask(line, monkeypatch, capsys)
+    assert found["time"]["seconds"] < seconds
+    said = found["predicted"]
+    assert said["low"] <= seconds <= said["high"] or said["seconds"] == pytest.approx(seconds, rel=0.2)
+
+
+def test_one_request_of_a_long_context(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    # vllm-project/recipes#12: 62.00 GiB of cache are needed on each of eight replicas of attention, of 141 GB each: it does not start
+    line = "Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8 --on 8xH200 --dp 8 --ep 8 --engine vllm@0.10 --ctx 262144 --mode decode"
+    found = ask(line, monkeypatch, capsys)
+    assert not found["fits"]
+    assert found["kv_bytes"] == 62 * GIB

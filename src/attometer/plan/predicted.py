@@ -126,19 +126,25 @@ def predicted(plan: "Plan") -> Expected | None:
     >>> made.low < made.seconds < made.high, abs(sum(made.terms.values()) / made.seconds - 1) < 1e-9
     (True, True)
     """
+    found = predicted_or_why(plan)
+    return None if isinstance(found, str) else found
+
+
+def predicted_or_why(plan: "Plan") -> Expected | str:
+    """Return the predicted time of a plan's pass, or why there is none: its bound stands."""
     engine = engine_for(plan)
     if engine is None:
-        return None
+        return "devices of unlike kinds, experts in the host's memory and this schedule of attention were not measured"
     here = own_folder("passes", plan.machine)
     if here is not None:
         check_own(plan.machine, here)
     try:
         ways = _ways(plan, engine)
-    except AttometerError:
-        # A machine that lacks a figure has no prediction; its bound stands.
-        return None
+    except AttometerError as error:
+        return str(error)
     first, *others = sorted(ways, key=lambda way: _standing(plan, way))
-    return checked([first, *(way for way in others if not _is_of_other_width(plan, way))])
+    found = checked([first, *(way for way in others if not _is_of_other_width(plan, way))])
+    return found or f"the ends of its interval are more than {WIDEST:g} times apart"
 
 
 def _ways(plan: "Plan", engine: str) -> list[Expected]:

@@ -12,6 +12,7 @@ from attometer.plan.predicted import (
     engine_for,
     from_kernels,
     in_the_middle,
+    kernels_of,
     of_class,
     step_counts,
     sums,
@@ -95,7 +96,7 @@ def _from_kernels(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> 
     alone = from_kernels(prompt, engine, _pieces(prompt, work.hit(o.context)))
     place = None if plan.at is None else plan.at.placement
     share = o.batch / work.output_length / (1 if place is None else place.dp * place.attention_dp)
-    each = added(step, alone, share, "prefill")
+    each = added(step, alone, share * engine_of(kernels_of(engine, plan.machine)).met, "prefill")
     # a prompt finds the engine busy with others' for that share of the time (M/D/1), and waits for the step that runs
     busy = share * alone.seconds / each.seconds
     # but for no more than half of all the others' prompts

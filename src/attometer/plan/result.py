@@ -130,9 +130,20 @@ class Plan(Report):
     @cached_property
     def predicted(self) -> "Expected | None":
         """The time that an engine is predicted to take for the pass, with an interval, where measurements tell."""
-        from attometer.plan.predicted import predicted
+        if self.load is not None:
+            return self.load.expected[1]
+        return None if isinstance(self._predicted, str) else self._predicted
 
-        return predicted(self) if self.load is None else self.load.expected[1]
+    @property
+    def unpredicted(self) -> str | None:
+        """Why no time of the pass is predicted, where none is."""
+        return self._predicted if self.load is None and isinstance(self._predicted, str) else None
+
+    @cached_property
+    def _predicted(self) -> "Expected | str":
+        from attometer.plan.predicted import predicted_or_why
+
+        return predicted_or_why(self)
 
     @property
     def headline(self) -> str:
@@ -188,6 +199,7 @@ class Plan(Report):
             "flops": self.time.flops,
             "bytes_moved": self.time.bytes_moved,
             "predicted": None if self.predicted is None else self.predicted.to_dict(),
+            "unpredicted": self.unpredicted,
             "time": self.time.to_dict() | {"tokens_per_second": self.tokens_per_second},
             "layers": [_layer_dict(layer) for layer in self.layers],
             "levers": [dict(vars(lever)) for lever in self.levers],

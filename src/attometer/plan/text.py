@@ -39,10 +39,11 @@ def plan_page(plan: "Plan", width: int | None = None) -> list[Block]:
 
 
 def _times(plan: "Plan", width: int) -> list[Block]:
-    """Return what is predicted: a sentence on the pass, or under a workload a table."""
+    """Return what is predicted, or why nothing is: a sentence on the pass, or under a workload a table."""
     if plan.load is not None:
         return [plan.load.table()]
-    return [wrapped(str(plan.predicted), width=width)] if plan.predicted is not None else []
+    said = f"no predicted time: {plan.unpredicted}" if plan.predicted is None else str(plan.predicted)
+    return [wrapped(said, width=width)]
 
 
 def wrapped(*sentences: str, indent: str = "", width: int = WIDTH) -> str:

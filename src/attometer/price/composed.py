@@ -39,7 +39,9 @@ class Engine:
 
     `names` begin the names of its kernels, `models` those of its whole models. `layer` is between the kernels of one layer,
     `routed` what a layer of experts adds, `step` once a pass (scheduler, input, output); they lie within a factor `spread`.
-    `fuses` says that inputs of narrow products are made narrow within the step before. `apart` is by how much more, of log
+    `fuses` says that inputs of narrow products are made narrow within the step before. `met` is the share of prompts that
+    a decoding request waits for: all where they are computed within steps; where they run before steps, those of one wave
+    wait for what comes after them, half of it in the mean, and for all once requests come evenly. `apart` is by how much more, of log
     time, served models lie from the sum than the kernels' own intervals say.
     """
 
@@ -51,6 +53,7 @@ class Engine:
     spread: float = 2.0
     apart: float = 0.2
     fuses: bool = False
+    met: float = 1.0
 
 
 # What 318 rows of served models (TPOT at up to 32 requests, and single streams) left beside the sum of their kernels, per
@@ -66,7 +69,7 @@ _TORCH = ("pytorch", "torch", "cudnn", "nccl")
 ENGINES = {
     "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
     "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
-    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05, fuses=True),
+    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05, fuses=True, met=0.75),
     "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), 5e-6, 5e-6, 2e-4, apart=0.1, fuses=True),
     "gpt-fast": Engine(_TORCH, ("gpt-fast",), *_GRAPHS),
     "torch": Engine((*_TORCH, "this"), ("pytorch",), *_EAGER),

@@ -51,7 +51,10 @@ def own_type(bits: float, on: Machine) -> str:
     """
     known = [name for name in MEASURED if getattr(on.peak, name) is not None]
     if bits < 15:
-        raise AttometerError(f"this machine was measured in {' and '.join(known)}, not in {bits:.0f} bits")
+        raise AttometerError(
+            f"this machine was measured in {' and '.join(known)}, not in {bits:.0f} bits: kernels of other libraries multiply "
+            "such weights (torchao, bitsandbytes, llama.cpp), and a calibration times plain PyTorch"
+        )
     wide = [name for name in known if 8 * MEASURED[name] >= bits - 1]
     return min(wide or known, key=MEASURED.__getitem__)
 

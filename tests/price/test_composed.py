@@ -99,3 +99,17 @@ def test_served_narrow_products_leave_out_the_step_that_makes_their_inputs_narro
     alone = kernel_seconds("gemm", "trtllm 1.3 torch_flow|bfloat16|", "b200", **wide)
     served = composed([Call("gemm", "products", (("bfloat16",),), 1.0, wide)], machine("b200"), "tensorrt-llm", 0, 0)
     assert served.terms["products"] == pytest.approx(float(alone.seconds[0]))
+
+
+def test_kernels_that_were_timed_while_they_waited_for_the_host_are_replayed_without() -> None:
+    # the profiles of vLLM's latent attention on Hopper begin at 110 µs, those of others at some 6
+    cost = model_cost(model("deepseek-v3"), phase="decode")
+    held = stored(cost, uniform("bf16"), machine("h100-sxm"))
+    ranks = shard(cost, Placement(tp=8))
+    found = [c for c in calls(ranks, [Pass(4, 1, 1024)], held, 16.0) if c.kind == "mla_decode"]
+    made = composed(found, machine("h100-sxm"), "vllm", 0, 0)
+    alone = kernel_seconds("mla_decode", made.families[0], "h100-sxm", **found[0].counts)
+    waited = float(alone.terms["launch"][0] / alone.terms["total"][0])
+    assert alone.seconds[0] > 1e-4
+    # what the class's own launch takes is left
+    assert 1 - waited < made.terms["attention"] / 61 / float(alone.seconds[0]) < 0.5

@@ -120,7 +120,9 @@ def test_training_computes_layers_again_and_other_types_have_no_prediction() -> 
     narrow = plan("gpt2", "this", context=256, weights_dtype="int4")
     assert narrow.predicted is None
     assert narrow.unpredicted == str(narrow.to_dict()["unpredicted"])
-    assert "no predicted time: this machine was measured in fp32 and bf16, not in 8 bits" in " ".join(str(narrow).split())
+    assert "no predicted time: this machine was measured in fp32 and bf16, not in 8 bits" in " ".join(
+        str(narrow).split()
+    )
     assert own_type(32, machine("this")) == "fp32"
     assert own_type(16, machine("this")) == "bf16"
     with pytest.raises(AttometerError, match="measured in fp32 and bf16, not in 4 bits"):

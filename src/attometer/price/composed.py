@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from attometer.errors import unknown
 from attometer.machine import Machine
+from attometer.price.classes import class_of
 from attometer.price.figures import figures, precision
 from attometer.price.kernels import Array
 from attometer.price.model_calls import Call
@@ -27,6 +28,8 @@ from attometer.price.predict import PLAIN, Predicted, kernel_seconds
 from attometer.price.tables import ANY, Calibration, are_siblings, calibration
 from attometer.view.numbers import seconds as spelled
 
+HOST = 3.0
+"""A kernel whose launch takes so many times what its class's does was timed while it waited for the host."""
 MORE = 1.1
 """By how much a figure of the machine is raised to see what that brings."""
 FIGURES = ("bandwidth", "peak", "link")
@@ -39,10 +42,10 @@ class Engine:
 
     `names` begin the names of its kernels, `models` those of its whole models. `layer` is between the kernels of one layer,
     `routed` what a layer of experts adds, `step` once a pass (scheduler, input, output); they lie within a factor `spread`.
-    `fuses` says that inputs of narrow products are made narrow within the step before. `met` is the share of prompts that
-    a decoding request waits for: all where they are computed within steps; where they run before steps, those of one wave
-    wait for what comes after them, half of it in the mean, and for all once requests come evenly. `apart` is by how much more, of log
-    time, served models lie from the sum than the kernels' own intervals say.
+    `graphs` says that steps are replayed as graphs, inputs of narrow products made narrow within the step before. `met` is
+    the share of prompts that a decoding request waits for: all where they are computed within steps; where they run before
+    steps, those of one wave wait for what comes after them, half of it in the mean, and for all once requests come evenly.
+    `apart` is by how much more, of log time, served models lie from the sum than the kernels' own intervals say.
     """
 
     names: tuple[str, ...]
@@ -52,7 +55,7 @@ class Engine:
     step: float
     spread: float = 2.0
     apart: float = 0.2
-    fuses: bool = False
+    graphs: bool = False
     met: float = 1.0
 
 
@@ -67,10 +70,10 @@ _EAGER = (
 )  # 120 to 270 µs a layer where each kernel is launched by itself, 90 to 120 more for experts
 _TORCH = ("pytorch", "torch", "cudnn", "nccl")
 ENGINES = {
-    "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
-    "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS, fuses=True),
-    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05, fuses=True, met=0.75),
-    "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), 5e-6, 5e-6, 2e-4, apart=0.1, fuses=True),
+    "vllm": Engine(("vllm", "nccl"), ("vllm",), *_GRAPHS, graphs=True),
+    "vllm-rocm": Engine(("vllm", "aiter", "nccl"), ("vllm",), *_GRAPHS, graphs=True),
+    "sglang": Engine(("sglang", "nccl"), ("sglang",), 5e-6, 5e-6, 2e-4, apart=0.05, graphs=True, met=0.75),
+    "tensorrt-llm": Engine(("trtllm", "nccl"), ("tensorrt", "trt"), 5e-6, 5e-6, 2e-4, apart=0.1, graphs=True),
     "gpt-fast": Engine(_TORCH, ("gpt-fast",), *_GRAPHS),
     "torch": Engine((*_TORCH, "this"), ("pytorch",), *_EAGER),
     "llama.cpp": Engine(("llama.cpp",), ("llama.cpp",), *_GRAPHS),
@@ -251,7 +254,7 @@ def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Gr
     counts = {name: [call.counts[name] for call in found] for name in found[0].counts}
     options = [raised_figures(kind, family, on, counts, own) for family in families]
     best = min(options, key=lambda made: float((made.seconds * times).sum()))
-    best = _within(best) if how.fuses else best
+    best = _replayed(best, known) if how.graphs else best
     low, high, situation = best.low, best.high, str(best.found.situation[0])
     if borrowed:
         width = exp(known.width.get(_ENGINE, 1.0) * PLAIN)
@@ -263,12 +266,19 @@ def _priced(found: list[Call], on: Machine, how: Engine, own: Path | None) -> Gr
     )
 
 
-def _within(made: Raised) -> Raised:
-    """Return products without the step that makes their inputs narrow: kernels alone were measured with it."""
-    terms = made.found.terms
-    if "quantise" not in terms:
-        return made
-    rest = 1 - np.broadcast_to(terms["quantise"] / terms["total"], made.seconds.shape)
+def _replayed(made: Raised, known: Calibration) -> Raised:
+    """Return kernels as a graph replays them: without what only their measurement had.
+
+    Kernels alone were measured with the step that makes inputs narrow, and where the host was slower than they are, with
+    its launches: a floor several times that of the class.
+    """
+    terms, floors = made.found.terms, known.pooled.get(ANY)
+    only = np.asarray(terms.get("quantise", 0.0))
+    if floors is not None and "launch" in terms:
+        names = [each.name for each in class_of(known.kind).coefficients]
+        least = exp(floors[names.index("floor")])
+        only = only + np.where(terms["launch"] > HOST * least, terms["launch"] - least, 0.0)
+    rest = 1 - np.broadcast_to(only / terms["total"], made.seconds.shape)
     seconds, low, high = (values * rest for values in (made.seconds, made.low, made.high))
     return replace(made, seconds=seconds, low=low, high=high, raised=made.raised * rest)
 

@@ -5,26 +5,21 @@ Bytes and tokens of cache within 5 %, unless a row says why not; what ran fits, 
 
 import json
 import shlex
-import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from attometer.cli import main
 
 GIB = 2**30
 pytestmark = pytest.mark.slow
 
 
-def ask(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def ask(line: str, command: Callable[..., Any]) -> dict[str, Any]:
     """Return what `attometer plan LINE --json` prints."""
-    monkeypatch.setattr(sys, "argv", ["attometer", "plan", *shlex.split(line), "--json"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    printed = capsys.readouterr()
-    assert left.value.code in (0, 1), printed.err
-    found: dict[str, Any] = json.loads(printed.out)
-    assert found["fits"] is (left.value.code == 0)
+    done = command("plan", *shlex.split(line), "--json")
+    assert done.returncode in (0, 1), done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["fits"] is (done.returncode == 0)
     return found
 
 
@@ -56,10 +51,9 @@ def test_tokens_of_cache(
     tokens: int,
     fits: bool,
     share: float,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Callable[..., Any],
 ) -> None:
-    found = ask(line, monkeypatch, capsys)
+    found = ask(line, command)
     assert found["engine"]["cache_tokens"] == pytest.approx(tokens, rel=share)
     assert found["fits"] is fits
 
@@ -83,10 +77,8 @@ WEIGHTS = [
 
 
 @pytest.mark.parametrize(("source", "line", "gib"), WEIGHTS)
-def test_weights(
-    source: str, line: str, gib: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = ask(line, monkeypatch, capsys)
+def test_weights(source: str, line: str, gib: float, command: Callable[..., Any]) -> None:
+    found = ask(line, command)
     assert found["fits"]
     assert found["engine"]["memory"]["weights"] / GIB == pytest.approx(gib, rel=0.025)
 
@@ -117,10 +109,8 @@ PEAK = ("weights", "master", "optimizer", "gradients", "activations", "logits", 
 
 
 @pytest.mark.parametrize(("source", "line", "peak"), TRAINED)
-def test_memory_of_training(
-    source: str, line: str, peak: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = ask(line, monkeypatch, capsys)
+def test_memory_of_training(source: str, line: str, peak: int | None, command: Callable[..., Any]) -> None:
+    found = ask(line, command)
     assert found["fits"] is (peak is not None)
     if peak is not None:
         assert sum(found["training"].get(name, 0) for name in PEAK) == pytest.approx(peak, rel=0.05)
@@ -143,10 +133,8 @@ FITS = [
 
 
 @pytest.mark.parametrize(("source", "line", "ran"), FITS)
-def test_what_ran_fits(
-    source: str, line: str, ran: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ask(line, monkeypatch, capsys)["fits"] is ran
+def test_what_ran_fits(source: str, line: str, ran: bool, command: Callable[..., Any]) -> None:
+    assert ask(line, command)["fits"] is ran
 
 
 TOTAL = [
@@ -158,10 +146,8 @@ TOTAL = [
 
 
 @pytest.mark.parametrize(("source", "line", "gigabytes"), TOTAL)
-def test_peak_of_a_generation(
-    source: str, line: str, gigabytes: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = ask(line, monkeypatch, capsys)
+def test_peak_of_a_generation(source: str, line: str, gigabytes: float, command: Callable[..., Any]) -> None:
+    found = ask(line, command)
     taken = sum(found["engine"]["memory"].values()) + found["kv_bytes"]
     assert taken / 1e9 == pytest.approx(gigabytes, rel=0.05)
 
@@ -179,17 +165,17 @@ STEPS = [
 
 @pytest.mark.parametrize(("source", "line", "seconds"), STEPS)
 def test_measured_steps_are_above_the_bound_and_near_the_prediction(
-    source: str, line: str, seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: str, line: str, seconds: float, command: Callable[..., Any]
 ) -> None:
-    found = ask(line, monkeypatch, capsys)
+    found = ask(line, command)
     assert found["time"]["seconds"] < seconds
     said = found["predicted"]
     assert said["low"] <= seconds <= said["high"] or said["seconds"] == pytest.approx(seconds, rel=0.2)
 
 
-def test_one_request_of_a_long_context(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_request_of_a_long_context(command: Callable[..., Any]) -> None:
     # vllm-project/recipes#12: 62.00 GiB of cache are needed on each of eight replicas of attention, of 141 GB each: it does not start
     line = "Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8 --on 8xH200 --dp 8 --ep 8 --engine vllm@0.10 --ctx 262144 --mode decode"
-    found = ask(line, monkeypatch, capsys)
+    found = ask(line, command)
     assert not found["fits"]
     assert found["kv_bytes"] == 62 * GIB

@@ -24,6 +24,7 @@ from attometer.ledger.ledger import ledger
 from attometer.machine import cluster, machine
 from attometer.mechanisms import mechanism, mechanisms
 from attometer.models import model, shipped
+from attometer.models.shipped import shipped_path
 from attometer.models.stored import state_type, stored_type
 from attometer.plan import plan, planner
 from attometer.plan.asking import recipe_of
@@ -64,6 +65,7 @@ PAGE = """
   };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
     if (s.text) return typed(s);
+    if (s.config !== undefined) try { s.model = CONFIG.give(s.config, "given"); } catch (error) { return error.message; }
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     const p = AM.plan(s);
     if (s.engine) {
@@ -319,6 +321,76 @@ def test_recipes_hold_what_python_says(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_recipes_hold_what_python_says_of_every_model(tmp_path: Path) -> None:
     _hold_recipes(tmp_path, shipped(), 300)
+
+
+GIVEN = (
+    "llama-3-8b", "llama-2-7b", "llama-3.2-1b", "mistral-7b", "mistral-7b-v0.3", "qwen2-7b", "qwen2.5-0.5b", "qwen3-8b",
+    "qwen3-0.6b",
+)  # fmt: skip
+"""Models whose texts stand in for the configurations given: key heads shared or not, output weights tied or not, a window."""
+ROUNDS = (
+    {"mode": "prefill"}, {"mode": "decode", "weights": "gptq"}, {"mode": "train", "checkpoint": True},
+    {"mode": "decode", "tp": 2, "pp": 2}, {"mode": "prefill", "engine": "vllm"},
+)  # fmt: skip
+
+
+def _values(name: str) -> dict[str, Any]:
+    return dict(json.loads(shipped_path(name).read_text(encoding="utf-8")))
+
+
+def _configurations() -> list[dict[str, Any]]:
+    """Return configurations of the families that the page reads, those shipped and others."""
+    llama, mistral, qwen = (_values(name) for name in ("llama-3-8b", "mistral-7b", "qwen3-8b"))
+    sizes = {"hidden_size": 1536, "intermediate_size": 5120, "num_hidden_layers": 7, "vocab_size": 50001}
+    return [
+        *map(_values, ("llama-3.1-70b", "llama-2-13b", "qwen2.5-14b", "qwen2.5-1.5b", "qwen3-14b", "mistral-nemo-12b")),
+        llama | sizes | {"num_attention_heads": 24, "num_key_value_heads": 6, "torch_dtype": "float16"},
+        mistral | sizes | {"num_attention_heads": 12, "num_key_value_heads": 4, "sliding_window": 999},
+        qwen | sizes | {"num_attention_heads": 10, "num_key_value_heads": 2, "head_dim": 96},
+    ]
+
+
+@browser
+def test_configurations_given_cost_what_python_reads_of_them(tmp_path: Path) -> None:
+    base = {"machine": "h100-sxm", "context": 5000, "batch": 3, "weights": "", "kv": "", "chunk": 0, "checkpoint": False,
+            "tp": 1, "pp": 1, "dp": 1, "ep": 1, "utilization": 0}  # fmt: skip
+    points: list[dict[str, Any]] = [
+        base | one | {"config": json.dumps(values)} for values in _configurations() for one in ROUNDS
+    ]
+    for k, (point, got) in enumerate(zip(points, _answers(tmp_path, GIVEN, points), strict=True)):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        (folder / "config.json").write_text(point["config"], encoding="utf-8")
+        point["model"] = str(folder / "config.json")
+        if "engine" in point:
+            _same(point, got, _served(point))
+        elif point["tp"] > 1:
+            _same(point, got[:8], _spread(point))
+        else:
+            _same(point, got, _python(point))
+
+
+@browser
+def test_configurations_that_the_page_does_not_read_are_refused_with_the_command(tmp_path: Path) -> None:
+    llama = _values("llama-3-8b")
+    texts = {
+        "[1]": "a configuration is an object in JSON",
+        '{"model_type"': "this is not JSON, or is cut off",
+        json.dumps(_values("gemma-2-2b")): '$.model_type is "gemma2": this page reads llama, mistral, qwen2, qwen3',
+        json.dumps(llama | {"num_experts": 8}): "$.num_experts is not read by this page",
+        json.dumps(llama | {"quantization_config": {"bits": 4}}): '$.quantization_config is {"bits":4}',
+        json.dumps(
+            llama | {"num_attention_heads": 30}
+        ): "$.hidden_size 4096 is no multiple of $.num_attention_heads 30",
+        json.dumps(llama | {"vocab_size": 0}): "$.vocab_size is no positive whole number",
+        json.dumps({k: v for k, v in llama.items() if k != "hidden_size"}): "$.hidden_size is missing",
+        json.dumps(llama | {"attention_bias": True}): "$.attention_bias is true",
+    }
+    found = _answers(tmp_path, ("llama-3-8b",), [{"config": text} for text in texts])
+    assert [said.partition("; the command reads it: attometer plan config.json")[0] for said in found] == list(
+        texts.values()
+    )
+    assert all("attometer page config.json" in said for said in found)
 
 
 @browser
@@ -615,8 +687,6 @@ def test_machines_without_memory_or_rates_are_left_out() -> None:
 
 
 def test_configurations_given_are_offered_and_shown_first(tmp_path: Path) -> None:
-    from attometer.models.shipped import shipped_path
-
     (tmp_path / "mine").mkdir()
     shutil.copy(shipped_path("gpt2"), tmp_path / "mine" / "config.json")
     text = write_page(tmp_path / "page.html", [tmp_path / "mine" / "config.json"], names=()).read_text("utf-8")

@@ -53,7 +53,7 @@ def write_page(
     )
 
 
-CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "notation.js", "view.js", "tabs.js")
+CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "notation.js", "config.js", "view.js", "tabs.js")
 """What runs once the data is there, and is packed with it; numbers.js unpacks both."""
 
 
@@ -111,7 +111,7 @@ def asked(state: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _file(name: str) -> str:
     """Return a file of the page; of scripts without comments on lines of their own and without what indents a line."""
     text = (files("attometer") / "report" / "page" / name).read_text(encoding="utf-8")

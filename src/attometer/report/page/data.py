@@ -10,6 +10,7 @@ from attometer.formats import CACHE_FORMATS, FORMATS
 from attometer.machine import Machine, machine, machines
 from attometer.mechanisms import Mechanism
 from attometer.models import Model, model, shipped
+from attometer.models.no_cost import NO_COST
 from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
@@ -40,6 +41,7 @@ def page_data(
         "engines": engines_data(),
         "recipes": {name: {"name": name, **one} for name, one in recipes_data().items()},
         "holds": HOLDS,
+        "free": sorted(NO_COST),
         "optimizer": OPTIMIZER_BYTES,
         "mechanisms": {**{one.name: mechanism_data(one) for one in texts}, **catalogue_data()},
         "games": games(),

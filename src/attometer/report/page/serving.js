@@ -21,6 +21,7 @@ const ENGINE = (() => {
     const s = model.serving, links = state.tp === 1 || !e.links.length ? 0 : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
     const sampler = Math.trunc(e.sampler * atOnce * s.vocabulary * 4);
     const work = (s.experts ? Math.trunc(e.experts * GIB) : 0) + (s.images && e.images !== null ? Math.trunc(e.images * GIB) : 0);
+    if (e.graph && s.buffer[tokens] === undefined) throw new Error(`${e.title}: its buffers for a configuration given here are the command's: attometer plan config.json --engine ${state.engine}`);
     const largest = 2 * (2 * model.width * tokens + Math.ceil(s.step[tokens] / state.tp));
     const terms = {
       weights, runtime: Math.trunc(e.runtime * GIB), communication: Math.trunc(links * GIB),
@@ -109,6 +110,7 @@ const RECIPE = (() => {
     const times = Array(saved.length).fill(0);
     for (const row of model.stacks) times[row]++;
     const inner = saved.slice(1, -1), all = inner.reduce((sum, v, k) => sum + times[k + 1] * v, 0), count = model.parameters;
+    if ((r.rank && s.adapters[r.name] === undefined) || (!["bf16", "fp16", "fp32"].includes(r.weights) && s.held[r.weights] === undefined)) throw new Error(`${r.name} of a configuration given here is the command's: attometer plan config.json --mode train --recipe ${r.name}`);
     const trained = r.rank ? s.adapters[r.name] : count;
     // Dense and routed weights are rounded up apart, as ranks hold them apart.
     const bytes = (each, all) => (all === count ? Math.ceil(each * (count - s.routed)) + Math.ceil(each * s.routed) : Math.ceil(each * all));

@@ -34,6 +34,7 @@ let state = { ...DEFAULTS }, pinned = null, chosen = "needed", now = null;
 const encode = (s) => {
   const q = new URLSearchParams();
   for (const [key, value] of Object.entries(s)) if (key in DEFAULTS && value !== DEFAULTS[key] && value !== undefined) q.set(key, value === true ? "1" : value);
+  if (AM.data.models[s.model].text) q.set("config", AM.data.models[s.model].text);
   if (s.own) q.set("own", [s.own.usable, s.own.bandwidth, s.own.peak.bf16].join(","));
   for (const [key, value] of Object.entries(tabShared(s.tab))) q.set(key, value);
   return q.toString();
@@ -42,6 +43,7 @@ const decode = (text) => {
   const q = new URLSearchParams(text), s = { ...DEFAULTS };
   for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "tab"]) if (q.has(key)) s[key] = q.get(key);
   for (const key of ["context", "batch", "chunk", ...DEGREES]) if (q.has(key)) s[key] = amount(q.get(key));
+  if (q.has("config")) try { s.model = CONFIG.give(q.get("config"), s.model); } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
   s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
   tabRead(q);
@@ -389,8 +391,8 @@ const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode",
 const degrees = (s) => (PLACE.count(s) > 1 ? DEGREES.filter((k) => s[k] > 1 || k === "tp").map((k) => [k, s[k]]) : []);
 const onDevices = (s) => (PLACE.count(s) > 1 ? `${PLACE.count(s)}x-` : "") + s.machine;
 const COPIES = {
-  command: () => `attometer plan ${state.model} --on ${state.machine === "own" ? "my-machine.toml" : onDevices(state)} ${degrees(state).map(([k, v]) => `--${k} ${v} `).join("")}${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
-  Python: () => `import attometer as am\n\nprint(am.plan("${state.model}", "${onDevices(state)}", ${degrees(state).length ? `placement={${degrees(state).map(([k, v]) => `"${k}": ${v}`).join(", ")}}, ` : ""}${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
+  command: () => `attometer plan ${now.model.text ? "config.json" : state.model} --on ${state.machine === "own" ? "my-machine.toml" : onDevices(state)} ${degrees(state).map(([k, v]) => `--${k} ${v} `).join("")}${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
+  Python: () => `import attometer as am\n\nprint(am.plan("${now.model.text ? "config.json" : state.model}", "${onDevices(state)}", ${degrees(state).length ? `placement={${degrees(state).map(([k, v]) => `"${k}": ${v}`).join(", ")}}, ` : ""}${flags(state).map(([k, v]) => `${k.slice(2).replaceAll("-", "_")}=${typeof v === "number" ? v : `"${v}"`}`).join(", ")}${state.mode === "train" && state.checkpoint ? ", checkpoint=True" : ""}))`,
   JSON: () => JSON.stringify({ model: state.model, machine: state.machine, devices: now.devices, placement: Object.fromEntries(degrees(state)), options: { context: state.context, batch: state.batch, mode: state.mode, engine: state.engine || null, recipe: state.recipe || null, weights: now.held.name, kv: now.kv, chunk: state.chunk || null, checkpoint: state.checkpoint }, fits: now.fits, headline: headline(now), parameters: now.model.parameters, bytes: { ...now.bytes, total: now.needed }, memory_bytes: now.room, largest_context: now.largest < AM.MOST ? now.largest : null, flops: now.flops, bytes_moved: now.moved, seconds: now.seconds, tokens_per_second: now.speed, layers: now.table.map((r) => ({ kind: r.kind, layers: r.layers, parameters: r.parameters, kv_bytes: r.kv, flops: r.flops, bytes_moved: r.bytes, seconds: r.seconds })) }, null, 2),
   Markdown: () => `${headline(now)}\n\n| memory | GB | GiB |\n|---|---:|---:|\n${[...now.kinds.filter((k) => now.bytes[k]).map((k) => [NAMES[k], now.bytes[k]]), ["total", now.needed], ["usable", now.room]].map(([n, v]) => `| ${n} | ${commas(v / 1e9, 2)} | ${commas(v / 2 ** 30, 2)} |`).join("\n")}\n\n| layer type | layers | TFLOP | GB moved | ms |\n|---|---:|---:|---:|---:|\n${now.table.map((r) => `| ${r.kind} | ${r.layers} | ${commas(r.flops / 1e12, 3)} | ${commas(r.bytes / 1e9, 3)} | ${commas(r.seconds * 1e3, 3)} |`).join("\n")}`,
   link: address,
@@ -429,7 +431,7 @@ const save = (id, kind) => {
 // ---------------------------------------------------------------- start
 const start = async () => {
   const options = (list) => list.map(([value, text]) => `<option value="${esc(value)}">${esc(text)}</option>`).join("");
-  $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m]));
+  const models = () => { $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m])); };
   const byVendor = {};
   for (const [id, m] of Object.entries(AM.data.machines)) (byVendor[m.vendor] ||= []).push([id, m.name]);
   $("machine").innerHTML = `<option value="own">your own figures …</option>` + Object.entries(byVendor).map(([v, list]) => `<optgroup label="${esc(v)}">${options(list)}</optgroup>`).join("");
@@ -438,7 +440,13 @@ const start = async () => {
   $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.keys(m.weights.as).map((k) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${m.weights.as[k][0]}` : `${k}, ${commas(WEIGHTS.held(m, k).total / 1e9, 1)} GB`])); };
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
-  startTabs(); read(); weights();
+  const given = (text, name) => {
+    try { change({ model: CONFIG.give(text, name) }); models(); weights(); redraw(); $("read-said").textContent = `${commas(now.model.parameters)} parameters`; } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
+  };
+  startTabs(); read(); models(); weights();
+  $("read").onclick = () => given($("config").value, "pasted");
+  document.addEventListener("dragover", (e) => e.preventDefault());
+  document.addEventListener("drop", async (e) => { const file = e.dataTransfer.files[0]; if (!file) return; e.preventDefault(); given(await file.text(), file.name.replace(/\.json$/, "")); });
   for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).onchange = (e) => {
     state = legal({ ...state, [key]: e.target.value });
     if (key === "model") weights();

@@ -105,6 +105,34 @@ def test_every_instruction_set_that_this_processor_has(target, monkeypatch) -> N
     for dtype in DTYPES:  # one row; rows that fill a block of no instruction set, or one and some more
         for n in (1, 17, 33, 41):
             agrees(*draw(2, 1, 2, 1, n, 300, 70, 33, dtype), None)
+        for mask in FEW_ROWS_MASKS:
+            agrees(*draw(3, 1, 2, 1, 29, 600, 70, 33, dtype), mask)
+
+
+# Some rows see nothing of a tile, some nothing of a panel that others see, and some hide its middle.
+FEW_ROWS_MASKS = (causal(), window(3), band(2, 0) | global_(1), strided(90), ~window(20), block_causal(8))
+
+
+@pytest.mark.parametrize("mask", FEW_ROWS_MASKS, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_few_rows_under_masks(mask, dtype) -> None:
+    agrees(*draw(3, 1, 2, 1, 29, 600, 70, 33, dtype), mask)
+    agrees(*draw(4, 1, 4, 1, 3, 5, 64, 64, dtype), mask)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rows_apart_see_tiles_of_their_own(dtype) -> None:
+    q, k, v = draw(5, 1, 2, 1, 30, 5000, 64, 64, dtype)
+    seen = torch.zeros(1, 1, 30, 5000, dtype=torch.bool)
+    for t in range(30):
+        seen[..., t, 160 * t : 160 * t + 40] = True
+    wide = [x.detach().double() for x in (q, k, v)]
+    for held in (seen, seen & (torch.arange(30) % 7 != 3)[:, None]):
+        found = attention(*(x.detach() for x in (q, k, v)), mask=held, impl="compiled")
+        wanted = dense(
+            *wide, None, Terms(torch.zeros(()).double().expand(1, 1, 30, 5000).masked_fill(~held, -torch.inf))
+        )
+        assert norm(found.double() - wanted[0]) <= 4 * torch.finfo(dtype).eps * norm(wanted[0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -17,6 +17,11 @@ struct Seen {
             if (some(r, p)) return true;
         return false;
     }
+    bool row(int64_t r) const {  // some panel
+        for (int64_t p = 0; p < panels(); p++)
+            if (some(r, p)) return true;
+        return false;
+    }
     int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
     int64_t rows() const { return (across ? j : i).size(); }
     bool any() const { return visits.some(i, j); }

@@ -1,6 +1,6 @@
 // Products with rows of keys or values that are read once, one after another, as they lie: nothing is packed, and the
 // processor sees by itself what comes next.
-constexpr int64_t CHUNK = 32;  // rows of which a product is formed at once: they stay in the L1 cache
+constexpr int64_t CHUNK = PANEL < 32 ? PANEL : 32;  // rows of which a product is formed at once: they stay in the L1 cache
 constexpr int FEW = 4;         // rows of the result that a block has
 
 // Rows of x as whole vectors of elements: where they lie, or copied where they are strided, of another type, or end early.
@@ -156,6 +156,10 @@ template <class T> static void contract_along(const Sums& out, Left a, const Ope
     constexpr int64_t BLOCK = 2 * LANES;
     const int64_t wide = round_up(width, BLOCK);
     Lines<T> lines(x, width, BLOCK);
+    for (int64_t r = 0; r < out.rows; r += ROWS)  // rows that see nothing of the tile were left without weights
+        if (!seen.row(r / ROWS))
+            for (int64_t k = r; k < std::min<int64_t>(out.rows, r + ROWS); k++)
+                std::fill_n(a.at + k * a.row, ceil_div(seen.panels() * PANEL, PAIR), Unit{});
     for (int64_t at = 0; at < t.size(); at += CHUNK) {
         if (!seen.some(at / PANEL)) continue;
         lines.take(seen.head, x, {t.start + at, t.stop});

@@ -1,25 +1,16 @@
 """The site's pages that are made from the code say all there is, and its table of contents names files that exist."""
 
-import importlib.util
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.docs.scripts import DOCS, script
 
 from attometer.count.conventions import CONVENTIONS
 from attometer.formats import FORMATS
 from attometer.machine import machines
 from attometer.masks import MASKS
 
-ROOT = Path(__file__).parents[2]
-
-
-def _script() -> Any:
-    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "docs" / "site_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+ROOT = DOCS.parent
 
 
 @pytest.mark.parametrize(
@@ -28,18 +19,18 @@ def _script() -> Any:
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_a_page_has_every_name(page, names):
-    text = _script().PAGES[page]()
+    text = script("site_pages").PAGES[page]()
     assert [name for name in names if f"## {name}" not in text and f"| `{name}` |" not in text] == []
 
 
 def test_a_row_has_as_many_cells_as_the_head():
-    for line in _script().PAGES["bounds"]().splitlines():
+    for line in script("site_pages").PAGES["bounds"]().splitlines():
         assert not line.startswith("|") or len(re.findall(r"(?<!\\)\|", line)) == 8
 
 
 def test_contents_name_pages_that_exist():
     listed = re.findall(r": ([\w/-]+)\.md", (ROOT / "mkdocs.yml").read_text())
-    made = {f"reference/{name}" for name in _script().PAGES}
+    made = {f"reference/{name}" for name in script("site_pages").PAGES}
     assert [page for page in listed if page not in made and not (ROOT / "docs" / f"{page}.md").is_file()] == []
 
 

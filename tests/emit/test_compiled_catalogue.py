@@ -1,12 +1,11 @@
 """Every mechanism and notation file compiles, forward and backward, or is refused as `docs/compiled.md` says."""
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.docs.scripts import DOCS, script
 from tests.emit.programs import results, slopes_of
 
 import attometer as am
@@ -16,11 +15,8 @@ from attometer.mechanisms.subject import subject
 from attometer.program.keeping import declared
 from attometer.simulate.interpreter import interpret
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "docs"))
-from make_compiled import names, row  # noqa: E402
-
-PAGE = (ROOT / "docs" / "compiled.md").read_text()
+MADE = script("make_compiled")
+PAGE = (DOCS / "compiled.md").read_text(encoding="utf-8")
 ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.startswith("| ")}
 SIZES = {
     "b": 2,
@@ -43,21 +39,21 @@ POSITIVE = ("performer", "linear", "polynomial", "examples/cosformer.att")
 
 
 def test_the_page_has_a_row_for_every_name_and_counts_them() -> None:
-    assert [n for n in ROWS if n != "text"] == names()
+    assert [n for n in ROWS if n != "text"] == MADE.names()
     compiled = sum("| yes |" in line for line in ROWS.values())
-    assert f"{compiled} of {len(names())} compile." in PAGE
+    assert f"{compiled} of {len(MADE.names())} compile." in PAGE
 
 
 def test_rows_say_what_compile_says() -> None:
     for name in ("matmul", "topk", "rope", "examples/gated_linear.att"):
-        assert row(name) == ROWS[name]
+        assert MADE.row(name) == ROWS[name]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(build.unsupported() is not None, reason=f"needs {build.unsupported()}")
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", MADE.names())
 def test_results_and_gradients_of_every_text(name) -> None:
-    made = subject(str(ROOT / name) if name.endswith(".att") else name).program
+    made = subject(str(DOCS.parent / name) if name.endswith(".att") else name).program
     if "| yes |" not in ROWS[name]:
         with pytest.raises(
             AttometerError,
@@ -67,7 +63,7 @@ def test_results_and_gradients_of_every_text(name) -> None:
         return
     told = {e for t in declared(made).inputs for e in t.extents}
     untold = {s.name: SIZES.get(s.name, 5) for s in made.symbols if s not in told}
-    function = am.compile(str(ROOT / name) if name.endswith(".att") else name, **untold)
+    function = am.compile(str(DOCS.parent / name) if name.endswith(".att") else name, **untold)
     made = function.program
     sizes = {s.name: SIZES.get(s.name, 5) for s in made.symbols}
     numbers = {s: sizes[s.name] for s in made.symbols}

@@ -3,13 +3,12 @@
 Bounds on means are five standard errors wide: a right implementation fails one in about two million draws.
 """
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from plain import head, relative
+from tests.docs.scripts import DOCS, script
 
 from attometer.mechanisms import MECHANISMS, mechanism
 from attometer.simulate.interpreter import interpret
@@ -200,42 +199,30 @@ def test_more_keys_less_error(name: str, few: dict[str, int], many: dict[str, in
     assert mean_error(name, 1.0, 4, **many) < mean_error(name, 1.0, 4, **few) / 1.5
 
 
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-def _script() -> Any:
-    spec = importlib.util.spec_from_file_location("make_approximation", DOCS / "make_approximation.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     ("title", "parameters"),
     [("linear", ""), ("sliding_window", "w = 16"), ("linformer, averages of neighbours", "k = 64")],
 )
 def test_documented_table_is_what_the_script_measures(title: str, parameters: str) -> None:
-    script = _script()
+    made = script("make_approximation")
     lines = [
         [c.strip() for c in line.split("|")[1:-1]]
         for line in (DOCS / "approximation.md").read_text().splitlines()
         if "|" in line
     ]
     written = next(cells[2:] for cells in lines if cells[:2] == [title, parameters])
-    name, choices, causal, chosen = next(row[1:] for row in script.ROWS if row[0] == title)
+    name, choices, causal, chosen = next(row[1:] for row in made.ROWS if row[0] == title)
     wanted = next(p for p in choices if ", ".join(f"{k} = {v}" for k, v in p.items()) == parameters)
-    for kind, text in list(zip(script.INPUTS, written, strict=True))[1::2]:
-        found = float(np.mean(script.errors(name, wanted, causal, kind, chosen)))
+    for kind, text in list(zip(made.INPUTS, written, strict=True))[1::2]:
+        found = float(np.mean(made.errors(name, wanted, causal, kind, chosen)))
         # Two digits are written.
         assert abs(found - float(text.split(" ")[0])) <= 0.051 * found
 
 
 def test_documented_table_has_every_row() -> None:
     rows = [line for line in (DOCS / "approximation.md").read_text().splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + sum(len(choices) for _, _, choices, _, _ in _script().ROWS)
-    measured = {name for _, name, _, _, _ in _script().ROWS}
+    assert len(rows) == 1 + sum(len(choices) for _, _, choices, _, _ in script("make_approximation").ROWS)
+    measured = {name for _, name, _, _, _ in script("make_approximation").ROWS}
     assert {name for name in MECHANISMS if mechanism(name).approximates} - measured == {
         "linear_causal",
         "linear_chunked",

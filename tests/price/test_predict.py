@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from attometer.errors import AttometerError
+from attometer.machine import machine
 from attometer.price.classes import class_of
+from attometer.price.figures import figures
 from attometer.price.fit import prior
 from attometer.price.intervals import coverage, width
 from attometer.price.predict import kernel_seconds, predict
@@ -47,6 +49,20 @@ def test_what_was_measured_nearest_is_used_and_named(
     assert (found, source) == (situation, measured_for)
 
 
+def test_a_family_is_borrowed_of_the_machines_vendor_and_of_the_kernel_that_most_architectures_run() -> None:
+    families = {
+        "vllm 0.20 vllm_flash_attn|bf16": ["arc-pro-b60"],
+        "vllm 0.24 vllm_flash_attn_fa3|bf16": ["h100-sxm", "h200-sxm"],
+        "vllm 0.24 vllm_flash_attn_fa2|bf16": ["l40s", "rtx-pro-6000-blackwell"],
+    }
+    logs = prior(class_of("decode").coefficients)
+    cells = {f"{family}@{where}": logs for family, machines in families.items() for where in machines}
+    shipped = Calibration("decode", dict.fromkeys(families, logs), cells)
+    assert shipped.nearest("vllm 0.14 vllm_flash_attn|bf16", "a100-80gb-sxm") == "vllm 0.24 vllm_flash_attn_fa2|bf16"
+    assert shipped.nearest("sglang 0.5 flash_attention_v3|bf16", "h200-sxm") == "vllm 0.24 vllm_flash_attn_fa3|bf16"
+    assert shipped.nearest("vllm 0.24 vllm_flash_attn_fa2|bf16", "arc-pro-b70") == "vllm 0.20 vllm_flash_attn|bf16"
+
+
 def test_no_rows_are_priors_and_said() -> None:
     made = kernel_seconds("gemm", "vllm|bf16", "h100-sxm", calibrated=Path("nowhere"), **SHAPE)
     assert made.situation[0] == "no rows"
@@ -58,9 +74,9 @@ def test_a_block_that_was_measured_is_seen_and_its_interval_is_its_own(tmp_path:
     save(known(width=width_by, blocks=hashes(np.array(["a"]), "block")), tmp_path)
     table = calibration("gemm", tmp_path)
     x = {name: np.full(2, value) for name, value in SHAPE.items()}
-    x |= {name: np.full(2, v) for name, v in {"peak": 1e15, "bandwidth": 3e12, "cache": 5e7, "units": 132.0}.items()}
-    family, machine = np.full(2, "vllm 0.24 linear|bfloat16|"), np.full(2, "h100-sxm")
-    made = predict(table, x, family, machine, np.array(["a", "b"]))
+    x |= {name: np.full(2, value) for name, value in figures(machine("h100-sxm"), "bf16").items()}
+    family, where = np.full(2, "vllm 0.24 linear|bfloat16|"), np.full(2, "h100-sxm")
+    made = predict(table, x, family, where, np.array(["a", "b"]))
     assert made.situation.tolist() == ["seen", "unseen shape"]
     assert np.log(made.high / made.seconds) == pytest.approx([0.1, 0.2])
 

@@ -128,16 +128,16 @@ def _shipped(identity: str) -> Machine:
 
 
 @lru_cache(maxsize=256)
-def kin(identity: str) -> tuple[str, str]:
-    """Return architecture and type of memory of a shipped machine, "" where its file states none; nothing else is read.
+def kin(identity: str) -> tuple[str, str, str]:
+    """Return vendor, architecture and type of memory of a shipped machine, "" where its file states none; no more is read.
 
-    >>> kin("h100-sxm"), kin("h200-sxm")
-    (('Hopper', 'HBM3'), ('Hopper', 'HBM3e'))
+    >>> kin("h100-sxm"), kin("tpu-v6e")
+    (('NVIDIA', 'Hopper', 'HBM3'), ('Google', '', 'HBM'))
     """
     text = (_folder() / f"{identity}.toml").read_text(encoding="utf-8")
     head = tomllib.loads(text.split("\n[", 1)[0])
     memory = tomllib.loads(text.partition("\n[memory]\n")[2].partition("\n[")[0])
-    return str(head.get("architecture", "")), str(memory.get("type", ""))
+    return str(head["vendor"]), str(head.get("architecture", "")), str(memory.get("type", ""))
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 
 from attometer.machine import Machine
-from attometer.price.figures import figures, precision
+from attometer.price.figures import figures, precision, shots
 from attometer.price.kernels import ROWS, Array
 from attometer.price.rows import Row, Unpriced
 
@@ -303,6 +303,7 @@ def collective(row: Row, where: Machine) -> Counted:
     path, rate = _path(row.text("path"), n, each, found["link"], where.architecture or "")
     family = _family(row, op, row.text("dtype"), path)
     x = collective_counts(op, size, n, each) | found | {"link": rate}
+    x |= {"adds": found["adds"] * (path in ("", "switch")), "shots": shots(family)}
     return Counted("collective", x, _seconds(row), family, f"{op}:{n:g}{path and f':{path}:{each:g}'}")
 
 

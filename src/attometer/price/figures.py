@@ -33,6 +33,7 @@ _INSTEAD = {
 _NAMES = ((r"-(\d+)g\b", r"-\1gb"), (r"-330w$", ""), (r"^arc-pro", "arc-pro"))
 
 _PCIE = 32e9  # bytes/s per direction, PCIe 4.0 x16
+_CLOCK = 1.9e9  # Hz, of a GPU whose file states none
 
 
 @lru_cache(maxsize=512)
@@ -43,6 +44,15 @@ def precision(text: str) -> tuple[int, int, str]:
     ((8, 8, 'fp8'), (16, 4, 'bf16'), (16, 16, 'bf16'))
     """
     return next((a, w, rate) for pattern, a, w, rate in _PRECISIONS if re.search(pattern, text.lower()))
+
+
+def shots(family: str) -> float:
+    """Say whether a family of collectives reduces small messages in one or two shots: engines' own all-reduce, not NCCL.
+
+    >>> shots("vllm 0.24 vllm_custom_graph|all_reduce|bfloat16|"), shots("trtllm 1.3 nccl|all_gather|half|")
+    (1.0, 0.0)
+    """
+    return float(bool(re.search(r"custom\w*\|all_reduce|trtllm\|all_reduce", family)))
 
 
 def rate(where: Machine, name: str) -> float:
@@ -91,6 +101,10 @@ def cell_name(name: str) -> str:
 def figures(where: Machine, rate_name: str) -> dict[str, float]:
     """Return peak (FLOP/s), bandwidth, link (bytes/s), cache (bytes) and units (multiprocessors) of a machine, and ratios.
 
+    Further `wires` (bytes/s between all multiprocessors and the cache), `draw` (the same of one), `exponentials` (per
+    second), and whether the switch between devices `adds`. On a GPU they are 64 bytes and 16 functions per multiprocessor
+    and clock (CUDA C++ Programming Guide, arithmetic instructions; AMD CDNA 3 ISA).
+
     A missing cache is none, a missing count of multiprocessors is one: no waves are priced on it. A machine without a
     link of its own talks over PCIe. Raises AttometerError without bandwidth or a peak rate.
     """
@@ -107,14 +121,25 @@ _FOUND: dict[tuple[str, str], tuple[Machine, dict[str, float]]] = {}
 def _read(where: Machine, rate_name: str) -> dict[str, float]:
     stated = dict(where.figures())
     cache = max((float(stated[key].amount) for key in ("memory.l2", "memory.llc") if key in stated), default=0.0)
+    units = float(where.multiprocessors) if "chip.multiprocessors" in stated else 1.0
+    clock = float(stated["chip.clock"].amount) if "chip.clock" in stated else _CLOCK
+    peak, bandwidth = rate(where, rate_name), float(where.bandwidth)
+    ticks = units * clock if where.kind == "gpu" and units > 1 else bandwidth / 8
     return {
-        "peak": rate(where, rate_name),
-        "bandwidth": float(where.bandwidth),
+        "peak": peak,
+        "bandwidth": bandwidth,
+        "wires": 64 * ticks,
+        "draw": 64 * ticks / units,
+        "exponentials": 16 * ticks,
         "link": float(where.link_bandwidth) if "chip.link" in stated else _PCIE,
+        # NVSwitch adds what passes it since Hopper (NVLink SHARP); cards without HBM hang on no such switch
+        "adds": float(
+            (where.architecture or "").startswith(("Hopper", "Blackwell")) and "HBM" in (where.memory.type or "")
+        ),
         "cache": cache,
         # attention stays in 16 bits where products are narrower: by how much these are faster
-        "narrow": max(1.0, rate(where, rate_name) / rate(where, "bf16")),
-        "units": float(where.multiprocessors) if "chip.multiprocessors" in stated else 1.0,
+        "narrow": max(1.0, peak / rate(where, "bf16")),
+        "units": units,
         # a TPU runs one compiled program: its operations are not launched one by one
         "launched": 0.1 if where.vendor == "Google" else 1.0,
     }

@@ -21,6 +21,7 @@ Terms = dict[str, Array]
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 64), (16, 64))
 SPLITS = (1, 2, 4, 8)
 ROWS = (16, 32, 64, 128)  # heights of the tiles that grouped products choose among
+BUS = 64e9  # bytes/s: devices without links of their own talk over PCIe, 5.0 x16 at most
 QUERIES, KEYS = 128, 128  # the largest attention tile
 
 
@@ -36,7 +37,8 @@ class Coefficient:
 
 
 def blend(power: Array, *times: Array) -> Array:
-    """Return a soft maximum of times: their sum at power 1, their maximum as the power grows."""
+    """Return a soft maximum of times: their sum at power 1 and below, their maximum as the power grows."""
+    power = np.where(power > 0, np.maximum(power, 1.0), power)
     top = np.maximum(np.max(np.stack(np.broadcast_arrays(*times)), axis=0), 1e-12)
     total: Array = top * sum((t / top) ** power for t in times) ** (1 / power)
     return total
@@ -49,10 +51,17 @@ def waves(units: Array, slots: Array, paid: Array) -> Array:
     return rounds
 
 
+def cache_rate(x: Counts, c: Counts) -> Array:
+    """Return bytes/s between the last-level cache and the multiprocessors."""
+    rate: Array = x["wires"] * np.minimum(c["cache"], 1.0)
+    return rate
+
+
 def memory_time(moved: Array, x: Counts, c: Counts) -> Array:
     """Return seconds to move bytes: from main memory, or faster where repeated launches leave them in the cache."""
     resident = 1 / (1 + (moved / (x["cache"] * c["resident"] + 1)) ** 2)
-    time: Array = moved / (x["bandwidth"] * c["memory"]) * (1 - resident * (1 - 1 / np.maximum(c["cache_ratio"], 1.0)))
+    far = x["bandwidth"] * np.minimum(c["memory"], 1.0)
+    time: Array = moved * ((1 - resident) / far + resident / np.maximum(cache_rate(x, c), far))
     return time
 
 
@@ -78,10 +87,10 @@ def gemm(x: Counts, c: Counts) -> Terms:
     full = tm * tn / (tm * tn + c["half_tile"])
     one = 2 * tm * tn * depth * x["units"] / (x["peak"] * c["compute"] * full) + c["prologue"]
     compute = waves(blocks, x["units"], c["tail"]) * one
-    near = blocks * (tm * x["left_bytes"] + tn * x["right_bytes"]) * depth / (x["bandwidth"] * c["cache_ratio"])
+    near = blocks * (tm * x["left_bytes"] + tn * x["right_bytes"]) * depth / cache_rate(x, c)
     moved = m * k * x["left_bytes"] + k * n * x["right_bytes"] + m * n * x["out_bytes"]
     far = memory_time(moved, x, c)
-    partial = np.where(split > 1, 8 * m * n * split / (x["bandwidth"] * c["cache_ratio"]) + c["reduce"], 0.0)
+    partial = np.where(split > 1, 8 * m * n * split / cache_rate(x, c) + c["reduce"], 0.0)
     time = blend(c["blend"], compute, near, far + 0 * near) + partial
     best = np.argmin(time, axis=0)[None]
     quantise = np.where(x["left_bytes"] < 2, c["quantise"] + 3 * m * k / (x["bandwidth"] * c["memory"]), 0.0)
@@ -136,7 +145,11 @@ def attention(x: Counts, c: Counts) -> Terms:
     )
     rate = x["peak"] / x["units"] * c["compute"] * factor * np.where(x["window"] > 0, c["windowed"], 1.0)
     filled = np.minimum(s * pack, QUERIES) / QUERIES * np.minimum(keys, KEYS) / KEYS
-    tile = 2 * QUERIES * KEYS * width * x["passes"] / rate * (1 + c["exponentials"] * 256 / width)
+    # a kernel rounds the width of a head up, to a power of two at most
+    wide = 2 ** np.ceil(np.log2(x["width"])) + 2 ** np.ceil(np.log2(x["value_width"]))
+    rounded = width * (wide / width) ** np.minimum(c["rounded"], 1.0)
+    scores = QUERIES * KEYS * x["passes"] * x["units"]
+    tile = 2 * scores * rounded / (rate * x["units"]) + c["exponentials"] * scores / x["exponentials"]
     tile = tile * (c["padding"] + (1 - c["padding"]) * filled)
     blocks = x["batch"] * x["heads"] / pack * rows
     even = blocks / rows * tiles * tile / x["units"]
@@ -160,16 +173,18 @@ def decode(x: Counts, c: Counts) -> Terms:
     """One query per sequence: keys are split over blocks until the machine is full; bytes bind, or the waves do."""
     split = np.array((1, 2, 4, 8, 16, 32, 64, 128), dtype=np.float64)[:, None]
     keys = np.where(x["window"] > 0, np.minimum(x["window"], x["keys"]), x["keys"])
-    streams = x["batch"] * x["streams"]
+    # under a window some kernels give each query head a block of its own
+    alone = np.where(x["window"] > 0, (x["heads"] / x["streams"]) ** np.minimum(c["unpacked"], 1.0), 1.0)
+    streams = x["batch"] * x["streams"] * alone
     share = np.ceil(keys / split / 64) * 64
-    draw = x["bandwidth"] / x["units"] * c["draw"]
+    draw = x["draw"] * c["draw"]
     slots = x["units"] * c["per_unit"]
     one = c["block"] + share * x["key_bytes"] / draw
     merged = np.where(split > 1, c["combine"] + streams * x["out_bytes"] * split / (x["bandwidth"] * 2), 0.0)
     spans = waves(streams * split, slots, c["tail"]) * one + merged
     best = np.argmin(spans, axis=0)[None]
     span = np.take_along_axis(spans, best, 0)[0]
-    memory = memory_time(streams * keys * x["key_bytes"], x, c)
+    memory = memory_time(streams / alone * keys * x["key_bytes"], x, c)
     compute = streams * keys * x["key_flops"] / (x["peak"] * c["compute"])
     sequences = c["sequence"] * x["batch"]
     total = c["floor"] + blend(c["blend"], span, memory, compute) + sequences
@@ -182,7 +197,7 @@ def moe(x: Counts, c: Counts) -> Terms:
     tile = np.array(ROWS, dtype=np.float64)[:, None]
     tiles = np.stack([x[f"tiles{rows}"] for rows in ROWS])
     rate = x["peak"] * c["compute"] * tile / (tile + c["half_tile"]) / x["units"]
-    draw = x["bandwidth"] / x["units"] * c["draw"]
+    draw = x["draw"] * c["draw"]
     spans: Array = 0 * tiles
     for n, k in (((x["matrices"] - 1) * x["hidden"], x["width"]), (x["width"], x["hidden"])):
         blocks = tiles * np.ceil(n / 128)
@@ -201,19 +216,27 @@ def moe(x: Counts, c: Counts) -> Terms:
 
 
 def collective(x: Counts, c: Counts) -> Terms:
-    """A collective of n devices: ring (in low latency or at full rate), or one or two shots, by what is least."""
+    """A collective of n devices: ring (in low latency or at full rate), sums in the switch, or one or two shots."""
     n, moved = x["devices"], x["bytes"]
-    rate = x["link"] * c["link"] / (n / 2) ** c["sharing"] * c["adding"] ** x["reduces"]
+    bus = x["link"] <= BUS
+    sharing = (n / 4) ** (c["sharing"] * bus)  # what a bus must share, a switch need not; links are told at four
+    rate = x["link"] * c["link"] / sharing * c["adding"] ** x["reduces"]
     steps = np.where(x["spread"] > 0, 1.0, (n - 1) * x["rounds"])
     sent = x["rounds"] * (n - 1) / n * moved
-    quick = c["hop"] * steps + sent / (rate * np.minimum(c["quick"], 1.0))
-    full = (c["hop"] + c["sync"]) * steps + sent / rate
-    ring = blend(-c["blend"], quick, full)
+    far = np.where(bus, c["bus"], 1.0)  # word from a peer through the host's bus
+    quick = c["hop"] * far * steps + sent / (rate * np.minimum(c["quick"], 1.0))
+    full = (c["hop"] * far + c["sync"]) * steps + sent / rate
+    # a switch that adds (NVLink SHARP) takes each device's share once and sends the sum once
+    switched = (x["adds"] > 0) & (x["reduces"] * x["rounds"] > 1) & (n > 2) & (n <= x["per_node"])
+    summed = np.where(switched, c["join"] + (1 + 1 / n) * moved / (x["link"] * c["switch"]), full)
+    ring = blend(-c["blend"], quick, np.minimum(full, summed))
     # engines' own all-reduce: one shot below half a MiB (a quarter from 5 devices on), two up to 8 MiB, else the ring
     most = moved < np.where(n <= 2, 2.0**23, np.where(n <= 4, 2.0**19, 2.0**18))
-    near = rate * c["shot_link"]
-    shot = np.where(most, c["shot"] + (n - 1) * moved / near, 2 * c["shot"] + 2 * (n - 1) / n * moved / near)
-    best = np.where(moved < 2.0**23, np.minimum(ring, shot), ring + c["leave"])
+    # several peers together draw more than one, up to what they share
+    near = x["link"] * c["shot_link"] * (n / 2) ** c["fan"] / sharing
+    start = c["shot"] + c["peer"] * bus * (n - 1)  # peers on a switch are heard at once, those on a bus in turn
+    shot = np.where(most, start + (n - 1) * moved / near, 2 * start + 2 * (n - 1) / n * moved / near)
+    best = np.where(x["shots"] > 0, np.where(moved < 2.0**23, shot, ring + c["leave"]), ring)
     return {"total": c["floor"] + best, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot}
 
 

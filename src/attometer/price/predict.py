@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from attometer.errors import AttometerError
 from attometer.machine import Machine, machine, this_folder
 from attometer.price.classes import class_of
-from attometer.price.figures import figures, precision
+from attometer.price.figures import figures, precision, shots
 from attometer.price.fit import by_name
 from attometer.price.kernels import Array, Counts, Terms
 from attometer.price.residual import Pairs, columns, numbers, pairs_of
@@ -149,7 +149,8 @@ def kernel_seconds(
         raise AttometerError(f"{kind} needs counts, none given")
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, dtype=np.float64)) for value in counts.values()))
     rows = len(arrays[0])
-    machine_figures = {name: np.full(1, value) for name, value in figures(where, precision(family)[2]).items()}
+    told = figures(where, precision(family)[2]) | ({"shots": shots(family)} if kind == "collective" else {})
+    machine_figures = {name: np.full(1, value) for name, value in told.items()}
     known, parts = calibration(kind, own_folder(kind, where, calibrated)), []
     for first in range(0, rows, _ROWS):
         given = {name: value[first : first + _ROWS] for name, value in zip(counts, arrays, strict=True)}

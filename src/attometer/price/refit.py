@@ -1,6 +1,6 @@
 """Shipped coefficients moved to a machine that they lack by few of its rows: twenty do what a formula cannot.
 
-Every family on a machine is moved alike, since twenty rows tell no more; the fit is the one of `fit`.
+Every family on a machine is moved alike, and then each that has rows by less; the fit is the one of `fit`.
 """
 
 from dataclasses import dataclass, replace
@@ -32,14 +32,18 @@ def votes(table: Table) -> Array:
 
 
 def refit(known: Calibration, table: Table, machine: str) -> Calibration:
-    """Return a calibration that is moved to one machine by few of its rows: all its families move alike."""
+    """Return a calibration that is moved to one machine by few of its rows: all its families, then each that has rows."""
     each, labels = class_of(table.kind), table.labels
     kin = any(are_siblings(machine, other) for other in known.moved)
     given = replace(known, moved=known.moved | {machine: np.zeros(len(each.coefficients))})
     logs = np.array([given.find(str(family), machine)[0] for family in labels["family"]])
     one, spread = np.zeros(len(table), dtype=np.int64), OWN if kin else MOVE
     moved = fit(each.model, each.coefficients, table.x, table.seconds, one, logs, spread, weight=votes(table))
-    return replace(given, moved=given.moved | {machine: moved[0]})
+    names, first, of = np.unique(labels["family"], return_index=True, return_inverse=True)
+    logs = logs + moved
+    apart = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, OWN, weight=votes(table))
+    near = {f"{name}@{machine}": own for name, own in zip(names, logs[first] + apart, strict=True)}
+    return replace(given, moved=given.moved | {machine: moved[0]}, near=given.near | near)
 
 
 @dataclass(frozen=True)

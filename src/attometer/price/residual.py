@@ -100,7 +100,7 @@ def numbers(x: Counts, terms: Terms, c: Counts) -> dict[str, Array]:
     total = np.maximum(terms["total"], 1e-12)
     found: dict[str, Array] = {"log total": np.log(total)}
     for name, value in x.items():
-        if name in ("launched", "narrow"):  # the machine's name and the type tell as much
+        if name in ("launched", "wires", "draw", "exponentials", "adds", "narrow"):  # the machine's name tells as much
             continue
         found[f"log {name}"] = np.log(np.maximum(value, 1e-9))
     for name, value in c.items():

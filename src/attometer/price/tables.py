@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -36,7 +37,8 @@ _ALIKE = 0.15  # share of words in common below which a family is like no other
 class Calibration:
     """What calibration knows of one class: logarithms of coefficients by family and by `family@machine`.
 
-    `moved` are the logarithms by which a machine's coefficients differ from its families' own.
+    `moved` are the logarithms by which a machine's coefficients differ from its families' own, `near` coefficients by
+    `family@machine` that few rows moved, too few to call the machine seen.
 
     `residual` and `spread` are trees (or None) for the correction of log time and for the logarithm of its size;
     `trust` scales the residual by situation (and by `engine NAME`), `width` is its scaled quantile by situation;
@@ -48,6 +50,7 @@ class Calibration:
     pooled: dict[str, Array]
     cells: dict[str, Array]
     moved: dict[str, Array] = field(default_factory=dict)
+    near: dict[str, Array] = field(default_factory=dict)
     residual: Trees | None = None
     spread: Trees | None = None
     trust: dict[str, float] = field(default_factory=dict)
@@ -71,17 +74,19 @@ class Calibration:
         return found
 
     def nearest(self, family: str, machine: str) -> str:
-        """Return the measured family that shares most words with `family`; a tie goes to one measured on `machine`.
+        """Return the measured family that shares most words with `family`, of those that ran on the machine's vendor's.
 
-        It is `*`, all families together, where none is alike.
+        A tie goes to one measured on `machine`, then to the one measured on most architectures. It is `*`, all families
+        together, where none is alike.
         """
-        wanted = _words(family)
+        wanted, vendor = _words(family), _kind(machine)[0]
 
-        def likeness(name: str) -> tuple[float, bool, str]:
-            words = _words(name)
-            return len(words & wanted) / len(words | wanted), f"{name}@{machine}" in self.cells, name
+        def likeness(name: str) -> tuple[float, bool, int, str]:
+            words, kinds = _words(name), {_kind(each) for each in self.machines(name)}
+            return len(words & wanted) / len(words | wanted), f"{name}@{machine}" in self.cells, len(kinds), name
 
-        best = max((name for name in self.pooled if name != ANY), key=likeness, default=None)
+        near = [name for name in self.pooled if vendor in {_kind(each)[0] for each in self.machines(name)}]
+        best = max(near or (name for name in self.pooled if name != ANY), key=likeness, default=None)
         return ANY if best is None or likeness(best)[0] < _ALIKE else best
 
     def find(self, family: str, machine: str) -> tuple[Array, str, str]:
@@ -101,6 +106,7 @@ class Calibration:
         ] or [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
         near = np.mean(kin, axis=0) if kin else self.pooled[found]
         logs = own if own is not None else near + self.moved.get(machine, 0.0)
+        logs = self.near.get(f"{family}@{machine}", logs)
         if found != family:
             return logs, "unseen engine", found
         if own is not None:
@@ -108,11 +114,11 @@ class Calibration:
         return logs, "unseen machine (sibling)" if kin else "unseen machine (lone)", found
 
 
-def _words(family: str) -> set[str]:
-    text = family.lower()
-    for mark in "|_-:":
-        text = text.replace(mark, " ")
-    return set(text.split())
+@lru_cache(maxsize=4096)
+def _words(family: str) -> frozenset[str]:
+    """Return the words of a family; FlashAttention in its spellings is `flash attn`."""
+    text = re.sub(r"flash_?attention[-_v]*|(?<![a-z])fa(?=\d)", "flash attn ", family.lower())
+    return frozenset(re.split(r"[\s|_:-]+", text)) - {""}
 
 
 @lru_cache(maxsize=4096)
@@ -123,19 +129,18 @@ def are_siblings(one: str, other: str) -> bool:
     (True, False, False)
     """
     first, second = _kind(one), _kind(other)
-    return bool(first) and first == second
+    return bool(first[1]) and first == second
 
 
 @lru_cache(maxsize=256)
-def _kind(name: str) -> tuple[str, str] | None:
-    """Return the family of a machine's architecture and the class of its memory, None where its file states none."""
+def _kind(name: str) -> tuple[str, str, str]:
+    """Return a machine's vendor, the family of its architecture and the class of its memory, "" where they are unknown."""
+    vendor, architecture, memory = "", "", ""
     if name in machines():
-        architecture, memory = kin(name)
-    else:
-        found = known(name)
-        architecture, memory = ("", "") if found is None else (found.architecture or "", found.memory.type or "")
-    # Blackwell Ultra is kin to Blackwell
-    return (architecture.split(" ")[0], memory[:3]) if architecture else None
+        vendor, architecture, memory = kin(name)
+    elif (found := known(name)) is not None:
+        vendor, architecture, memory = found.vendor, found.architecture or "", found.memory.type or ""
+    return vendor, architecture.split(" ")[0], memory[:3]  # Blackwell Ultra is kin to Blackwell
 
 
 def hashes(names: NDArray[np.str_], kind: str) -> NDArray[np.uint32]:
@@ -183,6 +188,7 @@ def _plain(calibration: Calibration) -> dict[str, Any]:
         "order": names,
         "pooled": {family: _rounded(logs) for family, logs in sorted(calibration.pooled.items())},
         "moved": {machine: _rounded(logs) for machine, logs in sorted(calibration.moved.items())},
+        "near": {cell: _rounded(logs) for cell, logs in sorted(calibration.near.items())},
         "cells": {cell: _rounded(logs) for cell, logs in sorted(calibration.cells.items())},
         "trust": calibration.trust,
         "width": {name: round(value, 4) for name, value in calibration.width.items()},
@@ -212,6 +218,7 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
         {name: _logs(path, f"pooled.{name}", values, len(names)) for name, values in plain["pooled"].items()},
         {name: _logs(path, f"cells.{name}", values, len(names)) for name, values in plain["cells"].items()},
         {name: _logs(path, f"moved.{name}", values, len(names)) for name, values in plain.get("moved", {}).items()},
+        {name: _logs(path, f"near.{name}", values, len(names)) for name, values in plain.get("near", {}).items()},
         Trees.unpacked(arrays, "residual"),
         Trees.unpacked(arrays, "spread"),
         plain.get("trust", {}),

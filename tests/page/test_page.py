@@ -699,6 +699,12 @@ def test_command_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "does not exist" in str(made.exception)
 
 
+def test_a_folder_is_no_page(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["page", "--out", str(tmp_path)])
+    assert str(made.exception) == f'"{tmp_path}" is a folder; name a file in it for the page'
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_open_shows_the_plan_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)

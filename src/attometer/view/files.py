@@ -10,9 +10,9 @@ from attometer.errors import AttometerError
 
 
 def in_folder(path: str | Path, what: str = "file") -> Path:
-    """Return a path whose folder exists: asked before an hour of work, not after.
+    """Return a path whose folder exists and that is no folder itself: asked before an hour of work, not after.
 
-    Raises AttometerError for a folder that does not.
+    Raises AttometerError for a folder that does not exist, and for a path that is a folder.
 
     >>> in_folder("a.csv").name
     'a.csv'
@@ -20,13 +20,15 @@ def in_folder(path: str | Path, what: str = "file") -> Path:
     target = Path(path)
     if not target.parent.is_dir():
         raise AttometerError(f'folder "{target.parent}" of {what} "{target.name}" does not exist')
+    if target.is_dir():
+        raise AttometerError(f'"{target}" is a folder; name a file in it for the {what}')
     return target
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> Path:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
 
-    Returns the path written. Raises AttometerError when the folder does not exist, OSError when it cannot be written.
+    Returns the path written. Raises AttometerError when the folder does not exist or `path` is one, OSError when it cannot be written.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from math import ceil, prod
 import sympy
 
 from attometer.errors import AttometerError
+from attometer.program.expression import Name, walk
 from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
@@ -35,11 +36,24 @@ _ELEMENT = 8
 
 
 _HINTS: dict[type[Operation], str] = {
-    Recurrence: "a recurrence that is linear in its last step becomes a scan where its statement is marked associative",
+    Recurrence: "a recurrence that is linear in its last step, entry by entry, becomes a scan where its statement is marked "
+    "associative",
     Sort: "positions that data choose are no rectangle; compute them with torch, and pass what they select as an input",
     Scatter: "places that data choose are no rectangle; scatter with torch, and pass the result as an input",
 }
 """What would make an operation one that a nest runs."""
+_READS_ALL = (
+    "it reads all of its earlier places; solve it with torch, as a triangular system, and pass the result as an input"
+)
+
+
+def _hint(operation: Operation) -> str:
+    if isinstance(operation, Recurrence):
+        own = {step.output.name for step in operation.steps}
+        for ref in (r for step in operation.steps for r in refs_of(step) if r.tensor in own):
+            if all(Name(operation.axis) not in walk(index) for index in ref.indices):
+                return _READS_ALL
+    return _HINTS[type(operation)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,7 @@ class _Pieces:
         for operation in operations:
             if type(operation) in _HINTS:
                 raise AttometerError(
-                    f'no nest is made for "{operation.output.name}" = {operation.label}; hint: {_HINTS[type(operation)]}'
+                    f'no nest is made for "{operation.output.name}" = {operation.label}; hint: {_hint(operation)}'
                 )
         return _Nest(self.program, cascade_of(self.program, tuple(operations), tuple(roots)), self.numbers).schedule()
 

@@ -13,7 +13,7 @@ from recurrent_cascades import PROGRAMS as RECURRENT
 import attometer as am
 from attometer.count.derive import Chosen, Derived, Search, derive, tile_of
 from attometer.count.traffic.words import footprint, traffic
-from attometer.count.work.schedule_work import depth, work
+from attometer.count.work.schedule_work import work
 from attometer.mechanisms.subject import subject
 from attometer.program import gradient
 from attometer.program.expression import Along, Expression, Ref, walk
@@ -51,7 +51,7 @@ def check_law(found: Derived, program: am.Program, seed: int = 0, *, positive: b
     assert done.operations == work(found.schedule, {**_own(found), **tiles})
     if all(s.where is None for s in program.statements):
         assert done.peak == found.footprint
-        assert done.depth == depth(found.schedule, {**_own(found), **tiles})
+        assert done.depth == found.depth
     right = interpret(program, arrays, sizes)
     for name, ours in done.outputs.items():
         np.testing.assert_allclose(ours.reshape(right[name].shape), right[name], rtol=1e-9, atol=1e-11)

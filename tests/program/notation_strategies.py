@@ -95,7 +95,8 @@ def syntax_trees(leaves: int = 12):
             st.builds(Call, st.sampled_from(one), st.tuples(inner)),
             st.builds(Call, st.sampled_from(two), st.tuples(inner, inner)),
             st.builds(Along, st.sampled_from(along), name, st.just(()), inner),
-            st.builds(Along, st.just("topk"), name, st.tuples(inner), inner),
+            st.builds(Along, st.sampled_from(["topk", "select"]), name, st.tuples(inner), inner),
+            st.builds(Along, st.sampled_from(["softmax", "layernorm"]), st.just("i"), st.just((Name("j"),)), inner),
         )
 
     return st.recursive(st.one_of(numbers, name.map(Name), name.map(Position)), grown, max_leaves=leaves)
@@ -151,4 +152,7 @@ def meaningful(draw: st.DrawFn, known: dict[str, tuple[str, ...]], left: tuple[s
     tensor = draw(st.sampled_from([t for t, indices in sorted(known.items()) if indices]))
     function = draw(st.sampled_from(["sum", "max", "mean", "softmax", "logsumexp", "layernorm"]))
     index = draw(st.sampled_from(known[tensor]))
+    others = [i for i in known[tensor] if i != index]
+    if others and function in ("softmax", "logsumexp", "layernorm") and draw(st.booleans()):  # over two axes at once
+        return Along(function, index, (Name(others[0]),), Ref(tensor, tuple(Name(i) for i in known[tensor])))
     return Along(function, index, (), Ref(tensor, tuple(Name(i) for i in known[tensor])))

@@ -117,6 +117,14 @@ BROKEN = {
             "Y[i,j] = X[i * j]",
             'statement "Y" reads "X[i * j]": multiplies by the index "j"; an index is multiplied by a size',
         ),
+        (
+            "input F[i,c], W[c,u]\nS[j,c] = F[2 * u + j, c] * W[c,u]",
+            'statement "S" reads "F[2 * u + j, c]": multiplies by the index "u"; an index is multiplied by a size, as in "u * 2"',
+        ),
+        (
+            "axis u: 3\ninput F[i]\nS[j] = sum[u](F[j + 2 * u])",
+            'statement "S" reads "F[j + 2 * u]": multiplies by the index "u"; an index is multiplied by a size, as in "u * 2"',
+        ),
         ("Y[i] = X[i // 0]", 'statement "Y" reads "X[i // 0]": an index is divided by a positive size, got "0"'),
         ("Y[i] = X[i % 0]", 'statement "Y" reads "X[i % 0]": an index is taken modulo a positive size, got "0"'),
         ("Y[i] = X[i * -2]", 'statement "Y" reads "X[i * -2]": an index is multiplied by a positive size, got "-2"'),

@@ -18,6 +18,7 @@ from attometer.count.bounds.program import Bounds, bounds, entries
 from attometer.count.traffic.phase_tiles import PhaseTiles
 from attometer.count.traffic.walk import Problem
 from attometer.count.traffic.words import Traffic, held, moved
+from attometer.count.work.schedule_work import depth
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.printer import expression_text
@@ -76,6 +77,12 @@ class Derived(Printed):
         """Words moved over the strongest bound for algorithms with one accumulator per sum, as these nests are."""
         return self.words / self.bounds.best("accumulator").words
 
+    @cached_property
+    def depth(self) -> int:
+        """The longest chain of scalar operations, masks aside: tiles of parallel loops overlap, others follow one another."""
+        known = {s.name for s in self.schedule.symbols}
+        return int(depth(self.schedule, {**{k: v for k, v in self.sizes.items() if k in known}, **self.tiles}))
+
     @property
     def traffic(self) -> Traffic:
         """Words moved per tensor at the sizes."""
@@ -85,7 +92,7 @@ class Derived(Printed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        rows = {k: getattr(self, k) for k in ("M", "words", "footprint", "considered")}
+        rows = {k: getattr(self, k) for k in ("M", "words", "footprint", "depth", "considered")}
         return {
             **rows,
             "sizes": dict(self.sizes),
@@ -108,6 +115,7 @@ class Derived(Printed):
             str(self.schedule),
             "",
             f"at {at}: {tiles}; moves {self.words:,} words, holds {self.footprint:,} of M = {self.M:,}",
+            f"depth {self.depth:,}: operations in its longest chain, with a fast memory for each tile of a parallel loop",
             f"{self.ratio:.3f} × the lower bound of {bound.words:,} words ({bound.name}; {bound.status})",
             *self.notes,
         ]

@@ -152,6 +152,14 @@ def _index_expressions(program: Program) -> Iterator[str]:
                     yield f'statement "{statement.tensor}" reads "{expression_text(ref)}": {wrong}'
 
 
+def _is_index(name: str, statement: Statement, program: Program) -> bool:
+    """Whether a name is an index: declared, of what a statement makes or sums over, or alone in the place of one."""
+    nodes = list(walk(statement.expression))
+    read = {part.name for n in nodes if isinstance(n, Ref) for part in n.indices if isinstance(part, Name)}
+    along = {i for n in nodes if isinstance(n, Along) for i in n.runs}
+    return name in {*statement.indices, *dict(program.axes), *read, *along}
+
+
 def _wrong_in_index(node: Expression, statement: Statement, program: Program) -> str | None:
     if isinstance(node, Call | Along | Position):
         return f"an index is made of names, whole numbers, + - * // % and tensors, not of {expression_text(node)}"
@@ -161,8 +169,9 @@ def _wrong_in_index(node: Expression, statement: Statement, program: Program) ->
         return None if isinstance(node.value, int) else f"an index cannot use the number {node.value}"
     if node.op not in _SCALINGS:
         return None
-    if node.op == "*" and isinstance(node.right, Name) and node.right.name in statement.indices:
-        return f'multiplies by the index "{node.right.name}"; an index is multiplied by a size'
+    if node.op == "*" and isinstance(node.right, Name) and _is_index(node.right.name, statement, program):
+        swapped = f', as in "{node.right.name} * {expression_text(node.left)}"' if isinstance(node.left, Number) else ""
+        return f'multiplies by the index "{node.right.name}"; an index is multiplied by a size{swapped}'
     try:
         as_size(size_in(node.right, program.size_of))
     except AttometerError:

@@ -87,6 +87,15 @@ def test_the_notation_files(file: Path) -> None:
     check(made.program, arrays, sizes)
 
 
+@pytest.mark.parametrize(
+    "text", ["B = sum[j](v[j + 2])", "B[k] = sum[j](v[j - 1]) * w[k]", "B = v[j + 2] * w[j]", "B[i] = v[i - 1]"]
+)
+def test_what_a_shifted_sum_does_not_read_has_no_gradient(text: str) -> None:
+    program = parse(f"axis i: n, j: n, k: n\ninput v[j], w[k]\n{text}")
+    rng = np.random.default_rng(0)
+    check(program, {name: rng.standard_normal(4) for name in ("v", "w")}, {"n": 4})
+
+
 def obeys_the_law(program: Program, sizes: dict[str, int]) -> None:
     cost, built = count(program).at(**sizes), graph(program, sizes)
     assert (cost.work, cost.depth) == (built.work, built.span)

@@ -338,6 +338,7 @@ class _Reverse:
             # Past the ends of an axis a product of tensors is 0, a quotient need not be.
             factors = self.one_factor(factors, use)
             where = None
+        solved.stay_inside([f for _, f in factors])
         only = tuple((False, f) for f in solved.only)
         solved.found = self.apart(solved.found, left, use.context)
         factors = tuple((inverse, solved.substituted(f)) for inverse, f in factors) + only

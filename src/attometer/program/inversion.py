@@ -113,6 +113,15 @@ class Inversion:
                 return [(node, c * times) for node, c in terms], constant * times
         return [(part, sympy.Integer(1))], sympy.Integer(0)
 
+    def stay_inside(self, factors: list[Expression]) -> None:
+        """Add what is 0 where an index that was shifted leaves its axis, unless one of `factors`, being 0 there, says so."""
+        told = {name for f in factors if isinstance(f, Ref) for part in f.indices for name in self.indices(part)}
+        for name, target in self.found.items():
+            within = any(n.name in self.axes for n in walk(target) if isinstance(n, Name))
+            if name not in told and isinstance(target, Binary) and target.op in "+-" and not within:
+                place, end = self.value(target), _size(self.size_of(name))
+                self.only += [Call("less", (Negative(Number(1)), place)), Call("less", (place, end))]
+
     def value(self, part: Expression) -> Expression:
         """Return an index expression as a number."""
         return as_value(part, {*self.context, *self.own, *self.axes})

@@ -15,7 +15,7 @@ def models(incomplete: str) -> list[str]:
 def machines(incomplete: str) -> list[str]:
     """Return the machines whose names begin so, behind a number of them where one is given.
 
-    >>> machines("h200"), machines("8x-h200")
+    >>> machines("h200-s"), machines("8x-h200-s")
     (['h200-sxm'], ['8x-h200-sxm'])
     """
     from attometer.machine import machines as known

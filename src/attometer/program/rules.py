@@ -19,6 +19,7 @@ from attometer.program.expression import (
     Position,
     Ref,
     Statement,
+    children,
     height,
     walk,
 )
@@ -146,10 +147,17 @@ def _bare_reads_have_sizes(program: Program) -> Iterator[str]:
 def _index_expressions(program: Program) -> Iterator[str]:
     for statement, ref in _refs(program):
         for part in ref.indices:
-            for node in walk(part):
+            for node in _in_index(part):
                 wrong = _wrong_in_index(node, statement, program)
                 if wrong is not None:
                     yield f'statement "{statement.tensor}" reads "{expression_text(ref)}": {wrong}'
+
+
+def _in_index(node: Expression) -> Iterator[Expression]:
+    """Yield `node` and what is below it, but not below what an index is scaled by: that is a size."""
+    yield node
+    for below in (node.left,) if isinstance(node, Binary) and node.op in _SCALINGS else children(node):
+        yield from _in_index(below)
 
 
 def _is_index(name: str, statement: Statement, program: Program) -> bool:

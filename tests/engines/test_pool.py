@@ -132,7 +132,7 @@ def test_engines_are_named(text, message):
 
 
 def test_a_utilisation_is_a_share():
-    with pytest.raises(AttometerError, match="utilisation must be above 0 and at most 1, got 92"):
+    with pytest.raises(AttometerError, match=r"utilisation must be above 0 and at most 1, got 92; 92 % is 0\.92$"):
         pool(engine("vllm"), model("llama-3.1-8b"), H200, 1, fraction=92)
 
 

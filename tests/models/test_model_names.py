@@ -1,6 +1,7 @@
 """Models as people name them: ids and addresses of the hub, folders of its cache, Meta's files; nothing is fetched."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ SAVE = "is not shipped, and nothing is downloaded: save huggingface.co/"
             "https://huggingface.co/tiiuae/falcon-7b",
             f'"tiiuae/falcon-7b" {SAVE}tiiuae/falcon-7b/resolve/main/config.json',
         ),
-        ("falcon-7b", 'unknown model "falcon-7b"; give the path of a config.json, or one of '),
-        ("gpt-4", 'unknown model "gpt-4"; give the path of a config.json, or one of '),
+        ("falcon-7b", 'unknown model "falcon-7b"; give the path of a config.json, or one of the '),
+        ("gpt-4", 'unknown model "gpt-4"; give the path of a config.json, or one of the '),
         ("llama-3.1-9b", 'unknown model "llama-3.1-9b"; did you mean "llama-3.1-8b"?'),
         ("tiiuae/falcon-7b-FP8", f'"tiiuae/falcon-7b-FP8" {SAVE}'),
     ],
@@ -122,7 +123,7 @@ def test_a_folder_of_the_hubs_cache(tmp_path: Path) -> None:
         model(str(top))
 
 
-# meta-llama/llama-models: params.json of Llama-2-7B, Llama-3.1-8B and Llama-2-70B
+# params.json of Llama-2-7B, Llama-3.1-8B and Llama-2-70B (meta-llama/llama-models), Mistral-7B-v0.1, Nemo and Mixtral 8x7B
 @pytest.mark.parametrize(
     ("values", "name"),
     [
@@ -137,14 +138,47 @@ def test_a_folder_of_the_hubs_cache(tmp_path: Path) -> None:
              "ffn_dim_multiplier": 1.3},
             "llama-2-70b",
         ),
+        (
+            {"dim": 4096, "n_layers": 32, "head_dim": 128, "hidden_dim": 14336, "n_heads": 32, "n_kv_heads": 8,
+             "norm_eps": 1e-05, "vocab_size": 32000, "sliding_window": 4096},
+            "mistral-7b",
+        ),
+        (
+            {"dim": 5120, "n_layers": 40, "head_dim": 128, "hidden_dim": 14336, "n_heads": 32, "n_kv_heads": 8,
+             "norm_eps": 1e-05, "vocab_size": 131072, "rope_theta": 1000000.0},
+            "mistral-nemo-12b",
+        ),
+        (
+            {"dim": 4096, "n_layers": 32, "head_dim": 128, "hidden_dim": 14336, "n_heads": 32, "n_kv_heads": 8,
+             "norm_eps": 1e-05, "vocab_size": 32000, "moe": {"num_experts_per_tok": 2, "num_experts": 8}},
+            "mixtral-8x7b",
+        ),
     ],
 )  # fmt: skip
-def test_metas_params_are_a_llama(values: dict[str, Any], name: str, tmp_path: Path) -> None:
+def test_params_are_what_their_makers_build(values: dict[str, Any], name: str, tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text(json.dumps(values))
     assert parameters(model(str(tmp_path))) == parameters(model(name))
     (tmp_path / "params.json").write_text(json.dumps(values | {"vocab_size": -1}))
     with pytest.raises(AttometerError, match=r"\$\.vocab_size is -1: the first Llama files leave it to the tokenizer"):
         model(str(tmp_path / "params.json"))
+    (tmp_path / "params.json").write_text(json.dumps(values | {"vision_encoder": {"hidden_size": 1024}}))
+    assert "$.vision_encoder" in model(str(tmp_path)).check.unread
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"moe": True}, "$.moe must be an object, got True"),
+        ({"moe": {"num_experts": 8}}, "$.moe: $.num_experts_per_tok must be a whole number, got None"),
+        ({"hidden_dim": "14336"}, "$.hidden_dim must be a whole number, got '14336'"),
+        ({"head_dim": 0}, "$.head_dim must be a whole number, got 0"),
+    ],
+)
+def test_params_that_say_no_size_are_refused(wrong: dict[str, Any], words: str, tmp_path: Path) -> None:
+    values = {"dim": 64, "n_layers": 1, "n_heads": 2, "hidden_dim": 128, "vocab_size": 100} | wrong
+    (tmp_path / "params.json").write_text(json.dumps(values))
+    with pytest.raises(AttometerError, match=re.escape(words)):
+        model(str(tmp_path))
 
 
 def test_weights_alone_are_refused(tmp_path: Path) -> None:

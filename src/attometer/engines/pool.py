@@ -117,7 +117,8 @@ def pool(
     if fraction is None:
         fraction = _default_fraction(version, usable, batched, at_once, place)
     if not 0 < fraction <= 1:
-        raise AttometerError(f"utilisation must be above 0 and at most 1, got {fraction:g}")
+        percent = f"; {fraction:g} % is {fraction / 100:g}" if 1 < fraction <= 100 else ""
+        raise AttometerError(f"utilisation must be above 0 and at most 1, got {fraction:g}{percent}")
     terms = {
         "weights": weights,
         "runtime": int(version.runtime.value * GIB),

@@ -183,5 +183,9 @@ def no_such_model(text: str) -> AttometerError:
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
         )
     near = nearest(text[:200], (*shipped(), *SAME_SIZES), NEAR)
-    hint = near if "did you mean" in near else f"; give the path of a config.json, or one of {', '.join(shipped())}"
+    hint = (
+        near
+        if "did you mean" in near
+        else f"; give the path of a config.json, or one of the {len(shipped())} of: attometer list models"
+    )
     return AttometerError(f'unknown model "{text[:200]}"{hint}')

@@ -1,4 +1,4 @@
-"""Files that describe a model otherwise than `config.json`: GGUF headers and Meta's `params.json`, read as configurations."""
+"""Files that describe a model otherwise than `config.json`: GGUF headers, Meta's and Mistral's `params.json`, read as configurations."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +10,21 @@ from attometer.formats.gguf_file import GGUF, read_gguf
 Values = dict[str, Any]
 
 
+# Keys of `params.json` that have no cost, or that `from_params` reads.
+_FREE = ("norm_eps", "rope_theta", "use_scaled_rope", "max_seq_len", "max_batch_size", "max_position_embeddings")
+_META = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "multiple_of", "ffn_dim_multiplier")
+_MISTRAL = ("head_dim", "hidden_dim", "sliding_window", "tied_embeddings", "moe")
+
+
 def from_params(values: Mapping[str, Any], path: str) -> Values:
-    """Return Meta's `params.json` as a configuration of transformers' `llama`.
+    """Return Meta's or Mistral's `params.json` as a configuration of transformers' `llama`, `mistral` or `mixtral`.
 
-    Raises AttometerError where a size is missing. Source: `ModelArgs` and `FeedForward` of meta-llama/llama-models.
+    Mistral's files state the feed-forward's width as `hidden_dim`, Meta's what it follows from. Keys that are in neither are kept,
+    for the reader to name. Raises AttometerError where a size is missing. Sources: `ModelArgs` and `FeedForward` of
+    meta-llama/llama-models, `TransformerArgs` of mistralai/mistral-inference.
 
-    >>> made = from_params({"dim": 4096, "n_layers": 32, "n_heads": 32, "vocab_size": 32000, "multiple_of": 256}, "params.json")
-    >>> made["intermediate_size"], made["num_key_value_heads"]
+    >>> meta = from_params({"dim": 4096, "n_layers": 32, "n_heads": 32, "vocab_size": 32000, "multiple_of": 256}, "params.json")
+    >>> meta["intermediate_size"], meta["num_key_value_heads"]
     (11008, 32)
     """
     sizes = {key: _whole(values, key, path) for key in ("dim", "n_layers", "n_heads")}
@@ -24,25 +32,52 @@ def from_params(values: Mapping[str, Any], path: str) -> Values:
         raise AttometerError(
             f"{path}: $.vocab_size is {values['vocab_size']}: the first Llama files leave it to the tokenizer; write 32000"
         )
-    hidden = 4 * sizes["dim"] * 2 // 3
+    made = {
+        "hidden_size": sizes["dim"],
+        "num_hidden_layers": sizes["n_layers"],
+        "num_attention_heads": sizes["n_heads"],
+        "num_key_value_heads": values.get("n_kv_heads") or sizes["n_heads"],
+        "vocab_size": values["vocab_size"],
+        "tie_word_embeddings": bool(values.get("tied_embeddings", False)),
+    }
+    mistral = "hidden_dim" in values
+    own = _of_mistral(values, path) if mistral else _of_meta(values, sizes["dim"], path)
+    read = {*_FREE, *_META, *(_MISTRAL if mistral else ("tied_embeddings",))}
+    return made | own | {key: value for key, value in values.items() if key not in read}
+
+
+def _of_meta(values: Mapping[str, Any], dim: int, path: str) -> Values:
+    hidden = 4 * dim * 2 // 3
     scale = values.get("ffn_dim_multiplier")
     hidden = int(scale * hidden) if isinstance(scale, int | float) else hidden
     multiple = _whole(values, "multiple_of", path) if "multiple_of" in values else 256
     return {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
-        "hidden_size": sizes["dim"],
-        "num_hidden_layers": sizes["n_layers"],
-        "num_attention_heads": sizes["n_heads"],
-        "num_key_value_heads": values.get("n_kv_heads") or sizes["n_heads"],
         "intermediate_size": multiple * -(-hidden // multiple),
-        "vocab_size": values["vocab_size"],
-        "tie_word_embeddings": False,
     }
 
 
+def _of_mistral(values: Mapping[str, Any], path: str) -> Values:
+    moe = values.get("moe")
+    made: Values = {
+        "model_type": "mixtral" if moe else "mistral",
+        "architectures": ["MixtralForCausalLM" if moe else "MistralForCausalLM"],
+        "intermediate_size": _whole(values, "hidden_dim", path),
+        "sliding_window": values.get("sliding_window"),
+    }
+    if "head_dim" in values:
+        made["head_dim"] = _whole(values, "head_dim", path)
+    if moe:
+        if not isinstance(moe, Mapping):
+            raise AttometerError(f"{path}: $.moe must be an object, got {moe!r:.40}")
+        made["num_local_experts"] = _whole(moe, "num_experts", f"{path}: $.moe")
+        made["num_experts_per_tok"] = _whole(moe, "num_experts_per_tok", f"{path}: $.moe")
+    return made
+
+
 def is_params(values: Mapping[str, Any]) -> bool:
-    """Return whether values are those of Meta's `params.json`."""
+    """Return whether values are those of a `params.json`."""
     return "model_type" not in values and {"dim", "n_layers", "n_heads"} <= set(values)
 
 

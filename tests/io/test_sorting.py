@@ -26,6 +26,7 @@ def test_too_small_a_memory_is_refused() -> None:
         fan_in(5)
 
 
+@pytest.mark.slow
 def test_hyperattention_is_charged_for_its_sorting() -> None:
     report = io_approximate(n=4096, d=16, M=4096, w=64, block=64, samples=16, k=32, f=32)
     (row,) = [row for row in report.rows if row.mechanism == "hyperattention"]

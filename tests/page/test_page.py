@@ -214,6 +214,7 @@ def _divides(name: str, place: Placement) -> bool:
     return True
 
 
+@pytest.mark.slow
 @browser
 def test_the_fullest_of_several_devices_holds_what_python_says(tmp_path: Path) -> None:
     _hold_spread(tmp_path, FEW, 48)
@@ -311,6 +312,7 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
             assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
 
 
+@pytest.mark.slow
 @browser
 def test_recipes_hold_what_python_says(tmp_path: Path) -> None:
     _hold_recipes(tmp_path, FEW, 32)

@@ -1,5 +1,7 @@
 """Parser and printer are inverses: on trees, masks, sizes and whole Programs."""
 
+import pickle
+
 import pytest
 import sympy
 from hypothesis import assume, given, settings
@@ -85,3 +87,11 @@ def test_substitution_prints_and_reads_back() -> None:
 def test_the_tallest_tree_prints_and_reads_back() -> None:
     chain = "input s\nY = " + " + ".join(["s"] * (MAX_HEIGHT - 1))
     assert isinstance(parse(str(parse(chain))), Program)
+
+
+def test_a_program_leaves_what_it_cached_behind() -> None:
+    program = parse("Y[i,k] = A[i,j] * B[j,k]")
+    assert {program: 1}[parse(str(program))] == 1  # which caches its hash, other in each process
+    sent = pickle.loads(pickle.dumps(program))
+    assert sent == program
+    assert vars(sent).keys() == {"statements", "axes", "declarations"}

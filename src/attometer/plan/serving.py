@@ -209,6 +209,7 @@ def serve(at: Spread, options: EngineOptions) -> Served:
     planner, machine, place = at.planner, at.devices.machine, at.placement
     found = engine_on(options.name, machine)
     o = planner.options
+    step = step_tokens(options, at.devices, o.context)
     padded = padding(found, planner.model, planner.formats, place) // (place.tp * place.pp)
     left = pool(
         found,
@@ -217,11 +218,11 @@ def serve(at: Spread, options: EngineOptions) -> Served:
         max(at.stage_weights) + padded,
         place,
         options.utilization,
-        options.batched_tokens,
+        step,
         options.max_requests,
         options.graphs,
         o.context,
         machine.chip_id,
     )
-    layout = cache_layout(planner.model, found, place, o.kv, o.state, step_tokens(options, at.devices, o.context))
+    layout = cache_layout(planner.model, found, place, o.kv, o.state, step)
     return Served(at, found, left, layout, options)

@@ -1,8 +1,9 @@
 """A Program says what is computed: a frozen cascade of operations over named axes, without sizes, machine or tiling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
+from typing import Any
 
 import sympy
 
@@ -53,6 +54,10 @@ class Program(Printed):
     def _hash(self) -> int:
         """Programs are looked up often, and a hash walks all of it."""
         return hash((self.statements, self.axes, self.declarations))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Hashes of names differ from process to process: what was cached stays behind.
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
     def declared(self) -> Mapping[str, Tensor]:

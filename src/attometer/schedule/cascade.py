@@ -662,9 +662,8 @@ def _transposed(found: Cascade, step: Step, value: Value) -> Cascade | None:
     where, summed = _moved(step.where, axes), tuple(axes.get(a, a) for a in step.summed)
     under = copy.fresh(step.name)
     values[under] = replace(found.value(step.name), name=under)
-    values[step.name] = replace(
-        found.value(step.name), axes=own, where=where and found.value(step.name).where and where
-    )
+    masked = found.value(step.name).where is not None
+    values[step.name] = replace(found.value(step.name), axes=own, where=where if masked else None)
 
     def reading(other: Step) -> Step:
         if other.name == step.name:

@@ -12,11 +12,10 @@ from math import ceil, prod
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Name, walk
 from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import reads_all_before, refs_of
 from attometer.schedule.cascade import Cascade, cascade_of
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
@@ -48,11 +47,8 @@ _READS_ALL = (
 
 
 def _hint(operation: Operation) -> str:
-    if isinstance(operation, Recurrence):
-        own = {step.output.name for step in operation.steps}
-        for ref in (r for step in operation.steps for r in refs_of(step) if r.tensor in own):
-            if all(Name(operation.axis) not in walk(index) for index in ref.indices):
-                return _READS_ALL
+    if isinstance(operation, Recurrence) and reads_all_before(operation):
+        return _READS_ALL
     return _HINTS[type(operation)]
 
 

@@ -1,11 +1,13 @@
 """The explorer page in a headless browser: its numbers are Python's, it makes no request, and it says what `plan` says."""
 
+import base64
 import json
 import math
 import random
 import re
 import shutil
 import subprocess
+import zlib
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ PAGE = """
 <script id="cases" type="application/json">%s</script>
 <script>
 (async () => {
-  await AM.load(document.getElementById("data").textContent);
+  await AM.load("first");
+  await AM.load("rest");
   const typed = (s) => {
     try {
       const { flop, work, depth } = NOTATION.count(NOTATION.parse(s.text), s.sizes);
@@ -670,9 +673,22 @@ def test_page_is_one_file_without_addresses_to_load(tmp_path: Path) -> None:
         "utf-8"
     )
     assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"|@import|url\(', text)
-    assert not re.search(r"\{\{\w+\}\}", re.sub(r'<script id="data".*?</script>', "", text))
+    assert not re.search(r"\{\{\w+\}\}", re.sub(r'<script id="(?:first|rest)".*?</script>', "", text))
     assert '<html lang="en">' in text
     assert verdict(plan("gpt2", "h100-sxm", context=1024)) in text
+
+
+def test_the_number_shown_first_waits_for_one_model_and_machine() -> None:
+    text = page(names=("gpt2", "gemma-2-2b"), start={"model": "gemma-2-2b", "machine": "l4", "context": 1024})
+    packed = dict(re.findall(r'<script id="(first|rest)" type="text/plain">(.*?)</script>', text, re.DOTALL))
+    first, rest = (json.loads(zlib.decompress(base64.b85decode(packed[part]))) for part in ("first", "rest"))
+    assert first["models"]["names"] == ["gemma-2-2b"]
+    assert list(first["machines"]) == ["l4"]
+    assert set(first) & set(rest) == {"models", "machines", "code"}
+    at = rest["models"]["at"][rest["models"]["names"].index("gemma-2-2b")]
+    assert {key: list_[0] for key, list_ in first["models"]["fields"].items()} == {
+        key: list_[at] for key, list_ in rest["models"]["fields"].items()
+    }
 
 
 def test_every_control_has_a_name() -> None:

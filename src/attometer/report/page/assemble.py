@@ -53,8 +53,10 @@ def write_page(
     )
 
 
-CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "notation.js", "config.js", "view.js", "tabs.js")
-"""What runs once the data is there, and is packed with it; numbers.js unpacks both."""
+CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"), ("notation.js", "config.js", "tabs.js")
+"""What runs once the data is there, and is packed with it: for the plan shown first, and for the rest; numbers.js unpacks them."""
+LATER = ("mechanisms", "games", "io", "functions", "free", "claims")
+"""Data that the plan shown first does not need."""
 
 
 def page(
@@ -75,13 +77,13 @@ def page(
     """
     added, mine = list(more), list(texts)
     shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
-    data = page_data(added, names, mine) | {"claims": claims, "code": "\n".join(map(_file, CODE))}
+    data = page_data(added, names, mine) | {"claims": claims}
     tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added)
     pieces = {
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
-        "data": base64.b85encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode(),
+        **{name: _packed(part, code) for (name, part), code in zip(_split(data, first).items(), CODE, strict=True)},
         "state": html.escape(urlencode({**shown, **tab})),
         "own": html.escape(mine[0].name) if mine else "",
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
@@ -91,6 +93,22 @@ def page(
     }
     made = _file("page.html")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], made)
+
+
+def _split(data: Mapping[str, Any], shown: Plan) -> dict[str, dict[str, Any]]:
+    """Return what a plan needs of the data, and the rest; models and machines stand in both, of the first those of the plan."""
+    models, place = data["models"], shown.machine.chip_id
+    at = models["at"][models["names"].index(shown.model.name)]
+    own = {"names": [shown.model.name], "at": [0], "fields": {k: [v[at]] for k, v in models["fields"].items()}}
+    first = {k: v for k, v in data.items() if k not in LATER}
+    rest = {k: data[k] for k in ("models", "machines", *LATER)}
+    return {"first": first | {"models": own, "machines": {place: data["machines"][place]}}, "rest": rest}
+
+
+def _packed(data: Mapping[str, Any], code: Iterable[str]) -> str:
+    """Return data and code compressed, as text that stands in HTML as it is."""
+    text = json.dumps({**data, "code": "\n".join(map(_file, code))}, separators=(",", ":"))
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:

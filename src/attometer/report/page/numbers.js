@@ -19,18 +19,27 @@ const AM = (() => {
     }
     return out.subarray(0, Math.floor((4 * text.length) / 5));
   };
-  const unpacked = async (text) => {
-    const stream = new Blob([base85(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
-    data = JSON.parse(await new Response(stream).text());
-    const { names, at, fields } = data.models;
-    data.models = Object.fromEntries(names.map((name, k) => [name, Object.fromEntries(Object.entries(fields).map(([key, list]) => [key, list[at[k]]]))]));
-    const code = document.createElement("script");
-    code.textContent = data.code;
-    document.head.append(code);
-    return data;
+  // Not by way of a Blob: its bytes would go through the browser's process and back.
+  const inflated = async (bytes) => {
+    const { readable, writable } = new DecompressionStream("deflate"), source = writable.getWriter(), out = readable.getReader(), decoder = new TextDecoder();
+    source.write(bytes); source.close();
+    let text = "";
+    for (let piece; !(piece = await out.read()).done;) text += decoder.decode(piece.value, { stream: true });
+    return text;
   };
-  let loading = null;
-  const load = (text) => (loading ||= unpacked(text));
+  const unpacked = async (text) => {
+    const { code, ...found } = JSON.parse(await inflated(base85(text)));
+    const { names, at, fields } = found.models, known = data ? data.models : {};
+    found.models = Object.fromEntries(names.map((name, k) => [name, known[name] || Object.fromEntries(Object.entries(fields).map(([key, list]) => [key, list[at[k]]]))]));
+    data = { ...data, ...found };
+    const script = document.createElement("script");
+    script.textContent = code;
+    document.head.append(script);
+  };
+  // "first" is what the plan shown first needs, "rest" all else.
+  const loading = {};
+  const read = new Promise((done) => document.addEventListener("DOMContentLoaded", done));
+  const load = (id) => (loading[id] ||= (id === "first" ? Promise.resolve() : read).then(() => unpacked(document.getElementById(id).textContent)));
   const fastest = (rates, peak) => {
     const wanted = [...new Set([...rates].sort().flatMap((r) => data.holds[r]))];
     let stated = wanted.filter((r) => peak[r] !== undefined);

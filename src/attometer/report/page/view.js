@@ -46,7 +46,7 @@ const decode = (text) => {
   if (q.has("config")) try { s.model = CONFIG.give(q.get("config"), s.model); } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
   s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
-  tabRead(q);
+  if (AM.data.mechanisms) tabRead(q);
   return legal(s);
 };
 const ownMachine = (usable, bandwidth, rate) => ({
@@ -430,6 +430,12 @@ const save = (id, kind) => {
 
 // ---------------------------------------------------------------- start
 const start = async () => {
+  const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
+  const first = () => { read(); try { answer(); } catch { /* redraw says why */ } document.documentElement.dataset.first = performance.now().toFixed(1); };
+  // What is drawn waits until the number is seen; an address may ask for any of the models.
+  if (!location.hash) { first(); await new Promise((seen) => setTimeout(seen)); }
+  await AM.load("rest");
+  if (location.hash) { first(); await new Promise((seen) => setTimeout(seen)); }
   const options = (list) => list.map(([value, text]) => `<option value="${esc(value)}">${esc(text)}</option>`).join("");
   const models = () => { $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m])); };
   const byVendor = {};
@@ -439,7 +445,6 @@ const start = async () => {
   $("engine").innerHTML = options([["", "none: what is counted alone"], ...Object.entries(AM.data.engines).filter(([k]) => k.endsWith("/cuda")).map(([k, e]) => [k.split("/")[0], e.title])]);
   $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.keys(m.weights.as).map((k) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${m.weights.as[k][0]}` : `${k}, ${commas(WEIGHTS.held(m, k).total / 1e9, 1)} GB`])); };
-  const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
   const given = (text, name) => {
     try { change({ model: CONFIG.give(text, name) }); models(); weights(); redraw(); $("read-said").textContent = `${commas(now.model.parameters)} parameters`; } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
   };
@@ -475,8 +480,6 @@ const start = async () => {
   addEventListener("hashchange", () => { read(); weights(); redraw(); });
   let wait = 0; addEventListener("resize", () => { cancelAnimationFrame(wait); wait = requestAnimationFrame(() => { widths = {}; redraw(); }); });
   if (state.own) { $("own-gb").value = state.own.usable / 1e9; $("own-gbs").value = state.own.bandwidth / 1e9; $("own-tflops").value = state.own.peak.bf16 / 1e12; }
-  try { answer(); } catch { /* redraw says why */ }
-  document.documentElement.dataset.first = performance.now().toFixed(1);
-  // What is drawn waits until the number is seen.
-  setTimeout(() => { redraw(); document.documentElement.dataset.ready = performance.now().toFixed(1); });
+  redraw();
+  document.documentElement.dataset.ready = performance.now().toFixed(1);
 };

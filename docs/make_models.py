@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attometer.count.model_cost import active_parameters, cache, flops, parameters
 from attometer.models import model, shipped
-from attometer.models.names import SAME_SIZES
+from attometer.models.names import SAME_SIZES, releases
 from attometer.models.readers.families import AROUND, READERS
 from attometer.view.files import write_atomically
 
@@ -36,10 +36,10 @@ def models() -> str:
 
 
 def same_sizes() -> str:
-    """Return the sentence of names that mean a shipped model."""
-    return (
-        "Of the same sizes, and read as such: " + ", ".join(f"`{a}` ({b})" for a, b in sorted(SAME_SIZES.items())) + "."
-    )
+    """Return the sentences of names that mean a shipped model, or one with other sizes or formats."""
+    same = ", ".join(f"`{a}` ({b})" for a, b in sorted(SAME_SIZES.items()))
+    others = ", ".join(f"`{name}`" for name in sorted(releases()))
+    return f"Of the same sizes, and read as such: {same}.\n\nKnown by name too, with sizes of their own: {others}."
 
 
 def placed(text: str, name: str, made: str) -> str:

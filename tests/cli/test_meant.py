@@ -19,7 +19,7 @@ from attometer.program import parse_mask
         ),
         (["explain", "gpt2"], 'unknown command "explain"; plan --explain says where each number comes from'),
         (["swep", "gpt2"], 'unknown command "swep"; did you mean "sweep"?'),
-        (["plan", "falcon-7b"], 'unknown model "falcon-7b"; give the path of a config.json'),
+        (["plan", "claude-3"], 'unknown model "claude-3"; give the path of a config.json'),
     ],
 )
 def test_slips_are_told_what_is_right(arguments: list[str], message: str) -> None:

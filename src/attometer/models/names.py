@@ -1,17 +1,29 @@
 """Names of models as people write them: shipped names, ids and addresses of the hub, folders of its cache. Nothing is fetched."""
 
 import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from attometer.errors import AttometerError, nearest
 from attometer.models.shipped import shipped
 
 # What an id may add to the model's name without changing its sizes.
 _ENDINGS = ("instruct", "it", "chat", "hf", "base", "pt")
-_MAKERS = ("meta", "nvidia", "google", "microsoft", "openai", "deepseek")
+# What people, and quantisers in the names of their files, put before it.
+_MAKERS = (
+    "meta", "nvidia", "google", "microsoft", "openai", "deepseek", "meta-llama", "qwen", "mistralai", "deepseek-ai", "zai-org",
+    "moonshotai", "c4ai", "ai21",
+)  # fmt: skip
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?")
 _HUB = re.compile(
-    r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:[/?#].*)?", re.IGNORECASE
+    r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+(?::[\w.-]+)?)(?:[/?#].*)?", re.IGNORECASE
 )
 SAME_SIZES = {
     "deepseek-r1": "deepseek-v3",
@@ -79,6 +91,20 @@ SAME_SIZES = {
     "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
     "qwen3-235b-a22b-instruct-2507": "qwen3-235b-a22b",
     "qwen3-235b-a22b-thinking-2507": "qwen3-235b-a22b",
+    "qwen3-coder-next": "qwen3-next-80b-a3b",
+    "qwen3-reranker-0.6b": "qwen3-0.6b",
+    "deepseek-coder-v2-lite": "deepseek-v2-lite",
+    "deepseek-coder-v2": "deepseek-v2",
+    "deepseek-r1-1.5b": "deepseek-r1-distill-qwen-1.5b",
+    "llama-guard-3-8b": "llama-3.1-8b",
+    "minimax-m2": "minimax-m2.7",
+    "minimax-m2.1": "minimax-m2.7",
+    "minimax-m2.5": "minimax-m2.7",
+    "jamba-1.5-mini": "jamba-v0.1",
+    "bert-base-uncased": "bert-base",
+    "bert-large-uncased": "bert-large",
+    "phi3-mini": "phi-3-mini-4k",
+    "phi3-medium": "phi-3-medium-4k",
 }
 """Models trained further from a shipped one, or its other releases: the same layers and weights, but for what `CHANGED` says."""
 _LONG = ("kimi-k2-instruct-0905", *(name for name in SAME_SIZES if re.search(r"qwen3-.*-2507|qwen3-coder-30b", name)))
@@ -86,38 +112,87 @@ CHANGED: dict[str, dict[str, int]] = {name: {"max_position_embeddings": 262_144}
     "mistral-7b-v0.2": {"vocab_size": 32_000},
     "qwen2-72b": {"max_position_embeddings": 32_768},
     "qwen3-embedding-0.6b": {"vocab_size": 151_669},
+    "qwen3-reranker-0.6b": {"vocab_size": 151_669},
 }
 """What the configurations of those releases say differently."""
 NEAR = 0.75
 """How alike a name must be to be suggested: another model is no help."""
 
 
-def shipped_name(text: str) -> str | None:
-    """Return the shipped name that `text` means, or None: case, `_`, the maker, and endings such as `-Instruct` do not count.
+class Release(BaseModel):
+    """A model that is a shipped one with other sizes or formats: `of` which, and what its configuration says differently.
 
-    >>> shipped_name("meta-llama/Llama-3.1-8B-Instruct"), shipped_name("Qwen/Qwen3-8B"), shipped_name("gpt-4")
-    ('llama-3.1-8b', 'qwen3-8b', None)
-    >>> shipped_name("deepseek-ai/DeepSeek-R1")
-    'deepseek-v3'
+    `inside` names the object that holds the shipped one's values where the model stands around a text model; without `of`
+    `values` are all. `parameters` is the published total of the text model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of: str | None = None
+    inside: str | None = None
+    parameters: int | None = None
+    source: str = "recalled"
+    values: dict[str, Any] = {}
+
+
+@lru_cache(maxsize=1)
+def releases() -> dict[str, Release]:
+    """Return the models that are a shipped one with other sizes or formats, by name.
+
+    >>> releases()["yi-34b"].of
+    'llama-2-7b'
+    """
+    text = (files("attometer") / "data" / "releases.toml").read_text(encoding="utf-8")
+    return {name: Release.model_validate(values) for name, values in tomllib.loads(text).items()}
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What a name means: what the model is `called`, and the release that it is."""
+
+    called: str
+    release: Release
+
+
+def meant(text: str) -> Meant | None:
+    """Return what a name means, or None: case, `_`, the maker, and endings such as `-Instruct` do not count.
+
+    >>> [found and found.called for found in map(meant, ("meta-llama/Llama-3.1-8B-Instruct", "deepseek-ai/DeepSeek-R1", "gpt-4"))]
+    ['llama-3.1-8b', 'deepseek-v3', None]
+    >>> meant("01-ai/Yi-34B-Chat").release.of, meant("Qwen/Qwen3-30B-A3B-Instruct-2507").release.values
+    ('llama-2-7b', {'max_position_embeddings': 262144})
     """
     alias = _alias(text)
-    return SAME_SIZES.get(alias, alias) if alias is not None else None
+    if alias is None:
+        return None
+    called = SAME_SIZES.get(alias, alias)
+    found = releases().get(called) or Release(of=called)
+    return Meant(called, found.model_copy(update={"values": found.values | CHANGED.get(alias, {})}))
 
 
 def _alias(text: str) -> str | None:
-    """Return the name of these tables that `text` means: a shipped one, or one of the same sizes."""
+    """Return the name of these tables that `text` means: a shipped one, a release, or one of the same sizes as either."""
     last = text.rsplit("/", 1)[-1].lower().replace("_", "-")
-    known = {_squeezed(name): name for name in (*SAME_SIZES, *shipped())}
-    return next((known[s] for s in map(_squeezed, _shorter(last)) if s in known), None)
+    known = {_squeezed(name): name for name in (*SAME_SIZES, *releases(), *shipped())}
+    # Another maker's file of the same name may store it otherwise.
+    own = known.get(_squeezed(text.lower()))
+    return own or next((known[s] for s in map(_squeezed, _shorter(last)) if s in known), None)
 
 
-def changed_values(text: str) -> dict[str, int]:
-    """Return what the configuration of the release that `text` names has in place of the shipped one's.
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with changes, objects within it alike; `layer_types` is one period, repeated over the layers.
 
-    >>> changed_values("Qwen/Qwen3-30B-A3B-Instruct-2507"), changed_values("Qwen/Qwen3-30B-A3B")
-    ({'max_position_embeddings': 262144}, {})
+    >>> merged({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+    {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
-    return CHANGED.get(_alias(text) or "", {})
+    found = dict(values)
+    for key, value in changes.items():
+        within = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if within else value
+    if "layer_types" in changes:
+        layers = found["num_hidden_layers"]
+        found["layer_types"] = (list(changes["layer_types"]) * layers)[:layers]
+    return found
 
 
 def _shorter(name: str) -> list[str]:
@@ -182,7 +257,7 @@ def no_such_model(text: str) -> AttometerError:
             f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
         )
-    near = nearest(text[:200], (*shipped(), *SAME_SIZES), NEAR)
+    near = nearest(text[:200], (*shipped(), *releases(), *SAME_SIZES), NEAR)
     hint = (
         near
         if "did you mean" in near

@@ -49,8 +49,17 @@ _ENDINGS: tuple[tuple[str, Quantization], ...] = (
     (r"bf16|fp16|16-?bit", PLAIN),
     (r"gguf", _gguf("q4_k_m")),
 )
-# A tag of ollama: the size, and after it perhaps a type.
-_TAG = re.compile(rf"(?P<size>(?:\d+x)?[\d.]+[bm](?:-a[\d.]+b)?)?(?P<rest>(?:-[a-z]+)*?)-?(?P<mix>{_MIX}|fp16|bf16)?")
+# Unsloth's dynamic files choose tensor by tensor; they are read as the type after which they are called.
+_DYNAMIC = {"q2": "q2_k", "q3": "q3_k_m", "q4": "q4_k_m", "q5": "q5_k_m", "q6": "q6_k", "q8": "q8_0"}
+# A tag of llama.cpp or ollama: the size or another word, and after it perhaps a type.
+_TAG = re.compile(rf"(?P<size>(?:\d+x)?[\d.]+[bm](?:-a[\d.]+b)?)?(?P<rest>[a-z0-9-]*?)-?(?P<mix>{_MIX}|fp16|bf16|f16)?")
+# What ollama gives for a name without a tag.
+_LATEST = {
+    "llama2": "7b", "llama3": "8b", "llama3.1": "8b", "llama3.2": "3b", "llama3.3": "70b", "mistral": "7b", "mixtral": "8x7b",
+    "mistral-small": "24b", "mistral-nemo": "12b", "phi3": "mini", "phi4": "14b", "gemma2": "9b", "gemma3": "4b", "qwen2.5": "7b",
+    "qwen2.5-coder": "7b", "qwen3": "8b", "qwen3-coder": "30b", "deepseek-r1": "8b", "codellama": "7b", "gpt-oss": "20b",
+    "tinyllama": "1.1b",
+}  # fmt: skip
 
 
 def quantized_name(text: str) -> tuple[str, Quantization | None]:
@@ -64,15 +73,22 @@ def quantized_name(text: str) -> tuple[str, Quantization | None]:
     >>> quantized_name("unsloth/Qwen3-8B-GGUF:Q8_0"), quantized_name("Qwen/Qwen3-8B")
     (('unsloth/Qwen3-8B', {'quant_method': 'gguf', 'file_type': 'q8_0'}), ('Qwen/Qwen3-8B', None))
     """
+    text = re.sub(r"(?i)\b(?:ud-)?(q[2-68])_k_xl$", lambda m: _DYNAMIC[m[1].lower()], text)
+    text = re.sub(r"(?i)\bud-(?=i?q\d)", "", text)
     name, colon, tag = text.partition(":")
+    if not colon and text.lower() in _LATEST:
+        name, colon, tag = text, ":", _LATEST[text.lower()]
     if colon and "//" not in text:
-        found = _TAG.fullmatch(tag.lower())
+        found = _TAG.fullmatch(tag.lower().removesuffix("latest"))
         if found is None:
             return text, None
-        form = found["mix"] or "q4_k_m"
-        said = PLAIN if form in ("fp16", "bf16") else _gguf(form)
-        short = name if found["size"] is None else f"{name}-{found['size']}{found['rest']}"
-        return re.sub(r"(?i)-gguf$", "", short), said
+        if not tag.lower().removesuffix("latest") and name.lower() in _LATEST:
+            return quantized_name(name)
+        form = found["mix"] or ("q4_0" if found["rest"].endswith("-qat") else "q4_k_m")
+        said = PLAIN if form in ("fp16", "bf16", "f16") else _gguf(form)
+        size, rest = found["size"] or "", found["rest"].removesuffix("-qat")
+        short = f"{name}-{size}{rest}" if size or rest else name
+        return re.sub(r"(?i)-gguf(?=$|-)", "", short), said
     for pattern, values in ((_MIX, None), *_ENDINGS):
         match = re.search(rf"(?i)[-._]({pattern})$", text)
         if match is not None:

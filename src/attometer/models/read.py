@@ -9,7 +9,7 @@ import sympy
 from attometer.errors import AttometerError, nearest
 from attometer.models.config import check_nesting, read_config
 from attometer.models.layer import Model
-from attometer.models.names import NEAR, cached_folder, changed_values, hub_id, no_such_model, shipped_name
+from attometer.models.names import NEAR, Release, cached_folder, hub_id, meant, merged, no_such_model
 from attometer.models.other_files import from_gguf, from_params, is_params
 from attometer.models.quantized_names import quantized_name
 from attometer.models.readers.decoder import architecture
@@ -50,20 +50,26 @@ def model(path_or_name: str | Path) -> Model:
 def _shipped(text: str) -> Model:
     """Return the shipped model that a name means, in the format and with the context that the name says."""
     plain, said = hub_id(text) or text, None
-    meant = shipped_name(plain)
-    if meant is None:
+    found = meant(plain)
+    if found is None:
         plain, said = quantized_name(plain)
-        meant = shipped_name(plain)
-    if meant is None:
+        found = meant(plain)
+    if found is None:
         raise no_such_model(text)
-    values = read_config(shipped_path(meant)) | changed_values(plain)
+    values = release_values(found.release)
     own = values.get("quantization_config") or {}
     if said is not None and said.get("quant_method") == "gguf" and own.get("quant_method") == "mxfp4":
         # llama.cpp keeps experts that were published in MXFP4 as they are, whatever type a file is called after.
         said = {**said, "file_type": "mxfp4_moe"}
     if said is not None:
         values["quantization_config"] = said or None
-    return from_values(values, f"{meant}.json", meant)
+    return from_values(values, f"{found.called}.json", found.called)
+
+
+def release_values(release: Release) -> dict[str, Any]:
+    """Return the configuration of a release: the shipped one's, with what it changes."""
+    values = {} if release.of is None else read_config(shipped_path(release.of))
+    return merged(values if release.inside is None else {release.inside: values}, release.values)
 
 
 def _read(path: Path) -> Model:
@@ -71,6 +77,8 @@ def _read(path: Path) -> Model:
     if path.is_dir():
         path = _inside(cached_folder(path))
     if path.suffix.lower() == ".gguf":
+        if not path.exists() and meant(quantized_name(path.stem)[0]) is not None:
+            raise AttometerError(f"{path}: no such file; without it, ask by name: {path.stem}")
         return replace(from_values(from_gguf(path), str(path), path.stem), folder=path)
     if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth") and path.is_file():
         raise AttometerError(f"{path}: holds weights alone; give the folder that also holds config.json")

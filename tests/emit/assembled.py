@@ -43,4 +43,4 @@ def assemble(program: Program, dtype: str) -> None:
 if __name__ == "__main__":
     made = parse(SOFTMAX)
     assemble(made, sys.argv[1])
-    assemble(gradients_of(str(made), ("O",), ("Q", "K", "V")).backward, sys.argv[1])
+    assemble(parse(gradients_of(str(made), ("O",), ("Q", "K", "V")).backward), sys.argv[1])

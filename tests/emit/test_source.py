@@ -107,7 +107,7 @@ def test_processes_that_compile_at_once_and_folders_of_others(tmp_path, monkeypa
     monkeypatch.setenv("ATTOMETER_CACHE", str(shared))
     assert build.library_path(UNIT, build.best_target(UNIT)).parent != shared
     path.chmod(0o777)
-    assert not build._trusted(path)
+    assert not build.trusted(path)
 
 
 @compiled

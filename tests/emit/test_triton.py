@@ -162,7 +162,7 @@ def test_tiles_that_a_mask_leaves_empty_are_skipped() -> None:
     (kernel,) = made.kernels
     (where,) = kernel.masks
     n, m = 200, 260
-    held = triton_run.TritonTarget(parse(SOFTMAX), torch.float32, frozenset())
+    held = triton_run.TritonTarget(SOFTMAX, torch.float32, frozenset())
     sized = held.sized(((1, 1, n, 8), (1, 1, m, 8), (1, 1, m, 8)))
     found = triton_run.visits(where, kernel, sized, {"i": 64, "j": 64})
     matrix = where.mask.matrix(n, m)

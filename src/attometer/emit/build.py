@@ -1,5 +1,6 @@
 """From C++ to a loaded library: the system's compiler, and a cache that only its user can write."""
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -8,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -146,25 +148,42 @@ def _folder(given: str | None, caches: str | None, home: str | None) -> Path:
 
 @cache
 def _private(folder: str) -> Path:
-    """Return `folder` if it is this user's and nobody else may write it, else one of this process alone."""
+    """Return `folder` if it is this user's and nobody else may write it, else one of this process alone, with a warning."""
     path = Path(folder)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        held = path.stat()
-        if held.st_uid == os.getuid() and not held.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and os.access(path, os.W_OK):
-            return path
+        why = _shared(path) or ("" if os.access(path, os.W_OK | os.X_OK) else "cannot be written")
     except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="attometer-"))
+        why = "cannot be written"
+    if not why:
+        return path
+    warnings.warn(
+        f"compiled kernels are not kept: {path} {why}; ATTOMETER_CACHE names a folder of your own", stacklevel=2
+    )
+    own, process = tempfile.mkdtemp(prefix="attometer-"), os.getpid()
+    atexit.register(lambda: shutil.rmtree(own, ignore_errors=True) if os.getpid() == process else None)
+    return Path(own)
 
 
-def _trusted(path: Path) -> bool:
-    """Return whether a compiled file is this user's and nobody else may write it."""
+def _shared(path: Path) -> str:
+    """Return why what lies at a path may be another's work; empty where it is this user's and nobody else may write it."""
+    held = path.stat()
+    if held.st_uid != os.getuid():
+        return "belongs to another user"
+    return "may be written by others" if held.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+
+
+def trusted(path: Path) -> bool:
+    """Return whether a file is there that is this user's and nobody else may write."""
     try:
-        held = path.stat()
+        return not _shared(path)
     except OSError:
         return False
-    return held.st_uid == os.getuid() and not held.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def kept_folder() -> Path:
+    """Return the folder that holds what is kept, which nobody else may write."""
+    return _private(str(cache_folder()))
 
 
 def best_target(unit: Unit) -> str:
@@ -215,7 +234,7 @@ def _compiler() -> Compiler:
 
 def built(unit: Unit) -> bool:
     """Return whether the unit's machine code is kept already."""
-    return unsupported() is None and _trusted(library_path(unit, best_target(unit)))
+    return unsupported() is None and trusted(library_path(unit, best_target(unit)))
 
 
 @lru_cache(maxsize=64)
@@ -230,7 +249,7 @@ def library(unit: Unit, target: str | None = None, extra: tuple[str, ...] = ()) 
     if lacking := missing(name):
         raise AttometerError(f"instruction set {name}: {lacking}; it has {', '.join(targets())}")
     path = library_path(unit, name, extra)
-    if not _trusted(path):
+    if not trusted(path):
         _compile(unit, name, extra, path)
     try:
         held = ctypes.CDLL(str(path))

@@ -2,8 +2,8 @@
 
 import ctypes
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -14,14 +14,16 @@ import torch
 
 from attometer.emit.build import library
 from attometer.emit.call import STATUS
+from attometer.emit.kept import Made, kept
 from attometer.emit.program import TYPES, Emitted, ProgramUnit, emitted
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program import Program, parse
 from attometer.program.expression import Where
 from attometer.program.gradient import active_in
-from attometer.program.keeping import Kept, keeping
-from attometer.schedule.lean import is_small
+from attometer.program.keeping import keeping
+from attometer.schedule.lean import is_small, pieces
+from attometer.sizes import size
 
 I64, POINTER = ctypes.c_int64, ctypes.c_void_p
 AXES = 8
@@ -74,15 +76,15 @@ class Bound:
 class Target(ABC):
     """A program as code for tensors of one type."""
 
-    def __init__(self, program: Program, dtype: torch.dtype, full: frozenset[str]) -> None:
+    def __init__(self, text: str, dtype: torch.dtype, full: frozenset[str]) -> None:
         name = str(dtype).removeprefix("torch.")
         if name not in TYPES:
             raise AttometerError(f"compiled programs take tensors of {', '.join(TYPES)}, got {name}")
-        self.program, self.dtype, self.full, self.type_name = program, dtype, full, name
+        self.text, self.dtype, self.full, self.type_name = text, dtype, full, name
         self.sums = torch.float64 if dtype == torch.float64 else torch.float32
-        self.inputs = [t.name for t in program.inputs]
-        self.outputs = [t.name for t in program.outputs]
         self.emitted = self.source()
+        self.inputs = [name for name, _ in self.emitted.inputs]
+        self.outputs = [name for name, _ in self.emitted.outputs]
 
     @abstractmethod
     def source(self) -> Emitted:
@@ -99,18 +101,18 @@ class Target(ABC):
     @lru_cache(maxsize=64)  # noqa: B019 - targets live as long as the process
     def sized(self, shapes: tuple[tuple[int, ...], ...]) -> Sized:
         """Return the program at the sizes that the shapes of its inputs tell."""
-        numbers = _numbers(self.program, shapes)
         made = self.emitted
+        numbers = _numbers(made, shapes)
         extents = {axis: int(extent.xreplace(numbers)) for axis, extent in made.extents}
-        known = {t.name: tuple(int(e.xreplace(numbers)) for e in t.extents) for t in self.program.tensors.values()}
-        known |= {name: tuple(int(e.xreplace(numbers)) for e in of) for name, of in made.stored}
+        shaped = (*made.inputs, *made.outputs, *made.stored)
+        known = {name: tuple(int(e.xreplace(numbers)) for e in of) for name, of in shaped}
         steps = tuple((of, _steps(known[of], [extents[a] for a in axes])) for _, of, axes in made.arrays)
         masks = {}
         for where in made.masks:
             n, m = extents[where.query], extents[where.key]
             start, end = substitute(where.mask, dict(numbers)).intervals(np.arange(n), n, m)
             masks[where] = np.ascontiguousarray(start, dtype=np.int32), np.ascontiguousarray(end, dtype=np.int32)
-        sizes = {s: int(self.program.size_of(s).xreplace(numbers)) for s in made.sizes}
+        sizes = {name: int(value.xreplace(numbers)) for name, value in made.sizes}
         return Sized(known, steps, extents, masks, sizes)
 
     def run(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -126,14 +128,19 @@ class Target(ABC):
         return [at[name] for name in self.outputs]
 
 
+_EMITTED = Emitted.to_json, Emitted.from_json
+
+
 class Machine(Target):
     """A program as machine code."""
 
     def source(self) -> Emitted:
         """Return the program's C++."""
-        self.unit = ProgramUnit(self.program, self.type_name, self.full)
+        asked = (self.text, self.type_name, *sorted(self.full))
+        made = kept("nest", asked, lambda: emitted(_program(self.text), self.type_name, self.full), *_EMITTED)
+        self.unit = ProgramUnit(made.text, self.type_name)
         self._library: ctypes.CDLL | None = None
-        return emitted(self.program, self.type_name, self.full)
+        return made
 
     @property
     def library(self) -> ctypes.CDLL:
@@ -178,21 +185,21 @@ def strided(sized: Sized, at: dict[str, torch.Tensor]) -> list[tuple[str, list[i
     return [(of, [at[of].stride(s[0]) * s[1] if s else 0 for s in steps]) for of, steps in sized.steps]
 
 
-def _numbers(program: Program, shapes: tuple[tuple[int, ...], ...]) -> dict[sympy.Symbol, sympy.Integer]:
+def _numbers(made: Emitted, shapes: tuple[tuple[int, ...], ...]) -> dict[sympy.Symbol, sympy.Integer]:
     """Return a number for every size."""
     found: dict[sympy.Symbol, sympy.Integer] = {}
-    for tensor, shape in zip(program.inputs, shapes, strict=True):
-        if len(tensor.extents) != len(shape):
-            raise AttometerError(f'input "{tensor.name}" has {len(tensor.extents)} axes, got shape {list(shape)}')
-        found |= {e: sympy.Integer(s) for e, s in zip(tensor.extents, shape, strict=True) if e.is_Symbol}
-    missing = [str(s) for s in program.symbols if s not in found]
+    for (name, extents), shape in zip(made.inputs, shapes, strict=True):
+        if len(extents) != len(shape):
+            raise AttometerError(f'input "{name}" has {len(extents)} axes, got shape {list(shape)}')
+        found |= {e: sympy.Integer(s) for e, s in zip(extents, shape, strict=True) if e.is_Symbol}
+    missing = [s for s in made.symbols if size(s) not in found]
     if missing:
         raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; give it where you compile")
-    for tensor, shape in zip(program.inputs, shapes, strict=True):
-        wanted = tuple(e.xreplace(found) for e in tensor.extents)
+    for (name, extents), shape in zip(made.inputs, shapes, strict=True):
+        wanted = tuple(e.xreplace(found) for e in extents)
         if wanted != shape or 0 in shape:
             raise AttometerError(
-                f'input "{tensor.name}" needs shape [{", ".join(map(str, tensor.extents))}] = {list(wanted)}, '
+                f'input "{name}" needs shape [{", ".join(map(str, extents))}] = {list(wanted)}, '
                 f"each at least 1, got {list(shape)}"
             )
     return found
@@ -221,7 +228,7 @@ IMPLEMENTATIONS = ("auto", "cpp", "triton")
 @lru_cache(maxsize=128)
 def machine_of(text: str, dtype: torch.dtype, full: frozenset[str]) -> Machine:
     """Return the machine code of a program's text."""
-    return Machine(parse(text), dtype, full)
+    return Machine(text, dtype, full)
 
 
 @lru_cache(maxsize=128)
@@ -229,7 +236,7 @@ def kernels_of(text: str, dtype: torch.dtype, full: frozenset[str]) -> Target:
     """Return the Triton kernels of a program's text."""
     from attometer.emit.triton_run import TritonTarget
 
-    return TritonTarget(parse(text), dtype, full)
+    return TritonTarget(text, dtype, full)
 
 
 def type_of(tensors: Sequence[torch.Tensor]) -> torch.dtype:
@@ -252,7 +259,7 @@ def type_of(tensors: Sequence[torch.Tensor]) -> torch.dtype:
 
 def _machine(tensors: Sequence[torch.Tensor], text: str, full: Sequence[str], impl: str) -> Target:
     dtype = type_of(tensors)
-    names = _names(text)
+    names = reading(text).inputs
     wide = {n for n, t in zip(names, tensors, strict=True) if t.dtype != dtype}
     on_gpu = tensors[0].device.type == "cuda"
     if impl == "cpp" and on_gpu:
@@ -266,8 +273,33 @@ def _program(text: str) -> Program:
     return parse(text)
 
 
-def _names(text: str) -> list[str]:
-    return [t.name for t in _program(text).inputs]
+@dataclass(frozen=True)
+class Reading:
+    """What a program's text takes and gives, and the nests and scans that it runs as."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nests: str
+
+
+@lru_cache(maxsize=128)
+def reading(text: str) -> Reading:
+    """Return what is to be known of a program's text.
+
+    Raises AttometerError naming the operation that no nest runs.
+    """
+
+    def make() -> Reading:
+        program = _program(text)
+        shown = [str(p.nest) if p.nest else str(p.scan and p.scan.label) for p in pieces(program)]
+        inputs, outputs = (tuple(t.name for t in x) for x in (program.inputs, program.outputs))
+        return Reading(inputs, outputs, "\n\n".join(shown))
+
+    return kept("text", (text,), make, asdict, lambda held: _of_texts(Reading, held))
+
+
+def _of_texts(kind: Callable[..., Made], held: dict[str, Any]) -> Made:
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in held.items()})
 
 
 @torch.library.custom_op("attometer::compiled_program", mutates_args=())  # type: ignore[untyped-decorator]
@@ -290,10 +322,33 @@ def _(
     return [tensors[0].new_empty(shapes[name], dtype=held.type_of(name)) for name in held.outputs]
 
 
-def gradients_of(text: str, of: tuple[str, ...], to: tuple[str, ...]) -> Kept:
-    """Return a program's gradients, and what its forward pass keeps for them."""
-    program = _program(text)
-    return keeping(program, of, to, _small(text))
+@dataclass(frozen=True)
+class Gradients:
+    """The texts of a program that also leaves what its gradients need, `kept`, and of its gradients; else as `keeping` has them."""
+
+    forward: str
+    backward: str
+    kept: tuple[str, ...]
+    arrives: tuple[str, ...]
+    leaves: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+@lru_cache(maxsize=128)
+def gradients_of(text: str, of: tuple[str, ...], to: tuple[str, ...]) -> Gradients:
+    """Return a program's gradients, and what its forward pass keeps for them; `to` may be empty for all inputs.
+
+    Those of inputs that no result depends on smoothly leave nothing.
+    """
+
+    def make() -> Gradients:
+        program = _program(text)
+        if to and not active_in(program, {*of}, {*to}):
+            return Gradients("", "", (), (), (), ())
+        held = keeping(program, of, to, _small(text))
+        return Gradients(str(held.forward), str(held.backward), held.kept, held.arrives, held.leaves, held.inputs)
+
+    return kept("gradient", (text, *of, "", *to), make, asdict, lambda held: _of_texts(Gradients, held))
 
 
 @lru_cache(maxsize=128)
@@ -310,26 +365,25 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Ten
 
 def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...]:
     tensors, outputs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-    inputs, results = _names(ctx.text), [t.name for t in _program(ctx.text).outputs]
+    inputs, results = reading(ctx.text).inputs, reading(ctx.text).outputs
     of = tuple(n for n, s in zip(results, slopes, strict=True) if s is not None)
     to = tuple(n for n, need in zip(inputs, ctx.needs_input_grad[0], strict=True) if need)
-    if not of or not to:
+    own = reading(ctx.source).outputs
+    held = gradients_of(ctx.source if {*own} >= {*of} else ctx.text, of, to) if of and to else None
+    if held is None or not held.leaves:
         return [None] * ctx.count, None, None, None, None
-    if not active_in(_program(ctx.text), {*of}, {*to}):
-        return [None] * ctx.count, None, None, None, None
-    own = {t.name for t in _program(ctx.source).outputs}
-    held = gradients_of(ctx.source if own >= {*of} else ctx.text, of, to)
     at = dict(zip((*inputs, *results), (*tensors, *outputs), strict=True))
     at |= dict(zip(held.arrives, (s for s in slopes if s is not None), strict=True))
     if any(n not in at for n in held.kept):  # of a pass that was not asked to keep: computed once more
-        again = str(held.forward)
-        found = compiled_program([at[n] for n in _names(again)], again, " ".join(held.kept), again, ctx.impl)
-        at |= dict(zip((t.name for t in held.forward.outputs), found, strict=True))
-    text, dtype = str(held.backward), type_of(tensors)
+        again = held.forward
+        given = [at[n] for n in reading(again).inputs]
+        found = compiled_program(given, again, " ".join(held.kept), again, ctx.impl)
+        at |= dict(zip(reading(again).outputs, found, strict=True))
+    text, dtype = held.backward, type_of(tensors)
     full = " ".join(g for g, n in zip(held.leaves, held.inputs, strict=True) if at[n].dtype != dtype)
-    given = [at[n] for n in _names(text)]
+    given = [at[n] for n in reading(text).inputs]
     found = compiled_program(given, text, full, text, ctx.impl)
-    made = dict(zip((t.name for t in held.backward.outputs), found, strict=True))
+    made = dict(zip(reading(text).outputs, found, strict=True))
     leaves = dict(zip(held.inputs, (made[g] for g in held.leaves), strict=True))
     return [leaves.get(n) for n in inputs], None, None, None, None
 

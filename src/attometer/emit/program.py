@@ -5,38 +5,73 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import sympy
 
 from attometer.emit.phase import Names, PhaseCode
 from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where
+from attometer.program.expression_reader import ExpressionReader
+from attometer.program.mask_reader import MaskReader
 from attometer.program.operations import Scan
+from attometer.program.printer import where_text
 from attometer.program.program import Program
+from attometer.program.size_expressions import to_size
 from attometer.schedule.lean import pieces
 from attometer.schedule.nest import Schedule
+from attometer.sizes import size_text
 
 MICRO = Path(__file__).parent / "micro"
 TYPES = {"float32": "float", "bfloat16": "Bfloat", "float16": "_Float16", "float64": "double"}
 BYTES = {"float": 4, "Bfloat": 2, "_Float16": 2, "double": 8}
 
 
+Extents: TypeAlias = tuple[str, tuple[sympy.Expr, ...]]
+"""A tensor's name, and its extents."""
+
+
 @dataclass(frozen=True)
 class Emitted:
-    """The C++ of a program for one type of tensors, and what a call hands over, each in its order.
+    """The C++ of a program for one type of tensors, and all that a call needs to know of the program.
 
-    `arrays` are (value, the tensor that it is of, its axes); `masks`, `extents`, `sizes` and `tiles` as their names say.
+    What a call hands over, each in its order: `arrays` are (value, the tensor that it is of, its axes); `masks`, `extents`,
+    `sizes` and `tiles` as their names say.
     """
 
     text: str
+    symbols: tuple[str, ...]
+    inputs: tuple[Extents, ...]
+    outputs: tuple[Extents, ...]
     arrays: tuple[tuple[str, str, tuple[str, ...]], ...]
     masks: tuple[Where, ...]
     extents: tuple[tuple[str, sympy.Expr], ...]
-    sizes: tuple[str, ...]
+    sizes: tuple[tuple[str, sympy.Expr], ...]
     tiles: tuple[tuple[str, bool], ...]
     """Each with whether it is of rows."""
-    stored: tuple[tuple[str, tuple[sympy.Expr, ...]], ...]
-    """Values kept between phases, with their extents."""
+    stored: tuple[Extents, ...]
+    """Values kept between phases."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as strings, sizes and masks in the notation; `from_json` is the inverse."""
+        sized = {f: [[n, size_text(e)] for n, e in getattr(self, f)] for f in ("extents", "sizes")}
+        shaped = {f: [[n, [*map(size_text, e)]] for n, e in getattr(self, f)] for f in ("inputs", "outputs", "stored")}
+        return vars(self) | sized | shaped | {"masks": [where_text(w) for w in self.masks]}
+
+    @staticmethod
+    def from_json(held: dict[str, Any]) -> "Emitted":
+        """Return what `to_json` wrote."""
+        found: dict[str, Any] = {f: tuple((n, _size(e)) for n, e in held[f]) for f in ("extents", "sizes")}
+        found |= {f: tuple((n, tuple(map(_size, e))) for n, e in held[f]) for f in ("inputs", "outputs", "stored")}
+        arrays = tuple((name, of, tuple(axes)) for name, of, axes in held["arrays"])
+        masks = tuple(MaskReader(1, text).where() for text in held["masks"])
+        tiles = tuple((name, rows) for name, rows in held["tiles"])
+        return Emitted(held["text"], tuple(held["symbols"]), arrays=arrays, masks=masks, tiles=tiles, **found)
+
+
+@lru_cache(maxsize=1024)
+def _size(text: str) -> sympy.Expr:
+    return to_size(ExpressionReader(1, text).sum())
 
 
 @lru_cache(maxsize=64)
@@ -74,8 +109,11 @@ class _Unit:
         lines = [*self.head(), *functions, *self.entry(labels)]
         arrays = tuple((name, *self.of[name]) for name in self.names.arrays)
         extents = tuple((axis, self.extents[axis]) for axis in self.names.axes)
+        inputs, outputs = (tuple((t.name, t.extents) for t in x) for x in (self.program.inputs, self.program.outputs))
+        sizes = tuple((name, self.program.size_of(name)) for name in self.names.sizes)
         return Emitted(
-            "\n".join(lines) + "\n", arrays, tuple(self.names.masks), extents, tuple(self.names.sizes),
+            "\n".join(lines) + "\n", tuple(map(str, self.program.symbols)), inputs, outputs,
+            arrays, tuple(self.names.masks), extents, sizes,
             tuple((name, name in self.names.rows) for name in self.names.tiles), tuple(self.stored.items()),
         )  # fmt: skip
 
@@ -187,11 +225,10 @@ def _plain(node: Expression) -> Expression:
 
 @dataclass(frozen=True)
 class ProgramUnit:
-    """A program as it is compiled, for tensors of one type."""
+    """A program's C++ as it is compiled, for tensors of one type."""
 
-    program: Program
+    source: str
     dtype: str
-    full: frozenset[str] = frozenset()
     schedule: str = "program"
     bf16: bool = False
 
@@ -203,4 +240,4 @@ class ProgramUnit:
 
     def text(self) -> str:
         """Return its C++."""
-        return emitted(self.program, self.dtype, self.full).text
+        return self.source

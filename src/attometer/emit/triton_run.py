@@ -16,6 +16,7 @@ from attometer.emit.compiled import Sized, Target, strided
 from attometer.emit.program import Emitted
 from attometer.emit.triton_source import Kernel, triton_of
 from attometer.errors import AttometerError
+from attometer.program import parse
 from attometer.program.expression import Where
 
 BLOCK, SCAN = 64, 256
@@ -61,7 +62,7 @@ class TritonTarget(Target):
 
     def source(self) -> Emitted:
         """Return the program's Triton source."""
-        made = triton_of(self.program, self.type_name, self.full)
+        made = triton_of(parse(self.text), self.type_name, self.full)
         self.kernels = made.kernels
         return made.emitted
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import sympy
+
 from attometer.program.explicit import Names, explicit, summed_by
 from attometer.program.expression import Along, Binary, Call, Name, Ref, Statement, walk
 from attometer.program.gradient import active_in, gradient
@@ -72,8 +74,9 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     inputs = tuple(d for d in slopes.declarations if d.role != "output" and d.tensor in read)
     extra = tuple(Declaration("input", name, tensors[name].indices) for name in kept)
     outputs = tuple(d for d in slopes.declarations if d.role == "output")
-    used = _axes((*inputs, *extra, *outputs), left)
-    slopes = Program(left, tuple((a, e) for a, e in slopes.axes if a in used), inputs + extra + outputs)
+    slopes = _with_sizes_told(
+        Program(left, _used(slopes.axes, (*inputs, *extra, *outputs), left), inputs + extra + outputs), whole
+    )
     first = {d.tensor for d in whole.declarations}
     arrives = tuple(
         d.tensor
@@ -85,12 +88,29 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     return Kept(keeps, slopes, kept, arrives, tuple(results), wanted)
 
 
-def _axes(declarations: Sequence[Declaration], statements: Sequence[Statement]) -> set[str]:
+def _with_sizes_told(slopes: Program, whole: Program) -> Program:
+    """Return gradients that take, beside what they read, the inputs of `whole` whose shapes alone tell a size: a sum's n, say."""
+    untold = {*slopes.symbols} - {e for t in slopes.inputs for e in t.extents}
+    more = []
+    for tensor in whole.inputs:
+        if untold & {*tensor.extents}:
+            untold -= {*tensor.extents}
+            more.append(Declaration("input", tensor.name, tensor.indices))
+    if not more:
+        return slopes
+    declarations, axes = (*more, *slopes.declarations), dict(whole.axes) | dict(slopes.axes)
+    return replace(slopes, axes=_used([*axes.items()], declarations, slopes.statements), declarations=declarations)
+
+
+def _used(
+    axes: Sequence[tuple[str, sympy.Expr]], declarations: Sequence[Declaration], statements: Sequence[Statement]
+) -> tuple[tuple[str, sympy.Expr], ...]:
+    """Return those of the axes that something runs along."""
     found = {i for d in declarations for i in d.indices} | {i for s in statements for i in s.indices}
     for statement in statements:
         found |= {n.name for n in walk(statement.expression) if isinstance(n, Name)}
         found |= {n.index for n in walk(statement.expression) if isinstance(n, Along)}
-    return found
+    return tuple((a, e) for a, e in axes if a in found)
 
 
 def _is_softmax(statement: Statement) -> bool:

@@ -4,13 +4,20 @@ from typing import Any
 
 import torch
 
-from attometer.emit.compiled import IMPLEMENTATIONS, compiled_program, gradients_of, kernels_of, machine_of, type_of
+from attometer.emit.compiled import (
+    IMPLEMENTATIONS,
+    compiled_program,
+    gradients_of,
+    kernels_of,
+    machine_of,
+    reading,
+    type_of,
+)
 from attometer.errors import AttometerError
 from attometer.program import Program
 from attometer.program.keeping import declared
 from attometer.run import transforms
 from attometer.run.validation import check_name
-from attometer.schedule.lean import pieces
 from attometer.simulate.sizes import bind
 from attometer.view.printed import Printed
 
@@ -26,22 +33,20 @@ class Compiled(Printed):
         check_name("impl", impl, IMPLEMENTATIONS)
         self.impl, self._full = impl, " ".join(full)
         self.program = declared(program)
-        self.inputs = tuple(t.name for t in self.program.inputs)
-        self.outputs = tuple(t.name for t in self.program.outputs)
-        self._nests = pieces(self.program)
         self._text = str(self.program)
+        self._reading = reading(self._text)
+        self.inputs, self.outputs = self._reading.inputs, self._reading.outputs
         self._known: set[tuple[tuple[int, ...], ...]] = set()
         self._refused: AttometerError | None = None
         try:
             held = gradients_of(self._text, self.outputs, ())
-            pieces(held.backward)
+            reading(held.backward)
         except AttometerError as error:
             self._refused = error
             return
         # With gradients to come, what the backward pass reads is kept by the forward pass; without, nothing is.
-        self._keeping = str(held.forward), " ".join([*full, *(n for n in held.kept if n not in self.outputs)])
-        order = [t.name for t in held.forward.outputs]
-        self._places = [order.index(n) for n in self.outputs]
+        self._keeping = held.forward, " ".join([*full, *(n for n in held.kept if n not in self.outputs)])
+        self._places = list(map(reading(held.forward).outputs.index, self.outputs))
 
     def __call__(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
         """Return the result, or a tuple of all in the program's order.
@@ -102,5 +107,4 @@ class Compiled(Printed):
         return find(self._text, dtype, frozenset()).emitted.text
 
     def __str__(self) -> str:
-        shown = [str(p.nest) if p.nest else str(p.scan and p.scan.label) for p in self._nests if p.nest or p.scan]
-        return "\n\n".join(shown)
+        return self._reading.nests

@@ -7,6 +7,7 @@ has fewer entries than the inputs may be stored, one of the size of the scores n
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil, prod
 
 import sympy
@@ -76,6 +77,7 @@ def is_small(program: Program) -> Callable[[TensorOf], bool]:
     return lambda tensor: entries(tensor.extents) <= most
 
 
+@lru_cache(maxsize=16)
 def pieces(program: Program) -> tuple[Piece, ...]:
     """Return a program as nests and scans, in the order in which they run.
 

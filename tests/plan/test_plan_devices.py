@@ -1,6 +1,7 @@
 """Plans over several devices, under engines and recipes: against logs and published tables, and what is refused."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -241,6 +242,53 @@ def test_experts_in_the_hosts_memory() -> None:
     assert any("stay in the host's memory, read at 40 GB/s" in note for note in slower.notes)
     with pytest.raises(AttometerError, match="offload of experts is modelled for serving a mixture of experts"):
         plan("llama-3.1-8b", "rtx-5080", context=4096, offload="experts")
+
+
+def test_experts_of_the_first_layers_in_the_hosts_memory() -> None:
+    how: dict[str, Any] = {"context": 4096, "mode": "decode", "weights_dtype": "q8_0", "engine": "llama.cpp"}
+    none, some, most, every = (
+        plan("qwen3-30b-a3b", "rtx-4090", **how, offload=offload)
+        for offload in ("experts=0", "experts=12", "experts=36", "experts")
+    )
+    # 48 layers with experts alike
+    assert none.planner.host_bytes == 0
+    assert 4 * some.planner.host_bytes == pytest.approx(every.planner.host_bytes, rel=1e-9)
+    assert 4 * most.planner.host_bytes == pytest.approx(3 * every.planner.host_bytes, rel=1e-9)
+    assert none.seconds < some.seconds < most.seconds < every.seconds
+    assert [made.fits for made in (none, some, every)] == [False, False, True]
+    both = plan("qwen3-30b-a3b", "2x rtx-4090", **how, offload="experts=12")
+    assert both.fits
+    assert both.planner.room == 2 * some.planner.room
+    with pytest.raises(AttometerError, match="offload takes a number of layers, as in experts=12"):
+        plan("qwen3-30b-a3b", "rtx-4090", offload="experts=all")
+
+
+def test_experts_in_the_hosts_memory_in_llama_cpps_words(command: Callable[..., Any]) -> None:
+    line = ["plan", "gpt-oss-20b", "--on", "RTX 3070", "--engine", "llama.cpp", "-c", "8k", "--json"]
+    said = [
+        ["--offload", "experts"],
+        ["--cpu-moe"],
+        ["-ot", "exps=CPU"],
+        ["-ot", ".ffn_.*_exps.=CPU"],
+        ["--n-cpu-moe", "24"],
+    ]
+    found = [json.loads(command(*line, *how).stdout) for how in said]
+    assert len({each["bytes"]["weights"] for each in found}) == 1
+    for how, message in (
+        (["-ot", r"blk\.[0-9]\.ffn=CPU"], "--override-tensor is read where it keeps all experts, as in exps=CPU"),
+        (["--cpu-moe", "--n-cpu-moe", "3"], "said more than once: experts, experts=3"),
+    ):
+        done = command(*line, *how)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+def test_options_in_the_words_of_engines(command: Callable[..., Any]) -> None:
+    line = ["plan", "llama-3.1-8b", "--on", "2x rtx-4090", "--engine", "vllm@0.19", "--mode", "decode", "--json"]
+    ours = ["--context", "8192", "--tp", "2", "--kv-dtype", "fp8", "--weights-dtype", "fp8", "--batched-tokens", "4096"]
+    theirs = ["--max-model-len", "8192", "--tensor-parallel-size", "2", "--kv-cache-dtype", "fp8", "--quantization", "fp8",
+              "--chunked-prefill-size", "4096"]  # fmt: skip
+    assert command(*line, *ours).stdout == command(*line, *theirs).stdout
 
 
 def test_attention_on_replicas_keeps_latents_once() -> None:

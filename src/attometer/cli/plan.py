@@ -1,5 +1,6 @@
 """plan: does a model fit, how fast, what limits it, what would help."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ On = Annotated[
 Context = Annotated[
     str | None,
     typer.Option(
-        "--context", "--ctx", help="tokens per sequence, as in 128k; the configuration's own maximum if not given"
+        "--context", "--ctx", "-c", help="tokens per sequence, as in 128k; the configuration's own maximum if not given"
     ),
 ]
 Batch = Annotated[str | None, typer.Option(help="sequences at once, over all devices")]
@@ -85,7 +86,7 @@ Recipe = Annotated[
     ),
 ]
 MicroBatch = Annotated[str | None, typer.Option(help="in training, sequences of one forward pass of a replica")]
-Tp = Annotated[int | None, typer.Option(help="tensor-parallel ranks")]
+Tp = Annotated[int | None, typer.Option("--tp", "-tp", help="tensor-parallel ranks")]
 Pp = Annotated[int | None, typer.Option(help="pipeline stages")]
 Ep = Annotated[int | None, typer.Option(help="ranks that share the experts")]
 Dp = Annotated[int | None, typer.Option(help="replicas")]
@@ -93,7 +94,14 @@ Cp = Annotated[int | None, typer.Option(help="ranks that share each sequence")]
 Zero = Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 is FSDP)")]
 Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")]
 WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
-Offload = Annotated[str | None, typer.Option(help="experts: keep routed experts in the host's memory")]
+Offload = Annotated[
+    str | None, typer.Option(help="experts: keep routed experts in the host's memory; experts=12 those of 12 layers")
+]
+CpuMoe = Annotated[bool, typer.Option("--cpu-moe", help="as --offload experts, in llama.cpp's words")]
+NCpuMoe = Annotated[int | None, typer.Option("--n-cpu-moe", min=0, help="as --offload experts=N, in llama.cpp's words")]
+Override = Annotated[
+    list[str] | None, typer.Option("--override-tensor", "-ot", help="llama.cpp's exps=CPU: as --offload experts")
+]
 HostGbS = Annotated[
     float | None, typer.Option("--host-bandwidth", help="GB/s of the host's memory; a typical host's if not given")
 ]
@@ -112,7 +120,21 @@ Explain = Annotated[bool, typer.Option("--explain", help="say where each number 
 Shown = Annotated[bool, typer.Option("--open", help="open the explorer page at this plan, in the browser")]
 
 
-@app.command(rich_help_panel=ASK)
+# Options in the words of engines, trainers and their launchers.
+SPELLED = {
+    "max-model-len": "context", "context-length": "context", "ctx-size": "context", "max-seq-len": "context",
+    "sequence-len": "context", "max-seq-length": "context", "num-ctx": "context",
+    "tensor-parallel-size": "tp", "pipeline-parallel-size": "pp", "data-parallel-size": "dp", "expert-parallel-size": "ep",
+    "tp-size": "tp", "pp-size": "pp", "dp-size": "dp", "ep-size": "ep",
+    "kv-cache-dtype": "kv-dtype", "cache-type-k": "kv-dtype", "quantization": "weights-dtype",
+    "chunked-prefill-size": "batched-tokens", "ubatch-size": "batched-tokens", "max-running-requests": "max-requests",
+    "disable-cuda-graph": "enforce-eager", "micro-batch-size": "micro-batch", "per-device-train-batch-size": "micro-batch",
+    "gradient-checkpointing": "checkpoint",
+}  # fmt: skip
+NAMED = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: SPELLED.get(name, name)}
+
+
+@app.command(rich_help_panel=ASK, context_settings=NAMED)
 def plan(
     call: typer.Context,
     model: Model,
@@ -145,6 +167,9 @@ def plan(
     goal: Goal = None,
     what_if: WhatIf = None,
     offload: Offload = None,
+    cpu_moe: CpuMoe = False,
+    n_cpu_moe: NCpuMoe = None,
+    override_tensor: Override = None,
     host_gb_s: HostGbS = None,
     draft: Draft = None,
     draft_tokens: DraftTokens = None,
@@ -206,6 +231,7 @@ def _plan(given: Mapping[str, Any]) -> None:
     from attometer.plan import side_by_side
 
     options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
+    options["offload"] = _offload(given)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
@@ -217,6 +243,23 @@ def _plan(given: Mapping[str, Any]) -> None:
         for each in made:
             print("\n" + printable(each.explain(width=line_width())))
     raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+def _offload(given: Mapping[str, Any]) -> str | None:
+    """Return what stays in the host's memory, however it was said."""
+    said = [given["offload"]] if given["offload"] is not None else []
+    said += ["experts"] * given["cpu_moe"]
+    said += [f"experts={given['n_cpu_moe']}"] * (given["n_cpu_moe"] is not None)
+    for rule in given["override_tensor"] or []:
+        if re.fullmatch(r"(\.?ffn_?)?[^0-9]*exps[^0-9]*=CPU", rule) is None:
+            raise AttometerError(
+                f'--override-tensor is read where it keeps all experts, as in exps=CPU, got "{rule}"; those of the first layers: '
+                "--n-cpu-moe N"
+            )
+        said.append("experts")
+    if len(set(said)) > 1:
+        raise AttometerError(f"what stays in the host's memory is said more than once: {', '.join(said)}")
+    return said[0] if said else None
 
 
 def _mixed(model: Any, attention: str | None, mode: str) -> Any:

@@ -1,7 +1,7 @@
 """Engines and recipes as data: what serving and training take beside the model, and what they leave for the cache."""
 
 from attometer.engines.cache import CacheLayout, cache_layout, largest_context, requests, tokens
-from attometer.engines.engine import NAMES, Engine, engine
+from attometer.engines.engine import NAMES, Engine, canonical, engine
 from attometer.engines.padding import padding
 from attometer.engines.pool import Pool, pool
 from attometer.engines.recipe import LOSSES, RECOMPUTE, Recipe, optimizers, recipe, recipes
@@ -18,6 +18,7 @@ __all__ = [
     "Training",
     "adapters",
     "cache_layout",
+    "canonical",
     "engine",
     "largest_context",
     "optimizers",

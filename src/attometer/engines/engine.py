@@ -212,6 +212,16 @@ _SPELLED = {
 }  # fmt: skip
 
 
+def canonical(text: str) -> tuple[str, str | None]:
+    """Return an engine's name in the words of `NAMES`, where it is one, and the version that stands behind it.
+
+    >>> canonical("llamacpp b6325"), canonical("ollama"), canonical("axolotl")
+    (('llama.cpp', '6325'), ('llama.cpp', None), ('axolotl', None))
+    """
+    match = re.fullmatch(r"\s*([a-z][a-z._-]*?)[\s@=:]*[vb]?(\d[\w.+-]*)?\s*", str(text).lower())
+    return (str(text), None) if match is None else (_SPELLED.get(match[1], match[1]), match[2])
+
+
 @lru_cache(maxsize=64)
 def engine(text: str, platform: str = "cuda") -> Engine:
     """Return the engine that `text` names, as in `vllm`, `vllm@0.19` or `"vLLM 0.11.2"`; the newest version without one.
@@ -222,12 +232,11 @@ def engine(text: str, platform: str = "cuda") -> Engine:
 
     Raises AttometerError for an unknown name, or a version that is no number.
     """
-    match = re.fullmatch(r"\s*([a-z][a-z._-]*?)[\s@=:]*[vb]?(\d[\w.+-]*)?\s*", str(text).lower())
-    name = _SPELLED.get(match[1], match[1]) if match else str(text)
-    if match is None or name not in NAMES:
+    name, version_said = canonical(text)
+    if name not in NAMES:
         raise unknown("engine", text, NAMES)
     read = _read(name, platform)
-    wanted = None if match[2] is None else _numbers(match[2])
+    wanted = None if version_said is None else _numbers(version_said)
     found = read.versions[0]
     for version in read.versions:
         if wanted is None or _numbers(version.since) <= wanted:

@@ -17,7 +17,7 @@ from attometer.plan.predicted_training import TRAINERS
 from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.speculation import Speculation
-from attometer.plan.spread import Spread, by_layers, first_legal, joined, load_of, spread
+from attometer.plan.spread import BY_LAYERS, Spread, by_layers, first_legal, joined, load_of, spread
 from attometer.plan.what_if import changed
 from attometer.plan.workload import Asking, Workload
 from attometer.schedule.placement import Placement
@@ -88,6 +88,10 @@ def asked_of(
     options["mode"], context, batch, workload = asking.read()
     devices = cluster(on)
     model = subject if isinstance(subject, Model) else read(subject)
+    layered = engine is not None and by_layers(engine.name if isinstance(engine, EngineOptions) else engine)
+    if layered and devices.count > 1 and (options.get("offload") or not devices.uniform):
+        # Whole layers on each device: together they are one with all their memory.
+        devices = Cluster(((joined(devices, together=True), 1),), 1)
     asked = planner(changed(model, what_if or {}), joined(devices), **options)
     tokens = asked.options.context if context is None else context
     here = asked.with_options(context=tokens, batch=1 if batch is None else batch)
@@ -95,13 +99,13 @@ def asked_of(
     if recipe is not None and here.options.mode != "train":
         raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
     if here.options.offload is not None and (devices.count > 1 or not here.routed or here.options.mode == "train"):
-        raise AttometerError("offload of experts is modelled for serving a mixture of experts from one device")
+        raise AttometerError(
+            "offload of experts is modelled for serving a mixture of experts from one device, or from several with an engine "
+            f"that puts whole layers on each ({', '.join(BY_LAYERS)})"
+        )
     found = EngineOptions(engine) if isinstance(engine, str) else engine
     if found is not None and not devices.uniform:
-        if not by_layers(found.name):
-            raise AttometerError(f"{found.name} shares each layer over devices of one kind, got {devices}")
-        # Whole layers on each device: together they are one with all their memory.
-        devices = Cluster(((here.machine, 1),), 1)
+        raise AttometerError(f"{found.name} shares each layer over devices of one kind, got {devices}")
     degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
     several = devices.uniform and devices.count > 1
     usual = "adamw" if here.options.mode == "train" and (several or degrees is not None) else None

@@ -37,8 +37,8 @@ class Options:
         schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
-        offload: `experts` keeps routed experts in the host's memory; `host_gb_s` is its bandwidth in 10^9 bytes per second,
-            that of the machine's kind of node where it is not given.
+        offload: `experts` keeps routed experts in the host's memory, `experts=N` those of the first N layers.
+        host_gb_s: that memory's bandwidth in 10^9 bytes per second, that of the machine's kind of node where it is not given.
         frozen: in training, whose weights have no gradients: of `layers`, of `all`, or nobody's; adapters beside them are left out.
         update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
     """
@@ -69,8 +69,12 @@ class Options:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
         if self.frozen not in FROZEN:
             raise unknown("frozen", str(self.frozen), FROZEN)
-        if self.offload is not None and self.offload not in OFFLOADS:
-            raise unknown("offload", str(self.offload), OFFLOADS)
+        if self.offload is not None:
+            name, equals, layers = str(self.offload).partition("=")
+            if name not in OFFLOADS:
+                raise unknown("offload", str(self.offload), OFFLOADS)
+            if equals and not layers.isdecimal():
+                raise AttometerError(f'offload takes a number of layers, as in experts=12, got "{self.offload}"')
         if self.host_gb_s is not None and not 0 < self.host_gb_s < 1e6:
             raise AttometerError(f"host bandwidth must be above 0 GB/s, got {self.host_gb_s:g}")
         object.__setattr__(self, "kv", cache_format(self.kv))
@@ -81,6 +85,12 @@ class Options:
     def new_tokens(self) -> int:
         """Tokens computed in one pass: all of them, or one when decoding."""
         return 1 if self.mode == "decode" else self.context
+
+    @property
+    def host_layers(self) -> float:
+        """The layers, from the first on, whose experts stay in the host's memory."""
+        layers = (self.offload or "experts=0").partition("=")[2]
+        return int(layers) if layers else float("inf")
 
     @property
     def at_once(self) -> int:

@@ -1,7 +1,8 @@
 """`planner`: a model on a machine, compiled once and evaluated in microseconds or over whole grids."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
@@ -153,48 +154,62 @@ class Planner:
         layers = [(None,), *(stack.indices for stack in self.model.layers), (None,)]
         found: dict[tuple[Any, PartWeights], int] = {}
         rows = []
+        layers_of: dict[int | None, list[int | None]] = {}
         for row, indices in zip(cost.rows, layers, strict=True):
-            slots = []
+            slots: list[int | None] = []
             for p in row.running:
                 held = part_weights(p.part, row.kind, indices, self.formats) if p.weights else None
                 slots.append(None if held is None else found.setdefault((p.part, held), len(found)))
+                if held is not None:
+                    layers_of.setdefault(slots[-1], []).extend(indices)
             rows.append(tuple(slots))
         self._slot_parts = [part for part, _ in found]
+        self._on_host = [
+            self._host_share(layers_of[k]) if part.routed else Fraction(0) for k, part in enumerate(self._slot_parts)
+        ]
         return tuple(rows), [held for _, held in found]
 
     def _place(self, slot: int | None) -> Machine:
-        """Return where a part reads its weights: the device, or the host's memory for experts that stay there."""
-        if self.options.offload is None or slot is None or self._slot_parts[slot].routed is None:
+        """Return where a part reads its weights: the device, or as far as its experts stay there the host's memory."""
+        share = Fraction(0) if slot is None else self._on_host[slot]
+        if not share:
             return self.machine
-        return self._beside_host
+        mixed = 1 / (float(share) / self.host_bandwidth + float(1 - share) / self.machine.bandwidth)
+        figure = self._host.model_copy(update={"value": mixed / 1e9})
+        return self.machine.model_copy(update={"memory": self.machine.memory.model_copy(update={"bandwidth": figure})})
+
+    def _host_share(self, layers: Sequence[int | None]) -> Fraction:
+        """Return the share of layers whose experts stay in the host's memory."""
+        held = sum(k is not None and k < self.options.host_layers for k in layers)
+        return Fraction(held, len(layers))
 
     @cached_property
-    def _beside_host(self) -> Machine:
-        """The machine with the host's bandwidth: the host computes beside its memory, or sends what is read over the link."""
+    def _host(self) -> Figure:
+        """The host's bandwidth: the host computes beside its memory, or sends what is read over the link."""
         given, node = self.options.host_gb_s, node_of(self.machine.chip_id)
         known = [p.bandwidth / 1e9 for p in (node.host_memory, node.host_link) if p is not None and p.bandwidth]
         if given is None and not known:
             raise AttometerError(f'nothing says how fast the host of "{self.machine.id}" is; give its bandwidth')
         source = "given" if given is not None else "the faster of the host's memory and its link"
-        figure = Figure(value=given or max(known), unit="GB/s", source=source, status="datasheet")
-        return self.machine.model_copy(update={"memory": self.machine.memory.model_copy(update={"bandwidth": figure})})
+        return Figure(value=given or max(known), unit="GB/s", source=source, status="datasheet")
 
     @property
     def host_bandwidth(self) -> float:
         """Bytes per second at which weights that stay in the host's memory are read."""
-        return float(self._beside_host.bandwidth)
+        return self._host.value * 1e9
 
     @cached_property
     def host_bytes(self) -> int:
         """Bytes of weights that stay in the host's memory."""
         if self.options.offload is None:
             return 0
-        held = 0
+        held = Fraction(0)
         for stack in self.model.layers:
             for p in stack.layer.parts:
                 if p.routed is not None:
-                    held += stack.count * part_weights(p, stack.kind, stack.indices, self.formats).bytes
-        return held
+                    each = part_weights(p, stack.kind, stack.indices, self.formats).bytes
+                    held += self._host_share(stack.indices) * stack.count * each
+        return int(held)
 
     def _rates(self) -> list[str]:
         """Return the rate that the products of each distinct part run at."""

@@ -65,7 +65,7 @@ def plan(
         placement: degrees of parallelism (`tp`, `pp`, `ep`, `dp`, `cp`, `zero`, …); chosen when not given.
         goal: what levers are ranked by: `fits`, `latency`, `throughput` or `context`; the largest share saved when not given.
         what_if: the model with something changed that needs training: `window` of its full layers, or its `kv_heads`.
-        offload: `experts` keeps the routed experts of a mixture in the host's memory.
+        offload: `experts` keeps the routed experts of a mixture in the host's memory, `experts=N` those of the first N layers.
         host_gb_s: that memory's bandwidth in 10^9 bytes per second; a typical host's of such machines when not given.
         draft: a smaller model that proposes tokens while this one decodes.
         draft_tokens: tokens that it proposes before each check; 4 when not given.

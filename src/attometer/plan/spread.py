@@ -8,7 +8,7 @@ from typing import Any
 
 from attometer.count.evaluate import evaluate
 from attometer.count.placement.rank_cost import RankCost, RankStage, shard
-from attometer.engines import Recipe, adapters
+from attometer.engines import Recipe, adapters, canonical
 from attometer.errors import AttometerError
 from attometer.formats import storage
 from attometer.machine import Cluster, Figure, Machine
@@ -155,10 +155,10 @@ BY_LAYERS = ("llama.cpp", "mlx", "transformers")
 def by_layers(engine: str) -> bool:
     """Return whether an engine puts whole layers on each device.
 
-    >>> by_layers("llama.cpp"), by_layers("vllm@0.19")
-    (True, False)
+    >>> by_layers("llama.cpp"), by_layers("ollama"), by_layers("vllm@0.19")
+    (True, True, False)
     """
-    return engine.partition("@")[0].strip().lower() in BY_LAYERS
+    return canonical(engine)[0] in BY_LAYERS
 
 
 def simple_placements(devices: Cluster, engine: str | None = None) -> Iterator[Placement]:
@@ -184,8 +184,8 @@ def first_legal(planner: Planner, devices: Cluster, engine: str | None = None) -
     raise reason or AttometerError(f"no placement over {devices}")
 
 
-def joined(devices: Cluster) -> Machine:
-    """Return the one kind of device; of unlike kinds a machine with all their memory and the fastest one's rates.
+def joined(devices: Cluster, together: bool = False) -> Machine:
+    """Return the one kind of device; of unlike kinds, or `together`, a machine with all their memory and the fastest one's rates.
 
     Layers are then split over the devices, which run one after the other: none is passed faster than by the fastest.
 
@@ -193,7 +193,7 @@ def joined(devices: Cluster) -> Machine:
     >>> joined(cluster("2x rtx-3090 + 1x rtx-4090")).usable_bytes == (2 * 24576 + 24564) * 2**20
     True
     """
-    if devices.uniform:
+    if devices.uniform and not together:
         return devices.machine
     fastest = max((machine for machine, _ in devices.groups), key=lambda machine: machine.bandwidth)
     usable = Figure(value=devices.usable_bytes, unit="B", source="sum over the devices", status="derived")

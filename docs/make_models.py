@@ -39,7 +39,7 @@ def same_sizes() -> str:
     """Return the sentences of names that mean a shipped model, or one with other sizes or formats."""
     same = ", ".join(f"`{a}` ({b})" for a, b in sorted(SAME_SIZES.items()))
     others = ", ".join(f"`{name}`" for name in sorted(releases()))
-    return f"Of the same sizes, and read as such: {same}.\n\nKnown by name too, with sizes of their own: {others}."
+    return f"Of the same sizes, and read as such: {same}.\n\nKnown by name too, with sizes or formats of their own: {others}."
 
 
 def placed(text: str, name: str, made: str) -> str:

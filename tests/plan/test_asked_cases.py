@@ -61,15 +61,22 @@ def test_tokens_of_cache(
 WEIGHTS = [
     # source, command, GiB of weights on each device
     ("vllm-project/vllm#17327", "Qwen/Qwen3-30B-A3B --on 4xA100-40GB --engine vllm@0.8.5 --mode decode", 14.2474),
+    ("vllm-project/vllm#16378", "google/gemma-3-27b-it --on '4x A100 40GB' --engine vllm@0.8 --ctx 8192", 13.1664),
+    (
+        "vllm-project/recipes#810",
+        "Qwen/Qwen3.8-27B-FP8 --on '2x RTX 5090' --engine vllm@0.26 --ctx 262144 --mode decode",
+        14.28,
+    ),
+]
+FILES = [
+    # source, command, GiB of the file, whose embedding llama.cpp keeps beside the host
     ("geerlingguy/ai-benchmarks#43", "Llama-3.2-3B-Instruct-Q4_K_M --on 'RTX 4090' --engine llama.cpp --ctx 128", 1.87),
     ("geerlingguy/ai-benchmarks#23", "Qwen2.5-14B-Instruct-Q4_K_M --on 'RX 7900 XT' --engine llama.cpp --ctx 128", 8.37),
-    ("ollama/ollama#6279", "llama3.1:70b-instruct-q4_0 --on '2x RTX 3090' --engine ollama --ctx 8192", 37.22 / 2),
+    ("ollama/ollama#6279", "llama3.1:70b-instruct-q4_0 --on '2x RTX 3090' --engine ollama --ctx 8192", 37.22),
     ("ggml-org/llama.cpp#16095", "unsloth/Qwen3-Next-80B-A3B-Instruct-GGUF:Q4_K_M --on 'Ryzen AI Max+ 395' "
      "--engine llama.cpp --ctx 4096", 45.10),
     ("geerlingguy/ai-benchmarks#43", "TinyLlama/TinyLlama-1.1B-Chat-v1.0-GGUF:Q4_K_M --on 'RTX 4090 24GB' "
      "--engine llama.cpp --ctx 128", 636.18 / 1024),
-    ("vllm-project/vllm#16378", "google/gemma-3-27b-it --on '4x A100 40GB' --engine vllm@0.8 --ctx 8192", 13.1664),
-    ("vllm-project/recipes#810", "Qwen/Qwen3.8-27B-FP8 --on '2x RTX 5090' --engine vllm@0.26 --ctx 262144 --mode decode", 14.28),
     ("ollama/ollama#14774", "qwen3:32b --on rtx-4090 --engine ollama --ctx 4096", 18.81),
     ("ggml-org/llama.cpp discussion 15396", "ggml-org/gpt-oss-20b-GGUF --on rtx-4090 --engine llama.cpp --ctx 4096", 11.27),
     ("ggml-org/llama.cpp discussion 15396", "ggml-org/gpt-oss-120b-GGUF --on strix-halo --engine llama.cpp --ctx 4096", 59.02),
@@ -81,6 +88,13 @@ def test_weights(source: str, line: str, gib: float, command: Callable[..., Any]
     found = ask(line, command)
     assert found["fits"]
     assert found["engine"]["memory"]["weights"] / GIB == pytest.approx(gib, rel=0.025)
+
+
+@pytest.mark.parametrize(("source", "line", "gib"), FILES)
+def test_files(source: str, line: str, gib: float, command: Callable[..., Any]) -> None:
+    found = ask(line, command)
+    assert found["fits"]
+    assert sum(found["devices"]["rank_weights"]) / GIB == pytest.approx(gib, rel=0.025)
 
 
 FMS_BENCH = "foundation-model-stack/fms-acceleration, scripts/benchmarks/refs/a100_80gb.csv"
@@ -179,3 +193,102 @@ def test_one_request_of_a_long_context(command: Callable[..., Any]) -> None:
     found = ask(line, command)
     assert not found["fits"]
     assert found["kv_bytes"] == 62 * GIB
+
+
+# Later questions: source, its date, as typed, and what was logged there, each with the share by which it may be missed.
+V = "--mode decode --engine vllm"
+NINE, DENSE = (
+    "Qwen/Qwen3.5-9B --gpu-memory-utilization 0.85 --max-model-len 4096",
+    "Qwen/Qwen3.8-27B-FP8 --max-model-len 131072",
+)
+ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
+    # names of releases, formats and engines' options
+    ("vllm-project/vllm#6746", "2024-07-24", f"meta-llama/Meta-Llama-3.1-405B-Instruct-FP8 --on 8xH100 {V}@0.5.3 --max-model-len 4096",
+     {"weights": (57.752, 0.02)}),  # with 16 key/value heads in place of the released 8: 1 GiB
+    ("vllm-project/vllm#12569", "2025-01-30", "neuralmagic/Meta-Llama-3.1-70B-Instruct-quantized.w8a8 --on H100 --max-model-len 2048 "
+     f"{V}@0.7 --gpu-memory-utilization 0.98", {"weights": (67.7229, 0.01), "fits": True}),
+    ("vllm-project/vllm#12865", "2025-02-07", "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B --on '2x A100 80GB' "
+     f"--tensor-parallel-size 2 {V}@0.7.2", {"weights": (30.7293, 0.01)}),
+    ("vllm-project/vllm#2136", "2023-12-15", "TheBloke/CodeLlama-13B-Instruct-fp16 --on '2x 4090' --max-model-len 16384 "
+     f"--max-num-seqs 16 --gpu-memory-utilization 0.95 {V}@0.2.3", {"tokens": (23_424, 0.02), "fits": True}),
+    ("vllm-project/vllm#17891", "2025-05-09", f"Qwen/Qwen2.5-VL-7B-Instruct --on A100-80GB --max-model-len 2048 {V}@0.8.5 "
+     "--gpu-memory-utilization 0.25", {"fits": True}),
+    ("vllm-project/recipes#381", "2026-04-24", "deepseek-ai/DeepSeek-V4-Pro --on 8xH200 --data-parallel-size 8 --ep 8 "
+     f"--kv-cache-dtype fp8 --max-model-len 800000 {V}", {"fits": False}),
+    ("ollama/ollama#10810", "2025-05-22", "qwen3:235b --on 8xH100 --engine ollama --num-ctx 4096", {"file": (132.63, 0.025)}),
+    ("NVIDIA/TensorRT-LLM#6281", "2025-07-23", "Qwen/Qwen3-32B-FP8 --on '2x RTX 4090' --tp 2 --engine trtllm --ctx 4096 --mode decode",
+     {"fits": True}),
+    # what a link, a tower shared by ranks and a state take
+    ("log of vLLM 0.15.1, github.com/ilseokoh/vllm-gce, README.md", "2026-02-06", "meta-llama/Meta-Llama-3.1-8B-Instruct "
+     f"--on 'A100 40GB' --max-num-batched-tokens 8192 --enforce-eager {V}@0.15.1", {"pool": (19.28, 0.05), "weights": (14.99, 0.01)}),
+    ("notes on vLLM 0.20.0, two RTX 5090", "2026-04", f"{NINE} --on 5090 {V}@0.20", {"pool": (6.56, 0.05), "tokens": (53_328, 0.05)}),
+    ("notes on vLLM 0.20.0, two RTX 5090", "2026-04", f"{NINE} --on 2x5090 --tensor-parallel-size 2 {V}@0.20",
+     {"pool": (15.06, 0.03), "tokens": (246_576, 0.03), "weights": (8.91, 0.025)}),
+    ("noonghunna/club-3090#1087", "2026-08-22", f"{DENSE} --on 2x5090 --tensor-parallel-size 2 --kv-cache-dtype fp8 --max-num-seqs 2 "
+     f"--max-num-batched-tokens 8192 --gpu-memory-utilization 0.92 {V}@0.26", {"pool": (12.25, 0.03)}),
+    ("noonghunna/club-3090#104", "2026-05-07", "Qwen/Qwen3.6-27B-int4-AutoRound --on 2x3090 --max-model-len 262144 --kv-dtype fp8_e5m2 "
+     f"--max-num-batched-tokens 8192 --max-num-seqs 2 --cache-gib 9.84 {V}@0.21", {"tokens": (619_202, 0.02)}),
+    ("report 'Qwen3.8-27B in FP8 on an L40S', first boot", "2026-09-05", f"{DENSE} --on L40S {V}@0.26 --gpu-memory-utilization 0.86",
+     {"pool": (7.04, 0.03), "largest": (112_896, 0.03), "weights": (28.51, 0.01), "fits": False}),
+    ("report 'Qwen3.8-27B in FP8 on an L40S', third boot", "2026-09-05", f"{DENSE} --on L40S {V}@0.26 --gpu-memory-utilization 0.90 "
+     "--max-num-seqs 16", {"pool": (9.75, 0.03), "tokens": (155_600, 0.03), "fits": True}),
+    ("log of eight L40S, vLLM 0.9", "2025-06", "RedHatAI/Qwen2.5-VL-72B-Instruct-FP8-dynamic --on 8xL40S --tensor-parallel-size 8 "
+     f"--gpu-memory-utilization 0.95 --max-model-len 32768 {V}@0.9", {"tokens": (803_600, 0.03)}),
+    ("lab notes on Qwen3-14B-FP8, vLLM 0.27.1", "2026-08-27", f"Qwen/Qwen3-14B-FP8 --on 4090 --max-model-len 8192 {V}@0.27.1 "
+     "--gpu-memory-utilization 0.90", {"tokens": (29_248, 0.04)}),
+    # the cache of hybrids and windows, page by page
+    ("calibration of a Jetson Thor: qwen3.5-122b-a10b-nvfp4", "2026-04-08", "Sehyo/Qwen3.5-122B-A10B-NVFP4 --on 'Jetson Thor' "
+     f"--kv-cache-dtype fp8 --cache-gib 21.43 --max-num-seqs 8 --max-model-len 131072 {V}@0.19", {"tokens": (467_712, 0.001)}),
+    ("calibration of a Jetson Thor: gemma4-26b-a4b-it", "2026-04-07", "google/gemma-4-26B-A4B-it --on 'Jetson Thor' "
+     f"--kv-cache-dtype fp8 --cache-gib 51.62 --max-model-len 131072 {V}@0.19", {"tokens": (451_040, 0.001)}),
+    ("calibration of a Jetson Thor: gemma4-31b-it-nvfp4", "2026-04-07", "nvidia/Gemma-4-31B-IT-NVFP4 --on 'Jetson Thor' "
+     f"--gpu-memory-utilization 0.80 --max-model-len 262144 {V}@0.19", {"pool": (64.21, 0.03)}),
+    # llama.cpp's buffers, and experts in the host's memory
+    ("log of llama-cpp-python: Meta-Llama-3-8B Q4_K_M on an RTX 3070", "2024-05", "Meta-Llama-3-8B-Instruct-Q4_K_M --on 'RTX 3070' "
+     "--engine llama.cpp@2900 -c 512", {"weights": (4403.49 / 1024, 0.005), "buffer": (258.5 / 1024, 0.03), "kv": (64 / 1024, 0.001)}),
+    ("ggml-org/llama.cpp#6122", "2024-03-26", "c4ai-command-r-v01-Q4_K_S --on '4070 Ti + 3090 Ti' --engine llama.cpp@2500 -c 4096",
+     {"weights": ((5434.38 + 13989.53) / 1024, 0.005), "kv": (5.0, 0.001), "fits": True}),
+    ("log of llama.cpp b10809: Qwen3.8-27B", "2026-09", "unsloth/Qwen3.8-27B-GGUF:Q4_K_M --on 'RTX 4090' --engine llama.cpp -c 32768",
+     {"kv": (2.0, 0.001), "state": (149.62 / 1024, 0.02)}),
+    ("notes on llama-server: Qwen3.5-9B at 262,144 tokens on 12 GB", "2026", "bartowski/Qwen_Qwen3.5-9B-GGUF:Q4_K_M --on 'RTX 3060' "
+     "--engine llama.cpp -c 262144 --cache-type-k q8_0 --batch 1", {"kv": (4.25, 0.001), "state": (50.25 / 1024, 0.025), "fits": True}),
+    ("measured footprint of Qwen3-Coder-Next on Strix Halo", "2026", "unsloth/Qwen3-Coder-Next-GGUF:Q3_K_M --on 'Ryzen AI Max+ 395' "
+     "--engine llama.cpp -c 131072", {"kv": (3.0, 0.001), "fits": True}),
+    ("ggml-org/ci, bge-small on a V100", "2024-12", "bge-small-en-v1.5-F16 --on 'V100 32GB' --engine llama.cpp@4300 -c 512",
+     {"weights": (40.73 / 1024, 0.01), "file": (63.84 / 1024, 0.01)}),
+    ("ggml-org/llama.cpp#15077", "2025-08-07", "ggml-org/gpt-oss-120b-GGUF --on '2x RTX 5090' --engine llama.cpp --n-cpu-moe 3 "
+     "-c 131072 --mode decode", {"fits": True}),
+    ("ggml-org/llama.cpp#15077", "2025-08-07", "ggml-org/gpt-oss-120b-GGUF --on 'RTX 5090' --engine llama.cpp --n-cpu-moe 3 -c 131072",
+     {"fits": False}),  # 3 of 36 layers: why two were used
+    ("ikawrakow/ik_llama.cpp#822", "2025-10-10", "ggml-org/gpt-oss-20b-GGUF --on 'RTX 3070' --engine llama.cpp@6699 --n-cpu-moe 99 "
+     "-c 131072", {"fits": True}),
+    ("ikawrakow/ik_llama.cpp#822", "2025-10-10", "ggml-org/gpt-oss-20b-GGUF --on 'RTX 3070' --engine llama.cpp@6699 -ot exps=CPU "
+     "-c 131072", {"fits": True}),
+    # training
+    ("axolotl-ai-cloud/axolotl#708", "2023-10-09", "mistralai/Mistral-7B-v0.1 --on 4090 --mode train --recipe qlora --sequence-len 8192 "
+     "--micro-batch-size 2 --batch 2", {"fits": True}),
+    ("foundation-model-stack/fms-acceleration#12", "2024-05-17", f"NousResearch/Llama-2-70b-hf --on 2xA100-80GB --zero 3 --batch 4 "
+     f"--micro-batch-size 2 {FMS} hf-qlora,{QKVO}", {"trained": (36.3, 0.05), "fits": True}),
+]  # fmt: skip
+FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "fits": lambda found: found["fits"],
+    "tokens": lambda found: found["engine"]["cache_tokens"],
+    "pool": lambda found: found["engine"]["cache_bytes"] / GIB,
+    "largest": lambda found: found["engine"]["largest_context"],
+    "weights": lambda found: found["engine"]["memory"]["weights"] / GIB,
+    "buffer": lambda found: found["engine"]["memory"]["activations"] / GIB,
+    "file": lambda found: sum(found["devices"]["rank_weights"]) / GIB,
+    "kv": lambda found: found["kv_bytes"] / GIB,
+    "state": lambda found: found["bytes"]["state"] / GIB,
+    "trained": lambda found: found["training"]["total"] / GIB,
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "date", "line", "said"), ASKED, ids=[f"{k}-{row[0][:40]}" for k, row in enumerate(ASKED)]
+)
+def test_as_asked(source: str, date: str, line: str, said: dict[str, Any], command: Callable[..., Any]) -> None:
+    found = ask(line, command)
+    for figure, true in said.items():
+        got = FIGURES[figure](found)
+        assert got == (true if isinstance(true, bool) else pytest.approx(true[0], rel=true[1])), figure

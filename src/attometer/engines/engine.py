@@ -119,8 +119,11 @@ class Version(_Frozen):
         tokens_by: whether the tokens of hybrid models are counted by `groups` of layers or by whole `requests`.
         step: how the memory of a step is found: by a `profile` run, or as a `graph` that is allocated once (llama.cpp), with
             attention scores in it where there is no `flash` attention.
+        lookup: where an embedding that is no head as well is kept: its rows are looked up by the host.
+        towers: beginnings of the families of towers that a tensor-parallel group shares; others stand whole on each of its devices.
         driver: what the runtime sees less than the driver reports: a fixed part in GiB and a share.
         runtime, communication: GiB of one process, and of the links of a tensor-parallel group by its degree.
+        pcie: GiB of the links of a group whose devices no NVLink joins; as `communication` says when absent.
         streams: copies of the residual stream alive beside the largest part's tensors of a step.
         sampler: fp32 copies of requests × vocabulary alive at once when the sampler is warmed up.
         expert_work: GiB more that models with experts need.
@@ -143,9 +146,12 @@ class Version(_Frozen):
     tokens_by: Literal["groups", "requests"] = "requests"
     step: Literal["profile", "graph"] = "profile"
     flash: bool = True
+    lookup: Literal["device", "host"] = "device"
+    towers: tuple[str, ...] = ()
     driver: tuple[Stated, Stated]
     runtime: Stated
     communication: tuple[Degree, ...] = ()
+    pcie: Stated | None = None
     streams: Stated = Stated(value=2, source="the stream and what a part reads of it")
     sampler: Stated
     expert_work: Stated

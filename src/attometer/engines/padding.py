@@ -1,17 +1,20 @@
-"""Bytes that an engine adds to the weights of a file: expert matrices padded to the tiles of its kernels."""
+"""Bytes by which what an engine keeps on its devices is more than the file: padded experts, less what the host or a group shares."""
 
-from attometer.count.weights import Formats
+from attometer.count.weights import Formats, part_weights, stored_weights
 from attometer.engines.engine import Engine, Padding
-from attometer.formats import Storage, stored_bytes
+from attometer.formats import Storage, WeightFormats, stored_bytes, uniform
 from attometer.models.layer import Model
 from attometer.models.part import Part
+from attometer.models.stored import stored_type
 from attometer.schedule.placement import Placement
 
 ALONE = Placement()
 
 
 def padding(engine: Engine, model: Model, formats: Formats, place: Placement = ALONE) -> int:
-    """Return the bytes that `engine` pads the experts of `model` with, all ranks together.
+    """Return the bytes that `engine` adds to a file whose towers stand whole on each rank, all ranks together.
+
+    It pads experts, leaves an embedding with the host, or shares towers.
 
     >>> from attometer.engines import engine
     >>> from attometer.formats import uniform
@@ -21,6 +24,12 @@ def padding(engine: Engine, model: Model, formats: Formats, place: Placement = A
     """
     rules = {rule.format: rule for rule in engine.padding}
     extra = 0
+    if engine.version.lookup == "host" and not any(part.tied for part in model.head):
+        extra -= sum(part_weights(part, "embedding", (None,), formats).bytes for part in model.embedding)
+    if isinstance(formats, WeightFormats):
+        plain = uniform(stored_type(model))
+        shared = [tower for tower in model.towers if tower.family.startswith(engine.version.towers)]
+        extra -= (place.tp - 1) * sum(stored_weights(tower, plain).total for tower in shared)
     for stack in model.layers:
         for index in stack.indices:
             for part in stack.layer.parts:

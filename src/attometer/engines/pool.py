@@ -85,6 +85,7 @@ def pool(
     graphs: bool = True,
     length: int = 4096,
     device: str = "",
+    linked: bool = True,
 ) -> Pool:
     """Return what the engine leaves for the cache of `model` on one device.
 
@@ -100,6 +101,7 @@ def pool(
         graphs: whether graphs are captured.
         length: tokens of the longest sequence: what a graph has scores for, and a whole prompt's where steps are those.
         device: the machine's name, by which some defaults go.
+        linked: whether NVLink or the like joins the devices of a group.
 
     Raises AttometerError for a fraction outside 0 to 1.
 
@@ -122,7 +124,7 @@ def pool(
     terms = {
         "weights": weights,
         "runtime": int(version.runtime.value * GIB),
-        "communication": int(_by_degree(engine, place.tp) * GIB),
+        "communication": int(_links(version, place.tp, linked) * GIB),
         "activations": profiled(engine, model, place.tp, batched, at_once, length),
         "graphs": int(version.graph_gib(at_once) * GIB) if graphs else 0,
     }
@@ -137,11 +139,13 @@ def _default_fraction(version: Version, usable: int, tokens: int, requests: int,
     return max(found, 0.01)
 
 
-def _by_degree(engine: Engine, tp: int) -> float:
+def _links(version: Version, tp: int, linked: bool) -> float:
     """Return the GiB of links for a degree: of the nearest listed degree that is not smaller, else the largest."""
-    listed = {each.degree: each.value for each in engine.version.communication}
+    listed = {each.degree: each.value for each in version.communication}
     if tp == 1 or not listed:
         return 0.0
+    if version.pcie is not None and not linked:
+        return version.pcie.value
     return listed[min((degree for degree in listed if degree >= tp), default=max(listed))]
 
 

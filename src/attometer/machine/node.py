@@ -69,6 +69,16 @@ class Node(_Frozen):
     host_link: Link | None = None
     host_memory: HostMemory | None = None
 
+    @property
+    def close(self) -> bool:
+        """Whether a link of their own joins the devices, not the way to the host (some pairs have a bridge: not known here).
+
+        >>> from attometer.machine import node_of
+        >>> node_of("h100-sxm").close, node_of("rtx-3090").close
+        (True, False)
+        """
+        return self.link is not None and not self.link.kind.startswith("PCIe")
+
 
 @lru_cache(maxsize=1)
 def nodes() -> tuple[Node, ...]:

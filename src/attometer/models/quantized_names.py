@@ -46,7 +46,7 @@ _ENDINGS: tuple[tuple[str, Quantization], ...] = (
     (r"(?:quantized[.-])?w8a(?:8|16)|int8(?:-w8a8)?", _packed(8, None)),
     *((rf"(?:mlx-)?{bits}-?bit(?:-mlx|-dwq)?", _mlx(bits)) for bits in (3, 4, 5, 6, 8)),
     (r"mlx", _mlx(4)),
-    (r"bf16|fp16|16-?bit", PLAIN),
+    (r"bf16|fp16|f16|16-?bit", PLAIN),
     (r"gguf", _gguf("q4_k_m")),
 )
 # Unsloth's dynamic files choose tensor by tensor; they are read as the type after which they are called.

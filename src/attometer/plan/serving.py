@@ -18,7 +18,7 @@ from attometer.engines import (
 )
 from attometer.engines.pool import seen
 from attometer.errors import positive_int
-from attometer.machine import Cluster, Machine
+from attometer.machine import Cluster, Machine, node_of
 from attometer.plan.planner import Planner
 from attometer.plan.spread import Spread
 from attometer.view.numbers import Cell
@@ -210,7 +210,9 @@ def serve(at: Spread, options: EngineOptions) -> Served:
     found = engine_on(options.name, machine)
     o = planner.options
     step = step_tokens(options, at.devices, o.context)
-    padded = padding(found, planner.model, planner.formats, place) // (place.tp * place.pp)
+    # On a CPU the host's memory is the device's.
+    every = 0 if machine.kind == "cpu" else padding(found, planner.model, planner.formats, place)
+    padded = every // (place.tp * place.pp)
     left = pool(
         found,
         planner.model,
@@ -223,6 +225,7 @@ def serve(at: Spread, options: EngineOptions) -> Served:
         options.graphs,
         o.context,
         machine.chip_id,
+        node_of(machine.chip_id).close,
     )
     layout = cache_layout(planner.model, found, place, o.kv, o.state, step)
     return Served(at, found, left, layout, options)

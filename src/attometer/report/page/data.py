@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from attometer.formats import CACHE_FORMATS, FORMATS
-from attometer.machine import Machine, machine, machines
+from attometer.machine import Machine, machine, machines, node_of
 from attometer.mechanisms import Mechanism
 from attometer.models import Model, model, shipped
 from attometer.models.no_cost import NO_COST
@@ -79,6 +79,7 @@ def machine_data(place: Machine) -> dict[str, Any]:
         "name": place.name,
         "vendor": place.vendor,
         "kind": place.kind,
+        "close": node_of(place.chip_id).close,
         "usable": place.usable_bytes,
         "bandwidth": place.bandwidth,
         "peak": {path[5:]: place.amount(path) for path in figures if path.startswith("peak.")},

@@ -53,6 +53,7 @@ def _engine(one: Engine) -> dict[str, Any]:
         "driver": [each.value for each in v.driver],
         "runtime": v.runtime.value,
         "links": [[each.degree, each.value] for each in v.communication],
+        "pcie": None if v.pcie is None else v.pcie.value,
         "sampler": v.sampler.value,
         "experts": v.expert_work.value,
         "images": None if v.tower_work is None else v.tower_work.value,
@@ -100,8 +101,8 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
     """Return what engines and recipes read of a model.
 
     `step` are the elements alive in the largest part of a step by its tokens, `buffer` the bytes of a compute buffer; `cache`
-    the inputs of a convolution, the window and the width of an index of each stack; `pad` the bytes by which an engine pads a
-    format's experts.
+    the inputs of a convolution, the window and the width of an index of each stack; `pad` the bytes by which an engine's
+    weights are more than a format's.
     """
     every = [one for _, one in offered()]
     steps = sorted({s.tokens for one in every if one.version.step == "profile" for s in one.version.scales})
@@ -110,7 +111,7 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
         f"{key}/{place.tp}/{place.ep}/{name}": extra
         for place in places
         for key, one in offered()
-        if one.padding and has_experts(model)
+        if (one.padding and has_experts(model)) or one.version.lookup == "host" or (one.version.towers and model.towers)
         for name, form in formats.items()
         if (extra := padding(one, model, form, place))
     }

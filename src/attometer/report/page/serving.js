@@ -18,7 +18,8 @@ const ENGINE = (() => {
   const pool = (e, model, state, usable, weights) => {
     const visible = seen(e, usable), [, tokens, few, wide] = scale(e, visible, named(state)), atOnce = wide !== null && state.tp >= 4 ? wide : few;
     const fraction = state.utilization || (e.reserve ? reserved(e.reserve, usable / 2 ** 20, tokens, atOnce, state.tp * state.pp) : e.fraction);
-    const s = model.serving, links = state.tp === 1 || !e.links.length ? 0 : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
+    const s = model.serving, far = e.pcie !== null && !(state.own || AM.data.machines[state.machine]).close;
+    const links = state.tp === 1 || !e.links.length ? 0 : far ? e.pcie : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
     const sampler = Math.trunc(e.sampler * atOnce * s.vocabulary * 4);
     const work = (s.experts ? Math.trunc(e.experts * GIB) : 0) + (s.images && e.images !== null ? Math.trunc(e.images * GIB) : 0);
     if (e.graph && s.buffer[tokens] === undefined) throw new Error(`${e.title}: its buffers for a configuration given here are the command's: attometer plan config.json --engine ${state.engine}`);
@@ -81,7 +82,7 @@ const ENGINE = (() => {
   const serve = (state, p) => {
     const e = of(state), usable = p.place.usable, name = `${state.engine}/${p.place.vendor.toLowerCase() === "amd" ? "rocm" : "cuda"}`;
     const pads = p.model.serving.pad, key = `/${state.tp}/${state.ep}/${state.weights || "stored"}`;
-    const padded = pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
+    const padded = p.place.kind === "cpu" ? 0 : pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
     const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)));
     const l = layout(e, p, state, found.tokens), left = found.bytes, all = left * state.pp, m = state.context;
     const cache = (m, b) => Math.floor((Math.ceil(b / state.dp) * l.request(m)) / state.pp);

@@ -545,6 +545,7 @@ const wait = setInterval(() => {
   tell(svg.querySelector("parsererror") ? "broken" : svg.documentElement.nodeName);
   $("levers").querySelector("[data-lever]").click(); tell($("did").textContent); tell(address());
   $("undo").click(); tell(address());
+  $("pin").click(); change({ batch: 2 });
   const silent = [];
   for (const b of [...document.querySelectorAll("[data-why]")]) {
     const id = b.dataset.why; chosen = id; showWhy();
@@ -588,6 +589,11 @@ const wait = setInterval(() => {
   if (!document.documentElement.dataset.ready) return;
   clearInterval(wait);
   const shown = [], tell = (text) => shown.push(text);
+  const value = (id) => { chosen = id; showWhy(); return $("why").querySelector(".v").textContent; };
+  const numbers = (tab) => [...$(tab).querySelectorAll("[data-why]")].map((b) => [b.dataset.why, b.textContent]);
+  const unlike = (tab) => numbers(tab).filter(([id, text]) => !value(id).includes(text));
+  change({ tab: "mechanisms" }); const silent = unlike("tab-mechanisms"); change({ tab: "io" });
+  tell([...silent, ...unlike("tab-io")]); tell(document.querySelectorAll("#m-table [data-why], #io-table [data-why]").length);
   tell(tabState.one); tell($("m-text").querySelectorAll(".mask rect:not(.empty)").length);
   change({ tab: "io" });
   for (const [k, g] of AM.data.games.entries()) {
@@ -603,7 +609,9 @@ const wait = setInterval(() => {
 
 
 @browser
-def test_notation_given_is_shown_with_its_mask_and_pebbles_are_played_to_the_end(tmp_path: Path) -> None:
+def test_notation_given_is_shown_with_its_mask_numbers_say_why_and_pebbles_are_played_to_the_end(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "mine.att").write_text(
         "axis i: n, j: n\nS[i,j] = Q[i,d] * K[j,d] where window(i, j, w)\nO[i,d] = softmax[j](S) * V[j,d]\n"
     )
@@ -611,7 +619,9 @@ def test_notation_given_is_shown_with_its_mask_and_pebbles_are_played_to_the_end
     document = _run(tmp_path, text.read_text("utf-8") + TABS)
     shown = re.search(r'<pre id="shown">(.*?)</pre>', document, re.DOTALL)
     assert shown is not None
-    own, runs, *played, first, back, address = json.loads(unescape(shown[1]))
+    silent, asked_why, own, runs, *played, first, back, address = json.loads(unescape(shown[1]))
+    assert silent == []  # every number of both tabs says the same where it says why
+    assert asked_why == 2 * 3 + 5 * 5 + 4
     assert own == "mine"
     assert runs == 32  # a window is one run of keys in each row
     assert len(played) == len(games())

@@ -84,7 +84,9 @@ const drawMechanism = () => {
   const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
   $("m-text").innerHTML = text(s.one, one) + (s.two === s.one ? "" : text(s.two, two));
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
-  $("m-table").innerHTML = `<table><thead><tr><th>mechanism<th>quantity<th>order<th>at these sizes<th>formula</tr></thead><tbody>${values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => `<tr><td>${esc(name)}<td>${q}<td>${esc(m.orders[q])}<td>${at ? whole(at[q]) : "rows are counted one by one"}<td class="formula">${esc(m.formulas[q])}</tr>`)).join("")}</tbody></table>`;
+  $("m-table").innerHTML = table(["mechanism", "quantity", "order", "at these sizes", "formula"], values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => ["", esc(name), q, esc(m.orders[q]), at ? why(`mechanism:${name}:${q}`, whole(at[q])) : "rows are counted one by one", `<span class="formula">${esc(m.formulas[q])}</span>`])));
+  if (chosen.startsWith("mechanism:") && ![s.one, s.two].includes(chosen.split(":")[1])) chosen = FIRST.mechanisms();
+  showWhy();
   const xs = Array.from({ length: 49 }, (_, k) => Math.round(64 * 2 ** ((k / 48) * 15)));
   const series = values.filter(([, m]) => m.js || m.own).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => c && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
   if (!series.length) { $("m-chart").innerHTML = "<p>no closed form to draw</p>"; $("m-cross").textContent = ""; return; }
@@ -95,17 +97,48 @@ const drawMechanism = () => {
   $("m-cross").textContent = cross ? `${s.quantity}: the order of the two changes at n = ${commas(cross)}` : `${s.quantity}: neither overtakes the other up to n = 16,777,216`;
 };
 const CLASS_NAMES = { accumulator: "single accumulators", tree: "any summation tree", explicit: "any that forms QKᵀ", any: "inputs and outputs" };
+const atFast = (c) => c.M.reduce((best, m, k) => (Math.abs(log(m / tabState.fast)) < Math.abs(log(c.M[best] / tabState.fast)) ? k : best), 0);
 const drawIo = () => {
   const c = AM.data.io[tabState.shape], keep = (row) => c.M.map((m, k) => [m, row[k]]).filter(([, v]) => v);
   const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 4][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
   const regions = Object.entries(c.classes).map(([name, row]) => ({ name: `out of reach of ${CLASS_NAMES[name] || name}`, points: keep(row) })).filter((r) => r.points.length > 1);
   const [bottom, top] = span([...series, ...regions].flatMap((l) => l.points.map((p) => p[1])));
-  const at = c.M.reduce((best, m, k) => (Math.abs(log(m / tabState.fast)) < Math.abs(log(c.M[best] / tabState.fast)) ? k : best), 0), fast = c.M[at];
+  const at = atFast(c), fast = c.M[at];
   plot("io-chart", series, { low: c.M[0], high: c.M.at(-1), bottom, top, regions, xName: "fast memory M (words)", xText: short, yText: short,
     marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/><text class="mark" x="${f.x(fast) - 6}" y="${f.box.t + 12}" text-anchor="end">M = ${commas(fast)}</text>` });
   $("io-M").value = Math.log2(fast);
-  const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]);
-  $("io-table").innerHTML = `<p>At M = ${commas(c.M[at])} words, best tiles of each:</p><table><thead><tr><th>schedule<th>words moved${least.map(([name]) => `<th>÷ bound, ${CLASS_NAMES[name] || name}`).join("")}</tr></thead><tbody>${Object.entries(c.words).map(([name, row]) => `<tr><td>${name}<td>${row[at] ? whole(row[at]) : "does not fit"}${least.map(([, v]) => `<td>${row[at] && v ? (row[at] / v).toFixed(2) : ""}`).join("")}</tr>`).join("")}<tr class="needed"><td>lower bound<td>${least.map(([, v]) => `<td>${v ? whole(v) : "0"}`).join("")}</tr></tbody></table>`;
+  const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]), label = ([name]) => CLASS_NAMES[name] || name;
+  $("io-table").innerHTML = `<p>At M = ${commas(fast)} words, best tiles of each:</p>${table(["schedule", "words moved", ...least.map((b) => `÷ bound, ${label(b)}`)], [...Object.entries(c.words).map(([name, row]) => ["", name, row[at] ? why(`moved_by:${name}`, whole(row[at])) : "does not fit", ...least.map(([kind, v]) => (row[at] && v ? why(`bound:${kind}:${name}`, (row[at] / v).toFixed(2)) : ""))]), ["needed", "lower bound", "", ...least.map(([kind, v]) => why(`bound:${kind}`, v ? whole(v) : "0"))]])}`;
+  showWhy();
+};
+// Where the numbers of these tabs come from.
+const QUANTITY = {
+  flop: ["FLOPs", "2 per multiply-accumulate of matrix products, nothing else; pairs that masks allow"], work: ["Work", "every scalar operation is 1: sums, products, exponentials, comparisons"],
+  depth: ["Depth", "the longest chain of operations, with balanced trees for sums"],
+};
+const TAB_WHY = {
+  mechanism: (name, quantity) => {
+    const m = AM.data.mechanisms[name] || AM.data.mechanisms[tabState.one], sizes = sizesOf(m, tabState.sizes.n), at = costOf(m, tabState.sizes.n), [title, convention] = QUANTITY[quantity], v = at && at[quantity];
+    return {
+      title: `${title} of ${name}`, status: "counted", formula: m.formulas[quantity], numbers: m.sizes.map((n, k) => `${n} = ${commas(sizes[k])}`).join(", "), convention, source: `counted from the notation on this page; the mechanism: ${m.citation}`,
+      value: v === null ? "its rows are counted one by one" : `${commas(v)}${v > 2 ** 53 ? " (to 15 digits)" : ""}, ${m.orders[quantity] || "order: attometer show"}`,
+      others: quantity === "flop" && v ? [["in multiply-accumulates", `${whole(v / 2)} MAC`], ["with every scalar operation (work)", whole(at.work)]] : [],
+    };
+  },
+  moved_by: (name) => {
+    const c = AM.data.io[tabState.shape], at = atFast(c), tiles = c.tiles[name][at], [words, holds] = c.formulas[name];
+    return {
+      title: `Words moved by ${name}`, status: "counted", formula: `${words}\nheld at once: ${holds} ≤ M`, numbers: `n = m = ${commas(c.n)}, d = e = ${c.d}, M = ${commas(c.M[at])}\n${Object.entries(tiles || {}).map(([k, v]) => `${k} = ${v}`).join(", ")}`,
+      value: tiles ? `${commas(c.words[name][at])} words` : "does not fit", convention: "words read and written between slow memory and M words of fast memory, one head; the tiles are those that move the fewest", source: "counted from the schedule's loops",
+    };
+  },
+  bound: (kind, name) => {
+    const c = AM.data.io[tabState.shape], at = atFast(c), [title, statement, source] = c.bounds[c.by[kind][at]], v = c.classes[kind][at], words = name && c.words[name][at];
+    return {
+      title: name ? `${name} over what ${CLASS_NAMES[kind]} needs` : `Least words of ${CLASS_NAMES[kind]}`, status: "theorem", formula: `${name ? `words of ${name} / bound\n` : ""}${title}: ${statement}`, numbers: `n = m = ${commas(c.n)}, d = e = ${c.d}, M = ${commas(c.M[at])}`,
+      value: words ? `${commas(words)} / ${commas(v)} = ${(words / v).toFixed(2)}` : `${commas(v)} words`, convention: `holds for algorithms of the class "${CLASS_NAMES[kind]}"; the strongest of ${c.bounds.length} bounds at this M`, source,
+    };
+  },
 };
 // ---------------------------------------------------------------- the pebble game
 // A square is in fast memory, a ring in slow memory, a ring around a square in both, a point in neither.
@@ -155,11 +188,15 @@ const startClaims = () => {
   $("l-source").innerHTML = '<option value="">all</option>' + AM.data.claims.sources.map((s) => `<option value="${esc(s.id)}">${esc(s.id)}: ${esc(s.author)}, ${esc(s.title)}</option>`).join("");
   for (const id of ["l-source", "l-verdict"]) $(id).onchange = () => { drawClaims(); keep(); };
 };
+const FIRST = { plan: () => "needed", mechanisms: () => `mechanism:${tabState.one}:${tabState.quantity}`, io: () => "moved_by:flash2" };
 const showTab = (name) => {
   for (const each of ["plan", "mechanisms", "io", "claims"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
+  if (document.body.dataset.shown !== name && FIRST[name]) { chosen = FIRST[name](); $(`tab-${name}`).append($("why")); }
+  document.body.dataset.shown = name;
   if (name === "mechanisms") drawMechanism();
   if (name === "claims") drawClaims();
   if (name === "io") { drawIo(); drawGame(); } else if (game.timer) stopGame();
+  if (name === "plan") showWhy();
 };
 const startTabs = () => {
   if (!AM.data.mechanisms) return;

@@ -105,6 +105,9 @@ const headline = (p) => {
 };
 const why = (id, text, label = "") => `<button class="n" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
 
+// A table; one of many columns becomes cards where it is narrow. A row is its class and its cells.
+const table = (head, rows) => `<table class="${head.length > 4 ? "cards" : ""}"><thead><tr>${head.map((h) => `<th>${h}`).join("")}</tr></thead><tbody>${rows.map(([cls, ...cells]) => `<tr class="${cls}">${cells.map((c, k) => `<td data-l="${esc(head[k].replace(/<[^>]*>/g, " "))}">${c}`).join("")}</tr>`).join("")}</tbody></table>`;
+
 // ---------------------------------------------------------------- what each number is
 const PASS = { prefill: "prefill", decode: "decode step", train: "training step" };
 const explanation = (id, p) => {
@@ -114,7 +117,15 @@ const explanation = (id, p) => {
   const source = (...paths) => [...new Set(paths.map((q) => p.place.figures[q]).filter(Boolean).map((f) => p.place.sources[f[1]]))].join("; ");
   const bitsOf = (name) => AM.data.rows[name] !== undefined ? "rows of its own layout" : `${AM.data.formats[name][0] / 8} bits`;
   const held = Object.entries(p.held.formats).map(([name, v]) => `${name}: ${commas(v)} bytes`).join(", ");
-  switch (id.split(":")[0]) {
+  const [kind, ...of] = id.split(":");
+  if (TAB_WHY[kind]) return TAB_WHY[kind](...of);
+  switch (kind) {
+    case "was": { const e = pinned ? explanation(of.join(":"), AM.plan(pinned)) : explanation("needed", p); return { ...e, title: pinned ? `compared: ${e.title}` : e.title }; }
+    case "difference": {
+      const row = pinned && compared(AM.plan(pinned), p).find((r) => r[0] === of[0]);
+      if (!row) return explanation("needed", p);
+      return { title: `${row[1]}: difference`, status: "counted", formula: "(second − first) / first", numbers: `(${row[4](row[3])} − ${row[4](row[2])}) / ${row[4](row[2])}`, value: percent(row[2], row[3]), convention: "of the first column", source: "the two plans: click either number" };
+    }
     case "needed": return { title: "Memory needed", status: "counted", formula: p.kinds.filter((k) => p.bytes[k]).map((k) => NAMES[k]).join(" + "), numbers: p.kinds.filter((k) => p.bytes[k]).map((k) => commas(p.bytes[k])).join(" + "), value: `${commas(p.needed)} bytes = ${gigabytes(p.needed)} = ${gib(p.needed)}`, convention: `${p.devices > 1 ? `of the fullest of ${p.devices} devices; ` : ""}${p.served || p.trained ? "what the engine or the recipe takes beside the model is fitted or from its source" : "runtime, allocator and fragmentation are not counted: choose an engine, or a recipe of training, and they are"}`, source: p.served || p.trained ? "counted, and the figures of each term" : "counted from the layers' programs",
       others: [["calculators that add 12 %", gigabytes(1.12 * p.needed)], ["weights × 1.2 (rule of thumb)", gigabytes(1.2 * p.bytes.weights)]] };
     case "weights": return { title: "Weights", status: "counted", formula: "sum over modules of elements × bits / 8", numbers: `${commas(p.model.parameters)} parameters in ${said(p)}: ${held}${p.held.tower ? `; ${gigabytes(p.held.tower)} of ${p.model.towers.join(" and ")}` : ""}`, value: `${commas(p.bytes.weights)} bytes${p.devices > 1 ? ` on the fullest of ${p.devices} devices (${PLACE.said(s)})` : ""}`, convention: "every weight once, tied ones too; scales and zero points counted, norms and lookups kept at 16 bits as quantisers do", source: AM.data.formats[p.held.name] ? AM.data.formats[p.held.name][2] : "the format of each module",
@@ -217,7 +228,7 @@ const path = (f, points, get) => points.map((q, k) => `${k ? "L" : "M"}${f.x(q.m
 const CHARTS = ["memory-chart", "time-chart", "roof-chart", "m-chart", "io-chart"];
 let widths = {};
 const measured = () => Object.fromEntries(CHARTS.map((id) => [id, $(id).clientWidth]));
-const size = (id) => { if (!widths[id]) widths = measured(); const w = Math.max(280, Math.min(1240, widths[id] || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 14, t: 12, b: 38 }; };
+const size = (id) => { if (!widths[id]) widths = measured(); const w = Math.max(280, Math.min(1240, widths[id] || 420)); return { w, h: Math.round(Math.min(w > 700 ? 400 : 300, 0.55 * w + 70)), l: 58, r: 18, t: 12, b: 38 }; };
 const xTicks = (low, high, wide) => { const all = []; for (let v = 1024; v <= high; v *= 4) all.push(v); return wide > 330 ? all : all.filter((_, k) => k % 2 === 0); };
 const twins = {};
 const twin = (id, head, rows) => { twins[id] = { head, rows }; const d = document.querySelector(`details[data-twin="${id}"]`); if (d && d.open) showTwin(d); };
@@ -292,7 +303,7 @@ const drawRoofline = (p) => {
   const kinds = p.table.map((r) => r.kind);
   const dots = merged.map((q) => `<circle class="dot k${1 + (kinds.indexOf(q.kind) % 5)}" cx="${f.x(q.at)}" cy="${f.y(q.rate)}" r="${3 + 15 * Math.sqrt(q.share)}"><title>${esc(`${q.kind}, ${q.name}: ${per(q.at)} FLOP per byte, ${(100 * q.share).toFixed(1)} % of the time, bound by ${q.bound}`)}</title></circle>`).join("");
   $("roof-chart").innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="roofline">${grid(f, axis(low, high), short, axis(f.bottom, f.top), short, "FLOP per byte")}${roofs}${dots}</svg>`;
-  $("roof-table").innerHTML = `<table><thead><tr><th>part<th>FLOP/byte<th>of time<th>bound by</tr></thead><tbody>${merged.slice(0, 8).map((q) => `<tr><td>${why(`part:${q.kind}:${q.name}`, `${esc(q.kind)}, ${esc(q.name)}`)}<td>${why(`part:${q.kind}:${q.name}`, per(q.at))}<td>${why(`part:${q.kind}:${q.name}`, `${(100 * q.share).toFixed(1)} %`)}<td>${q.bound}</tr>`).join("")}</tbody></table>`;
+  $("roof-table").innerHTML = table(["part", "FLOP/byte", "of time", "bound by"], merged.slice(0, 8).map((q) => ["", ...[`${esc(q.kind)}, ${esc(q.name)}`, per(q.at), `${(100 * q.share).toFixed(1)} %`].map((text) => why(`part:${q.kind}:${q.name}`, text)), q.bound]));
 };
 
 // ---------------------------------------------------------------- the plan
@@ -305,10 +316,10 @@ const drawBar = (p) => {
 const drawTable = (p) => {
   const row = (r, total) => {
     const w = (id, text) => why(total ? id : `layer:${r.kind}`, text);
-    return `<tr class="${total ? "needed" : ""}"><td>${total ? "total" : w("", esc(r.kind))}<td>${r.layers}<td>${w("weights", commas(r.parameters))}<td>${w("kv", commas(r.kv / 1e9, 3))}<td>${w("flops", commas(r.flops / 1e12, 3))}<td>${w("moved", commas(r.bytes / 1e9, 3))}<td>${w("seconds", commas(r.seconds * 1e3, 3))}<td>${r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""}</tr>`;
+    return [total ? "needed" : "", total ? "total" : w("", esc(r.kind)), r.layers, w("weights", commas(r.parameters)), w("kv", commas(r.kv / 1e9, 3)), w("flops", commas(r.flops / 1e12, 3)), w("moved", commas(r.bytes / 1e9, 3)), w("seconds", commas(r.seconds * 1e3, 3)), r.seconds ? (r.compute >= r.memory ? "compute" : "memory") : ""];
   };
   const total = { layers: p.model.depth, parameters: p.model.parameters, kv: p.table.reduce((s, r) => s + r.kv, 0), flops: p.flops, bytes: p.moved, seconds: p.alone, compute: p.compute, memory: p.memory };
-  $("layers").innerHTML = `${p.devices > 1 ? `<p class="cite">The whole model on one device; ${p.devices} devices share it.</p>` : ""}<table><thead><tr><th>layer type<th>layers<th>parameters<th>KV GB<th>TFLOP<th>GB moved<th>ms<th>bound by</tr></thead><tbody>${p.table.map((r) => row(r)).join("")}${row(total, true)}</tbody></table>`;
+  $("layers").innerHTML = `${p.devices > 1 ? `<p class="cite">The whole model on one device; ${p.devices} devices share it.</p>` : ""}${table(["layer type", "layers", "parameters", "KV GB", "TFLOP", "GB moved", "ms", "bound by"], [...p.table.map((r) => row(r)), row(total, true)])}`;
 };
 // What others count: pairs, logits and the weight of a multiply-accumulate are chosen; the plan's own count is the first of each.
 const PRINTED = { "2/full/all": "torch's FlopCounterMode prints where attention is eager" };
@@ -323,7 +334,7 @@ const drawConvention = (p) => {
 };
 const drawLevers = (p) => {
   const found = AM.levers(p.state, p);
-  $("levers").innerHTML = found.length ? `<table><thead><tr><th>change<th>saves<th>time<th>then<th>same result<th>note</tr></thead><tbody>${found.map((l, k) => `<tr><td><button class="apply" data-lever="${k}">${esc(l.name)}</button><td>${why(`lever:${k}`, l.saved ? `${commas(l.saved / 1e9, 2)} GB` : "0")}<td>${Math.abs(l.quicker) < 1e-9 ? "no change" : `${time(Math.abs(l.quicker))} ${l.quicker > 0 ? "less" : "more"}`}<td>${l.fits ? "fits" : "too large"}<td>${l.exact ? "yes" : "no"}<td>${esc(l.note)}</tr>`).join("")}</tbody></table>` : "<p>none of the known changes saves anything here</p>";
+  $("levers").innerHTML = found.length ? table(["change", "saves", "time", "then", "same result", "note"], found.map((l, k) => ["", `<button class="apply" data-lever="${k}">${esc(l.name)}</button>`, why(`lever:${k}`, l.saved ? `${commas(l.saved / 1e9, 2)} GB` : "0"), why(`lever:${k}`, Math.abs(l.quicker) < 1e-9 ? "no change" : `${time(Math.abs(l.quicker))} ${l.quicker > 0 ? "less" : "more"}`), l.fits ? "fits" : "too large", l.exact ? "yes" : "no", esc(l.note)])) : "<p>none of the known changes saves anything here</p>";
   for (const b of $("levers").querySelectorAll("[data-lever]")) b.onclick = () => { const l = found[+b.dataset.lever], before = { ...p.state }; change(l.change); told(l.name, before, p); };
 };
 // What a change did, and a way back.
@@ -333,14 +344,17 @@ const told = (name, before, was) => {
   $("did").hidden = false;
   $("undo").onclick = () => { state = legal(before); $("did").hidden = true; redraw(); };
 };
+const percent = (x, y) => x === y ? "same" : x ? `${y > x ? "+" : "−"}${Math.abs((100 * (y - x)) / x).toFixed(1)} %` : "new";
+// What is compared: the number's name, its label, the first plan's and the second's, and how it is written.
+const compared = (a, p) => [["needed", "needs", a.needed, p.needed, gigabytes], ["weights", "weights", a.bytes.weights, p.bytes.weights, gigabytes], ["kv", "KV cache", a.bytes.kv || 0, p.bytes.kv || 0, gigabytes], ["room", "usable", a.room, p.room, gigabytes], ["largest", "largest context", a.largest, p.largest, commas], ["seconds", "time", a.seconds, p.seconds, time], ["speed", "tokens/s at most", a.speed, p.speed, (v) => commas(v, v < 1e4 ? 1 : 0)], ["flops", "FLOPs", a.flops, p.flops, (v) => scaled(v, "FLOP")], ["moved", "bytes moved", a.moved, p.moved, gigabytes]];
 const drawCompare = (p) => {
   $("compare").hidden = !pinned;
   $("pin").textContent = pinned ? "stop comparing" : "compare";
   if (!pinned) return;
-  const a = AM.plan(pinned), percent = (x, y) => x === y ? "same" : x ? `${y > x ? "+" : "−"}${Math.abs((100 * (y - x)) / x).toFixed(1)} %` : "new";
-  const rows = [["needs", a.needed, p.needed, gigabytes], ["weights", a.bytes.weights, p.bytes.weights, gigabytes], ["KV cache", a.bytes.kv, p.bytes.kv, gigabytes], ["usable", a.room, p.room, gigabytes], ["largest context", a.largest, p.largest, commas], [`time`, a.seconds, p.seconds, time], ["tokens/s at most", a.speed, p.speed, (v) => commas(v, v < 1e4 ? 1 : 0)], ["FLOPs", a.flops, p.flops, (v) => scaled(v, "FLOP")], ["bytes moved", a.moved, p.moved, gigabytes]];
+  const a = AM.plan(pinned);
   const name = (q) => `${esc(q.state.model)}<br><small>${esc(q.place.name)}, ${tokens(q.state.context)}, batch ${q.state.batch}, ${q.state.mode}, ${esc(q.held.name)}/${esc(q.kv)}</small>`;
-  $("compare-table").innerHTML = `<table><thead><tr><th><th>${name(a)}<th>${name(p)}<th>difference</tr></thead><tbody><tr><td>verdict<td>${a.fits ? "✓ fits" : "✗ does not fit"}<td>${p.fits ? "✓ fits" : "✗ does not fit"}<td></tr>${rows.map(([n, x, y, show]) => `<tr><td>${n}<td>${show(x)}<td>${show(y)}<td>${percent(x, y)}</tr>`).join("")}</tbody></table>`;
+  const verdict = (q) => (q.fits ? "✓ fits" : "✗ does not fit");
+  $("compare-table").innerHTML = table(["", name(a), name(p), "difference"], [["", "verdict", verdict(a), verdict(p), ""], ...compared(a, p).map(([id, label, x, y, show]) => ["", label, why(`was:${id}`, show(x)), why(id, show(y)), why(`difference:${id}`, percent(x, y))])]);
 };
 const inputs = (p) => {
   const s = p.state;
@@ -369,8 +383,7 @@ const answer = () => {
 const redraw = () => {
   const began = performance.now();
   try { answer(); } catch (error) { $("verdict").textContent = "not priced"; $("headline").textContent = error.message; return; }
-  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showWhy();
-  if (AM.data.mechanisms) showTab(state.tab);
+  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showTab(state.tab);
   $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [AM.data.recipes[state.recipe].source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
   keep();
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
@@ -404,7 +417,7 @@ const copy = async (name) => {
 };
 
 // ---------------------------------------------------------------- pictures
-const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight"];
+const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight", "paint-order"];
 const picture = (id) => {
   const svg = $(id).querySelector("svg"), made = svg.cloneNode(true), { width, height } = svg.viewBox.baseVal;
   const from = svg.querySelectorAll("*");

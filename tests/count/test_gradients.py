@@ -94,6 +94,16 @@ def test_what_a_shifted_sum_does_not_read_has_no_gradient(text: str) -> None:
     check(program, {name: rng.standard_normal(4) for name in ("v", "w")}, {"n": 4})
 
 
+def test_a_masked_factor_read_beside_its_place_has_no_mask_there() -> None:
+    program = parse("axis i: n, j: n\nA[i,j] = X[i,j] * X[i, j + 1]   where causal(i, j)")
+    check(program, {"X": np.random.default_rng(0).standard_normal((4, 4))}, {"n": 4})
+
+
+def test_a_sign_outside_of_a_sum_prints_in_front() -> None:
+    program = parse("axis j: i\nA[i] = -v[j] * A[i + 1]")
+    check(program, {"v": np.random.default_rng(0).standard_normal(3)}, {"i": 3})
+
+
 def obeys_the_law(program: Program, sizes: dict[str, int]) -> None:
     cost, built = count(program).at(**sizes), graph(program, sizes)
     assert (cost.work, cost.depth) == (built.work, built.span)

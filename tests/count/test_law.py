@@ -98,17 +98,23 @@ RECURRENCES = {
     "last step that no one reads": "A[t] = X[t] + A[t-1] + exp(B[t-1])\nB[t] = A[t] * B[t-1]\nC[t] = exp(B[t-1])",
     "computed before, read one step back": "U[t] = exp(exp(exp(X[t])))\nA[t] = A[t-1] + U[t-1]",
     "statements out of order": "A[t] = exp(A[t-1] + C[t-1])\nB[t] = exp(C[t-1])\nC[t] = tanh(X[t])",
+    "positions alone, stepped": "A[t] = --pos(t) + tanh(A[t+1])",
+    "all earlier places, that no one reads": "axis t: n, s: n\noutput Y[k]\nA[t] = X[t] + W[t,s] * A[s]   where strict(t, s)\n"
+    "Y[k] = exp(U[k])",
+    "read two places further": "axis t: n\nA[t] = exp(exp(X[t]))\nY[t] = exp(A[t - 2] + X[t + 2])",
+    "read in one place": "axis t: n\nA[t] = exp(exp(X[t]))\nY[k] = U[k] * A[2]",
     "a lighter cycle feeds a heavier one": "B[t] = B[t-1] + X[t] + exp(A[t-1] * 0)\nA[t] = exp(exp(A[t-1] + X[t]))",
 }
 
 
 @pytest.mark.parametrize("name", RECURRENCES)
-@pytest.mark.parametrize("steps", [2, 3, 5])
-def test_the_law_on_recurrences(name: str, steps: int) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("loads", [False, True])
+def test_the_law_on_recurrences_and_shifts(name: str, steps: int, loads: bool) -> None:
     program = parse(RECURRENCES[name])
     sizes = {str(s): steps for s in program.symbols}
-    cost, built = count(program).at(**sizes), graph(program, sizes)
-    assert (cost.work, cost.depth) == (built.work, built.span)
+    cost = count(program, loads=loads).at(**sizes)
+    assert (cost.work, cost.depth) == measured(program, sizes, loads)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 9])

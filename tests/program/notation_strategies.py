@@ -105,7 +105,9 @@ def syntax_trees(leaves: int = 12):
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """Valid programs of up to four statements over indices i, j, k, each reading what came before."""
-    axes = tuple((i, draw(size_expressions(1))) for i in INDICES if draw(st.booleans()))
+    axes = {i: draw(size_expressions(1)) for i in INDICES if draw(st.booleans())}
+    if draw(st.booleans()):  # one size for both, so that one may stand in the place of the other
+        axes["j"] = axes.get("i", size("i"))
     known: dict[str, tuple[str, ...]] = {
         "X": ("i", "j"),
         "Y": ("j", "k"),
@@ -121,14 +123,37 @@ def programs(draw: st.DrawFn) -> Program:
         indices = tuple(draw(st.permutations(INDICES))[: draw(st.integers(0, 3))])
         where = None
         expression = draw(meaningful(dict(known), indices))
-        if {"i", "j"} <= set(indices) and draw(st.booleans()):
+        back = draw(st.sampled_from(["nothing", "step", "places"])) if "i" in indices else "nothing"
+        if back == "step":
+            expression = draw(looking_back(tensor, indices, expression))
+        elif back == "places" and "j" not in indices and axes.get("j") == axes.get("i", size("i")):
+            # X[j] under strict(i, j) is all that came before, under strict(j, i) all that comes after.
+            before = Ref(tensor, tuple(Name("j" if i == "i" else i) for i in indices))
+            expression = Binary("+", expression, Binary("*", Ref("X", (Name("i"), Name("j"))), before))
+            where = Where(strict(), *draw(st.permutations(["i", "j"])))
+        elif {"i", "j"} <= set(indices) and draw(st.booleans()):
             # A factor over both indices keeps the mask inside every statement it is put on.
             expression = Binary("*", Ref("X", (Name("i"), Name("j"))), expression)
             where = Where(draw(mask_expressions(symbolic=True, leaves=3)), "i", "j")
         statements.append(Statement(tensor, indices, expression, where))
         known[tensor] = indices
     outputs = tuple(Declaration("output", s.tensor, s.indices) for s in statements if draw(st.booleans()))
-    return Program(tuple(statements), axes, declarations + outputs)
+    return Program(tuple(statements), tuple(axes.items()), declarations + outputs)
+
+
+@st.composite
+def looking_back(draw: st.DrawFn, tensor: str, indices: tuple[str, ...], expression: Expression) -> Expression:
+    """`expression` joined with the step before, or after, of the tensor that it makes."""
+    step = Binary(draw(st.sampled_from(["+", "-"])), Name("i"), Number(1))
+    earlier: Expression = Ref(tensor, tuple(step if i == "i" else Name(i) for i in indices))
+    earlier = Call("tanh", (earlier,)) if draw(st.booleans()) else earlier
+    return Binary(draw(st.sampled_from(["+", "*"])), expression, earlier)
+
+
+def places(index: str) -> st.SearchStrategy[Expression]:
+    """An index, or a place beside it."""
+    shifted = st.builds(Binary, st.sampled_from(["+", "-"]), st.just(Name(index)), st.integers(1, 2).map(Number))
+    return st.one_of(st.just(Name(index)), st.just(Name(index)), shifted)
 
 
 @st.composite
@@ -141,7 +166,7 @@ def meaningful(draw: st.DrawFn, known: dict[str, tuple[str, ...]], left: tuple[s
         return Position(draw(st.sampled_from(left)))
     if choice <= 2:
         tensor = draw(st.sampled_from(sorted(known)))
-        return Ref(tensor, tuple(Name(i) for i in known[tensor]))
+        return Ref(tensor, tuple(draw(places(i)) for i in known[tensor]))
     deeper = meaningful(known, left, depth - 1)
     if choice == 3:
         return Binary(draw(st.sampled_from(["+", "-"])), draw(deeper), draw(deeper))

@@ -10,8 +10,9 @@ from attometer.count import count
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program import Program, size
-from attometer.program.expression import Where
-from attometer.program.operations import Einsum, Operation, Reduce, Scan, Sort, steps_of
+from attometer.program.expression import Name, Where
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Sort, steps_of
+from attometer.program.recurrences import refs_of
 from attometer.simulate.graph.dag import graph
 from attometer.simulate.interpreter import interpret
 
@@ -47,6 +48,23 @@ def over_queries(operation: Operation) -> bool:
     return where is not None and where.query in operation.summed and where.key not in operation.summed
 
 
+def waits_for_the_last(program: Program) -> bool:
+    """Whether entries of one operand are ready at different times, and something but an element-wise operation waits for all."""
+    apart = set[str]()
+    for operation in program.operations:
+        refs = [ref for ref in refs_of(operation) if ref.tensor in apart]
+        beside = [ref for ref in refs_of(operation) if not all(isinstance(part, Name) for part in ref.indices)]
+        masked = [s for s in steps_of([operation]) if not isinstance(s, Sort | Scan) and s.where is not None]
+        made = {s.output.name for s in steps_of([operation])}
+        if beside and isinstance(operation, Einsum | Reduce):  # what is outside is ready at once
+            return True
+        if any(not isinstance(operation, Map) or ref in beside for ref in refs):
+            return True
+        if refs or beside or masked or isinstance(operation, Recurrence | Scan):
+            apart |= made
+    return False
+
+
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.data())
 def test_the_law_on_random_programs(data: st.DataObject) -> None:
@@ -70,7 +88,8 @@ def test_the_law_on_random_programs(data: st.DataObject) -> None:
     # Rows of a mask are ready at different times, so a sum over them may be counted a level deeper than it is.
     late = sum(map(over_queries, steps_of(program.operations)))
     assert found[0] == built.work
-    assert 0 <= found[1] - built.span <= late
+    assert found[1] >= built.span
+    assert found[1] - built.span <= late or waits_for_the_last(program)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])

@@ -12,13 +12,12 @@ from attometer.count.conventions import Row
 from attometer.count.cost import Cost
 from attometer.count.memory.footprint import memory
 from attometer.count.work.dominance import largest
-from attometer.count.work.work_depth import copies, own_depth, points_of, ready, scalars
+from attometer.count.work.work_depth import Known, copies, elsewhere, own_depth, points_of, ready, scalars
 from attometer.errors import AttometerError, unknown
 from attometer.program.conditions import conditions
-from attometer.program.indices import step_of
 from attometer.program.operations import Map, Operation, steps_of
 from attometer.program.program import Program
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import earlier_places, refs_of
 from attometer.program.softmaxes import softmaxes
 
 
@@ -120,11 +119,15 @@ def _count(program: Program, model: str, serial: bool, loads: bool, storage: str
     rows = list(operation_rows(program, exclusive))
     depths: dict[str, sympy.Expr] = {t.name: Integer(1) for t in program.inputs} if loads else {}
     for operation in program.operations:
-        depths |= ready(operation, depths, exclusive)
+        depths |= ready(operation, Known(depths, program.tensors, exclusive))
     depth = largest(*(depths[t.name] for t in program.outputs)) + (1 if loads else 0)
-    # What no one reads runs all the same, a last step that only the next would read too: it may be the longest path.
-    refs = [ref for operation in program.operations for ref in refs_of(operation)]
-    read = {ref.tensor for ref in refs if not any(map(step_of, ref.indices))}
+    # What no one reads runs all the same, entries that reads at other places miss too: they may be the longest path.
+    read = {
+        ref.tensor
+        for operation in program.operations
+        for ref in refs_of(operation)
+        if not any(map(elsewhere, ref.indices)) and ref not in earlier_places(operation)
+    }
     depth = largest(depth, *(depths[name] for name in _made(program) - read))
     if serial:
         depth = Add(*(row.levels for row in rows), Integer(len(program.inputs) + len(program.outputs) if loads else 0))

@@ -16,6 +16,7 @@ from attometer.program.expression import (
     Expression,
     Name,
     Negative,
+    Number,
     Ref,
     Statement,
     Where,
@@ -131,7 +132,9 @@ class _Splitter:
         if name or any(isinstance(n, Ref | Along) for _, f in outside for n in walk(f)):
             total = self.named(total, context)
         for inverse, factor in outside:
-            total = Binary("/" if inverse else "*", total, self.value(factor, context))
+            # A factor of -1 is a sign, which prints in front.
+            signed = factor == Number(-1)
+            total = Negative(total) if signed else Binary("/" if inverse else "*", total, self.value(factor, context))
         return total
 
     def tensor(self, node: Expression, context: tuple[str, ...]) -> Ref:

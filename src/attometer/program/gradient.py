@@ -162,7 +162,7 @@ class _Reverse:
         self.terms: dict[str, list[_Term]] = {}
         self.users: dict[str, list[Statement]] = {}
         self.helpers: list[Statement] = []
-        self.masks: dict[str, frozenset[Where]] = {}
+        self.masks: dict[str, tuple[tuple[str, ...], frozenset[Where]]] = {}
         self.lefts: dict[str, tuple[str, ...]] = {}
         self.known: dict[tuple[Expression, tuple[str, ...], Where | None], Ref] = {}
         self.seeds = {name: self.names.new(f"d{name}", f"d{name}") for name in of}
@@ -458,7 +458,7 @@ class _Reverse:
             name = self.names.new(stem, stem if stem.startswith("D") else "")
             self.helpers.append(Statement(name, indices, expression, where))
             self.known[key] = _at(name, indices)
-            self.masks[name] = self.inherited(_Term(False, expression, where), indices)
+            self.masks[name] = indices, self.inherited(_Term(False, expression, where), indices)
         return self.known[key]
 
     def each_with_its_mask(self, name: str, terms: list[_Term]) -> list[_Term]:
@@ -488,12 +488,15 @@ class _Reverse:
                 continue
             tensor = self.tensors.get(node.tensor)
             if tensor is None:
-                found |= self.masks.get(node.tensor, frozenset())
-            elif tensor.where is not None:
-                read = dict(zip(tensor.indices, node.indices, strict=True))
-                query, key = read[tensor.where.query], read[tensor.where.key]
+                own, masks = self.masks.get(node.tensor, ((), frozenset()))
+            else:
+                own, masks = tensor.indices, frozenset({tensor.where} if tensor.where is not None else ())
+            read = dict(zip(own, node.indices, strict=False))
+            for where in masks:
+                query, key = read[where.query], read[where.key]
+                # What is read beside a place has no mask there.
                 if isinstance(query, Name) and isinstance(key, Name):
-                    found.add(Where(tensor.where.mask, query.name, key.name))
+                    found.add(Where(where.mask, query.name, key.name))
         return frozenset(w for w in found if {w.query, w.key} <= {*left})
 
     def new_axis(self, extent: sympy.Expr, stem: str = "r") -> str:
@@ -544,7 +547,7 @@ class _Reverse:
             last = Negative(itself[0].product) if itself[0].negative else itself[0].product
             terms = [*(term for term in terms if term is not itself[0]), _Term(False, last, None)]
         terms = self.each_with_its_mask(name, terms)
-        self.masks[adjoint] = self.inherited(_Term(False, terms[0].product, where), left) if terms else frozenset()
+        self.masks[adjoint] = left, self.inherited(_Term(False, terms[0].product, where), left)
         total = Negative(terms[0].product) if terms[0].negative else terms[0].product
         for term in terms[1:]:
             total = Binary("-" if term.negative else "+", total, term.product)

@@ -116,13 +116,11 @@ def _looks(step: Operation, ref: Ref, tensors: dict[str, Tensor]) -> set[tuple[s
     return found if not any(step_of(p) for p in ref.indices) else {look for p in ref.indices if (look := step_of(p))}
 
 
-def reads_all_before(operation: Recurrence) -> bool:
-    """Return whether some step reads all earlier places, not only the one before."""
-    made = {step.output.name: step.output.indices for step in operation.steps}
-    parts = (
-        ref.indices[made[ref.tensor].index(operation.axis)]
-        for step in operation.steps
-        for ref in refs_of(step)
-        if ref.tensor in made
-    )
-    return any(isinstance(part, Name) and part.name != operation.axis for part in parts)
+def earlier_places(operation: Operation) -> list[Ref]:
+    """Return what the steps of a recurrence read at all earlier places, not only at the one before."""
+    if not isinstance(operation, Recurrence):
+        return []
+    at = {step.output.name: step.output.indices.index(operation.axis) for step in operation.steps}
+    own = Name(operation.axis)
+    found = [(ref, ref.indices[at[ref.tensor]]) for ref in refs_of(operation) if ref.tensor in at]
+    return [ref for ref, part in found if isinstance(part, Name) and part != own]

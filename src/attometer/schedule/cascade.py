@@ -21,7 +21,7 @@ from attometer.program.indices import index_names, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
-from attometer.program.recurrences import reads_all_before, refs_of
+from attometer.program.recurrences import earlier_places, refs_of
 from attometer.program.size_expressions import size_in
 from attometer.schedule.nest import Image
 from attometer.sizes import size
@@ -177,7 +177,7 @@ def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tup
     Raises AttometerError where they read what is no rectangle of whole axes.
     """
     for operation in operations:
-        if isinstance(operation, Recurrence) and reads_all_before(operation):
+        if isinstance(operation, Recurrence) and earlier_places(operation):
             raise _refusal(operation, "it reads all earlier places, of which a loop carries only the last")
     found = _Reader(program, operations).cascade(outputs)
     for value in found.values:
@@ -205,7 +205,7 @@ class _Reader:
     def cascade(self, wanted: tuple[str, ...]) -> Cascade:
         for operation in self.operations:
             match operation:
-                case Recurrence() if reads_all_before(operation):
+                case Recurrence() if earlier_places(operation):
                     self.triangular(operation)
                 case Recurrence(axis=axis, steps=inner, step=way):
                     for step in inner:

@@ -16,7 +16,7 @@ from attometer.errors import AttometerError
 from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
-from attometer.program.recurrences import reads_all_before, refs_of
+from attometer.program.recurrences import earlier_places, refs_of
 from attometer.schedule.cascade import Cascade, cascade_of
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
@@ -48,7 +48,7 @@ _READS_ALL = (
 
 
 def _hint(operation: Operation) -> str:
-    if isinstance(operation, Recurrence) and reads_all_before(operation):
+    if isinstance(operation, Recurrence) and earlier_places(operation):
         return _READS_ALL
     return _HINTS[type(operation)]
 

@@ -41,7 +41,7 @@ def _alternatives(expression: sympy.Expr) -> list[sympy.Expr]:
 def _never_negative(difference: sympy.Expr) -> bool:
     if difference.is_nonnegative:
         return True
-    terms = sympy.Add.make_args(_without_near_scans(sympy.expand(difference)))
+    terms = tuple(map(_lower, sympy.Add.make_args(_without_near_scans(sympy.expand(difference)))))
     if all(_sign(t) >= 0 for t in terms):
         return True
     # Every positive integer size is at least 1, every logarithm at least 0: constants may be covered by sizes.
@@ -59,6 +59,13 @@ def _without_near_scans(difference: sympy.Expr) -> sympy.Expr:
             coefficient = difference.coeff(longer)
             difference += coefficient * (shorter - longer) + sympy.Min(coefficient, 0)
     return difference
+
+
+def _lower(term: sympy.Expr) -> sympy.Expr:
+    """Return what a term is at least: a factor of at most 1 (whether a read finds anything) is 1 where it is taken off."""
+    if _sign(term) > 0 or not term.has(sympy.Min):
+        return term
+    return sympy.Mul(*(1 if isinstance(f, sympy.Min) and 1 in f.args else f for f in sympy.Mul.make_args(term)))
 
 
 def _sign(term: sympy.Expr) -> int:

@@ -1,7 +1,8 @@
 """Work and depth of each primitive operation: what it costs, and when its result is ready."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import sympy
 from sympy import Add, Integer, Min, Mul
@@ -12,15 +13,24 @@ from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
 from attometer.count.work.history import history_walk, most_levels
 from attometer.count.work.walks import longest_walk
-from attometer.errors import AttometerError
-from attometer.program.expression import Ref, walk
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, walk
 from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor, space
-from attometer.program.recurrences import reads_all_before, refs_of
+from attometer.program.recurrences import earlier_places, refs_of
 from attometer.sizes import clog2, scan_depth, scan_work, size
 
-Depths = Mapping[str, sympy.Expr]
 ZERO = Integer(0)
+Simple: TypeAlias = Einsum | Map | Reduce | Sort | Scatter | Scan
+"""An operation that is no recurrence of others."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """When each tensor is ready, the tensors themselves, and whether their entries are read by one reader at a time."""
+
+    depths: Mapping[str, sympy.Expr] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    exclusive: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,42 +139,75 @@ def copies(operation: Operation, axis: str | None = None) -> sympy.Expr:
 
 def own_depth(operation: Operation) -> sympy.Expr:
     """Return the operation's own levels, as if all its operands were ready at once."""
-    return ready(operation, {}, exclusive=False)[operation.output.name]
+    return ready(operation, Known())[operation.output.name]
 
 
-def ready(operation: Operation, depths: Depths, exclusive: bool) -> dict[str, sympy.Expr]:
+def ready(operation: Operation, known: Known) -> dict[str, sympy.Expr]:
     """Return when each tensor the operation makes is ready, given when its operands are."""
     if isinstance(operation, Recurrence):
-        return _recurrence(operation, depths, exclusive)
+        return _recurrence(operation, known)
     if isinstance(operation, Scan):
         # Whoever reads the step before (a chunk's carried state) does not wait for the last one.
         shorter = dict(operation.extents) | {operation.axis: dict(operation.extents)[operation.axis] - 1}
-        before = _after(replace(operation, extents=tuple(shorter.items())), depths, exclusive)
+        before = _after(replace(operation, extents=tuple(shorter.items())), known)
         return {
-            operation.output.name: _after(operation, depths, exclusive),
+            operation.output.name: _after(operation, known),
             _step_before(operation.output, operation.axis, operation.step): before,
         }
-    return {operation.output.name: _after(operation, depths, exclusive)}
+    return {operation.output.name: _after(operation, known)}
 
 
 def _step_before(tensor: Tensor, axis: str, step: int) -> str:
     return f"{tensor.name}[{tensor.indices.index(axis)}]{-step:+d}"
 
 
-def _arrival(ref: Ref, depths: Depths) -> sympy.Expr:
+def _arrival(ref: Ref, operation: Simple, known: Known) -> sympy.Expr:
+    """Return when what `ref` reads is ready: at once where every place it reads is outside of the tensor."""
     looks = ((k, look) for k, part in enumerate(ref.indices) if (look := step_of(part)))
-    shifted = [f"{ref.tensor}[{k}]{way:+d}" for k, (_, way) in looks]
-    return next((depths[key] for key in shifted if key in depths), depths.get(ref.tensor, ZERO))
+    for k, (_, way) in looks:
+        if (key := f"{ref.tensor}[{k}]{way:+d}") in known.depths:
+            return known.depths[key]
+    when = known.depths.get(ref.tensor, ZERO)
+    if when == 0 or ref.tensor not in known.tensors:
+        return when
+    extents = dict(operation.extents)
+    places = zip(ref.indices, known.tensors[ref.tensor].extents, strict=True)
+    return Mul(when, *(_some(extent, extents, part) for part, extent in places))
 
 
-def _after(operation: Operation, depths: Depths, exclusive: bool) -> sympy.Expr:
-    arrivals = [_arrival(ref, depths) + levels for ref, levels in _levels(operation, exclusive)]
-    # Positions are ready at once, but what is computed from them takes its levels too.
-    own = Integer(height(operation.expression)) if isinstance(operation, Map) else ZERO
-    return largest(*arrivals, own)
+def elsewhere(part: Expression) -> bool:
+    """Return whether `part` misses places of an axis: it is beside an index, fixed, or where data say."""
+    match part:
+        case Number() | Ref() | Binary(op="+" | "-", right=Number()):
+            return True
+    return False
 
 
-def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> list[tuple[Ref, sympy.Expr]]:
+def _some(extent: sympy.Expr, extents: Mapping[str, sympy.Expr], part: Expression) -> sympy.Expr:
+    """Return 1 where `part` names some place of an axis, and 0 where it names none: it looks further than the axis reaches."""
+    match part:
+        case Number(value=place):
+            left = extent - place
+        case Binary(op="+", right=Number(value=by)):
+            left = extent - by
+        case Binary(op="-", left=Name(name=index), right=Number(value=by)):
+            left = extents[index] - by
+        case _:
+            return Integer(1)
+    return sympy.Min(1, sympy.Max(0, left))
+
+
+def _after(operation: Simple, known: Known) -> sympy.Expr:
+    arrivals = [_arrival(ref, operation, known) + levels for ref, levels in _levels(operation, known.exclusive)]
+    return largest(*arrivals, _from_positions(operation))
+
+
+def _from_positions(operation: Simple) -> sympy.Expr:
+    """Return the levels of what is computed from positions, which are ready at once."""
+    return Integer(height(operation.expression)) if isinstance(operation, Map) else ZERO
+
+
+def _levels(operation: Simple, exclusive: bool, axis: str | None = None) -> list[tuple[Ref, sympy.Expr]]:
     """Return each operand with the levels between it and the result; `axis` is that of the recurrence it is a step of."""
     match operation:
         case Einsum(operands=operands):
@@ -186,7 +229,6 @@ def _levels(operation: Operation, exclusive: bool, axis: str | None = None) -> l
         case Scan(term=term, decay=decay):
             own = (1 if decay is None else 2) * scan_depth(dict(operation.extents)[operation.axis])
             return [(term, own)] if decay is None else [(term, own), (decay, own)]
-    raise AttometerError(f"{type(operation).__name__} has no levels of its own")
 
 
 def with_positions(refs: tuple[Ref, ...]) -> list[Ref]:
@@ -198,10 +240,10 @@ def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool, axis: s
     return clog2(readers(operation, ref, axis)) if exclusive else ZERO
 
 
-def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[str, sympy.Expr]:
+def _recurrence(operation: Recurrence, known: Known) -> dict[str, sympy.Expr]:
     """When each tensor is ready after all steps; and, under `_step_before`, when all but the last are done."""
     length = size("steps")
-    walks = _walks_over_all(operation, depths, length) or _walks(operation, depths, exclusive, length)
+    walks = _walks_over_all(operation, known, length) or _walks(operation, known, length)
     names = [step.output.name for step in operation.steps]
     found = {q: walks[q].xreplace({length: operation.length}) for q in names}
     before = {q: walks[q].xreplace({length: operation.length - 1}) for q in names}
@@ -212,8 +254,8 @@ def _recurrence(operation: Recurrence, depths: Depths, exclusive: bool) -> dict[
     }
 
 
-def _walks(operation: Recurrence, depths: Depths, exclusive: bool, length: sympy.Symbol) -> dict[str, sympy.Expr]:
-    entry, paths = _one_step(operation, depths, exclusive)
+def _walks(operation: Recurrence, known: Known, length: sympy.Symbol) -> dict[str, sympy.Expr]:
+    entry, paths = _one_step(operation, known)
     try:
         walks = {q: _longest_walk(q, entry, paths, length) for q in entry}
         _check_walks(entry, paths, walks, length)
@@ -222,12 +264,16 @@ def _walks(operation: Recurrence, depths: Depths, exclusive: bool, length: sympy
     return walks
 
 
-def _walks_over_all(operation: Recurrence, depths: Depths, length: sympy.Symbol) -> dict[str, sympy.Expr]:
+def _walks_over_all(operation: Recurrence, known: Known, length: sympy.Symbol) -> dict[str, sympy.Expr]:
     """Return the same for a recurrence whose steps read all earlier places (never exclusively: masks refuse that); nothing for others."""
-    if not reads_all_before(operation):
+    if not earlier_places(operation):
         return {}
     names = [step.output.name for step in operation.steps]
-    outside = {r.tensor: _arrival(r, depths) for s in operation.steps for r in refs_of(s) if r.tensor not in names}
+    outside = dict[str, sympy.Expr]()
+    for step in operation.steps:
+        for r in refs_of(step):
+            if r.tensor not in names:
+                outside[r.tensor] = largest(outside.get(r.tensor, ZERO), _arrival(r, step, known))
     return {q: history_walk(q, operation, outside, most_levels(operation), length) for q in names}
 
 
@@ -308,29 +354,27 @@ def _reaching(q: str, paths: dict[str, dict[str, sympy.Expr]]) -> set[str]:
     return found
 
 
-def _one_step(
-    operation: Recurrence, depths: Depths, exclusive: bool
-) -> tuple[dict[str, sympy.Expr], dict[str, dict[str, sympy.Expr]]]:
+def _one_step(operation: Recurrence, known: Known) -> tuple[dict[str, sympy.Expr], dict[str, dict[str, sympy.Expr]]]:
     """Return, per tensor of a step, the longest path from outside and from each tensor of the step before."""
     names = {step.output.name for step in operation.steps}
     entry: dict[str, sympy.Expr] = {}
     paths: dict[str, dict[str, sympy.Expr]] = {}
     for step in operation.steps:
-        arrivals: list[sympy.Expr] = [ZERO]
+        arrivals: list[sympy.Expr] = [_from_positions(step)]
         found: dict[str, list[sympy.Expr]] = {}
-        for ref, levels in _levels(step, exclusive, operation.axis):
+        for ref, levels in _levels(step, known.exclusive, operation.axis):
             if any(step_of(part) == (operation.axis, -operation.step) for part in ref.indices):
                 # The first step finds nothing there.
                 found.setdefault(ref.tensor, []).append(levels)
                 arrivals.append(levels)
                 if ref.tensor not in names:
-                    entry[ref.tensor], paths[ref.tensor] = _arrival(ref, depths), {}
+                    entry[ref.tensor], paths[ref.tensor] = _arrival(ref, step, known), {}
             elif ref.tensor in entry:
                 arrivals.append(entry[ref.tensor] + levels)
                 for source, path in paths[ref.tensor].items():
                     found.setdefault(source, []).append(path + levels)
             else:
-                arrivals.append(_arrival(ref, depths) + levels)
+                arrivals.append(_arrival(ref, step, known) + levels)
         entry[step.output.name] = largest(*arrivals)
         paths[step.output.name] = {source: largest(*lengths) for source, lengths in found.items()}
     return entry, paths

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -113,3 +114,16 @@ def test_refusals(options: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["io", HEADS, "-n", "64", "-d", "8", "-M", "40", *options])
     assert done.exit_code
     assert said in str(done.exception)
+
+
+def test_chunks_are_asked_for_by_number_axis_or_processors() -> None:
+    def derive(*how: str) -> dict[str, Any]:
+        asked = ["derive", "decode", "-M", "98304", "--at", "m=65536,d=64", *how, "--json"]
+        done = CliRunner().invoke(app, asked, catch_exceptions=False)
+        return dict(json.loads(done.stdout))
+
+    four = derive("--splits", "4")
+    assert four["schedule"]["accumulators"] == "tree"
+    assert four["merge"].startswith("P.max = max(P.max_1, P.max_2)")
+    assert four["words"] == derive("--splits", "j=4")["words"] == derive("--processors", "16384")["words"]
+    assert derive("--processors", "1")["merge"] is None

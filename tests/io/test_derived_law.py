@@ -1,6 +1,7 @@
 """The law of derived nests: what is counted on them is what the scratchpad that runs them counts, and the values are right."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from hypothesis import strategies as st
 from recurrent_cascades import PROGRAMS as RECURRENT
 
 import attometer as am
-from attometer.count.derive import Chosen, Derived, Search, derive, tile_of
+from attometer.count.derive import Chosen, Derived, Search, Split, derive, tile_of
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import work
+from attometer.count.work.split_tradeoff import split_tradeoff
 from attometer.mechanisms.subject import subject
 from attometer.program import gradient
-from attometer.program.expression import Along, Expression, Ref, walk
+from attometer.program.expression import Along, Binary, Call, Expression, Number, Ref, walk
+from attometer.schedule.catalogue import schedule
+from attometer.schedule.merging import Merge
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel
 
@@ -74,7 +78,7 @@ def sizes_of(program: am.Program, draw: st.DrawFn) -> dict[str, int]:
 
 @st.composite
 def nests(draw: st.DrawFn, name: str) -> Derived:
-    """Any nest of a program: any cut, any plan of each phase, any tiles, not only the best."""
+    """Any nest of a program: any cut, any chunks, any plan of each phase, any tiles, not only the best."""
     program = am.parse(PROGRAMS[name])
     search = Search(
         program,
@@ -83,6 +87,8 @@ def nests(draw: st.DrawFn, name: str) -> Derived:
         draw(st.sampled_from(["none", "images", "tables"])),
         draw(st.booleans()),
     )
+    summed = sorted({axis for step in search.cascade.steps for axis in step.summed})
+    search.split = draw(st.none() | st.builds(Split, st.sampled_from(summed), st.integers(1, 4))) if summed else None
     assume(not any(v.at and v.where for v in search.cascade.values))
     cut = frozenset(search.must | draw(st.sets(st.sampled_from(search.free))) if search.free else search.must)
     phases = []
@@ -96,7 +102,9 @@ def nests(draw: st.DrawFn, name: str) -> Derived:
             along = search.arrange(targets, loads, plan.stream).along
             tiled = [axis for axis in (plan.row, plan.panel, plan.stream) if axis and axis not in along]
             tiles = {tile_of("")(axis).name: draw(st.integers(1, search.extent[axis])) for axis in tiled}
-            phases.append(Chosen(plan, search.arrange(targets, loads, plan.stream), 0, 0, tiles))
+            width = tiles.pop(tile_of("")(str(plan.stream)).name) if plan.split else 1
+            run = search.split.run(search.extent[search.split.axis], width) if plan.split and search.split else 1
+            phases.append(Chosen(plan, search.arrange(targets, loads, plan.stream), 0, 0, tiles, width, run))
     return search.result(phases)
 
 
@@ -134,6 +142,48 @@ def test_no_hand_written_nest_moves_fewer_words(n: int, m: int, d: int, e: int, 
     ):
         hand = am.best_tiles(name, n=n, m=m, d=d, e=e, M=M)
         assert (found.words, found.footprint) <= (hand.words, M), name
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d", "e", "M"),
+    [(1, 65536, 64, 64, 98304), (1, 4096, 128, 128, 24576), (4, 10000, 64, 32, 16384), (1, 50, 3, 5, 100)],
+)
+def test_split_attention_is_found_in_the_text(n: int, m: int, d: int, e: int, M: int) -> None:
+    text = am.parse(PROGRAMS["softmax"])
+    for hand in split_tradeoff(n=n, m=m, d=d, e=e, M=M)[1:]:
+        found = derive(text, M, splits=hand.splits, n=n, m=m, d=d, e=e, h=1)
+        assert found.words <= hand.words
+        assert found.depth < hand.depth
+        assert found.work <= work(schedule("split_kv"), {"n": n, "m": m, "d": d, "e": e, **hand.tiles})
+        assert found.merge is not None
+        assert found.merge.associative
+
+
+@pytest.mark.parametrize("mask", ["", "   where causal(i, j)", "   where causal(i, j) & window(i, j, 3)"])
+@pytest.mark.parametrize("splits", [2, 3, 5])
+def test_chunks_of_any_mask_merge_to_the_same_result(mask: str, splits: int) -> None:
+    program = am.parse(PROGRAMS["softmax"].replace("/ sqrt(d)", f"/ sqrt(d){mask}"))
+    assert (mask == "") == all(s.where is None for s in program.statements)
+    check_law(derive(program, 60, splits={"j": splits}, n=3, m=7, d=2, e=2, h=1), program)
+
+
+def test_processors_ask_for_as_few_chunks_as_let_the_work_bind() -> None:
+    decode = am.mechanism("decode").program
+    few, some, many = (derive(decode, 98304, processors=p, m=65536, d=64, b=1, h=1) for p in (100, 16384, 10**6))
+    assert few.merge is None
+    assert few.depth * 100 <= few.work
+    assert some.schedule.notes[1].startswith("4 chunks of j at once")
+    assert some.depth * 16384 <= some.work < derive(decode, 98304, splits=2, m=65536, d=64, b=1, h=1).depth * 16384
+    assert many.notes[-1].startswith("no number of chunks makes depth as little as work / 1,000,000")
+    assert many.depth == min(derive(decode, 98304, splits=2**k, m=65536, d=64, b=1, h=1).depth for k in range(1, 8))
+
+
+def test_a_correction_that_does_not_compose_is_not_associative() -> None:
+    def merge(new: Expression) -> Merge:
+        return Merge((("O", "sum", (("m", Call("exp", (Binary("-", Ref("old", ()), new),))),)),))
+
+    assert merge(Ref("new", ())).associative
+    assert not merge(Binary("*", Number(2), Ref("new", ()))).associative
 
 
 def test_flash_attention_2_is_found_in_the_text() -> None:
@@ -195,9 +245,14 @@ def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:
             {},
             "no nest of this program fits into M = 1 words",
         ),
+        ("Y[i] = X[i] * 2", 9, {"splits": 2}, "no partial results along any axis merge within M = 9 words"),
+        ("F[t] = F[t-1] + X[t]\ninput X[t]", 9, {"splits": {"t": 2}}, 'unknown summed axis "t"'),
+        ("Y[i] = sum[j](X[i,j])", 9, {"splits": 2, "processors": 3}, "give one of them"),
+        ("Y[i] = sum[j](X[i,j])", 9, {"splits": {"i": 2, "j": 2}}, "splits cuts one axis, got i, j"),
+        ("Y[i] = sum[j](X[i,j])", 9, {"splits": 5, "j": 4}, "j has 4 places, which are not 5 chunks"),
     ],
 )
-def test_refusals_name_what_is_refused(text: str, M: int, sizes: dict[str, int], said: str) -> None:
+def test_refusals_name_what_is_refused(text: str, M: int, sizes: dict[str, Any], said: str) -> None:
     with pytest.raises(am.AttometerError) as error:
         derive(am.parse(text), M, **sizes)
     assert said in str(error.value)

@@ -25,16 +25,16 @@ def test_the_coefficients_of_a_phase_are_what_the_walk_over_it_counts(name: str)
             if not plan.tiled:
                 continue
             passes = search.arrange(plan.targets, loads, plan.stream)
-            loop = Phase(passes, plan, tile_of("")).loop()
+            loop = Phase(passes, plan, tile_of("")).loops()[0]
             axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
             nest = search._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
             free = {tile_of("")(a).name: search.extent[a] for a in axes[: 1 + bool(plan.panel)] if a != plan.stream}
-            tiles = PhaseTiles(nest, loop, sizes, free, 10**6)
+            tiles = PhaseTiles(nest, (loop,), sizes, free, 10**6)
             chosen = dict.fromkeys(free, 2)
             where = Problem({**sizes, **dict.fromkeys(nest.tile_names, 1), **chosen}, None, 1, masked=False)
             assert int(tiles.need(chosen)) == held(nest, (loop,), where)
             assert int(tiles.words(chosen, masked=False)) == moved(nest, (loop,), where).words
-            bare = Phase(passes, plan, tile_of(""), steps=False).loop()
+            bare = Phase(passes, plan, tile_of(""), steps=False).loops()[0]
             assert held(nest, (bare,), where) == held(nest, (loop,), where)
             assert sympy.sympify(moved(nest, (bare,), where).words) == moved(nest, (loop,), where).words
             compared += 1

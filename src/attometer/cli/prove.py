@@ -135,6 +135,15 @@ def derive(
     ],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
+    splits: Annotated[
+        str, typer.Option(help="chunks that run at once and are merged: 16 of the longest axis that can be, or j=16")
+    ] = "",
+    processors: Annotated[
+        int | None,
+        typer.Option(
+            help="cut into as few chunks as let depth be at most work / processors", parser=whole, metavar="INTEGER"
+        ),
+    ] = None,
     emit: Annotated[
         str | None, typer.Option(help="cpp or triton: print what compile builds, its nest of few operations")
     ] = None,
@@ -156,7 +165,17 @@ def derive(
     sizes = sizes_of(at)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')
-    show_result(derived(subject(name).program, words_of(memory), **sizes), json)
+    chunks = _chunks(splits) if splits else 1
+    show_result(derived(subject(name).program, words_of(memory), chunks, processors, **sizes), json)
+
+
+def _chunks(text: str) -> int | dict[str, int]:
+    """Return a number of chunks, or the axis with it."""
+    from attometer.view.amounts import amount
+
+    axis, _, pieces = text.rpartition("=")
+    number = amount(pieces, "--splits")
+    return {axis: number} if axis else number
 
 
 @app.command(rich_help_panel=PROVE)

@@ -6,7 +6,7 @@ passes as algebra allows (`schedule.running`). Cuts, orders, passes and tiles ar
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, product
 from math import prod
@@ -18,15 +18,16 @@ from attometer.count.bounds.program import Bounds, bounds, entries
 from attometer.count.traffic.phase_tiles import PhaseTiles
 from attometer.count.traffic.walk import Problem
 from attometer.count.traffic.words import Traffic, held, moved
-from attometer.count.work.schedule_work import depth
+from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade, Windows, cascade
-from attometer.schedule.fused import ONCE, Phase, Plan, TileOf
+from attometer.schedule.fused import BLOCK, ONCE, PART, Phase, Plan, TileOf
+from attometer.schedule.merging import Merge, merge_of
 from attometer.schedule.nest import Load, Loop, New, Schedule, Tensor, loops
-from attometer.schedule.running import Passes
+from attometer.schedule.running import MERGED, Passes
 from attometer.sizes import size
 from attometer.view.printed import Printed
 
@@ -47,6 +48,7 @@ class Derived(Printed):
     """A derived schedule with the tiles chosen at `sizes` for `M` words: `words` moved, `footprint` words held.
 
     `forced` lists (reduction, what waited for it) for every pass beyond the first; `considered` counts the phases tried.
+    `merge` is the operator that merges partial results, where an axis is cut into chunks that run at once.
     """
 
     program: Program
@@ -61,6 +63,7 @@ class Derived(Printed):
     forced: tuple[tuple[str, str], ...]
     considered: int
     notes: tuple[str, ...] = ()
+    merge: Merge | None = None
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -74,14 +77,22 @@ class Derived(Printed):
 
     @property
     def ratio(self) -> float:
-        """Words moved over the strongest bound for algorithms with one accumulator per sum, as these nests are."""
-        return self.words / self.bounds.best("accumulator").words
+        """Words moved over the strongest bound for its class: one accumulator per sum, or any tree where chunks merge."""
+        return self.words / self.bounds.best(self.schedule.accumulators).words
 
     @cached_property
     def depth(self) -> int:
         """The longest chain of scalar operations, masks aside: tiles of parallel loops overlap, others follow one another."""
-        known = {s.name for s in self.schedule.symbols}
-        return int(depth(self.schedule, {**{k: v for k, v in self.sizes.items() if k in known}, **self.tiles}))
+        return int(depth(self.schedule, self._numbers))
+
+    @cached_property
+    def work(self) -> int:
+        """The scalar operations, those that are done again among them."""
+        return int(work(self.schedule, self._numbers))
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        return {k: v for k, v in {**self.sizes, **self.tiles}.items() if k in self.names}
 
     @property
     def traffic(self) -> Traffic:
@@ -92,7 +103,7 @@ class Derived(Printed):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        rows = {k: getattr(self, k) for k in ("M", "words", "footprint", "depth", "considered")}
+        rows = {k: getattr(self, k) for k in ("M", "words", "footprint", "work", "depth", "considered")}
         return {
             **rows,
             "sizes": dict(self.sizes),
@@ -101,16 +112,17 @@ class Derived(Printed):
             "passes": list(self.passes),
             "forced": [list(pair) for pair in self.forced],
             "traffic": self.traffic.to_dict(),
-            "bound": vars(self.bounds.best("accumulator")),
+            "bound": vars(self.bounds.best(self.schedule.accumulators)),
             "ratio": self.ratio,
             "notes": list(self.notes),
+            "merge": None if self.merge is None else str(self.merge),
             "schedule": self.schedule.to_dict(),
         }
 
     def __str__(self) -> str:
         tiles = ", ".join(f"{k} = {v:,}" for k, v in self.tiles.items()) or "no tiles"
         at = ", ".join(f"{k} = {v:,}" for k, v in self.sizes.items())
-        bound = self.bounds.best("accumulator")
+        bound = self.bounds.best(self.schedule.accumulators)
         lines = [
             str(self.schedule),
             "",
@@ -122,27 +134,98 @@ class Derived(Printed):
         return "\n".join(lines)
 
 
-def derive(program: Program, /, M: int, **sizes: int) -> Derived:
+def derive(
+    program: Program, /, M: int, splits: int | Mapping[str, int] = 1, processors: int | None = None, **sizes: int
+) -> Derived:
     """Return the nest that moves the fewest words of `program` through a fast memory of M words.
 
     Args:
         program: maps, products, sums and reductions over named axes.
         M: words of fast memory.
+        splits: the chunks that run at once, each with a fast memory of M words, into which the longest axis of which partial
+            results can be merged is cut, or the axis that is named, as in {"j": 16}.
+        processors: cut an axis into as few chunks, a power of two, as let depth be at most work / processors; into as many as
+            make the nest least deep where none does, and into none where it is not needed.
         **sizes: sizes by name at which nests are compared; those left out are typical ones (`TYPICAL`), said in the notes.
 
     Returns:
         The schedule with its tiles, traffic, and the reductions that forced a pass of their own.
 
     Raises:
-        AttometerError: an operation that no nest runs, an unknown size, or an M in which nothing fits.
+        AttometerError: an operation that no nest runs, an unknown size, an M in which nothing fits, or chunks of what
+            cannot be merged.
 
     >>> from attometer.mechanisms import mechanism
     >>> found = derive(mechanism("softmax").program, M=98304, n=65536, d=64, b=1, h=1)
     >>> found.words, found.stored, found.passes
     (738197504, (), (1,))
+    >>> split = derive(mechanism("decode").program, M=98304, splits=16, m=65536, d=64, b=1, h=1)
+    >>> split.words, split.depth, split.merge.associative
+    (8391808, 222, True)
     """
     positive_int("M", M)
-    return min(searches(program, M, sizes), key=lambda found: (found.words, found.footprint))
+    if processors is not None:
+        positive_int("processors", processors)
+        if splits != 1:
+            raise AttometerError("splits and processors both say into how many chunks; give one of them")
+        return _for_processors(program, M, processors, sizes)
+    ((axis, pieces),) = splits.items() if isinstance(splits, Mapping) and len(splits) == 1 else ((None, splits),)
+    if isinstance(pieces, Mapping):
+        raise AttometerError(f"splits cuts one axis, got {', '.join(map(str, pieces)) or 'none'}")
+    positive_int("splits", pieces)
+    if pieces == 1 and axis is None:
+        return min(searches(program, M, sizes), key=_worth)
+    search, best = _split(program, M, sizes, axis)
+    return search.result(search.cut(best, pieces))
+
+
+def _worth(found: Derived) -> tuple[int, int]:
+    return found.words, found.footprint
+
+
+def _for_processors(program: Program, M: int, processors: int, sizes: Mapping[str, int]) -> Derived:
+    """Return the nest of the fewest chunks whose depth is at most its work over the processors, else the least deep one."""
+    plain = min(searches(program, M, sizes), key=_worth)
+    found, deep = plain, f"depth {plain.depth:,}"
+    if plain.depth * processors > plain.work:
+        try:
+            search, best = _split(program, M, sizes, None)
+        except AttometerError as error:
+            return replace(plain, notes=(*plain.notes, f"{deep} is more than work / {processors:,}, and {error}"))
+        assert search.split is not None
+        pieces = 2
+        while found.depth * processors > found.work and pieces <= search.extent[search.split.axis]:
+            found = min(found, search.result(search.cut(best, pieces)), key=lambda each: each.depth)
+            pieces *= 2
+    enough = found.depth * processors <= found.work
+    asked = f"work / {processors:,} = {found.work // processors:,} operations"
+    said = (
+        f"depth {found.depth:,} is at most {asked}"
+        if enough
+        else f"no number of chunks makes depth as little as {asked}"
+    )
+    return replace(found, notes=(*found.notes, said if found is plain else f"{said}; in one piece, {deep}"))
+
+
+def _split(program: Program, M: int, sizes: Mapping[str, int], axis: str | None) -> tuple["Search", list["Chosen"]]:
+    """Return the best phases with an axis in two chunks, which any other number replaces, and what found them."""
+    known = Search(program, M, sizes)
+    summed = dict.fromkeys(a for s in known.cascade.steps if s.kind in MERGED for a in s.summed)
+    if axis is not None and axis not in summed:
+        raise unknown("summed axis", axis, list(summed))
+    longest = sorted(summed, key=lambda a: -known.extent[a])
+    for each in [axis] if axis else longest:
+        try:
+            begun = _begun(program, M, sizes, Split(each, 2))
+        except AttometerError:
+            continue  # what cannot be merged is in no nest
+        found = [(search, search.descended(best, _ENOUGH)) for search, best in begun]
+        if found := [(search, best) for search, best in found if any(phase.plan.split for phase in best)]:
+            return min(found, key=lambda pair: _cost(pair[1]))
+    along = axis or ", ".join(longest) or "any axis"
+    raise AttometerError(
+        f"no partial results along {along} merge within M = {M} words: one pass must fold them, and store nothing on its way"
+    )
 
 
 def searches(program: Program, M: int, sizes: Mapping[str, int]) -> Iterator[Derived]:
@@ -150,10 +233,21 @@ def searches(program: Program, M: int, sizes: Mapping[str, int]) -> Iterator[Der
 
     Raises the AttometerError of the last where none derives.
     """
+    enough = _ENOUGH
+    for search, best in sorted(
+        _begun(program, M, sizes), key=lambda each: _cost(each[1])
+    ):  # the most promising way first, while there is time
+        yield search.result(search.descended(best, enough))
+        enough -= search.spent
+
+
+def _begun(
+    program: Program, M: int, sizes: Mapping[str, int], split: "Split | None" = None
+) -> list[tuple["Search", list["Chosen"]]]:
     ways: tuple[Windows, ...] = ("none", "images", "tables")
     tried, begun = dict[Cascade, AttometerError | None](), list[tuple[Search, list[Chosen]]]()
     for windows, views in product(ways, (False, True)):
-        search = Search(program, M, sizes, windows, views)
+        search = Search(program, M, sizes, windows, views, split)
         if search.cascade in tried:
             continue
         tried[search.cascade] = None
@@ -163,12 +257,7 @@ def searches(program: Program, M: int, sizes: Mapping[str, int]) -> Iterator[Der
             tried[search.cascade] = error
     if not begun:
         raise next(error for error in reversed(tried.values()) if error is not None)
-    enough = _ENOUGH
-    for search, best in sorted(
-        begun, key=lambda each: _cost(each[1])
-    ):  # the most promising way first, while there is time
-        yield search.result(search.descended(best, enough))
-        enough -= search.spent
+    return begun
 
 
 def filled(program: Program, given: Mapping[str, int]) -> dict[str, int]:
@@ -189,14 +278,32 @@ def filled(program: Program, given: Mapping[str, int]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
+class Split:
+    """An axis along which sums are cut into `pieces` that run at once, wherever they can be merged."""
+
+    axis: str
+    pieces: int
+
+    def run(self, extent: int, width: int) -> int:
+        """Return the steps of `width` places in a piece."""
+        steps = -(-extent // width)
+        return -(-steps // self.pieces)
+
+
+@dataclass(frozen=True)
 class Chosen:
-    """A phase with its plan, its tiles, and what it moves and holds with them."""
+    """A phase with its plan, its tiles, and what it moves and holds with them.
+
+    Where it is split, a step of the stream has `width` places, and a chunk `run` steps.
+    """
 
     plan: Plan
     passes: Passes
     words: int
     footprint: int
     tiles: Mapping[str, int]
+    width: int = 1
+    run: int = 1
 
 
 @dataclass
@@ -208,6 +315,7 @@ class Search:
     given: Mapping[str, int]
     windows: Windows = "none"
     views: bool = False
+    split: Split | None = None
     considered: int = 0
     arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
@@ -445,12 +553,14 @@ class Search:
     def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
         """Yield every order of loops for a phase."""
         passes = self.arrange(targets, loads, None)
-        if not passes.possible:
+        split = self.splits(targets, loads)
+        if not passes.possible or split is None:
             return
         summed = dict.fromkeys(a for s in passes.steps.values() for a in s.summed)
         cut = [a for a, _ in self.cascade.axes if a not in passes.whole]
         shared = [a for a in cut if a not in passes.along and passes.tiles(a)]
         streams = [a for a in cut if a in passes.along] if passes.along else [*(a for a in summed if a in cut), None]
+        streams = [self.split.axis] if split and self.split else streams
         rowed = [self.cascade.value(name).axes for name in passes.carried]
         images = self.cascade.spread(
             self.cascade.images
@@ -467,62 +577,113 @@ class Search:
                         continue
                     by_row = row and stream and row not in images and all(row in axes for axes in rowed)
                     for each in (False, True) if by_row else (False,):
-                        plan = Plan(targets, tuple(batch), row, panel, stream, each)
-                        if self.arrange(targets, loads, stream).adds_up(plan.tiled):
+                        plan = Plan(targets, tuple(batch), row, panel, stream, each, split)
+                        arranged = self.arrange(targets, loads, stream)
+                        if not arranged.over(plan.tiled) if split else arranged.adds_up(plan.tiled):
                             yield plan
+
+    def splits(self, targets: frozenset[str], loads: set[str]) -> bool | None:
+        """Whether a phase is split: it folds along the axis; None where it would have to, and no partial results merge."""
+        passes = self.arrange(targets, loads, None)
+        folds = self.split is not None and any(
+            s.kind in MERGED and self.split.axis in s.summed for s in passes.steps.values()
+        )
+        if self.split is None or not folds or self.split.axis in passes.whole | passes.along or passes.triangular:
+            return False
+        cut = self.arrange(targets, loads, self.split.axis)
+        merged = cut.mergeable and merge_of(cut.running_for_targets.values()).associative
+        return True if merged else None
 
     def _schedule(self, phases: tuple[Loop, ...], tiles: tuple[tuple[sympy.Symbol, str], ...]) -> Schedule:
         # Numbers instead of symbols: a nest is walked thousands of times.
         axes = tuple((axis, sympy.Integer(extent)) for axis, extent in {**self.extent, ONCE: 1}.items())
         return Schedule("derived", "", "", axes, (), phases, tiles, copies=None, images=self.cascade.images)
 
-    def _evaluated(self, plan: Plan, loads: set[str], limit: int | None) -> Chosen | None:
+    def _evaluated(self, plan: Plan, loads: set[str], limit: int | None, width: int = 1) -> Chosen | None:
         passes = self.arrange(plan.targets, loads, plan.stream)
-        loop = Phase(passes, plan, tile_of(""), steps=False).loop()
-        axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
-        chosen = self._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
-        search = PhaseTiles(chosen, loop, self.sizes, free, self.M)
+        run = self.split.run(self.extent[self.split.axis], width) if plan.split and self.split else 1
+
+        def tile(axis: str) -> sympy.Expr:
+            return sympy.Integer(width) if plan.split and axis == plan.stream else tile_of("")(axis)
+
+        phase = Phase(passes, plan, tile, steps=False, chunk=sympy.Integer(run * width))
+        axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
+        chosen = self._schedule(phase.loops(), tuple((tile_of("")(a), a) for a in axes))
+        search = PhaseTiles(chosen, chosen.phases, self.sizes, free, self.M)
         found = search.best(limit)
         if found is None:
             return None
         words, tiles = found
-        return Chosen(plan, passes, words, int(search.need(tiles)), tiles)
+        return Chosen(plan, passes, words, int(search.need(tiles)), tiles, width, run)
+
+    def cut(self, best: list[Chosen], pieces: int) -> list[Chosen]:
+        """Return phases with the axis in other pieces, taken in the longest steps that move no more words, of those halved again and again.
+
+        Raises AttometerError where there are more pieces than places, or what each holds does not fit.
+        """
+        assert self.split is not None
+        places = self.extent[self.split.axis]
+        if pieces > places:
+            raise AttometerError(f"{self.split.axis} has {places} places, which are not {pieces} chunks")
+        self.split = Split(self.split.axis, pieces)
+        found = [self._widest(each) if each.plan.split else each for each in best]
+        if None in found:
+            raise AttometerError(f"{pieces} chunks of {self.split.axis} do not fit into M = {self.M} words")
+        return [each for each in found if each is not None]
+
+    def _widest(self, found: Chosen) -> Chosen | None:
+        loads = found.passes.loads()
+        narrow = self._evaluated(found.plan, loads, None)
+        width = narrow.run if narrow else 1
+        while narrow and width > 1:
+            wider = self._evaluated(found.plan, loads, narrow.words, width)
+            if wider is not None and wider.words <= narrow.words:
+                return wider
+            width = -(-width // 2)
+        return narrow
 
     # --- the result --------------------------------------------------------------------------------------------------
 
     def result(self, best: list[Chosen]) -> Derived:
         """Return the nest of phases in their order."""
-        phases, tiles, chosen = [], [], dict[str, int]()
+        phases: list[Loop] = []
+        tiles, chosen = list[tuple[sympy.Symbol, str]](), dict[str, int]()
         forced: list[tuple[str, str]] = []
         passes: list[int] = []
         for number, found in enumerate(best, 1):
             tile = tile_of(str(number) if len(best) > 1 else "")
-            phase = Phase(found.passes, found.plan, tile)
-            phases.append(phase.loop())
+            run = size(f"t{number if len(best) > 1 else ''}")
+            phase = Phase(found.passes, found.plan, tile, chunk=run * tile(found.plan.stream or ""))
+            phases += phase.loops()
             for axis in (found.plan.row, found.plan.panel, found.plan.stream):
                 if axis and axis not in found.passes.along:
                     tiles.append((tile(axis), axis))
-                    chosen[tile(axis).name] = found.tiles.get(tile_of("")(axis).name, 1)
+                    width = found.width if axis == found.plan.stream else 1
+                    chosen[tile(axis).name] = found.tiles.get(tile_of("")(axis).name, width)
+            if found.plan.split and found.plan.stream:
+                tiles.append((run, found.plan.stream))
+                chosen[run.name] = found.run
             passes.append(max([1, *(r.done for r in phase.running.values())]))
             later = {r.passed: r.forced for r in reversed([*phase.running.values()]) if r.forced}
             forced += [later[number] for number in sorted(later)]
         cut = {t for found in best for t in found.plan.targets}
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
-        reason = _reason(stored, passes, forced)
+        merge = merge_of(r for f in best if f.plan.split for r in f.passes.running_for_targets.values())
+        reason = _reason(stored, passes, forced, self.split if merge.parts else None, merge)
         once = ((ONCE, sympy.Integer(1)),) if any(p.axis == ONCE for p in phases) else ()
         images = {axis: self.cascade.images[axis] for axis in self._seen(phases) if axis in self.cascade.images}
         axes = (*self.cascade.axes, *((axis, image.extent) for axis, image in images.items()), *once)
         schedule = Schedule(
             "derived", _title(best), "derived from the program's text", axes, self._tensors(cut, best),
-            tuple(phases), tuple(tiles), notes=reason, copies=None, images=images,
+            tuple(phases), tuple(tiles), "tree" if merge.parts else "accumulator", notes=reason, copies=None, images=images,
         )  # fmt: skip
         where = Problem({**self.sizes, **chosen})
         words = int(moved(schedule, schedule.phases, where).words)
         need = int(held(schedule, schedule.phases, where))
         return Derived(
             self.program, schedule, self.sizes, chosen, self.M, words, need, stored, tuple(passes), tuple(forced),
-            self.considered, (*reason, *self.notes),
+            self.considered, (*reason, *self.notes), merge if merge.parts else None,
         )  # fmt: skip
 
     def _seen(self, phases: Iterable[Loop]) -> dict[str, None]:
@@ -541,7 +702,9 @@ class Search:
             if (own and (value.of in self.cascade.inputs or value.of in cut)) or (not own and value.name in loaded):
                 of = None if own else value.of
                 kept.append((value.name, Tensor(value.axes, role, None, of, value.at, value.shape, value.where)))  # type: ignore[arg-type]
-        return tuple(kept)
+        parts = [r for found in best if found.plan.split for r in found.passes.running_for_targets.values()]
+        partial = [(p.name + PART, Tensor(r.step.axes, "scratch", BLOCK)) for r in parts for p in r.parts]
+        return (*kept, *partial)
 
 
 def _cost(phases: list[Chosen]) -> tuple[int, int, int]:
@@ -569,8 +732,14 @@ def _title(best: list[Chosen]) -> str:
     return f"{phases}: {streams}"
 
 
-def _reason(stored: tuple[str, ...], passes: list[int], forced: list[tuple[str, str]]) -> tuple[str, ...]:
+def _reason(
+    stored: tuple[str, ...], passes: list[int], forced: list[tuple[str, str]], split: Split | None, merge: Merge
+) -> tuple[str, ...]:
     lines = ["stores " + ", ".join(stored) if stored else "stores no intermediate"]
+    if split is not None:
+        lines.append(
+            f"{split.pieces} chunks of {split.axis} at once; their partial results merge in any order: {merge}"
+        )
     lines += [
         f"{later} waits for {first}: no factor corrects it, so that it takes another pass" for first, later in forced
     ]

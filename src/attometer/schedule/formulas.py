@@ -1,8 +1,10 @@
 """Compute steps that are expressions of a Program: their text, their scalar operations and their depth."""
 
+from dataclasses import replace
+
 import sympy
 
-from attometer.program.expression import Binary, Call, Expression, Negative, Position, Ref, Where, children
+from attometer.program.expression import Binary, Call, Expression, Negative, Number, Position, Ref, Where, children
 from attometer.program.indices import index_names
 from attometer.program.printer import expression_text
 from attometer.schedule.nest import Compute, Formula, Tile
@@ -68,15 +70,30 @@ def fold(
     """Fold a term into `out` over `axes`; every further accumulator is corrected by its factor."""
     over = tuple(dict.fromkeys((*out.axes, *axes)))
     reduced = tuple(axis for axis in over if axis not in out.axes)
-    sums = [(operations(factor), tile.axes) for tile, factor in carried]
-    work = [*operations(term), (1, over), *((len(ops), out.axes) for ops, _ in sums if ops), *((1, a) for _, a in sums)]
-    depth = levels(term) + 1 + max((levels(factor) + 1 for _, factor in carried), default=0)
+    factors = [len(operations(factor)) for factor in dict.fromkeys(factor for _, factor in carried)]
+    work = [
+        *operations(term),
+        (1, over),
+        *((ops, out.axes) for ops in factors if ops),
+        *((1, t.axes) for t, _ in carried),
+    ]
+    late = max((levels(factor) + 1 for _, factor in carried), default=0)
     text = _FOLDS.get(kind, "{out} = {kind}({out}, {term})").format(out=out, term=expression_text(term), kind=kind)
     for tile, factor in carried:
         text += f"; {tile} *= {expression_text(factor)}".replace("old[]", f"old {out.name}").replace("new[]", out.name)
     text += ", masked ones left out" if where else ""
     formula = Formula(kind, term, over, where, tuple(factor for _, factor in carried))
-    return Compute("formula", (out, *(t for t, _ in carried)), tiles, text, tuple(work), (depth, reduced), formula)
+    outputs, depth = (out, *(t for t, _ in carried)), levels(term) + 1
+    return Compute("formula", outputs, tiles, text, tuple(work), (depth, reduced), formula, late)
+
+
+def move(out: Tile, level: Ref, tile: Tile, carried: tuple[tuple[Tile, Expression], ...]) -> Compute:
+    """Set a partial result to the level that all of them have, and correct what was summed with it."""
+    moved = replace(fold(out, "max", level, (tile,), (), None, carried), depth=(0, ()))
+    assert moved.formula is not None
+    text = moved.text.replace(f"max({out}, {expression_text(level)})", expression_text(level))
+    work = moved.work[1:]  # nothing is compared
+    return replace(moved, text=text, work=work, formula=replace(moved.formula, kind="move"))
 
 
 def sort(
@@ -118,11 +135,16 @@ def scatter(
 
 
 def scale(out: Tile, factor: Expression, tiles: tuple[Tile, ...]) -> Compute:
-    """Multiply a finished sum by a factor; what nothing was added to stays 0."""
-    formula = Formula("scale", factor, out.axes)
-    work = (*operations(factor), (1, out.axes))
-    text = f"{out} *= {expression_text(factor)}"
-    return Compute("formula", (out,), tiles, text, work, (levels(factor) + 1, ()), formula)
+    """Multiply a finished sum by a factor, or divide it where the factor is 1 / x; what nothing was added to stays 0."""
+    formula, divisor = Formula("scale", factor, out.axes), reciprocal(factor)
+    sign, by = ("*", factor) if divisor is None else ("/", divisor)
+    text = f"{out} {sign}= {expression_text(by)}"
+    return Compute("formula", (out,), tiles, text, (*operations(by), (1, out.axes)), (levels(by) + 1, ()), formula)
+
+
+def reciprocal(factor: Expression) -> Expression | None:
+    """Return x of 1 / x."""
+    return factor.right if isinstance(factor, Binary) and (factor.op, factor.left) == ("/", Number(1)) else None
 
 
 def settle(out: Tile) -> Compute:

@@ -9,7 +9,7 @@ import sympy
 
 from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, walk
 from attometer.schedule.cascade import Cascade, Step, rewritten
-from attometer.schedule.formulas import evaluate, fold, scale, scatter, settle, sort
+from attometer.schedule.formulas import evaluate, fold, move, scale, scatter, settle, sort
 from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
 from attometer.schedule.running import Part, Passes, Running
@@ -20,6 +20,8 @@ ONCE = "once"
 """The axis of a loop around a phase that no axis is tiled in."""
 _MAKES = ("new", "make", "set", "view", "argsort", "topk")
 """What makes a value anew."""
+PART, BLOCK = ".chunk", "s"
+"""What partial results are called after, and the number of the chunk that they are of."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Plan:
 
     With `by_row` the rows of a tile follow one another inside a step of the stream, which then holds what belongs to one
     row at a time; else what is streamed comes in word by word, and a step holds what belongs to all rows of the tile.
+    With `split` the stream is cut into chunks that run at once, whose partial results a second nest merges; what is streamed
+    then comes in as whole tiles, which is less deep.
     """
 
     targets: frozenset[str]
@@ -36,6 +40,7 @@ class Plan:
     panel: str | None = None
     stream: str | None = None
     by_row: bool = False
+    split: bool = False
 
     @property
     def tiled(self) -> tuple[str, ...]:
@@ -95,25 +100,35 @@ class Block:
 
 @dataclass
 class Phase:
-    """Emits the nest of a plan; `tile` gives the tile size of an axis. Without `steps` its compute steps are left out.
+    """Emits the nests of a plan; `tile` gives the tile size of an axis. Without `steps` its compute steps are left out.
 
-    What moves and what is held, by which nests are compared, does not need the steps.
+    What moves and what is held, by which nests are compared, does not need the steps. `chunk` is the length of the chunks
+    of a plan that is split.
     """
 
     passes: Passes
     plan: Plan
     tile: TileOf
     steps: bool = True
+    chunk: sympy.Expr = ONE
     buffers: dict[str, Tile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cascade: Cascade = self.passes.cascade
         self.running, self.rows = self.passes.running_for_targets, self.passes.rows
 
-    def loop(self) -> Loop:
-        """Return the phase as one loop, its outermost axis."""
+    def loops(self) -> tuple[Loop, ...]:
+        """Return the phase as one loop, its outermost axis, or as two where it is split: partial results, and their merge."""
+        if not self.plan.split:
+            return (self._loop(self._items()),)
+        parts = self._loop(self._partial(), self._chunks)
+        self.buffers.clear()
+        return parts, self._loop(self._joined())
+
+    def _loop(self, items: list[Op | Block], within: Callable[[tuple[Node, ...]], Loop] | None = None) -> Loop:
+        """Put the loops of the plan around instructions, those along rows around `within`."""
         self.buffers |= {name: Tile(name, self.passes.axes(name)) for name in self.outer}
-        body = tuple(self._place(self._items(), "rows"))
+        body = tuple(self._place(items, "rows"))
         plan = self.plan
         if plan.panel:
             inner = {n.tile.name for n in body if isinstance(n, New)}
@@ -128,6 +143,7 @@ class Phase:
             panel = Loop(plan.panel, self.tile(plan.panel), inside, self._apart(plan.panel))
             skipping = self._skipping(panel, wheres, plan.targets, plan.tiled[:-1])
             body = (*outside, *self._around(plan.panel, skipping))
+        body = (within(body),) if within else body
         for axis in reversed([a for a in plan.tiled if a != plan.panel]):
             length = self.tile(axis) if axis == plan.row else ONE
             body = self._around(axis, Loop(axis, length, body, self._apart(axis)))
@@ -181,6 +197,69 @@ class Phase:
                 if name in self.plan.targets - {*streamed, *self.outer} and self._after(name) == number:
                     items.append(Op(name, step.axes, "store"))
         return items
+
+    # --- chunks of the stream that run at once -----------------------------------------------------------------------
+
+    @property
+    def _accumulators(self) -> dict[str, tuple[Running, Part]]:
+        """Everything that runs along the stream, by name."""
+        return {part.name: (running, part) for running in self.running.values() for part in running.parts}
+
+    def _partial(self) -> list[Op | Block]:
+        """What a chunk does: its accumulators, which are stored as partial results."""
+        here = list(self.running.values())
+        streamed = self._streamed(here, [])
+        read = {r for p in (p for r in here for p in r.parts) for r in reads(p.term)}
+        read |= {r for name in streamed for r in self.passes.steps[name].reads}
+        held = [(name, running.step.axes) for name, (running, _) in self._accumulators.items()]
+        new, stored = ([Op(name, axes, kind) for name, axes in held] for kind in ("new", "part"))
+        return [*self._rows_for(read), *new, *self._pass(here, []), *stored]
+
+    def _joined(self) -> list[Op | Block]:
+        """What merges partial results, finishes them, and stores the targets."""
+        held = [Op(name, running.step.axes, "new") for name, (running, _) in self._accumulators.items()]
+        merging = Block((), lambda _: self._merging(), "rows", frozenset(self._accumulators))
+        items: list[Op | Block] = [*held, merging]
+        for name, step in self.passes.steps.items():
+            if name in self.running:
+                items += self._finish(self.running[name])
+            elif name in self.rows and self._after(name):
+                items += self._step(step)
+            items += [Op(name, step.axes, "store")] if name in self.plan.targets else []
+        read = {r for item in items for r in item.reads} | {t for t in self.plan.targets if not self._after(t)}
+        return [*self._rows_for(read), *items]
+
+    def _rows_for(self, names: set[str]) -> list[Op | Block]:
+        """The steps that no chunk changes, as far as these values need them."""
+        needed, todo = set[str](), list(names)
+        while todo:
+            name = todo.pop()
+            todo += self.passes.places(name)
+            if name in self.rows and not self._after(name) and name not in needed:
+                needed.add(name)
+                todo += self.passes.steps[name].reads
+        return [op for name, step in self.passes.steps.items() if name in needed for op in self._step(step)]
+
+    def _chunks(self, body: tuple[Node, ...], parallel: bool = True) -> Loop:
+        """Put the loop over chunks around nodes; those that a mask leaves empty have no partial results."""
+        loop = Loop(self.plan.stream or "", self.chunk, body, parallel, index=BLOCK)
+        outer = tuple(a for a in self.plan.tiled if a != self.plan.panel)
+        return self._skipping(loop, [p.where for _, p in self._accumulators.values()], (), outer)
+
+    def _merging(self) -> Loop:
+        """Merge the partial results of one chunk after another; what moves with a reduction is corrected on both sides."""
+        tiles = {name: self.buffers[name] for name in self._accumulators}
+        parts = {name: Tile(name + PART, tile.axes, BLOCK) for name, tile in tiles.items()}
+        nodes: list[Node] = [Load(part) for part in parts.values()]
+        for name, (running, _) in self._accumulators.items():
+            moves = [(other, c) for other, (_, p) in self._accumulators.items() for own, c in p.carried if own == name]
+            carried = tuple((tiles[other], c) for other, c in moves)
+            term = Ref(parts[name].name, tuple(map(Name, tiles[name].axes)))
+            nodes.append(fold(tiles[name], running.step.kind, term, (parts[name],), (), None, carried))
+            if moves:
+                level = Ref(tiles[name].name, term.indices)
+                nodes.append(move(parts[name], level, tiles[name], tuple((parts[other], c) for other, c in moves)))
+        return self._chunks(tuple(n for n in nodes if self.steps or isinstance(n, Load)), parallel=False)
 
     def _turning(self, steps: list[Step], at: Step) -> list[Op | Block]:
         """A recurrence within a tile, where its first step stands: place by place, what is read elsewhere held for all."""
@@ -342,7 +421,7 @@ class Phase:
                 loop = Loop(row, ONE, body, True)
                 return self._skipping(loop, wheres, targets, (*plan.tiled, plan.stream or ""))
 
-            items = (*before, Block(rest, each, "row"))
+            items = (*before, Block(rest, each, "row")) if rest else before
 
         def wrap(body: tuple[Node, ...]) -> Loop:
             assert plan.stream is not None
@@ -425,7 +504,7 @@ class Phase:
 
     def _by_word(self, name: str, op: Op) -> bool:
         """Whether a value that only one instruction reads can be loaded word by word: a sum reads it once."""
-        if op.kind != "sum" or name not in op.read or not self._inner(name):
+        if self.plan.split or op.kind != "sum" or name not in op.read or not self._inner(name):
             return False
         if self.cascade.images.keys() & {*op.axes, *self.cascade.value(name).axes}:
             return False  # a loop word by word would have to know where in an image it is
@@ -443,6 +522,9 @@ class Phase:
         if op.kind == "store":
             tile = self.buffers[op.name]
             yield Store(tile, None if tile.name == op.name else op.name)
+            return
+        if op.kind == "part":
+            yield Store(replace(self.buffers[op.name], block=BLOCK), op.name + PART)
             return
         if op.kind == "view":
             assert isinstance(op.expression, Ref)

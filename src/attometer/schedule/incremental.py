@@ -60,7 +60,7 @@ def correction(term: Expression, reduction: str, inline: Inline) -> Expression |
 
 @lru_cache(maxsize=512)
 def _correction(term: Expression, reduction: str) -> Expression | None:
-    value = _sympy(term)
+    value = algebra(term)
     if value is None:
         return None
     own = _symbol(reduction)
@@ -96,7 +96,7 @@ def _symbol(name: str) -> sympy.Symbol:
     return sympy.Symbol(name, real=True)
 
 
-def _sympy(node: Expression) -> sympy.Expr | None:
+def algebra(node: Expression) -> sympy.Expr | None:
     """Return an expression over real symbols, one per value read; None where a function has no closed algebra here."""
     match node:
         case Number(value=value):
@@ -108,17 +108,17 @@ def _sympy(node: Expression) -> sympy.Expr | None:
         case Ref(tensor=name, indices=indices):
             return _symbol(name if all(isinstance(part, Name) for part in indices) else expression_text(node))
         case Negative(operand=operand):
-            inner = _sympy(operand)
+            inner = algebra(operand)
             return None if inner is None else -inner
         case Call(function=function, arguments=arguments):
-            parts = [_sympy(a) for a in arguments]
+            parts = [algebra(a) for a in arguments]
             if any(p is None for p in parts):
                 return None
             if function not in _TO_SYMPY:
                 return sympy.Function(function, real=True)(*parts)
             return _TO_SYMPY[function](*parts)
         case Binary(op=op, left=left, right=right):
-            a, b = _sympy(left), _sympy(right)
+            a, b = algebra(left), algebra(right)
             if a is None or b is None:
                 return None
             return {"+": a + b, "-": a - b, "*": a * b}[op] if op != "/" else a / b

@@ -222,7 +222,7 @@ class _Nest:
         return bool(again * 16 <= sum(work.values()))
 
     def loop(self, plan: Plan, tile: Callable[[str], sympy.Expr]) -> Loop:
-        return Phase(self.passes(plan.targets, plan.stream), plan, lambda axis: tile(f"B_{axis}")).loop()
+        return Phase(self.passes(plan.targets, plan.stream), plan, lambda axis: tile(f"B_{axis}")).loops()[0]
 
     def cost(self, nodes: tuple[Node, ...], spans: dict[str, int]) -> float:
         """Return weighted operations of nodes; a word that is loaded costs as much as an operation on an element."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import sympy
 
-from attometer.program.expression import Expression, Where
+from attometer.program.expression import Expression, Ref, Where, walk
 from attometer.program.printer import expression_text
 from attometer.view.printed import Printed
 
@@ -75,10 +75,10 @@ class Formula:
     """A compute step as an expression over the tiles it reads, which it names, at every point of `axes`.
 
     `kind`: "set" makes the first output; "sum", "max", "min" and "prod" fold the points into it, those that `where`
-    forbids left out; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0; "argsort" and "topk"
-    write positions along the last axis, by the key that the expression is; "scatter" adds points into the `places` of the
-    axes that they name. When a fold moves its output from `old` to `new`, each further output is multiplied by its factor
-    in `carried`. An axis that the first output and its expression lack is one place long.
+    forbids left out; "move" sets it; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0;
+    "argsort" and "topk" write positions along the last axis, by the key that the expression is; "scatter" adds points into
+    the `places` of the axes that they name. When a fold or a move changes its output from `old` to `new`, each further
+    output is multiplied by its factor in `carried`. An axis that the first output and its expression lack is one place long.
     """
 
     kind: str
@@ -93,7 +93,8 @@ class Formula:
 class Compute:
     """One compute step on tiles in fast memory: `kernel`, or the formula of a derived nest, updates `out` from `reads`.
 
-    `work` lists (operations per element, axes of the elements); `depth` is (constant, axes reduced by balanced trees).
+    `work` lists (operations per element, axes of the elements); `depth` is (constant, axes reduced by balanced trees), and
+    what follows the first output, corrected when it has moved, is ready `late` levels after it.
     """
 
     kernel: str
@@ -103,6 +104,7 @@ class Compute:
     work: tuple[tuple[int | sympy.Expr, tuple[str, ...]], ...]
     depth: tuple[int | sympy.Expr, tuple[str, ...]]
     formula: Formula | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,35 @@ def loops(body: Iterable[Node]) -> Iterator[Loop]:
         if isinstance(node, Loop):
             yield node
             yield from loops(node.body)
+
+
+def uses(node: Node, schedule: Schedule) -> tuple[set[str], dict[str, bool]]:
+    """Return what must be ready before a node begins, and what it makes: whether that is late (`Compute.late`).
+
+    Tiles have their names, tensors in slow memory a name with a colon.
+    """
+    match node:
+        case Load(tile=tile):
+            declared = schedule.tensor(tile.name)
+            return {f"{declared.of or tile.name}:", *(r.tensor for at in declared.at for r in _refs(at))}, {
+                tile.name: False
+            }
+        case Store(tile=tile):
+            return {tile.name}, {f"{schedule.tensor(node.tensor).of or node.tensor}:": False}
+        case New(tile=tile):
+            return set(), {tile.name: False}
+        case Compute(out=out, reads=reads):
+            kept = out[1:] if node.formula is not None and node.formula.kind == "set" else out
+            return {t.name for t in (*reads, *kept)}, {t.name: k > 0 for k, t in enumerate(out)}
+        case Loop(body=body):
+            inner = [uses(each, schedule) for each in body]
+            made = dict.fromkeys((name for _, makes in inner for name in makes), False)
+            return {name for needs, _ in inner for name in needs} | made.keys(), made
+    return set(), {}
+
+
+def _refs(node: Expression) -> Iterator[Ref]:
+    return (part for part in walk(node) if isinstance(part, Ref))
 
 
 def _lines(node: Node, schedule: Schedule, indent: int) -> Iterator[str]:

@@ -9,6 +9,9 @@ from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.incremental import Factors, correction, expanded, product_of, products, reads
 
+MERGED = ("sum", "prod", "max", "min")
+"""The folds whose partial results can be folded in turn."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -154,8 +157,12 @@ class Passes:
 
     def adds_up(self, tiled: tuple[str, ...]) -> bool:
         """Whether the targets that add up over tiles of these axes do so in one accumulator that nothing changes."""
-        over = [r for name, r in self.running.items() if name in self.targets and {*r.step.summed} & {*tiled}]
-        return all(len(r.parts) == 1 and not r.parts[0].after and not r.parts[0].carried for r in over)
+        parts = [(r.parts, r.parts[0]) for name, r in self.running.items() if name in self.over(tiled)]
+        return all(len(each) == 1 and not part.after and not part.carried for each, part in parts)
+
+    def over(self, tiled: tuple[str, ...]) -> set[str]:
+        """Names of the targets that add up over tiles of these axes."""
+        return {name for name in self.targets if {*self.steps[name].summed} & {*tiled}}
 
     @property
     def possible(self) -> bool:
@@ -225,6 +232,14 @@ class Passes:
             if self.reduces(step):
                 found[name] = self._place(step, found)
         return found
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether partial results along the stream can be merged: one pass of folds, with nothing carried or stored on the way."""
+        if self.befores or self.triangular or any(map(self.streams, self.targets)):
+            return False
+        folds = self.running_for_targets.values()
+        return bool(folds) and all(r.done == 1 and r.step.kind in MERGED for r in folds)
 
     @cached_property
     def needed(self) -> frozenset[str]:

@@ -26,10 +26,10 @@ _MASKED_TRIALS = 4
 
 @dataclass(frozen=True)
 class PhaseTiles:
-    """A phase at given sizes with its free tiles, at most two; every other tile is 1."""
+    """The nests of a phase at given sizes with their free tiles, at most two; every other tile is a number, or 1."""
 
     schedule: Schedule
-    phase: Loop
+    nests: tuple[Loop, ...]
     sizes: Mapping[str, int]
     extents: Mapping[str, int]
     M: int
@@ -42,13 +42,13 @@ class PhaseTiles:
     @cached_property
     def peaks(self) -> list[Form]:
         """What the phase holds wherever something is about to be dropped; the most is among them."""
-        forms = dict.fromkeys(self._peaks((self.phase,), {}, (0, 0, 0, 0)))
+        forms = dict.fromkeys(self._peaks(self.nests, {}, (0, 0, 0, 0)))
         return [f for f in forms if not any(g != f and all(p <= q for p, q in zip(f, g, strict=True)) for g in forms)]
 
     @cached_property
     def dense(self) -> Form:
         """What the phase moves where no mask skips anything, in numbers of tiles."""
-        return _sum(self._moves((self.phase,), {}))
+        return _sum(self._moves(self.nests, {}))
 
     def need(self, tiles: Mapping[str, Number]) -> Number:
         """Return the fast-memory words."""
@@ -64,7 +64,7 @@ class PhaseTiles:
             return _value(self.dense, *counts, *[1] * (2 - len(counts)))
         ones = dict.fromkeys(self.schedule.tile_names, 1)
         where = Problem({**self.sizes, **ones, **tiles}, None, 1)
-        return moved(self.schedule, (self.phase,), where).words
+        return moved(self.schedule, self.nests, where).words
 
     def best(self, limit: int | None = None) -> tuple[int, dict[str, int]] | None:
         """Return the fewest words found and the tiles that move them.
@@ -91,25 +91,22 @@ class PhaseTiles:
         names = list(self.extents)
         return names.index(length.name) + 1 if length.is_Symbol and length.name in names else 0
 
-    def _tile(self, tile: Tile, inside: Mapping[str, int]) -> Form:
-        """The words of a tile where the innermost loops of its axes have the given flags."""
+    def _tile(self, tile: Tile, inside: Mapping[str, sympy.Expr]) -> Form:
+        """The words of a tile where the innermost loops of its axes have the given lengths."""
         forms = []
         for times, axes in monomials(tile.axes, self.schedule.images):
             words, flags = times, 0
             for axis in axes:
-                if axis in inside:
-                    flags |= inside[axis]
-                else:
-                    words *= self.axes[axis]
+                flags |= self._flag(inside[axis]) if axis in inside else 0
+                words *= _own(inside[axis]) if axis in inside else self.axes[axis]
             forms.append(_form(words, flags))
         return _sum(forms)
 
-    def _peaks(self, body: Iterable[Node], inside: Mapping[str, int], outside: Form) -> Iterator[Form]:
+    def _peaks(self, body: Iterable[Node], inside: Mapping[str, sympy.Expr], outside: Form) -> Iterator[Form]:
         live: dict[str, Form] = {}
         for node in body:
             if isinstance(node, Loop):
-                own = {**inside, node.axis: self._flag(node.length)}
-                yield from self._peaks(node.body, own, _sum([outside, *live.values()]))
+                yield from self._peaks(node.body, {**inside, node.axis: node.length}, _sum([outside, *live.values()]))
             elif isinstance(node, Free):
                 yield _sum([outside, *live.values()])
                 del live[node.tile.name]
@@ -117,18 +114,20 @@ class PhaseTiles:
                 live[node.tile.name] = self._tile(node.tile, inside)
         yield _sum([outside, *live.values()])
 
-    def _moves(self, body: Iterable[Node], inside: Mapping[str, int]) -> Iterator[Form]:
+    def _moves(self, body: Iterable[Node], inside: Mapping[str, sympy.Expr]) -> Iterator[Form]:
         for node in body:
             if isinstance(node, Loop):
-                yield from self._moves(node.body, {**inside, node.axis: self._flag(node.length)})
+                yield from self._moves(node.body, {**inside, node.axis: node.length})
             elif isinstance(node, Load | Store):
                 for times, axes in monomials(node.tile.axes, self.schedule.images):
                     words, flags = times, 0
                     for axis, extent in self.axes.items():
-                        if axis in axes or inside.get(axis) == 0:
+                        if axis in axes:
                             words *= extent
-                        else:
-                            flags |= inside.get(axis, 0)
+                        elif axis in inside:
+                            flag = self._flag(inside[axis])
+                            flags |= flag
+                            words *= 1 if flag else -(-extent // _own(inside[axis]))
                     yield _form(words, flags)
 
     # --- candidates --------------------------------------------------------------------------------------------------
@@ -157,7 +156,7 @@ class PhaseTiles:
 
     @cached_property
     def _skips(self) -> bool:
-        return any(loop.where is not None for loop in loops((self.phase,)))
+        return any(loop.where is not None for loop in loops(self.nests))
 
     def _largest(self, first: Ints, extent: int) -> Ints:
         """The largest second tile that fits beside each first one; 0 where none does."""
@@ -167,6 +166,11 @@ class PhaseTiles:
             fits = np.where(each > 0, rest // np.maximum(each, 1), np.where(rest >= 0, extent, 0))
             largest = np.minimum(largest, fits)
         return np.maximum(largest, 0)
+
+
+def _own(length: sympy.Expr) -> int:
+    """Return the length of a tile that is a number, 1 for one that is free."""
+    return int(length) if length.is_Integer else 1
 
 
 def _form(words: int, flags: int) -> Form:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from attometer.count.traffic.walk import Number, Place, Problem, ceil_div, least, problem, total, walk
+from attometer.count.traffic.walk import Number, Place, Problem, ceil_div, greatest, least, problem, total, walk
 from attometer.masks import Mask
-from attometer.schedule.nest import Compute, Loop, Node, Schedule
+from attometer.schedule.nest import Compute, Loop, Node, Schedule, uses
 from attometer.sizes import clog2
 
 
@@ -57,15 +57,16 @@ def depth(
     serial: bool = False,
     tree: bool = False,
 ) -> Number:
-    """Return the longest chain of scalar operations: parallel loops overlap, others follow one another; no mask.
+    """Return the longest chain of scalar operations: parallel loops overlap, iterations of others follow one another; no mask.
 
-    A reduction over k terms inside one step is a balanced tree, ⌈log2 k⌉ deep; transfers take no depth. With `serial`
+    Steps of one body that do not wait for one another overlap, too. A reduction over k terms inside one step is a
+    balanced tree, ⌈log2 k⌉ deep; transfers take no depth. With `serial`
     there is one fast memory, in which the tiles of parallel loops follow one another too. With `tree` partial results
     are merged pairwise, each pair in a fast memory of its own, instead of one after another: the merge is associative.
 
     >>> from attometer.schedule.catalogue import schedule
     >>> depth(schedule("flash2"), {"n": 8, "m": 8, "d": 4, "e": 4, "B_r": 2, "B_c": 4, "B_d": 4, "B_e": 4})
-    37
+    36
     """
     where = problem(schedule, sizes, None, copies, stack)
     chain = _Chain(schedule, where, {axis: where.axis(schedule, axis) for axis, _ in schedule.axes}, serial, tree)
@@ -73,14 +74,25 @@ def depth(
 
 
 def _depth(body: Iterable[Node], chain: _Chain) -> Number:
-    terms = []
+    """The longest chain through a body: a node begins when all that it needs is ready."""
+    ready, ends = dict[str, Number](), list[Number]()
     for node in body:
+        needs, makes = uses(node, chain.schedule)
+        begun = greatest(_distinct(ready[name] for name in needs if name in ready))
+        end = late = begun
         if isinstance(node, Compute):
             constant, reduced = node.depth
-            terms += [_number(constant, chain.where), *(_log(chain.lengths[axis]) for axis in reduced)]
+            end = total([begun, _number(constant, chain.where), *(_log(chain.lengths[axis]) for axis in reduced)])
+            late = total([end, node.late])
         elif isinstance(node, Loop):
-            terms.append(_loop_depth(node, chain))
-    return total(terms)
+            end = total([begun, _loop_depth(node, chain)])
+        ready |= {name: late if delayed else end for name, delayed in makes.items()}
+        ends += [end, late] if any(makes.values()) else [end]
+    return greatest(_distinct(ends))
+
+
+def _distinct(values: Iterable[Number]) -> list[Number]:
+    return list(dict.fromkeys(values)) or [0]
 
 
 def _loop_depth(loop: Loop, chain: _Chain) -> Number:

@@ -1,7 +1,7 @@
 """Compute steps that are expressions, on real float64 tiles; each returns the scalar operations it did and their depth."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +26,10 @@ _ARITHMETIC: dict[str, np.ufunc] = {"+": np.add, "-": np.subtract, "*": np.multi
 
 @dataclass
 class Evaluation:
-    """Where an expression is evaluated: the span of each axis, the tiles by name, those under other axes with these, too."""
+    """Where an expression is evaluated: the span of each axis, the tiles by name, those under other axes with these, too.
+
+    What follows the first output, corrected when it has moved, is ready `late` levels after it.
+    """
 
     spans: Mapping[str, tuple[int, int]]
     tiles: Mapping[Named, tuple[Array, tuple[str, ...]]]
@@ -34,7 +37,7 @@ class Evaluation:
     allowed: NDArray[np.bool_] | None
     pair: tuple[str, str]
     operations: int = 0
-    depths: dict[int, int] = field(default_factory=dict)
+    late: int = 0
 
     def run(self, formula: Formula, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> tuple[int, int]:
         """Execute a formula on its outputs; return operations and depth."""
@@ -42,6 +45,8 @@ class Evaluation:
             if formula.kind == "settle":
                 out[0][~np.isfinite(out[0])] = 0.0
                 return 0, 0
+            if formula.kind == "scale":
+                return self.scale(formula, out[0])
             value, depth = self.value(formula.expression, formula.axes)
             if formula.kind in ("argsort", "topk"):
                 return self.sort(formula, value, depth, out[0], axes[0])
@@ -51,9 +56,11 @@ class Evaluation:
                 depth = self.fold(formula, value, depth, out, axes)
                 return self.operations, depth
             value = self.spread(value, formula.axes)
-            if formula.kind == "scale":
-                out[0][...] = np.where(out[0] == 0, 0.0, out[0] * value)
-                return self.operations + out[0].size, depth + 1
+            if formula.kind == "move":
+                old = out[0].copy()
+                out[0][...] = np.transpose(value, [formula.axes.index(axis) for axis in axes[0]])
+                self.correct(formula, old, out, axes)
+                return self.operations, depth
             out[0][...] = self.held(value, formula, 0.0)
             return self.operations, depth
 
@@ -71,7 +78,19 @@ class Evaluation:
         kept = [axis for axis in formula.axes if axis in axes[0]]
         old = out[0].copy()
         out[0][...] = function(old, np.transpose(folded, [kept.index(axis) for axis in axes[0]]))
-        return depth + levels + self.correct(formula, old, out, axes)
+        self.correct(formula, old, out, axes)
+        return depth + levels
+
+    def scale(self, formula: Formula, out: Array) -> tuple[int, int]:
+        """Multiply an output by a factor, or divide it by what the factor is 1 over; return operations and depth."""
+        match formula.expression:
+            case Binary(op="/", left=Number(value=1), right=factor):
+                function = _ARITHMETIC["/"]
+            case factor:
+                function = _ARITHMETIC["*"]
+        value, depth = self.value(factor, formula.axes)
+        out[...] = np.where(out == 0, 0.0, function(out, self.spread(value, formula.axes)))
+        return self.operations + out.size, depth + 1
 
     def sort(self, formula: Formula, value: Array, depth: int, out: Array, axes: tuple[str, ...]) -> tuple[int, int]:
         """Write the positions along the last axis in the order of a key, masked ones last; return operations and depth."""
@@ -104,18 +123,16 @@ class Evaluation:
         levels: int = sum((self.length(axis) - 1).bit_length() for axis in summed) + 1
         return self.operations + value.size, depth + levels
 
-    def correct(self, formula: Formula, old: Array, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> int:
-        """Multiply the other outputs by their factors where the first one has moved."""
-        deepest = 0
+    def correct(self, formula: Formula, old: Array, out: tuple[Array, ...], axes: tuple[tuple[str, ...], ...]) -> None:
+        """Multiply the other outputs by their factors, each computed once, where the first one has moved."""
+        tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {"old": (old, axes[0]), "new": (out[0], axes[0])}
+        inner = Evaluation(self.spans, tiles, self.number, None, self.pair)
+        factors = {factor: inner.value(factor, axes[0]) for factor in dict.fromkeys(formula.carried)}
+        self.operations += inner.operations + sum(target.size for target in out[1:])
+        self.late = max((depth + 1 for _, depth in factors.values()), default=0)
         for factor, target, own in zip(formula.carried, out[1:], axes[1:], strict=True):
-            tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {"old": (old, axes[0]), "new": (out[0], axes[0])}
-            inner = Evaluation(self.spans, tiles, self.number, None, self.pair)
-            value, depth = inner.value(factor, axes[0])
-            self.operations += inner.operations + target.size
-            value = np.where(out[0] == old, 1.0, self.spread(value, axes[0]))
+            value = np.where(out[0] == old, 1.0, self.spread(factors[factor][0], axes[0]))
             target *= _aligned(value, axes[0], own)
-            deepest = max(deepest, depth + 1)
-        return deepest
 
     def place(self, node: Expression, axes: tuple[str, ...]) -> Array:
         """Return the positions that an index expression names along `axes`: its names are indices or sizes."""

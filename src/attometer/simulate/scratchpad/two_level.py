@@ -15,7 +15,21 @@ from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
 from attometer.program.expression import Name, Ref, Where, walk
-from attometer.schedule.nest import Compute, Formula, Free, Load, Loop, New, Node, Schedule, Store, Tensor, Tile
+from attometer.schedule.nest import (
+    Compute,
+    Formula,
+    Free,
+    Load,
+    Loop,
+    New,
+    Node,
+    Schedule,
+    Store,
+    Tensor,
+    Tile,
+    loops,
+    uses,
+)
 from attometer.simulate.scratchpad.formula import Evaluation, Named
 from attometer.simulate.scratchpad.tile_kernels import KERNELS, Array, Step
 from attometer.sizes import size
@@ -127,6 +141,7 @@ def _allowed(mask: Mask | None, rows: int, keys: int, stack: int) -> NDArray[np.
 def _memory(schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
     """Slow memory: the inputs, and everything else poisoned so that a word read before it is written shows."""
     memory: dict[str, Array] = {}
+    numbered = {loop.index: sizes[loop.axis] for loop in loops(schedule.phases) if loop.index}
     for name, tensor in sorted(schedule.tensors, key=lambda entry: entry[1].of is not None):
         shape = tuple(sizes[axis] for axis in tensor.axes)
         if tensor.at:
@@ -136,7 +151,7 @@ def _memory(schedule: Schedule, arrays: Mapping[str, Array], sizes: Mapping[str,
         elif tensor.role == "input":
             memory[name] = np.array(arrays[name], dtype=np.float64).reshape(shape)
         else:
-            memory[name] = np.full((sizes["j"], *shape) if tensor.blocks else shape, np.nan)
+            memory[name] = np.full((numbered[tensor.blocks], *shape) if tensor.blocks else shape, np.nan)
     return memory
 
 
@@ -172,6 +187,7 @@ class _Machine:
     masked: bool
     serial: bool = False
     bound: Mapping[sympy.Expr, sympy.Expr] = field(default_factory=dict)
+    used: dict[int, tuple[set[str], dict[str, bool]]] = field(default_factory=dict)
     seen: dict[Where, NDArray[np.bool_]] = field(default_factory=dict)
     slow: dict[str, Array] = field(default_factory=dict)
     fast: dict[str, tuple[Array, list[Span]]] = field(default_factory=dict)
@@ -181,6 +197,7 @@ class _Machine:
     writes: Counter[str] = field(default_factory=Counter)
     peak: int = 0
     operations: int = 0
+    late: int = 0
 
     def loop(self, loop: Loop) -> int:
         """Run a loop; return its depth: the longest iteration when they are independent, else their sum."""
@@ -188,7 +205,7 @@ class _Machine:
         depths = []
         for _ in self._iterations(loop, outer or (0, self.sizes[loop.axis])):
             held = set(self.fast)
-            depths.append(sum(self.step(node) for node in loop.body))
+            depths.append(self._chain(loop.body))
             for name in set(self.fast) - held:
                 del self.fast[name]
         if outer is None:
@@ -196,6 +213,20 @@ class _Machine:
         else:
             self.spans[loop.axis] = outer
         return (max(depths) if loop.parallel and not self.serial else sum(depths)) if depths else 0
+
+    def _chain(self, body: tuple[Node, ...]) -> int:
+        """Run the body of a loop; return the longest chain of steps that wait for one another."""
+        ready: dict[str, int] = {}
+        longest = 0
+        for node in body:
+            if id(node) not in self.used:
+                self.used[id(node)] = uses(node, self.schedule)
+            needs, makes = self.used[id(node)]
+            end = max((ready[name] for name in needs if name in ready), default=0) + self.step(node)
+            late = end + (self.late if isinstance(node, Compute) else 0)
+            ready |= {name: late if delayed else end for name, delayed in makes.items()}
+            longest = max(longest, late)
+        return longest
 
     def _iterations(self, loop: Loop, outer: Span) -> Iterator[None]:
         length = self._length(loop)
@@ -340,7 +371,8 @@ class _Machine:
         return data[tuple(place)] if place else data  # a view, not a copy of a single word
 
     def compute(self, node: Compute) -> int:
-        """Run a kernel, or a formula, on tiles in fast memory."""
+        """Run a kernel, or a formula, on tiles in fast memory; return the depth of its first output."""
+        self.late = 0
         if node.formula is not None:
             return self.evaluate(node, node.formula)
         step = Step(
@@ -368,7 +400,7 @@ class _Machine:
         for tile in node.out:
             if {*tile.axes} & self.schedule.images.keys():
                 self.view(tile)[~self._inside(tile.axes)] = 0.0
-        self.operations += operations
+        self.operations, self.late = self.operations + operations, at.late
         return depth
 
     def _number(self, name: str) -> float:

@@ -235,11 +235,15 @@ class Passes:
 
     @property
     def mergeable(self) -> bool:
-        """Whether partial results along the stream can be merged: one pass of folds, with nothing carried or stored on the way."""
+        """Whether partial results along the stream can be merged: one pass of folds, nothing carried or stored on the way.
+
+        What is kept in windows, which overlap, is no part of a tensor.
+        """
         if self.befores or self.triangular or any(map(self.streams, self.targets)):
             return False
         folds = self.running_for_targets.values()
-        return bool(folds) and all(r.done == 1 and r.step.kind in MERGED for r in folds)
+        windows = any({*r.step.axes} & self.cascade.images.keys() for r in folds)
+        return bool(folds) and not windows and all(r.done == 1 and r.step.kind in MERGED for r in folds)
 
     @cached_property
     def needed(self) -> frozenset[str]:

@@ -106,5 +106,10 @@ def test_unified_memory_comes_in_sizes() -> None:
     assert (small.id, small.usable_bytes) == ("apple-m3-pro-18gb", 12 * 2**30)
     assert (large.chip_id, large.usable_bytes, large.memory_bytes) == ("apple-m3-max", 48 * 2**30, 64 * 10**9)
     assert cluster("Ryzen 9 7950X 64GB").machine.usable_bytes == 64 * 2**30
-    with pytest.raises(AttometerError, match='"rtx-3090" has 24 GB, not 48'):
-        cluster("RTX 3090 48GB")
+    assert cluster("Strix Halo 64GB").machine.usable_bytes == 48 * 2**30
+    for text, message in (
+        ("RTX 3090 48GB", '"rtx-3090" has 24 GB, not 48'),
+        ("M4 256GB", '"apple-m4" comes with up to 32 GB, not 256'),
+    ):
+        with pytest.raises(AttometerError, match=message):
+            cluster(text)

@@ -291,6 +291,25 @@ def test_options_in_the_words_of_engines(command: Callable[..., Any]) -> None:
     assert command(*line, *ours).stdout == command(*line, *theirs).stdout
 
 
+def test_engines_commands_may_be_pasted(command: Callable[..., Any]) -> None:
+    line = ["plan", "Qwen/Qwen3-30B-A3B-GPTQ-Int4", "--on", "4xH100", "--engine", "vllm", "--ctx", "8k", "--json"]
+    plain = json.loads(command(*line, "--tp", "4", "--ep", "4").stdout)
+    pasted = command(*line, "--enable-expert-parallel", "--quantization", "gptq_marlin", "--kv-cache-dtype", "auto")
+    assert json.loads(pasted.stdout)["devices"] == plain["devices"]
+    layers = ["plan", "qwen3-8b", "--on", "rtx-4090", "--engine", "llama.cpp", "-c", "8k", "-ngl"]
+    assert command(*layers, "99").returncode == 0
+    few = command(*layers, "20")
+    assert few.returncode == 2
+    assert "20 of 36 layers on the device are not modelled" in few.stderr
+
+
+@pytest.mark.parametrize("machine", ["m4-pro", "M4 Max 36GB", "trainium2", "arc-pro-b60"])
+def test_a_model_that_is_too_large_has_a_verdict_where_nothing_says_how_devices_are_linked(machine: str) -> None:
+    made = plan("llama-3.1-70b", machine, context=8192)
+    assert not made.fits
+    assert made.fewest is None or made.fewest * made.planner.room >= made.planner.weights_bytes
+
+
 def test_attention_on_replicas_keeps_latents_once() -> None:
     asked = {"context": 32768, "batch": 64, "mode": "decode", "engine": "sglang"}
     made = plan("deepseek-v3", "8x h200-sxm", placement={"tp": 8}, **asked)  # type: ignore[arg-type]

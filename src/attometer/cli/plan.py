@@ -94,6 +94,8 @@ Cp = Annotated[int | None, typer.Option(help="ranks that share each sequence")]
 Zero = Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 is FSDP)")]
 Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")]
 WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
+GpuLayers = Annotated[str | None, typer.Option("--n-gpu-layers", "-ngl", hidden=True)]
+ExpertParallel = Annotated[bool, typer.Option("--enable-expert-parallel", hidden=True)]
 Offload = Annotated[
     str | None, typer.Option(help="experts: keep routed experts in the host's memory; experts=12 those of 12 layers")
 ]
@@ -129,7 +131,7 @@ SPELLED = {
     "kv-cache-dtype": "kv-dtype", "cache-type-k": "kv-dtype", "quantization": "weights-dtype",
     "chunked-prefill-size": "batched-tokens", "ubatch-size": "batched-tokens", "max-running-requests": "max-requests",
     "disable-cuda-graph": "enforce-eager", "micro-batch-size": "micro-batch", "per-device-train-batch-size": "micro-batch",
-    "gradient-checkpointing": "checkpoint",
+    "gradient-checkpointing": "checkpoint", "gpu-layers": "n-gpu-layers",
 }  # fmt: skip
 NAMED = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: SPELLED.get(name, name)}
 
@@ -166,6 +168,8 @@ def plan(
     zero: Zero = None,
     goal: Goal = None,
     what_if: WhatIf = None,
+    n_gpu_layers: GpuLayers = None,
+    enable_expert_parallel: ExpertParallel = False,
     offload: Offload = None,
     cpu_moe: CpuMoe = False,
     n_cpu_moe: NCpuMoe = None,
@@ -230,19 +234,48 @@ def _plan(given: Mapping[str, Any]) -> None:
     from attometer.plan import plan as make
     from attometer.plan import side_by_side
 
+    # What the files say anyway.
+    given = {
+        **given,
+        **{name: None for name in ("kv_dtype", "weights_dtype") if str(given[name]).lower() in _AS_STORED},
+    }
     options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
     options["offload"] = _offload(given)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
-    made = [make(subject, place, **options) for subject in subjects for place in machines]
+    for subject in subjects:
+        _all_layers(subject, given["n_gpu_layers"])
+    spread = given["enable_expert_parallel"]
+    made = [
+        make(s, place, **options | (_experts(options, place) if spread else {})) for s in subjects for place in machines
+    ]
     more = {"explain": True} if given["explain"] else {}
     show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"], **more)
     if given["explain"] and not given["json"]:
         for each in made:
             print("\n" + printable(each.explain(width=line_width())))
     raise typer.Exit(0 if any(each.fits for each in made) else 1)
+
+
+_AS_STORED = ("auto", "compressed-tensors", "modelopt", "modelopt_fp4", "auto-round", "auto_round")
+
+
+def _all_layers(model: Any, layers: str | None) -> None:
+    """Refuse fewer layers on the device than the model has: llama.cpp's `-ngl`."""
+    if layers is not None and layers.isdecimal() and int(layers) < model.depth:
+        raise AttometerError(
+            f"{layers} of {model.depth} layers on the device are not modelled: all are, or all but experts (--offload experts)"
+        )
+
+
+def _experts(options: Mapping[str, Any], place: Any) -> dict[str, Any]:
+    """Return the degrees with experts over all ranks of a stage, as vLLM spreads them."""
+    from attometer.machine import cluster
+
+    degrees = options["placement"] or {}
+    return {"placement": {"ep": cluster(place).count // degrees.get("pp", 1), **degrees}}
 
 
 def _offload(given: Mapping[str, Any]) -> str | None:

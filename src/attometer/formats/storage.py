@@ -96,7 +96,8 @@ ALIASES = {
     "float16": "fp16", "half": "fp16", "f16": "fp16", "float8_e4m3fn": "fp8", "float8_e5m2": "fp8", "float8": "fp8",
     "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "e4m3": "fp8", "f8_e4m3": "fp8", "f8_e5m2": "fp8",
     "8bit": "int8", "8-bit": "int8", "w8a8": "int8",
-    "fp4": "nvfp4", "4bit": "int4", "4-bit": "int4", "w4a16": "int4", "awq": "gptq", "bnb.nf4": "nf4",
+    "fp4": "nvfp4", "4bit": "int4", "4-bit": "int4", "w4a16": "int4", "awq": "gptq", "awq_marlin": "gptq",
+    "gptq_marlin": "gptq", "bnb.nf4": "nf4", "bitsandbytes": "nf4",
     "bnb.nf4-dq": "nf4_double", "nf4-dq": "nf4_double", "bnb.int8": "int8", "mlx-4bit": "mlx_4bit", "mlx-8bit": "mlx_8bit",
     "mlx-6bit": "mlx_6bit", "u8": "int8", "i8": "int8", "uint8": "int8",
 }  # fmt: skip

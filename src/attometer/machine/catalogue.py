@@ -66,11 +66,11 @@ def _of_size(one: Machine, gigabytes: int) -> Machine:
     have = one.memory_bytes / 1e9
     if abs(have - gigabytes) < 0.05 * gigabytes:
         return one
-    if one.vendor != "Apple" and one.id != "strix-halo":
-        raise AttometerError(f'"{one.id}" has {have:g} GB, not {gigabytes}; a file of your own may say so')
-    # Metal recommends two thirds of small memories and three quarters of others as working set; drivers map a share.
-    share = (2 / 3 if gigabytes <= 32 else 3 / 4) if one.vendor == "Apple" else one.usable_bytes / 2**30 / have
     of = one.memory
+    share = next((share for most, share in of.shares or () if gigabytes <= most), None)
+    if share is None:
+        most = f"comes with up to {of.shares[-1][0]} GB" if of.shares else f"has {have:g} GB"
+        raise AttometerError(f'"{one.id}" {most}, not {gigabytes}; a file of your own may say so')
     sizes = {
         "capacity": None if of.capacity is None else of.capacity.model_copy(update={"value": gigabytes}),
         "usable": None if of.usable is None else of.usable.model_copy(update={"value": gigabytes * share}),

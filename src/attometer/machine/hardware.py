@@ -64,10 +64,12 @@ class Peak(_Frozen):
 class Memory(_Frozen):
     """The levels of memory: main memory, last-level caches, shared memory per multiprocessor. None is unknown.
 
-    `capacity` is what is printed on the box, `usable` what the driver hands to an engine.
+    `capacity` is what is printed on the box, `usable` what the driver hands to an engine. Where the memory comes in several
+    sizes `shares` says for those of up to so many GB how many GiB of each GB that is.
     """
 
     type: str | None = None
+    shares: tuple[tuple[int, float], ...] | None = None
     capacity: Bytes | None = None
     usable: Bytes | None = None
     bandwidth: Bandwidth | None = None

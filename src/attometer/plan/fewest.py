@@ -32,7 +32,8 @@ def counts(per_node: int) -> Iterator[int]:
 
 
 def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | None = None) -> int | None:
-    """Return the fewest devices on which the question fits, by the placements that are tried first; None beyond `MOST`.
+    """Return the fewest devices on which the question fits, by the placements that are tried first; None beyond `MOST`, or
+    where nothing says how such devices are linked.
 
     >>> from attometer.machine import cluster
     >>> from attometer.plan import planner
@@ -41,7 +42,10 @@ def fewest_devices(planner: Planner, devices: Cluster, engine: EngineOptions | N
     2
     """
     if engine is None:
-        found = devices_needed(planner.model, devices, load=load_of(planner))
+        try:
+            found = devices_needed(planner.model, devices, load=load_of(planner))
+        except AttometerError:
+            return None
         return None if found is None else found.placement.devices
     # Each device holds its share of the weights at least.
     least = -(-planner.weights_bytes // planner.room)

@@ -201,7 +201,7 @@ SYNTAX = [
     ("Y[i] = X[i] ** 2", 'notation line 1, column 13: "**" is not of the notation; a power is square(x) or pow(x, y)'),
     (
         "Y[i] = X[i] > 0",
-        "notation line 1, column 12: unexpected character '>'; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
+        'notation line 1, column 13: unexpected ">"; a comparison is less(a, b), 1 where a < b and 0 elsewhere',
     ),
     (
         "Y[i] = cumsum[i](X)",
@@ -227,7 +227,7 @@ SYNTAX = [
     ("Y[i] = norm[d](X)", 'notation line 1, column 8: unknown function "norm"; the length of a vector is sqrt(sum[d](square(X)))'),
     (
         "Y[i] = X[i] == 0",
-        'notation line 1, column 13: unexpected "="; numbers are compared with equal(a, b), 1 where a is b '
+        'notation line 1, column 13: unexpected "=="; numbers are compared with equal(a, b), 1 where a is b '
         'and 0 elsewhere',
     ),
     (

@@ -8,14 +8,12 @@ from attometer.errors import AttometerError
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.\d*(?:[eE][+-]?\d+)?|\d+(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<op>//|[-+*/%()\[\],=:&|~]))",
+    r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)|(?P<op>//|[<>=!]=|[-+*/%()\[\],=:&|~<>]))",
     re.ASCII,
 )
 _INSTEAD = {
     "@": "; a matrix product is a sum over an index that the left does not have: Y[i,k] = A[i,j] * B[j,k]",
     "^": "; a power is square(x) or pow(x, y)",
-    ">": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
-    "<": "; a comparison is less(a, b), 1 where a < b and 0 elsewhere",
     "!": "; a mask is negated with ~, numbers are compared with equal(a, b)",
     ".": "; there are no methods: to transpose, write the indices in another order; functions are written f(x)",
     "?": "; choose by a product with less(a, b) or equal(a, b)",
@@ -23,7 +21,10 @@ _INSTEAD = {
 }
 """What to write for what other languages have."""
 
-_HERE = {
+_COMPARED = dict.fromkeys(
+    ("<", ">", "<=", ">="), "; a comparison is less(a, b), 1 where a < b and 0 elsewhere"
+) | dict.fromkeys(("==", "!="), "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere")
+_HERE = _COMPARED | {
     "=": "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere",
     "if": "; choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
     "for": "; a statement runs over all its indices; a recurrence reads [t-1]",
@@ -85,7 +86,7 @@ class Cursor:
     def take(self, expected: str) -> None:
         """Read `expected` or fail."""
         if not self.skip(expected):
-            self.fail(f'expected "{expected}", got {self.here()}')
+            self.fail(f'expected "{expected}", got {self.here()}{_COMPARED.get(self.peek(), "")}')
 
     def skip(self, token: str) -> bool:
         """Read `token` if it comes next, and return whether it did."""

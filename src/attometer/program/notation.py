@@ -35,13 +35,15 @@ def parse(text: str) -> Program:
     axes: list[tuple[str, sympy.Expr]] = []
     declarations: list[Declaration] = []
     statements: list[Statement] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        reader = _Line(number, line.split("#", 1)[0])
-        if reader.at_end():
-            continue
+    lines = [_Line(number, line.split("#", 1)[0]) for number, line in enumerate(text.splitlines(), start=1)]
+    for reader in lines:
         if reader.peek() == "axis" and reader.peek(1) not in ("[", "="):
             axes.extend(reader.axes())
-        elif reader.peek() in ROLES and reader.peek(1) not in ("[", "="):
+    for reader in lines:
+        if reader.at_end():
+            continue
+        reader.sizes = dict(axes)
+        if reader.peek() in ROLES and reader.peek(1) not in ("[", "="):
             declarations.extend(reader.declarations())
         else:
             statements.append(reader.statement())
@@ -98,7 +100,7 @@ class _Line(MaskReader):
         indices = self.plain_indices()
         self.take("=")
         expression = self.sum()
-        where = self.where() if self.skip("where") else None
+        where = self.where(indices, expression) if self.skip("where") else None
         associative = self.skip("associative")
         self.end()
         return Statement(tensor, indices, expression, where, associative)

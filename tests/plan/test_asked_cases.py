@@ -243,6 +243,10 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
      f"--kv-cache-dtype fp8 --cache-gib 51.62 --max-model-len 131072 {V}@0.19", {"tokens": (451_040, 0.001)}),
     ("calibration of a Jetson Thor: gemma4-31b-it-nvfp4", "2026-04-07", "nvidia/Gemma-4-31B-IT-NVFP4 --on 'Jetson Thor' "
      f"--gpu-memory-utilization 0.80 --max-model-len 262144 {V}@0.19", {"pool": (64.21, 0.03)}),
+    ("boot log of SGLang 0.5.17: Qwen3.8-27B", "2026-08-15", "Qwen/Qwen3.8-27B --on 'RTX PRO 6000' --engine sglang@0.5.17 "
+     "--cache-gib 10.44 --context-length 169000 --mode decode", {"tokens": (171_008, 0.001)}),
+    ("noonghunna/club-3090#1261", "2026-09-12", "Qwen/Qwen3.8-27B-NVFP4 --on 2x5090 --tp-size 2 --engine sglang --kv-cache-dtype fp8 "
+     "--cache-gib 6.92 --context-length 65536 --mode decode", {"tokens": (454_112, 0.002)}),
     # llama.cpp's buffers, and experts in the host's memory
     ("log of llama-cpp-python: Meta-Llama-3-8B Q4_K_M on an RTX 3070", "2024-05", "Meta-Llama-3-8B-Instruct-Q4_K_M --on 'RTX 3070' "
      "--engine llama.cpp@2900 -c 512", {"weights": (4403.49 / 1024, 0.005), "buffer": (258.5 / 1024, 0.03), "kv": (64 / 1024, 0.001)}),

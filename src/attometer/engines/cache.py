@@ -100,11 +100,11 @@ class CacheLayout:
         """Bytes of one page of a whole group of layers, and how many groups share the pool.
 
         Layers of unlike kinds are grouped so that each group has as many layers as the smallest kind, and every group
-        takes a page of the same size.
+        takes a page of the same size. States are among them where they share pages with keys; else a pool of their own.
         """
         counts: dict[tuple[bool, int | None], int] = {}
         for each in self.layers:
-            if each.growing or each.state:
+            if each.growing or (each.state and self.engine.version.state_pages):
                 key = (bool(each.growing), each.window)
                 counts[key] = counts.get(key, 0) + each.layers
         if not counts:

@@ -57,7 +57,7 @@ const ENGINE = (() => {
       };
       const request = (m) => layers.reduce((sum, l) => sum + l.layers * held(l, m), 0);
       const counts = new Map();
-      for (const l of layers) if (l.grows || l.state) { const key = `${l.grows}/${l.window}`; counts.set(key, (counts.get(key) || 0) + l.layers); }
+      for (const l of layers) if (l.grows || (l.state && e.pages)) { const key = `${l.grows}/${l.window}`; counts.set(key, (counts.get(key) || 0) + l.layers); }
       const sizes = [...counts.values()], few = Math.min(...sizes), many = Math.max(...sizes), together = many < few * 1.25 ? many : few;
       return {
         block, request, page: sizes.length ? page * together : 0, groups: sizes.reduce((sum, k) => sum + Math.ceil(k / together), 0),

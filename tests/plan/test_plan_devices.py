@@ -310,6 +310,17 @@ def test_a_model_that_is_too_large_has_a_verdict_where_nothing_says_how_devices_
     assert made.fewest is None or made.fewest * made.planner.room >= made.planner.weights_bytes
 
 
+def test_more_requests_than_pages_for_their_states() -> None:
+    # Qwen3.8-27B-FP8 on an L40S, vLLM 0.26: "max_num_seqs (256) exceeds available Mamba cache blocks (184)" of 8.82 GiB
+    how = EngineOptions("vllm@0.26", 0.9, pool=int(8.82 * GIB))
+    made = plan("Qwen/Qwen3.8-27B-FP8", "l40s", context=131_072, mode="decode", engine=how)
+    assert made.served is not None
+    assert made.served.crowded == (256, pytest.approx(184, abs=1))
+    assert any("256 requests of a step are more than the 18" in note for note in made.notes)
+    few = EngineOptions("vllm@0.26", 0.9, max_requests=16, pool=int(8.82 * GIB))
+    assert not any("--max-num-seqs" in n for n in plan("Qwen/Qwen3.8-27B-FP8", "l40s", context=8192, engine=few).notes)
+
+
 def test_attention_on_replicas_keeps_latents_once() -> None:
     asked = {"context": 32768, "batch": 64, "mode": "decode", "engine": "sglang"}
     made = plan("deepseek-v3", "8x h200-sxm", placement={"tp": 8}, **asked)  # type: ignore[arg-type]

@@ -246,6 +246,12 @@ class Plan(Report):
             )
         if self.at is not None and self.at.ranks.replicated:
             said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
+        if self.served is not None and self.served.crowded is not None:
+            asked, pages = self.served.crowded
+            said.append(
+                f"{asked:,} requests of a step are more than the {pages:,} pages that hold a state each: the engine may refuse to "
+                f"start without --max-num-seqs {pages}"
+            )
         if self.planner.host_bytes:
             bandwidth = self.planner.host_bandwidth / 1e9
             said.append(

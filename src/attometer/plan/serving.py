@@ -92,6 +92,16 @@ class Served:
         return step_tokens(self.options, self.at.devices, self.planner.options.context)
 
     @property
+    def crowded(self) -> tuple[int, int] | None:
+        """The requests of a step, and the pages that could hold their states, where those are fewer: vLLM then refuses to start."""
+        version, (page, _) = self.engine.version, self.layout.pages
+        if not version.state_pages or not page or not any(each.state for each in self.layout.layers):
+            return None
+        scale = version.scale(self.pool.seen, self.at.devices.machine.chip_id)
+        asked, pages = self.options.max_requests or scale.at_once(self.at.placement.tp), max(self.left, 0) // page
+        return (asked, pages) if asked > pages > 0 else None
+
+    @property
     def whole(self) -> int:
         """Bytes for the cache on the stages of a pipeline together: each keeps its own layers'."""
         return self.left * self.at.placement.pp
@@ -227,5 +237,6 @@ def serve(at: Spread, options: EngineOptions) -> Served:
         machine.chip_id,
         node_of(machine.chip_id).close,
     )
-    layout = cache_layout(planner.model, found, place, o.kv, o.state, step)
+    # Where neither the model nor the caller says more, the engine has a format of its own.
+    layout = cache_layout(planner.model, found, place, o.kv, None if o.state == "bf16" else o.state, step)
     return Served(at, found, left, layout, options)

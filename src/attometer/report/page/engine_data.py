@@ -48,6 +48,7 @@ def _engine(one: Engine) -> dict[str, Any]:
         "block": int(v.block.value),
         "extra": v.window_extra,
         "pages": v.state_pages,
+        "states": v.states,
         "by": v.tokens_by,
         "graph": v.step == "graph",
         "driver": [each.value for each in v.driver],

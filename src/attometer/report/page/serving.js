@@ -35,7 +35,7 @@ const ENGINE = (() => {
   // The cache of the rank that has most, page by page; fractions as numerator and denominator.
   const layout = (e, p, state, tokens) => {
     const model = p.model, cut = model.ranks[`${state.tp}/${state.ep}`], f = AM.fn(cut.kv), rows = cut.state.length;
-    const at = (row, m) => f(m)[row], states = Math.trunc(AM.data.formats[model.state][0]);
+    const at = (row, m) => f(m)[row], states = Math.trunc(AM.data.formats[(model.state === "bf16" && e.states) || model.state][0]);
     const stage = (times) => times.flatMap((layers, row) => {
       if (!layers || !row || row === rows - 1) return [];
       const [conv, window, index] = model.serving.cache[row - 1], whole = AM.data.cacheRows[p.kv];

@@ -115,16 +115,18 @@ def generation(name: str, report: Callable[..., None]) -> None:
     from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
     from attometer.integrations.transformers import register
+    from attometer.integrations.transformers.attention_function import calls
 
     register()
-    config = LlamaConfig(
-        vocab_size=8000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=24, num_attention_heads=16,
-        num_key_value_heads=4, max_position_embeddings=4096,
-    )  # fmt: skip
+    sizes = {
+        "vocab_size": 8000, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "num_key_value_heads": 4, "max_position_embeddings": 4096,
+    }  # fmt: skip
     names = ["attometer", "sdpa"]
     models = []
     for impl in names:
         torch.manual_seed(0)
+        config = LlamaConfig(**sizes)  # of each its own: at every call a model reads the implementation from it
         models.append(LlamaForCausalLM._from_config(config, attn_implementation=impl).to(TYPES[name]).eval())
     ids = torch.randint(0, 8000, (1, 1024))
     caches = [DynamicCache() for _ in models]
@@ -141,8 +143,12 @@ def generation(name: str, report: Callable[..., None]) -> None:
 
     said = f"{name} transformers, 0.3B random Llama"
     report(f"{said}, prefill of 1,024", [partial(read, model, None) for model in models], names)
+    before = [calls()]
     for model, cache in zip(models, caches, strict=True):
         read(model, cache)
+        before.append(calls())
+    if before[1] == before[0] or before[2] != before[1]:
+        raise SystemExit("transformers did not run the first model, or ran the second, with Attometer's function")
     report(f"{said}, 16 tokens after them", [partial(write, *x) for x in zip(models, caches, strict=True)], names)
 
 

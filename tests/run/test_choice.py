@@ -1,5 +1,7 @@
 """What `auto` can take: torch's function on packed heads and on chunks, exact; and what it takes where values are hidden."""
 
+import importlib
+
 import pytest
 import torch
 from oracle import dense, draw, gradients, worst
@@ -105,6 +107,32 @@ def test_what_was_timed_is_kept(kind) -> None:
     found = speed.measure(torch.float32, kind)
     assert speed.measured(torch.float32, kind) == found
     assert found.ratio > 0.01
+
+
+def test_a_plain_call_that_comes_again_is_checked_once(monkeypatch) -> None:
+    module = importlib.import_module("attometer.run.attention")
+    monkeypatch.setattr(module, "_SETTLED", {})
+    checked = []
+    monkeypatch.setattr(module, "check", checked.append)
+    q, k = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 17, 8)
+    shown = torch.ones(3, 17, dtype=torch.bool)
+
+    def checks(**given) -> int:
+        """How many checks two such calls take, whose results are the plain ones."""
+        del checked[:]
+        made = [attention(q, k, k, **given) for _ in range(2)]
+        count = len(checked)
+        for found in made:
+            torch.testing.assert_close(found, attention(q, k, k, **given | {"impl": "dense"}), atol=0.05, rtol=0)
+        return count
+
+    assert (checks(impl="sdpa"), checks(impl="sdpa"), checks(impl="sdpa", scale=0.3)) == (1, 0, 1)
+    assert (checks(impl="tiled", mask=causal()), checks(impl="tiled", mask=(causal(),))) == (1, 0)
+    assert checks(impl="tiled", mask=shown) == checks(impl="tiled", bias=torch.zeros(17)[None, None, None]) == 2
+    q.requires_grad_()
+    assert checks(impl="sdpa") == 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert checks(impl="sdpa") == 2
 
 
 @pytest.mark.usefixtures("no_compiler")

@@ -98,7 +98,7 @@ def choose(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: T
     """Return the cheapest implementation that supports the call."""
     shape, own = shape_of(q, k, v, mask, bias), bias
     bias = bias.outline()
-    needs_gradient = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
+    needs_gradient = _needs_gradient(q, k, v)
     on_gpu = q.device.type not in ("cpu", "meta")
     candidates = [
         _tiled(shape, transforms.unsupported("tiled")),
@@ -158,28 +158,28 @@ def _cheapest(sizes: list[int], mask: str, biased: bool, lacks_sdpa: str | None)
 
 def chosen(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
     """Return the choice of a call that is to run: machine code is timed here before it is first taken for its kind."""
-    gradients = any(x.requires_grad for x in (q, k, v)) and torch.is_grad_enabled()
-    shape = shape_of(q, k, v, mask, bias)
-    kind = _kind(shape, gradients)
-    rates = speed.measured(q.dtype, kind)
-    plain = not (bias.names() or bias.dropout or return_lse or q.is_meta or transforms.active())
-    key = (shape, q.dtype, q.device, kind, rates, kernels.registered()) if plain and rates is not None else None
-    if key in _TAKEN and compiled.unsupported(q, bias) is None:
-        return "compiled"
     impl = choose(q, k, v, mask, bias, return_lse).impl
-    if impl == "compiled" and rates is None:
-        speed.measure(q.dtype, kind)
-        impl = choose(q, k, v, mask, bias, return_lse).impl
-    elif impl == "compiled" and key is not None:
-        _TAKEN[key] = None
-        if len(_TAKEN) > MOST_TAKEN:
-            del _TAKEN[next(iter(_TAKEN))]
-    return impl
+    kind = _kind(shape_of(q, k, v, mask, bias), _needs_gradient(q, k, v))
+    if impl != "compiled" or speed.measured(q.dtype, kind) is not None:
+        return impl
+    speed.measure(q.dtype, kind)
+    return choose(q, k, v, mask, bias, return_lse).impl
 
 
-MOST_TAKEN = 256
-_TAKEN: dict[object, None] = {}
-"""Calls that machine code was chosen for: a step of decoding is shorter than the comparison."""
+def settled(impl: str, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str) -> bool:
+    """Return whether every later call without biases, of these shapes, takes `impl` as this one did."""
+    shape = shape_of(q, k, v, mask, Terms())
+    kind = _kind(shape, _needs_gradient(q, k, v))
+    if compiled.unsupported(q, Terms()) is None and not (
+        speed.measured(q.dtype, kind) and compiled.is_built(q.dtype, kind)
+    ):
+        return False  # machine code may win once it is there
+    # Torch's function, or tiles instead of it, may be chosen for the values' sake where keys are hidden.
+    return impl == "compiled" or not _hides(shape, "sdpa")
+
+
+def _needs_gradient(*operands: torch.Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in operands)
 
 
 def chosen_in_graph(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: str, bias: Terms, return_lse: bool) -> str:
@@ -272,7 +272,7 @@ def _compiled(
         return Candidate("compiled", None, lacks, "")
     scores = shape.b * shape.h * compiled.scores(shape.mask, shape.n, shape.m)
     held = rates or speed.usual(q.dtype, kind)
-    seconds = scores * held.compiled * _width(shape) + compiled.SECONDS_PER_CALL
+    seconds = scores * held.compiled * _width(shape) + held.call
     said = f"{scores:,} scores by machine code, {held.ratio:.2f} times as fast as torch's"
     return Candidate("compiled", seconds, None, f"{said} ({'measured here' if rates else 'until it is measured here'})")
 

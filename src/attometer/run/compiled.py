@@ -12,7 +12,6 @@ from attometer.run.biases import Terms
 from attometer.run.decoding.cache import PagedCache
 from attometer.run.mask_text import from_text, to_text
 
-SECONDS_PER_CALL = 60e-6
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
 MANY_KEYS = 1024  # of all sequences together, from which a step of decoding, which comes again, is worth it
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
@@ -26,6 +25,11 @@ def unsupported(q: torch.Tensor, bias: Terms) -> str | None:
         return "gradients of an additive bias"
     lacks: str | None = _of_machine()
     return lacks
+
+
+def setting() -> tuple[object, ...]:
+    """Return what may change within a process: the compiler, and where machine code is kept."""
+    return build.compiler(), build.cache_folder()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,8 @@ UNITS = {"forward": ("flash2",), "training": ("flash2", "flash_backward_fused"),
 SIZES = {"forward": (4, 4, 1024, 1024), "training": (4, 4, 1024, 1024), "decode": (8, 2, 1, 8192)}
 """Query heads, key heads, queries and keys of what is measured."""
 WIDTH, ROUNDS = 64, 7
+COLD = 2**26
+"""Bytes of keys and values that decoding is timed on in turn: no cache holds them, as a model's own layers find none."""
 
 
 def units(dtype: torch.dtype, kind: str) -> tuple[Unit, ...]:
@@ -37,15 +40,16 @@ def kind_of(few_rows: bool, gradients: bool) -> str:
 def _path(folder: str, dtype: torch.dtype, kind: str) -> Path:
     # Beside the last nest's machine code, whose name tells source, compiler and processor.
     held = build.library_path(units(dtype, kind)[-1], build.best_target(units(dtype, kind)[-1]))
-    return held.with_name(f"{held.stem}-{kind}-rates-torch-{torch.__version__}.json")
+    return held.with_name(f"{held.stem}-{kind}-seconds-torch-{torch.__version__}.json")
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds for one score of width 64, by machine code and by torch's function."""
+    """Seconds for one score of width 64, by machine code and by torch's function, and what a call of the former takes more."""
 
     compiled: float
     torch: float
+    call: float = 3e-5
 
     @property
     def ratio(self) -> float:
@@ -69,7 +73,7 @@ def usual(dtype: torch.dtype, kind: str) -> Rates:
 @lru_cache(maxsize=64)  # what was not read raises, and is asked for again
 def _read(path: Path) -> Rates:
     found = Rates(*map(float, json.loads(path.read_text())))
-    if not (0 < found.compiled < 1 and 0 < found.torch < 1):
+    if not (0 < found.compiled < 1 and 0 < found.torch < 1 and 0 <= found.call < 1):
         raise ValueError(path)
     return found
 
@@ -86,39 +90,40 @@ def measure(dtype: torch.dtype, kind: str) -> Rates:
     """Time a kind of calls beside torch's function, keep the result (a second at most, and what has to be compiled)."""
     from attometer.run.compiled import run_compiled
 
-    h, g, n, m = SIZES[kind]
-    drawn = torch.Generator().manual_seed(0)
-    q, k, v, slope = (
-        torch.randn(1, heads, length, WIDTH, generator=drawn).to(dtype)
-        for heads, length in ((h, n), (g, m), (g, m), (h, n))
-    )
     trains = kind == "training"
-    leaves = [x.requires_grad_(trains) for x in (q, k, v)]
+    drawn = torch.Generator().manual_seed(0)
 
-    def once(call: Callable[[], torch.Tensor]) -> float:
+    def operands(h: int, g: int, n: int, m: int) -> list[torch.Tensor]:
+        sizes = (h, n), (g, m), (g, m), (h, n)
+        return [torch.randn(1, heads, length, WIDTH, generator=drawn).to(dtype) for heads, length in sizes]
+
+    def once(run: Callable[..., Any], q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, grad: torch.Tensor) -> float:
+        leaves = [x.requires_grad_(trains) for x in (q, k, v)]
         start = time.perf_counter()
         with torch.set_grad_enabled(trains):
-            made = call()
+            made = run(q, k, v, "", Terms(), WIDTH**-0.5)
             if trains:
-                torch.autograd.grad(made, leaves, slope)
+                torch.autograd.grad(made[0] if isinstance(made, tuple) else made, leaves, grad)
         return time.perf_counter() - start
 
-    def ours() -> torch.Tensor:
-        return run_compiled(q, k, v, "", Terms(), WIDTH**-0.5)[0]
+    def least(sets: list[list[torch.Tensor]], rounds: int) -> tuple[float, float]:
+        """The least seconds of a call by machine code and by torch's function, in turn, the first round aside."""
+        taken = [[once(run, *sets[r % len(sets)]) for run in (run_compiled, run_sdpa)] for r in range(rounds + 1)]
+        return min(x[0] for x in taken[1:]), min(x[1] for x in taken[1:])
 
-    def theirs() -> torch.Tensor:
-        return run_sdpa(q, k, v, "", Terms(), WIDTH**-0.5)
-
-    once(ours)
-    once(theirs)
-    rounds = [(once(ours), once(theirs)) for _ in range(ROUNDS)]
+    h, g, n, m = SIZES[kind]
+    first = operands(h, g, n, m)
+    copies = -(-COLD // (2 * first[1].nbytes)) if kind == "decode" else 1
+    short = least([operands(1, 1, 1, 1)], 4 * ROUNDS)
+    long = least([first, *([x.clone() for x in first] for _ in range(copies - 1))], max(ROUNDS, copies))
     scores = h * n * m
-    found = Rates(*(min(x[k] for x in rounds) / scores for k in range(2)))
+    ours, theirs = (max(whole - call, whole / 2) / scores for whole, call in zip(long, short, strict=True))
+    found = Rates(ours, theirs, max(0.0, short[0] - short[1]))
     keep(dtype, kind, found)
     return found
 
 
 def keep(dtype: torch.dtype, kind: str, found: Rates) -> None:
     """Keep rates for this machine's later processes."""
-    write_atomically(_path(str(build.cache_folder()), dtype, kind), json.dumps([found.compiled, found.torch]))
+    write_atomically(_path(str(build.cache_folder()), dtype, kind), json.dumps(astuple(found)))
     _read.cache_clear()

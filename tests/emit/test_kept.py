@@ -86,12 +86,17 @@ def test_another_version_type_or_text_is_derived_anew(folder, monkeypatch) -> No
     assert derivations() > 0
 
 
-def test_refusals_are_kept(folder) -> None:
-    for _ in range(2):
-        forget()
-        with pytest.raises(AttometerError, match='no nest is made for "T" = topk'):
-            am.compile("topk")
-    assert derivations() == 0
+def test_refusals_are_kept(folder, monkeypatch) -> None:
+    def refuse(program: am.Program) -> None:
+        raise AttometerError("no nest runs it")
+
+    monkeypatch.setattr(compiled, "pieces", refuse)
+    with pytest.raises(AttometerError, match="no nest runs it"):
+        compiled.reading(TEXT)
+    monkeypatch.undo()
+    monkeypatch.setenv("ATTOMETER_CACHE", str(folder))
+    with pytest.raises(AttometerError, match="no nest runs it"):
+        compiled.reading(TEXT)
 
 
 @pytest.mark.parametrize("held", [b"", b"{", b"[]", b'{"found": {"inputs": 3}}', b'{"found": {}}', b"\xff"])

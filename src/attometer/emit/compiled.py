@@ -19,9 +19,10 @@ from attometer.emit.program import TYPES, Emitted, ProgramUnit, emitted
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program import Program, parse
+from attometer.program.explicit import explicit
 from attometer.program.expression import Where
 from attometer.program.gradient import active_in
-from attometer.program.keeping import keeping
+from attometer.program.keeping import declared, keeping
 from attometer.schedule.lean import is_small, pieces
 from attometer.sizes import size
 
@@ -291,9 +292,9 @@ def reading(text: str) -> Reading:
 
     def make() -> Reading:
         program = _program(text)
-        shown = [str(p.nest) if p.nest else str(p.scan and p.scan.label) for p in pieces(program)]
+        shown = "\n\n".join(map(str, pieces(program)))
         inputs, outputs = (tuple(t.name for t in x) for x in (program.inputs, program.outputs))
-        return Reading(inputs, outputs, "\n\n".join(shown))
+        return Reading(inputs, outputs, shown)
 
     return kept("text", (text,), make, asdict, lambda held: _of_texts(Reading, held))
 
@@ -343,7 +344,7 @@ def gradients_of(text: str, of: tuple[str, ...], to: tuple[str, ...]) -> Gradien
 
     def make() -> Gradients:
         program = _program(text)
-        if to and not active_in(program, {*of}, {*to}):
+        if to and not active_in(explicit(declared(program)), {*of}, {*to}):
             return Gradients("", "", (), (), (), ())
         held = keeping(program, of, to, _small(text))
         return Gradients(str(held.forward), str(held.backward), held.kept, held.arrives, held.leaves, held.inputs)

@@ -28,6 +28,12 @@ class Names:
     """Those tiles that are of rows; the others are of streamed axes."""
     types: dict[str, str] = field(default_factory=dict)
     """For each array T, or R where it is kept between phases."""
+    of: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """For each array the tensor that it is of, and its axes."""
+
+    def key(self, name: str, axes: tuple[str, ...]) -> str:
+        """Return the name of an array: nests may read one value along other axes, where they split it otherwise."""
+        return name if self.of.get(name, ("", axes))[1] == axes else f"{name}[{','.join(axes)}]"
 
 
 @dataclass
@@ -267,8 +273,8 @@ class PhaseCode(PhaseLayout):
     def _place(self, tensor: str) -> tuple[str, list[str], str]:
         """Return an array of slow memory from the current spans on: its address, the strides in a layout, its type."""
         axes = self.schedule.tensor(tensor).axes if tensor in dict(self.schedule.tensors) else ()
-        at = self.names.arrays[tensor]
-        kind = self.names.types[tensor]
+        key = self.names.key(tensor, axes)
+        at, kind = self.names.arrays[key], self.names.types[key]
         start = " + ".join(f"{name_of(a)}.start * p.arrays[{at}].stride[{k}]" for k, a in enumerate(axes)) or "0"
         steps = [f"p.arrays[{at}].stride[{axes.index(a)}]" for a in self.layout(axes)]
         return f"({kind}*)p.arrays[{at}].data + {start}", steps, kind

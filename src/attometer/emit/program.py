@@ -10,16 +10,17 @@ from typing import Any, TypeAlias
 import sympy
 
 from attometer.emit.phase import Names, PhaseCode
+from attometer.emit.sweeps import SweepCode
 from attometer.errors import AttometerError, unknown
-from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where
+from attometer.program.expression import Where
 from attometer.program.expression_reader import ExpressionReader
 from attometer.program.mask_reader import MaskReader
-from attometer.program.operations import Scan
 from attometer.program.printer import where_text
 from attometer.program.program import Program
 from attometer.program.size_expressions import to_size
 from attometer.schedule.lean import pieces
 from attometer.schedule.nest import Schedule
+from attometer.schedule.sweeps import Sweep
 from attometer.sizes import size_text
 
 MICRO = Path(__file__).parent / "micro"
@@ -95,7 +96,6 @@ class _Unit:
         self.program, self.dtype, self.full = program, dtype, full
         self.pieces = pieces(program)
         self.names = Names()
-        self.of: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.extents: dict[str, sympy.Expr] = {}
         self.stored: dict[str, tuple[sympy.Expr, ...]] = {}
 
@@ -104,10 +104,10 @@ class _Unit:
         for piece in self.pieces:
             if piece.nest is not None:
                 functions += self.nest(piece.nest, labels)
-            elif piece.scan is not None:
-                functions += self.scan(piece.scan, labels)
+            elif piece.sweep is not None:
+                functions += self.sweep(piece.sweep, labels)
         lines = [*self.head(), *functions, *self.entry(labels)]
-        arrays = tuple((name, *self.of[name]) for name in self.names.arrays)
+        arrays = tuple((name, *self.names.of[name]) for name in self.names.arrays)
         extents = tuple((axis, self.extents[axis]) for axis in self.names.axes)
         inputs, outputs = (tuple((t.name, t.extents) for t in x) for x in (self.program.inputs, self.program.outputs))
         sizes = tuple((name, self.program.size_of(name)) for name in self.names.sizes)
@@ -128,8 +128,9 @@ class _Unit:
         yield (MICRO / "program.hpp").read_text()
 
     def array(self, name: str, of: str, axes: tuple[str, ...]) -> int:
+        name = self.names.key(name, axes)
         at = self.names.arrays.setdefault(name, len(self.names.arrays))
-        self.of[name] = (of, axes)
+        self.names.of[name] = (of, axes)
         outside = {t.name for t in (*self.program.inputs, *self.program.outputs)}
         self.names.types[name] = "T" if of in outside and of not in self.full else "R"
         if of not in outside and of not in self.stored:
@@ -138,7 +139,11 @@ class _Unit:
         return at
 
     def nest(self, schedule: Schedule, labels: list[str]) -> Iterator[str]:
-        self.extents |= dict(schedule.axes)
+        for axis, extent in schedule.axes:
+            if self.extents.setdefault(axis, extent) != extent:
+                raise AttometerError(
+                    f"index {axis} has {self.extents[axis]} places in one nest and {extent} in another"
+                )
         for name, tensor in sorted(schedule.tensors, key=lambda t: t[1].of is not None):
             self.array(name, tensor.of or name, tensor.axes)
         yield from (f"// {line}" for line in str(schedule).splitlines())
@@ -147,53 +152,21 @@ class _Unit:
             yield from code.code()
             labels.append(code.label)
 
-    def scan(self, scan: Scan, labels: list[str]) -> Iterator[str]:
-        """Yield a scan: places of the other axes in parallel, each from one end of its axis to the other."""
-        label = str(len(labels) + 1)
-        labels.append(label)
-        out = scan.output
-        self.extents |= dict(zip(out.indices, out.extents, strict=True))
-        for axis in out.indices:
-            self.names.axes.setdefault(axis, len(self.names.axes))
-        others = [a for a in out.indices if a != scan.axis]
-        count = " * ".join([f"p.extents[{self.names.axes[a]}]" for a in others] or ["1"])
-        yield f"// {scan.label}"
-        yield f"static int64_t items_{label}(const Problem& p) {{ return {count}; }}"
-        yield f"static void phase_{label}(const Problem& p, int64_t item) {{"
-        for axis in reversed(others):
-            extent = f"p.extents[{self.names.axes[axis]}]"
-            yield f"    const int64_t k_{axis} = item % {extent};"
-            yield f"    item /= {extent};"
-        places = {"out": self._place(out.name, out.name, out.indices, scan.axis)}
-        for name, ref in (("term", scan.term), ("decay", scan.decay)):
-            if ref is not None:
-                places[name] = self._place(*self.place_of(ref, scan), scan.axis)
-        length = f"p.extents[{self.names.axes[scan.axis]}]"
-        yield "    double state = 0;"
-        yield f"    for (int64_t t = 0; t < {length}; t++) {{"
-        yield f"        const int64_t at = {'t' if scan.step > 0 else f'{length} - 1 - t'};"
-        term = f"(double)widen({places['term']})"
-        decay = f"(double)widen({places['decay']}) * " if "decay" in places else ""
-        yield f"        state = {f'std::max(state, {term})' if scan.kind == 'max' else f'{decay}state + {term}'};"
-        yield f"        narrow((R)state, &{places['out']});"
-        yield "    }"
-        yield "}"
+    def sweep(self, sweep: Sweep, labels: list[str]) -> Iterator[str]:
+        """Yield a sweep."""
+        labels.append(str(len(labels) + 1))
+        return SweepCode(self, sweep, labels[-1]).code()
 
-    def place_of(self, ref: Ref, scan: Scan) -> tuple[str, str, tuple[str, ...]]:
-        """Return the array that a scan reads, the tensor that it is of, and its axes."""
-        axes = tuple(i.name for i in map(_plain, ref.indices) if isinstance(i, Name))
-        if len(axes) < len(ref.indices) or not set(axes) <= set(scan.output.indices):
-            raise AttometerError(
-                f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices'
-            )
-        held = next((n for n, (of, found) in self.of.items() if of == ref.tensor and found == axes), None)
-        return held or f"{ref.tensor}'scan{len(self.of)}", ref.tensor, axes
+    def axis(self, extent: sympy.Expr) -> str:
+        """Return the name of an axis that is there for its length alone."""
+        name = f"#{size_text(extent)}"
+        self.names.axes.setdefault(name, len(self.names.axes))
+        self.extents[name] = extent
+        return name
 
-    def _place(self, name: str, of: str, axes: tuple[str, ...], along: str) -> str:
-        at = self.array(name, of, axes)
-        kind = self.names.types[name]
-        terms = [f"{'at' if a == along else f'k_{a}'} * p.arrays[{at}].stride[{k}]" for k, a in enumerate(axes)]
-        return f"(({kind}*)p.arrays[{at}].data)[{' + '.join(terms) or '0'}]"
+    def size(self, value: sympy.Expr) -> str:
+        """Return a size as C++."""
+        return f"p.extents[{self.names.axes[self.axis(value)]}]"
 
     def entry(self, labels: list[str]) -> Iterator[str]:
         names = self.names
@@ -213,14 +186,6 @@ class _Unit:
         yield "        return NO_MEMORY;"
         yield "    }"
         yield "}"
-
-
-def _plain(node: Expression) -> Expression:
-    """Return an index without a 0 that is added to it."""
-    match node:
-        case Binary(op="+" | "-", left=left, right=Number(value=0)):
-            return left
-    return node
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from attometer.schedule.formulas import axes_of
 from attometer.schedule.incremental import NEW, OLD
 from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store
 from attometer.schedule.small_sums import ONE
+from attometer.schedule.sweeps import Sweep
 
 PAD = "    "
 TYPES = {"float32": "tl.float32", "bfloat16": "tl.bfloat16", "float16": "tl.float16", "float64": "tl.float64"}
@@ -112,6 +113,14 @@ class Kernel:
         return [*made, *(f"W_{a}: tl.constexpr" for a in self.widths)]
 
 
+def _plain(node: Expression) -> Expression:
+    """Return an index without a 0 that is added to it."""
+    match node:
+        case Binary(op="+" | "-", left=left, right=Number(value=0)):
+            return left
+    return node
+
+
 @dataclass(frozen=True)
 class TritonProgram:
     """The Triton source of a Program for one type of tensors, and its kernels in the order in which they run."""
@@ -159,6 +168,13 @@ class _TritonUnit(_Unit):
             yield from code.code()
             self.kernels.append(code.kernel)
 
+    def sweep(self, sweep: Sweep, labels: list[str]) -> Iterator[str]:
+        """Yield the scans of a sweep; nothing else of it has Triton code."""
+        if len(sweep.scans) < len(sweep.steps):
+            raise AttometerError(f"{sweep} runs place by place, for which there is no Triton kernel")
+        for scan in sweep.scans:
+            yield from self.scan(scan, labels)
+
     def scan(self, scan: Scan, labels: list[str]) -> Iterator[str]:
         """Yield a scan: each line of the other axes by a program of its own, block after block."""
         labels.append(str(len(labels) + 1))
@@ -195,6 +211,16 @@ class _TritonUnit(_Unit):
         lines = [f"state = tl.full((), {first}, {real})", f"for start in range(0, x_{along}, W_{along}):"]
         yield from _function(kernel, [f"# {scan.label}"], [*_items(kernel), *lines, *(PAD + line for line in body)])
         self.kernels.append(kernel)
+
+    def place_of(self, ref: Ref, scan: Scan) -> tuple[str, str, tuple[str, ...]]:
+        """Return the array that a scan reads, the tensor that it is of, and its axes."""
+        axes = tuple(i.name for i in map(_plain, ref.indices) if isinstance(i, Name))
+        if len(axes) < len(ref.indices) or not set(axes) <= set(scan.output.indices):
+            raise AttometerError(
+                f'"{scan.output.name}" = {scan.label} reads "{ref.tensor}" elsewhere than at its own indices'
+            )
+        held = next((n for n, (of, found) in self.names.of.items() if of == ref.tensor and found == axes), None)
+        return held or f"{ref.tensor}'scan{len(self.names.of)}", ref.tensor, axes
 
     def _at(self, kernel: Kernel, name: str, of: str, axes: tuple[str, ...]) -> str:
         self.array(name, of, axes)
@@ -386,8 +412,9 @@ class _Phase(PhaseLayout):
     def _place(self, tensor: str, layout: tuple[str, ...]) -> tuple[str, str | None]:
         """Return where a tile lies in slow memory, and which of its places do."""
         axes = self.schedule.tensor(tensor).axes if tensor in dict(self.schedule.tensors) else ()
-        self.kernel.arrays[tensor] = len(axes)
-        at = list(self.kernel.arrays).index(tensor)
+        key = self.names.key(tensor, axes)
+        self.kernel.arrays[key] = len(axes)
+        at = list(self.kernel.arrays).index(key)
         terms = [f"a{at}"]
         for k, axis in enumerate(axes):
             if axis in self.batch:

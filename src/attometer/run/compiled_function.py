@@ -53,7 +53,7 @@ class Compiled(Printed):
 
         Args:
             tensors: the program's inputs in its order, each with its shape there, on the CPU or on CUDA; float32, bfloat16, float16 or
-                float64. Sums are formed in float32, of float64 tensors in float64.
+                float64, and integers below 2^24 beside them, as of positions. Sums are formed in float32, of float64 tensors in float64.
             **named: inputs by name, instead.
 
         Raises:
@@ -92,7 +92,9 @@ class Compiled(Printed):
         for name, tensor in at.items():
             if not isinstance(tensor, torch.Tensor):
                 raise AttometerError(f'input "{name}" must be a torch tensor, got {type(tensor).__name__}')
-        return [at[n] for n in self.inputs]
+        wide = torch.float64 if any(t.dtype == torch.float64 for t in at.values()) else torch.float32
+        counted = any(t.is_floating_point() for t in at.values())
+        return [at[n].to(wide) if counted and not at[n].is_floating_point() else at[n] for n in self.inputs]
 
     def _check(self, given: list[torch.Tensor]) -> None:
         shapes = tuple(tuple(map(int, t.shape)) for t in given)

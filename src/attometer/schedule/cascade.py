@@ -176,9 +176,6 @@ def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tup
 
     Raises AttometerError where they read what is no rectangle of whole axes.
     """
-    for operation in operations:
-        if isinstance(operation, Recurrence) and earlier_places(operation):
-            raise _refusal(operation, "it reads all earlier places, of which a loop carries only the last")
     found = _Reader(program, operations).cascade(outputs)
     for value in found.values:
         if value.at:
@@ -188,8 +185,17 @@ def cascade_of(program: Program, operations: tuple[Operation, ...], outputs: tup
     return found
 
 
-def _refusal(operation: Operation, reason: str) -> AttometerError:
-    return AttometerError(f'no nest is derived for "{operation.output.name}" = {operation.label}: {reason}')
+class Unnested(AttometerError):
+    """No nest runs what makes a tensor."""
+
+    def __init__(self, tensor: str, message: str) -> None:
+        super().__init__(message)
+        self.tensor = tensor
+
+
+def _refusal(operation: Operation, reason: str) -> Unnested:
+    name = operation.output.name
+    return Unnested(name, f'no nest is derived for "{name}" = {operation.label}: {reason}')
 
 
 class _Reader:

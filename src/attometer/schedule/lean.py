@@ -16,13 +16,14 @@ from attometer.errors import AttometerError
 from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
-from attometer.program.recurrences import earlier_places, refs_of
-from attometer.schedule.cascade import Cascade, cascade_of
+from attometer.program.recurrences import refs_of
+from attometer.schedule.cascade import Cascade, Unnested, cascade_of
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
 from attometer.schedule.nest import Compute, Load, Loop, Node, Schedule, Tensor
 from attometer.schedule.running import Passes
 from attometer.schedule.small_sums import with_an_axis, with_small_sums
+from attometer.schedule.sweeps import Sweep, steps_of, sweeps
 from attometer.sizes import size
 
 TYPICAL = {"b": 1, "h": 8, "g": 8, "n": 4096, "m": 4096, "d": 64, "e": 64, "w": 256}
@@ -35,30 +36,15 @@ _ELEMENT = 8
 """What an element-wise operation costs, in multiplications of a product of tiles."""
 
 
-_HINTS: dict[type[Operation], str] = {
-    Recurrence: "a recurrence that is linear in its last step, entry by entry, becomes a scan where its statement is marked "
-    "associative",
-    Sort: "positions that data choose are no rectangle; compute them with torch, and pass what they select as an input",
-    Scatter: "places that data choose are no rectangle; scatter with torch, and pass the result as an input",
-}
-"""What would make an operation one that a nest runs."""
-_READS_ALL = (
-    "it reads all of its earlier places; solve it with torch, as a triangular system, and pass the result as an input"
-)
-
-
-def _hint(operation: Operation) -> str:
-    if isinstance(operation, Recurrence) and earlier_places(operation):
-        return _READS_ALL
-    return _HINTS[type(operation)]
-
-
 @dataclass(frozen=True)
 class Piece:
-    """Operations between scans: their nest, or the scan itself."""
+    """A nest, or a sweep: what no nest runs."""
 
     nest: Schedule | None
-    scan: Scan | None = None
+    sweep: Sweep | None = None
+
+    def __str__(self) -> str:
+        return str(self.nest or self.sweep)
 
 
 def typical(program: Program) -> dict[sympy.Symbol, sympy.Integer]:
@@ -79,9 +65,7 @@ def is_small(program: Program) -> Callable[[TensorOf], bool]:
 
 @lru_cache(maxsize=16)
 def pieces(program: Program) -> tuple[Piece, ...]:
-    """Return a program as nests and scans, in the order in which they run.
-
-    Raises AttometerError naming the operation that no nest runs.
+    """Return a program as nests and sweeps, in the order in which they run: what no nest runs is swept.
 
     >>> from attometer.program import parse
     >>> text = ("axis i: n, j: n", "S[i,j] = Q[i,d] * K[j,d]", "P[i,j] = softmax[j](S)", "O[i,e] = P[i,j] * V[j,e]")
@@ -89,62 +73,75 @@ def pieces(program: Program) -> tuple[Piece, ...]:
     >>> made.nest.title
     'O along j'
     """
-    return tuple(_Pieces(program).all())
+    swept = set[str]()
+    while True:
+        try:
+            return tuple(_Pieces(program, swept).all())
+        except Unnested as error:
+            if error.tensor in swept:
+                raise
+            swept.add(error.tensor)
 
 
 class _Pieces:
-    """Splits operations into levels: what reads a scan's result comes after it."""
+    """Splits operations into levels: what a nest reads of a sweep's results comes after it."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, swept: set[str]) -> None:
         self.program = program
-        self.made = {o.output.name: o for o in program.operations}
+        self.made = {s.output.name: o for o in program.operations for s in steps_of(o)}
         self.numbers = typical(program)
         self.small = is_small(program)
+        self.swept, moves = set(swept), set[str]()
         self.level: dict[str, int] = {}
         for operation in program.operations:
-            held = [r.tensor for r in refs_of(operation) if r.tensor in self.made]
-            self.level[operation.output.name] = max(
-                (self.level.get(n, 0) + isinstance(self.made[n], Scan) for n in held), default=0
-            )
+            names = {s.output.name for s in steps_of(operation)}
+            held = {r.tensor for r in refs_of(operation) if r.tensor in self.made} - names
+            # What is too large to be stored is folded where a recurrence makes it.
+            folds = self.small(operation.output) and any(not self.small(self._tensor(n)) for n in held & moves)
+            moves |= names if isinstance(operation, Recurrence | Scan) else set()
+            if folds or names & (moves | swept) or isinstance(operation, Sort | Scatter):
+                self.swept |= names
+            here = names <= self.swept
+            level = max((self.level[n] + (n in self.swept and not here) for n in held), default=0)
+            self.level |= dict.fromkeys(names, level)
+
+    def _tensor(self, name: str) -> TensorOf:
+        return next(s.output for s in steps_of(self.made[name]) if s.output.name == name)
 
     def all(self) -> Iterator[Piece]:
         outputs = {t.name for t in self.program.outputs}
         for level in range(max(self.level.values(), default=-1) + 1):
             here = [o for o in self.program.operations if self.level[o.output.name] == level]
-            roots = {o.output.name for o in here if not isinstance(o, Scan)} & (outputs | self.wanted(level))
+            nested = [o for o in here if o.output.name not in self.swept]
+            roots = {o.output.name for o in nested} & (outputs | self.wanted(level))
             if roots:
                 yield Piece(self.nest(roots, level))
-            yield from (Piece(None, o) for o in here if isinstance(o, Scan))
+            rest = [o for o in here if o.output.name in self.swept]
+            others = [o for o in self.program.operations if o not in rest]
+            outside = outputs | {r.tensor for o in others for r in refs_of(o)}
+            found = sweeps(rest, lambda t: not self.small(t), outside, lambda e: ceil(e.xreplace(self.numbers)))
+            yield from (Piece(None, sweep) for sweep in found)
 
     def wanted(self, level: int) -> set[str]:
-        """Names that scans of this level or operations of later ones read, and that are small enough to be stored."""
+        """Names that sweeps of this level or operations of later ones read, and that are small enough to be stored."""
         found = set()
         for operation in self.program.operations:
-            scan = isinstance(operation, Scan)
-            if self.level[operation.output.name] > level or (scan and self.level[operation.output.name] == level):
+            swept, at = operation.output.name in self.swept, self.level[operation.output.name]
+            if at > level or (swept and at == level):
                 for ref in refs_of(operation):
-                    held = self.made.get(ref.tensor)
-                    if held is not None and (scan or self.small(held.output)):
+                    if ref.tensor in self.made and (swept or self.small(self._tensor(ref.tensor))):
                         found.add(ref.tensor)
         return found
 
     def nest(self, roots: set[str], level: int) -> Schedule:
         needed, todo = set[str](), list(roots)
-        stored = {
-            n for n, o in self.made.items()
-            if isinstance(o, Scan) or (self.level[n] < level and self.small(o.output))
-        }  # fmt: skip
+        stored = {n for n in self.made if n in self.swept or (self.level[n] < level and self.small(self._tensor(n)))}
         while todo:
             name = todo.pop()
             if name in self.made and name not in needed:
                 needed.add(name)
                 todo += [r.tensor for r in refs_of(self.made[name]) if r.tensor not in stored]
         operations: list[Operation] = [o for o in self.program.operations if o.output.name in needed]
-        for operation in operations:
-            if type(operation) in _HINTS:
-                raise AttometerError(
-                    f'no nest is made for "{operation.output.name}" = {operation.label}; hint: {_hint(operation)}'
-                )
         return _Nest(self.program, cascade_of(self.program, tuple(operations), tuple(roots)), self.numbers).schedule()
 
 

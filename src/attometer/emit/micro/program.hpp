@@ -157,6 +157,25 @@ static void flags_of(const Relation& mask, Span queries, Span keys, Flag* to, in
     }
 }
 
+static inline bool sees(const Relation& mask, int64_t query, int64_t key) {
+    for (int64_t x = 0; x < mask.intervals; x++)
+        if (key >= mask.starts[x * mask.queries + query] && key < mask.ends[x * mask.queries + query]) return true;
+    return false;
+}
+
+// --- places that are computed -----------------------------------------------------------------------------------------
+static inline bool inside(int64_t at, int64_t extent) { return at >= 0 && at < extent; }
+static inline int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+static inline int64_t floor_mod(int64_t a, int64_t b) { return a % b + (a % b < 0 ? b : 0); }
+// Places in the order of their keys, equal ones as they stand and what is no number last.
+static void sort_by(const std::vector<R>& keys, std::vector<int64_t>& order, bool largest) {
+    for (size_t k = 0; k < order.size(); k++) order[k] = (int64_t)k;
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+        if (keys[b] != keys[b]) return keys[a] == keys[a];
+        return largest ? keys[a] > keys[b] : keys[a] < keys[b];
+    });
+}
+
 // --- products ---------------------------------------------------------------------------------------------------------
 struct Room {  // packed operands of a product, as large as they were needed so far
     std::vector<R> left, right;

@@ -1,13 +1,19 @@
 """Lower bounds of any Program: below every exact optimum and every counted nest, and as strong as those found by hand."""
 
+import numpy as np
 import pytest
 from cascades import PROGRAMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import attometer as am
 from attometer.count.bounds.attention import CLASSES, attention_sizes, best_bound
-from attometer.count.bounds.program import bounds
+from attometer.count.bounds.covers import Cover, Projection
+from attometer.count.bounds.program import _most, bounds
 from attometer.count.derive import derive
 from attometer.simulate import solve
+from attometer.simulate.pebble.moves import transfers
+from attometer.simulate.pebble.orders import improved_moves
 from attometer.simulate.pebble.program import program_dag
 
 MATMUL = "C[i,j] = A[i,k] * B[k,j]"
@@ -16,6 +22,9 @@ SHARED = "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nO[i,d] = P[i,j] * K[j,d]"
 SOFTMAX = (
     "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = exp(S)\nZ[i] = sum[j](P)\nO[i,e] = P[i,j] * V[j,e]\nY[i,e] = O[i,e] / Z[i]"
 )
+PROJECTIONS = "input X[i,c], W[c,a], U[c,a]\nQ[i,a] = X[i,c] * W[c,a]\nK[i,a] = X[i,c] * U[c,a]"
+APART = "input X[i,c], W[c,a], Y[i,c], U[c,a]\nQ[i,a] = X[i,c] * W[c,a]\nK[i,a] = Y[i,c] * U[c,a]"
+RNN = "axis t: n, x: d, y: d\ninput X[t,x], W[x,y]\nH[t,x] = tanh(H[t - 1, y] * W[x,y] + X[t,x])"
 TRIANGULAR = "axis t: n, s: n\ninput A[t,s], B[t,d]\nX[t,d] = B[t,d] - A[t,s] * X[s,d]   where strict(t, s)"
 
 
@@ -29,6 +38,11 @@ TRIANGULAR = "axis t: n, s: n\ninput A[t,s], B[t,d]\nX[t,d] = B[t,d] - A[t,s] * 
         (SHARED, {"i": 2, "j": 2, "d": 1}, (3, 4, 5)),
         (SOFTMAX, {"i": 1, "j": 3, "d": 1, "e": 2}, (4, 5)),
         (TRIANGULAR, {"n": 3, "d": 2}, (3, 4, 5)),
+        (PROJECTIONS, {"i": 3, "c": 1, "a": 1}, (3, 4, 5)),
+        (PROJECTIONS, {"i": 3, "c": 1, "a": 2}, (3, 4, 6)),
+        (PROJECTIONS, {"i": 2, "c": 2, "a": 1}, (3, 4)),
+        (APART, {"i": 3, "c": 1, "a": 1}, (3, 4)),
+        (RNN, {"n": 3, "d": 2}, (4, 5)),
     ],
 )
 def test_no_bound_is_above_an_exact_optimum(text: str, sizes: dict[str, int], rooms: tuple[int, ...]) -> None:
@@ -39,6 +53,65 @@ def test_no_bound_is_above_an_exact_optimum(text: str, sizes: dict[str, int], ro
         # An unfinished search still has moves that reach the end: no bound may be above their cost.
         for bound in bounds(program, M, **sizes).bounds:
             assert bound.holds_for == "accumulator" or bound.words <= optimum.cost, (bound, M)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_no_division_of_the_words_allows_more_products(data: st.DataObject) -> None:
+    """Whatever part of X words each kind has, the covers together allow no more points than the bound says."""
+    kinds = st.sampled_from("ABCDEFG")
+    covers = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        names = data.draw(st.lists(kinds, min_size=3, max_size=3))
+        kept = data.draw(st.sampled_from([("ik", "kj", "ij"), ("i", "j", "ij"), ("ik", "kj", "i")]))
+        extents = data.draw(st.sampled_from([(8, 8, 8), (1000, 1000, 4), (50, 3, 1000)]))
+        lengths = tuple(zip("ijk", extents, strict=True))
+        covers.append(Cover(lengths, tuple(Projection(v, frozenset(a)) for v, a in zip(names, kept, strict=True))))
+    M, X = 64, 192.0
+    parts = {v: data.draw(st.floats(0, 1)) for v in "ABCDEFG"}
+    used = {p.variable for c in covers for p in c.projections}
+    whole = sum(parts[v] for v in used)
+    if whole == 0:
+        return
+    words = {v: np.array([X * parts[v] / whole]) for v in used}
+    points = sum(float(c.at(words, [*c.vertices, c.best(3.0 * M)])[0]) for c in covers)
+    assert points <= _most(covers, M, X, "divided") * (1 + 1e-6)
+    assert points <= _most(covers, M, X, "together") * (1 + 1e-6)
+
+
+def test_projections_of_one_input_are_bounded_together() -> None:
+    sizes = {"n": 4096, "d": 4096, "h": 1, "b": 1}
+    found = bounds(am.mechanism("projections").program, 98304, **sizes)
+    one, three, four = (
+        next(b.words for b in found.bounds if b.name == f"{name}, one accumulator each")
+        for name in ("Q", "Q, K, V", "all products")
+    )
+    assert three == pytest.approx(3 * one, rel=1e-3)
+    assert four == pytest.approx(4 * one, rel=1e-3)
+    assert four <= derive(am.mechanism("projections").program, 98304, **sizes).words <= 1.2 * four
+
+
+@pytest.mark.parametrize(("n", "d", "M"), [(9, 3, 6), (13, 3, 7), (9, 4, 8)])
+def test_no_order_of_a_recurrence_reads_its_weights_less_often(n: int, d: int, M: int) -> None:
+    program = am.parse(RNN)
+    bound = next(b for b in bounds(program, M, n=n, d=d).bounds if b.name == "weights of a recurrence")
+    assert bound.words == 2 * n * d + (n - 1) // 2 * (d * d - M)
+    dag = program_dag(program, {"n": n, "d": d})
+    assert transfers(improved_moves(dag, M, "place", tries=20)) >= bound.words
+
+
+def test_weights_that_fit_or_a_state_that_is_not_mixed_are_read_once() -> None:
+    def named(text: str, M: int) -> set[str]:
+        program = am.parse(text)
+        at = {s.name: {"n": 99, "d": 12}.get(s.name, 7) for s in program.symbols}
+        return {b.name for b in bounds(program, M, **at).bounds}
+
+    assert "weights of a recurrence" in named(RNN, 100)
+    assert "weights of a recurrence" not in named(RNN, 144)
+    diagonal = "axis t: n, x: d, y: d\ninput X[t,x], W[x,y]\nH[t,x] = H[t - 1, x] + X[t,y] * W[x,y]"
+    assert "weights of a recurrence" not in named(diagonal, 100)
+    steps = "axis t: n, x: d, y: d\ninput X[t,x], W[t,x,y]\nH[t,x] = tanh(H[t - 1, y] * W[t,x,y] + X[t,x])"
+    assert "weights of a recurrence" not in named(steps, 100)
 
 
 def test_every_class_of_bounds_is_positive_at_a_size_with_an_exact_optimum() -> None:

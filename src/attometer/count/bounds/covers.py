@@ -36,6 +36,14 @@ class Cover:
     lengths: tuple[tuple[str, int], ...]
     projections: tuple[Projection, ...]
 
+    @property
+    def shape(self) -> object:
+        """What the best exponents depend on: extents, which axes each projection keeps, and which ones are of one kind."""
+        places = {axis: k for k, (axis, _) in enumerate(self.lengths)}
+        kinds = [p.variable for p in self.projections]
+        kept = tuple((frozenset(places[a] for a in p.axes if a in places), p.each) for p in self.projections)
+        return tuple(extent for _, extent in self.lengths), kept, tuple(map(kinds.index, kinds))
+
     def constant(self, s: Sequence[float]) -> float:
         """Return the logarithm of what does not depend on words: extents of axes left uncovered, fibres' lengths."""
         value = -sum(e * math.log(p.each) for e, p in zip(s, self.projections, strict=True))

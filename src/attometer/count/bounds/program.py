@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sympy
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from attometer.count.bounds.attention import AlgorithmClass
 from attometer.count.bounds.covers import Cover, Projection
+from attometer.count.bounds.recurrence import read_again
 from attometer.count.bounds.segments import certified_maximum, lengths, segments
 from attometer.count.traffic.visits import visits
 from attometer.errors import AttometerError, positive_int, unknown
@@ -34,6 +35,7 @@ from attometer.view.printed import Printed
 from attometer.view.table import Table
 
 Floats = NDArray[np.float64]
+How = Literal["apart", "divided", "together"]
 _SOURCE = "segments of transfers; Hong & Kung 1981, Hölder-Brascamp-Lieb"
 
 
@@ -146,12 +148,19 @@ class _Program:
                 "any", source="by definition of the model",
             )
         ]  # fmt: skip
+        again, once = read_again(self.cascade, self.live, self.extents, self.M)
+        if again > once:
+            found.append(ProgramBound(
+                "weights of a recurrence", found[0].words - once + again,
+                "weights of one state's step, but for M words, are read for every other step", "tree",
+                source="steps depend on one another as wholes"))  # fmt: skip
         products = [s for s in self.live.values() if s.kind == "sum" and self.pair(s) is not None]
         groups = [[s] for s in products]
         if len(products) > 1 and math.prod(len(list(self.ways(s, tree=False))) for s in products) <= _CHOICES:
             groups.append(products)
+        groups += [g for g in self.reading().values() if 1 < len(g) < len(products)]
         for group in groups:
-            name = group[0].name if len(group) == 1 else "all products"
+            name = "all products" if 1 < len(group) == len(products) else ", ".join(s.name for s in group)
             found.append(ProgramBound(
                 f"{name}, any tree", self.tree(group), "Q ≥ T (⌈products / F(T)⌉ - 1) for every T", "tree"))  # fmt: skip
             words, less = self.accumulated(group)
@@ -160,6 +169,16 @@ class _Program:
                 f"{name}, one accumulator each", words,
                 f"Q ≥ T (⌈products / F(M + T)⌉ - 1){less_text}, fresh accumulators read", "accumulator"))  # fmt: skip
         return Bounds(tuple(found), self.sizes, self.M)
+
+    def reading(self) -> dict[str, list[Step]]:
+        """The sums of products that read one input, by its name."""
+        found: dict[str, list[Step]] = {}
+        for step in self.live.values():
+            for ref in self.pair(step) or () if step.kind == "sum" else ():
+                value = self.cascade.value(ref.tensor)
+                if value.of in self.cascade.inputs and step not in found.setdefault(value.of, []):
+                    found[value.of].append(step)
+        return found
 
     def compulsory(self) -> int:
         """Return the words of every input entry that a result depends on, and of the results.
@@ -187,7 +206,7 @@ class _Program:
 
         def weakest(covers: list[Cover]) -> int:
             # A product is a word at hand itself, or its operands and its sum are had in one of the ways.
-            return self._segments(total, lambda T, exact: self.M + T + _most(covers, self.M, 2 * self.M + T, exact))
+            return self._segments(total, lambda T, how: self.M + T + _most(covers, self.M, 2 * self.M + T, how))
 
         return min(map(weakest, self.choices(group, tree=True)))
 
@@ -199,15 +218,17 @@ class _Program:
         less = max(0, fresh - results)
 
         def weakest(covers: list[Cover]) -> int:
-            return self._segments(total, lambda T, exact: _most(covers, self.M, self.M + T, exact))
+            return self._segments(total, lambda T, how: _most(covers, self.M, self.M + T, how))
 
         return max(0, min(map(weakest, self.choices(group, tree=False))) - less), less
 
     def _segments(self, total: int, most: Any) -> int:
         """Return the strongest bound over lengths of segments; the best few are judged more exactly."""
-        rough = sorted(((segments(total, most(T, False), T), T) for T in lengths(self.M, 25)), reverse=True)
-        exact = [segments(total, most(T, True), T) for _, T in rough[:2]] if rough[0][0] else []
-        return max([0, *(words for words, _ in rough), *exact])
+        tried = lengths(self.M, 25)
+        rough = [segments(total, most(T, "divided"), T) for T in tried]
+        apart = sorted(((segments(total, most(T, "apart"), T), T) for T in tried), reverse=True)
+        exact = [segments(total, most(T, "together"), T) for words, T in apart[:2] if max(rough)]
+        return max(0, *rough, *exact)
 
     def count(self, step: Step) -> int:
         """Return the products of a sum, over the pairs that its mask allows."""
@@ -350,11 +371,59 @@ def entries(
     return (int(mask.rows(n, m)) if where.query in axes else visits(mask, n, m, n, 1).columns) * rest
 
 
-def _most(covers: list[Cover], M: int, X: float, exact: bool) -> float:
-    """Return a number of products that X words never allow more than, all ways together."""
+def _most(covers: list[Cover], M: int, X: float, how: How) -> float:
+    """Return a number of products that X words never allow more than: all X for every way, divided, or together."""
     # Exponents that are good for 3M words are nearly so for others, and any exponents are right.
-    rough = sum(cover.points(X, cover.best(3.0 * M)) for cover in covers)
-    return min(rough, _together(tuple(covers), 3.0 * M, X)) if exact else rough
+    near = 3.0 * M
+    match how:
+        case "apart":
+            return sum(cover.points(X, cover.best(near)) for cover in covers)
+        case "divided":
+            return _divided(_pooled(covers, near), near, X)
+    return min(_most(covers, M, X, "divided"), _together(tuple(covers), near, X))
+
+
+def _pooled(covers: list[Cover], near: float) -> list[tuple[Cover, frozenset[str]]]:
+    """Return covers, one in place of all of its shape whose words can be pooled, each with the kinds of words it uses.
+
+    What is shared (the X of XW and XU) is a factor of all, and Σ_k Π_l x_kl^s_l ≤ Π_l (Σ_k x_kl)^s_l for exponents of what
+    is not shared that add up to at least 1 (Hölder): several products of one shape are no easier than one.
+    """
+    alike: dict[object, list[Cover]] = {}
+    for cover in covers:
+        alike.setdefault(cover.shape, []).append(cover)
+    found: list[tuple[Cover, frozenset[str]]] = []
+    for group in alike.values():
+        exponents = group[0].best(near)
+        used = [k for k, e in enumerate(exponents) if e > 0]
+        names = [tuple(cover.projections[k].variable for k in used) for cover in group]
+        columns = [frozenset(column) for column in zip(*names, strict=True)]
+        shared = [len(column) == 1 for column in columns]
+        apart = sum(map(len, columns)) == len(frozenset().union(*columns))
+        full = all(one or len(column) == len(group) for one, column in zip(shared, columns, strict=True))
+        free = sum(exponents[k] for k, one in zip(used, shared, strict=True) if not one)
+        if len(group) > 1 and apart and full and free >= 1:
+            found.append((group[0], frozenset().union(*columns)))
+        else:
+            found += [(cover, frozenset(row)) for cover, row in zip(group, names, strict=True)]
+    return found
+
+
+def _divided(covers: list[tuple[Cover, frozenset[str]]], near: float, X: float) -> float:
+    """Return a number of points that X words never allow more than, whatever part of them each cover has.
+
+    A cover whose exponents add up to at least 1 has at most its part of the points that all X words give it, so that
+    the most is what the covers that use one kind of words have together.
+    """
+    always, among = 0.0, dict[str, float]()
+    for cover, words in covers:
+        chosen = cover.best(near)
+        points = cover.points(X, chosen)
+        if sum(chosen) < 1:
+            always += points
+        else:
+            among |= {v: among.get(v, 0.0) + points for v in words}
+    return always + max(among.values(), default=0.0)
 
 
 def _together(covers: tuple[Cover, ...], near: float, X: float) -> float:

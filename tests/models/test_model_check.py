@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -72,7 +73,14 @@ def test_names_are_lower_case_and_found_in_any_case() -> None:
 def test_a_model_prints_its_layers_by_type() -> None:
     lines = str(model("gemma-3-1b")).splitlines()
     assert lines[0] == "gemma-3-1b (gemma3): 26 layers, width 1152"
-    assert [line.split()[:3] for line in lines[1:]] == [["22", "×", "sliding"], ["4", "×", "full"]]
+    assert [line.split()[:3] for line in lines if "×" in line] == [["22", "×", "sliding"], ["4", "×", "full"]]
+
+
+def test_what_was_read_of_a_configuration_fits_a_narrow_page() -> None:
+    read = model("deepseek-v3")
+    lines = f"{read}\n{read.check}".splitlines()
+    assert max(map(len, lines)) <= 80
+    assert set(re.findall(r"\$\.\w+", "\n".join(lines))) == {*read.check.read, *read.check.ignored}
 
 
 def test_hybrids_keep_their_order() -> None:

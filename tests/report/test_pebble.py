@@ -22,7 +22,8 @@ def report() -> PebbleReport:
 
 def test_the_report_says_cost_bounds_orders_and_moves(report: PebbleReport) -> None:
     text = str(report)
-    assert text.startswith("softmax at n = 2, m = 2, d = 1, e = 1, M = 5: softmax attention")
+    assert text.startswith("softmax at n = 2, m = 2, d = 1, e = 1, M = 5: words moved and held\nsoftmax attention")
+    assert max(map(len, text.splitlines())) <= 80
     assert "cost: 11 words, proved least (9 loads, 2 stores; 0 computed again; compulsory 8)" in text
     assert "order: FlashAttention-2, 1 query rows: 12 words, 1.09 times" in text
     assert len(report.moves.rows) == len(report.pebbling.moves)

@@ -11,6 +11,7 @@ import sympy
 from attometer.errors import printable
 from attometer.models.part import Part
 from attometer.view.printed import Printed
+from attometer.view.text import folded
 
 ZERO = sympy.Integer(0)
 
@@ -89,7 +90,8 @@ class Check(Printed):
         rows += [f"defaulted   {key} = {value}" for key, value in self.defaulted]
         rows += [f"no cost     {', '.join(self.ignored)}"] if self.ignored else []
         rows += [f"not modelled {key}" for key in self.unread]
-        return printable("\n".join([*rows, *(f"note        {note}" for note in self.notes)]))
+        rows += [f"note        {note}" for note in self.notes]
+        return printable("\n".join(line for row in rows for line in folded(row, 80, " " * 12)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ class Model(Printed):
 
     def __str__(self) -> str:
         rows = [f"{self.name} ({self.family}): {self.depth} layers, width {self.width}"]
-        rows += [f"  {s.count:4d} × {s.kind:<10} {' '.join(p.name for p in s.layer.parts)}" for s in self.layers]
+        for s in self.layers:
+            head = f"{s.count} × {s.kind:<10} "
+            rows += folded(f"    {head}{', '.join(p.name for p in s.layer.parts)}", 80, " " * len(head))
         rows += [line for tower in self.towers for line in str(tower).splitlines()]
         return printable("\n".join(rows))
 

@@ -85,7 +85,7 @@ class PebbleReport(Report):
             held = " ".join(answer.dag.labels[vertex] for vertex in sorted(board.red))
             words = board.loads + board.stores
             rows.append((number, move.action, answer.dag.labels[move.vertex] + source, words, len(board.red), held))
-        return Table("moves", ("move", "action", "vertex", "words moved", "words held", "in fast memory"), tuple(rows))
+        return Table("moves", ("move", "action", "vertex", "moved", "held", "in fast memory"), tuple(rows))
 
     @property
     def summary(self) -> str:
@@ -99,7 +99,8 @@ class PebbleReport(Report):
         )
         again = f"{self.replay.recomputes} computed again" if answer.recompute else "recomputation off"
         lines = [
-            f"{self.name} at {sizes}, M = {answer.M}: {self.title}",
+            f"{self.name} at {sizes}, M = {answer.M}: words moved and held",
+            self.title,
             f"graph: {len(dag)} vertices, {len(dag.inputs)} inputs, {len(dag.outputs)} outputs; rule {answer.rule}",
             f"cost: {found} ({self.replay.loads} loads, {self.replay.stores} stores; {again}; compulsory {dag.compulsory})",
             *(f"order: {name}: {cost} words, {cost / answer.cost:.2f} times" for name, cost in self.orders),

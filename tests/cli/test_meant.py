@@ -1,9 +1,11 @@
 """Slips of the command line: understood as meant, or refused with what is right."""
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from attometer.cli import app
+from attometer.cli.app import SAID, _spelled
 from attometer.errors import AttometerError
 from attometer.program import parse_mask
 
@@ -19,6 +21,7 @@ from attometer.program import parse_mask
         ),
         (["explain", "gpt2"], 'unknown command "explain"; plan --explain says where each number comes from'),
         (["swep", "gpt2"], 'unknown command "swep"; did you mean "sweep"?'),
+        (["list"], "say what to list: models, machines"),
         (["plan", "claude-3"], 'unknown model "claude-3"; give the path of a config.json'),
     ],
 )
@@ -37,3 +40,31 @@ def test_what_people_call_things_is_understood() -> None:
     assert commas.output == spaces.output
     assert commas.exit_code == 0
     assert parse_mask("causal and not window(256) or global(2)") == parse_mask("causal & ~window(256) | global(2)")
+
+
+COMMANDS = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.commands))  # type: ignore[attr-defined]
+def test_a_command_takes_its_options_in_all_the_words_for_them(name: str) -> None:
+    params = COMMANDS.commands[name].params  # type: ignore[attr-defined]
+    own = {option.lstrip("-") for param in params for option in param.opts}
+    for group in SAID:
+        had = [word for word in group if word in own]
+        for word in group:
+            assert _spelled(own)(word) == (word if word in had or not had else had[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("sweep gpt2 --gpu l4 --ctx 1k", "sweep gpt2 --on l4 --context 1k"),
+        ("show softmax --sizes n=64,d=4", "show softmax --at n=64,d=4"),
+        ("compare softmax sliding_window --at w=64", "compare softmax sliding_window --sizes w=64"),
+        ("compare gqa softmax -n 512", "compare gqa softmax -n 512 --heads 8"),
+        ("shares gpt2 --max-model-len 1k", "shares gpt2 -c 1k"),
+    ],
+)
+def test_options_are_understood_in_other_words(said: str, meant: str) -> None:
+    found, expected = (CliRunner().invoke(app, line.split()) for line in (said, meant))
+    assert (found.exit_code, found.output) == (0, expected.output)

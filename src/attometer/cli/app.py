@@ -4,6 +4,7 @@ import gc
 import json
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -11,6 +12,29 @@ import typer.core
 
 from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_int, printable
 from attometer.view.terminal import line_width, patient_streams
+
+SAID = (
+    ("context", "max-model-len", "context-length", "ctx-size", "max-seq-len", "sequence-len", "max-seq-length", "num-ctx", "ctx"),
+    ("on", "gpu", "machine", "hardware", "device"),
+    ("tp", "tensor-parallel-size", "tp-size"), ("pp", "pipeline-parallel-size", "pp-size"),
+    ("dp", "data-parallel-size", "dp-size"), ("ep", "expert-parallel-size", "ep-size"),
+    ("kv-dtype", "kv-cache-dtype", "cache-type-k"), ("weights-dtype", "quantization", "quant"),
+    ("batched-tokens", "chunked-prefill-size", "ubatch-size"), ("max-requests", "max-running-requests"),
+    ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size"),
+    ("checkpoint", "gradient-checkpointing"), ("n-gpu-layers", "gpu-layers"), ("at", "sizes", "set"), ("heads", "num-heads"),
+)  # fmt: skip
+"""Options in the words of engines, trainers, launchers and other commands: a command takes whichever of them it has as any."""
+
+
+def _spelled(own: Iterable[str]) -> Callable[[str], str]:
+    """Return what finds the option of a command, of those that are its own, that a name stands for."""
+    known = set(own)
+
+    def found(name: str) -> str:
+        near = next((group for group in SAID if name in group), ())
+        return name if name in known else next((one for one in near if one in known), name)
+
+    return found
 
 
 class _Panels(typer.core.TyperGroup):
@@ -32,7 +56,10 @@ class _Panels(typer.core.TyperGroup):
             near = nearest(args[0], self.commands, 0.7)
             hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
             raise AttometerError(f'unknown command "{args[0]}"{hint}')
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        own = (option.lstrip("-") for param in command.params for option in param.opts)
+        command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}
+        return name, command, rest
 
 
 app = typer.Typer(

@@ -29,7 +29,9 @@ def devices(
             "--on", "--gpu", help="kinds of device, as in --on h100-sxm h200-sxm b200", autocompletion=complete.machines
         ),
     ] = None,
-    context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 128k")] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", "--ctx", "-c", help="tokens per sequence, as in 128k")
+    ] = None,
     batch: Annotated[str | None, typer.Option(help="sequences at once, over all devices")] = None,
     mode: Annotated[str, typer.Option(help="prefill, decode or train")] = "decode",
     kv_dtype: Annotated[str | None, typer.Option(help="format of the cache")] = None,
@@ -69,7 +71,9 @@ def sweep(
         typer.Argument(metavar="[MACHINE ...]", help="further machines", autocompletion=complete.machines),
     ] = None,
     on: Annotated[list[str] | None, typer.Option(help="machines, as in --on h100-sxm h200-sxm")] = None,
-    context: Annotated[str, typer.Option(help="tokens per sequence: 1k..1M, or 8k,32k")] = "1k..128k",
+    context: Annotated[
+        str, typer.Option("--context", "--ctx", "-c", help="tokens per sequence: 1k..1M, or 8k,32k")
+    ] = "1k..128k",
     batch: Annotated[str, typer.Option(help="sequences at once: 1..64, or 1,8")] = "1..64",
     mode: Annotated[
         str, typer.Option(help="prefill, decode, train, or serve (first token and each token)")
@@ -118,8 +122,11 @@ def sweep(
 @app.command("list", rich_help_panel=ASK)
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="models, machines, mechanisms, schedules, masks, conventions, engines or formats")
-    ],
+        str,
+        typer.Argument(
+            help="models, machines, mechanisms, schedules, masks, conventions, engines, recipes, tools or formats"
+        ),
+    ] = "",
     words: Annotated[list[str] | None, typer.Argument(help="only rows that hold all of these words")] = None,
     vendor: Annotated[str | None, typer.Option(help="machines of one maker, as in nvidia")] = None,
     json: Json = False,
@@ -164,7 +171,7 @@ def shares(
         ),
     ],
     context: Annotated[
-        str, typer.Option("--context", "--ctx", help="tokens: 1k..128k, or 512,8k")
+        str, typer.Option("--context", "--ctx", "-c", help="tokens: 1k..128k, or 512,8k")
     ] = "512,2k,8k,32k,128k",
     causal: Annotated[
         str, typer.Option(help="full (the whole square, as most counters) or exact (allowed pairs)")
@@ -197,7 +204,10 @@ def compare(
     d: Annotated[
         int, typer.Option("-d", help="width of a head; of the model, with one head", parser=whole, metavar="INTEGER")
     ] = 768,
-    heads: Annotated[int, typer.Option(help="heads; a recurrent or feed-forward layer is heads × d wide")] = 1,
+    heads: Annotated[
+        int | None,
+        typer.Option(help="heads, one or as many as share keys; a recurrent or feed-forward layer is heads × d wide"),
+    ] = None,
     of: Annotated[str, typer.Option(help="what crosses: flop, unit, flop_all, flop_outer, mac or article")] = "flop",
     sizes: Annotated[str, typer.Option(help="further sizes, as in w=128,k=64")] = "",
     json: Json = False,
@@ -222,7 +232,9 @@ def explain_tool(
     model: Annotated[
         str, typer.Argument(help="a shipped model's name, a config.json, or its folder", autocompletion=complete.models)
     ],
-    context: Annotated[str | None, typer.Option("--context", "--ctx", help="tokens per sequence, as in 8k")] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", "--ctx", "-c", help="tokens per sequence, as in 8k")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Why another tool prints another number for a model: from the exact count to what it prints, step by step."""

@@ -44,8 +44,11 @@ def page(
 ) -> None:
     """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
     from attometer.ledger.ledger import ledger
+    from attometer.mechanisms.subject import SUFFIX
+    from attometer.models import model as read
     from attometer.report.page import write_page
     from attometer.view.files import in_folder
 
     in_folder(out, "page")  # asked before a minute of work, not after
-    print(f"wrote {write_page(out, models or (), claims=ledger().to_dict())}")
+    subjects = [one if one.endswith(SUFFIX) else read(one) for one in models or ()]
+    print(f"wrote {write_page(out, subjects, claims=ledger().to_dict())}")

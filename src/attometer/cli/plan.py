@@ -122,21 +122,7 @@ Explain = Annotated[bool, typer.Option("--explain", help="say where each number 
 Shown = Annotated[bool, typer.Option("--open", help="open the explorer page at this plan, in the browser")]
 
 
-# Options in the words of engines, trainers and their launchers.
-SPELLED = {
-    "max-model-len": "context", "context-length": "context", "ctx-size": "context", "max-seq-len": "context",
-    "sequence-len": "context", "max-seq-length": "context", "num-ctx": "context",
-    "tensor-parallel-size": "tp", "pipeline-parallel-size": "pp", "data-parallel-size": "dp", "expert-parallel-size": "ep",
-    "tp-size": "tp", "pp-size": "pp", "dp-size": "dp", "ep-size": "ep",
-    "kv-cache-dtype": "kv-dtype", "cache-type-k": "kv-dtype", "quantization": "weights-dtype",
-    "chunked-prefill-size": "batched-tokens", "ubatch-size": "batched-tokens", "max-running-requests": "max-requests",
-    "disable-cuda-graph": "enforce-eager", "micro-batch-size": "micro-batch", "per-device-train-batch-size": "micro-batch",
-    "gradient-checkpointing": "checkpoint", "gpu-layers": "n-gpu-layers",
-}  # fmt: skip
-NAMED = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: SPELLED.get(name, name)}
-
-
-@app.command(rich_help_panel=ASK, context_settings=NAMED)
+@app.command(rich_help_panel=ASK)
 def plan(
     call: typer.Context,
     model: Model,

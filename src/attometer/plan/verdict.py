@@ -46,8 +46,8 @@ def _limit(plan: "Plan") -> str:
         own = plan.memory.weights + plan.memory.gradients + plan.memory.optimizer
         what = "weights" if own == plan.memory.weights else "weights, gradients and optimizer"
         return f"no context fits: {what} alone need {gigabytes(own)}"
-    most = f"{plan.largest_context:,}" if plan.largest_context < MOST_TOKENS else "any"
-    return f"largest context that fits: {most} tokens"
+    most = f"{plan.largest_context:,} tokens" if plan.largest_context < MOST_TOKENS else "any"
+    return f"largest context that fits: {most}"
 
 
 def _training(plan: "Plan") -> str:

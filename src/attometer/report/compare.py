@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from math import lcm
 from typing import Any
 
 import sympy
@@ -178,7 +179,7 @@ def compare(
     *,
     n: int = 16384,
     d: int = 64,
-    h: int = 1,
+    h: int | None = None,
     of: str = "flop",
     crossings: bool = True,
     **sizes: int,
@@ -190,7 +191,8 @@ def compare(
             `-` for standard input, Programs.
         n: tokens.
         d: width of a head; with h = 1, the width of the model.
-        h: heads. A recurrent or feed-forward layer is h d wide.
+        h: heads; when not given one, or the fewest that the key heads of every mechanism divide. A recurrent or feed-forward layer
+            is h d wide.
         of: the convention of speed-up and crossovers: flop, unit, flop_all, flop_outer, mac or article.
         crossings: solve for the crossovers too.
         **sizes: other sizes, such as `w=128` for windows or `b=8`.
@@ -210,8 +212,9 @@ def compare(
     for number, parts in enumerate(map(_mechanisms, _names(names)), start=1):
         name = "+".join(part.name for part in parts)
         asked[f"{name} {number}" if name in asked else name] = parts
-    shared = {"n": n, "d": d, "h": h, **sizes}
-    _check_sizes(asked.values(), shared)
+    _check_sizes(asked.values(), {"n": n, "d": d, "h": 1 if h is None else h, **sizes})
+    groups = (sizes.get("g", part.defaults.get("g", 1)) for parts in asked.values() for part in parts)
+    shared = {"n": n, "d": d, "h": lcm(*groups) if h is None else h, **sizes}
     compared = tuple(_compared(name, parts, shared) for name, parts in asked.items())
     found: list[Crossover] = []
     for one, other in combinations(compared, 2) if crossings else ():

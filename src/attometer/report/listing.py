@@ -81,7 +81,21 @@ def _engines() -> Rows:
 
     for name in NAMES:
         one = engine(name)
-        yield name, one.version.since
+        yield name, "any" if one.version.since == "0" else one.version.since
+
+
+def _recipes() -> Rows:
+    from attometer.engines import recipe, recipes
+
+    for name in recipes():
+        yield name, str(recipe(name)).partition(": ")[2]
+
+
+def _tools() -> Rows:
+    from attometer.report.other_tools import TOOLS
+
+    for tool in TOOLS.values():
+        yield tool.name, tool.version, tool.checked
 
 
 def _formats() -> Rows:
@@ -102,6 +116,8 @@ KINDS: dict[str, Kind] = {
     "masks": Kind(("mask", "which keys a query sees"), _masks),
     "conventions": Kind(("convention", "what counts"), _conventions),
     "engines": Kind(("engine", "newest version known"), _engines),
+    "recipes": Kind(("recipe of training", "what it holds"), _recipes),
+    "tools": Kind(("tool that explain-tool explains", "version", "checked"), _tools),
     "formats": Kind(("format", "bits per element", "source"), _formats),
 }
 """Everything that `attometer list` lists."""
@@ -120,6 +136,8 @@ def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
     >>> print(listing("masks", ("stride",)).rows[0][0])
     strided
     """
+    if not kind:
+        raise AttometerError(f"say what to list: {', '.join(KINDS)}")
     if kind not in KINDS:
         raise unknown("list", kind, KINDS)
     one = KINDS[kind]

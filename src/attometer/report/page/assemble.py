@@ -29,7 +29,7 @@ START: dict[str, Any] = {"model": "llama-3.1-8b", "machine": "h100-sxm", "contex
 
 def write_page(
     path: str | Path,
-    subjects: Iterable[str | Path] = (),
+    subjects: Iterable[str | Path | Model] = (),
     start: Mapping[str, Any] | None = None,
     names: Iterable[str] | None = None,
     claims: Mapping[str, Any] | None = None,
@@ -38,7 +38,7 @@ def write_page(
 
     Args:
         path: the file to write.
-        subjects: configurations and files of notation (`.att`) to offer beside what is shipped; the first one is shown first.
+        subjects: models, configurations and files of notation (`.att`) to offer beside what is shipped; the first one is shown first.
         start: the state shown first, as in `{"model": "gpt2", "machine": "l4", "context": 1024, "mode": "decode"}`.
         names: the shipped models that are offered; all when not given.
         claims: what documents print and what is counted, as `am.claims().to_dict()`: a tab of its own.
@@ -46,11 +46,10 @@ def write_page(
     Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
     """
     in_folder(path, "page")
-    asked = [str(one) for one in subjects]
-    texts = [subject(one) for one in asked if one.endswith(SUFFIX)]
-    return write_atomically(
-        path, page([read(one) for one in asked if not one.endswith(SUFFIX)], start, names, texts, claims)
-    )
+    asked = [one if isinstance(one, Model) else str(one) for one in subjects]
+    texts = [subject(one) for one in asked if isinstance(one, str) and one.endswith(SUFFIX)]
+    models = [read(one) for one in asked if isinstance(one, Model) or not one.endswith(SUFFIX)]
+    return write_atomically(path, page(models, start, names, texts, claims))
 
 
 CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"), ("notation.js", "config.js", "tabs.js")

@@ -93,9 +93,9 @@ const underEngine = (p) => {
     : `${taken}, ${holds}; ${p.state.batch} × ${commas(p.state.context)} tokens need ${gigabytes(v.cache)}${wayOut(p)}.`;
 };
 const headline = (p) => {
-  const s = p.state, most = p.largest < AM.MOST ? commas(p.largest) : "any";
+  const s = p.state, most = p.largest < AM.MOST ? `${commas(p.largest)} tokens` : "any";
   const fixed = p.bytes.weights + p.bytes.gradients + p.bytes.optimizer;
-  const limit = p.largest ? `largest context that fits: ${most} tokens` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
+  const limit = p.largest ? `largest context that fits: ${most}` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
   const beyond = p.model.context && s.context > p.model.context ? ` It was trained for ${commas(p.model.context)} positions: ${commas(s.context)} are beyond that.` : "";
   const how = p.served ? ` under ${p.served.engine.title}` : p.trained ? ` with ${s.recipe}` : "";
   const opening = `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)}${how} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: `;

@@ -288,29 +288,37 @@ def test_engines_leave_for_the_cache_of_every_model(tmp_path: Path) -> None:
 
 def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
     chosen, every = random.Random(15), recipes()
-    base = {"mode": "train", "weights": "", "kv": "", "chunk": 0, "tp": 1, "pp": 1, "dp": 1, "ep": 1}
-    points: list[dict[str, Any]] = [
-        base | {
-            "model": names[k % len(names)], "machine": chosen.choice(PLACES[:5]), "recipe": chosen.choice(every),
-            "context": int(2 ** chosen.uniform(4, 15)), "batch": int(2 ** chosen.uniform(0, 5)),
-            "checkpoint": chosen.choice((True, False)),
+    base = {"mode": "train", "weights": "", "kv": "", "chunk": 0, "ep": 1}
+    points: list[dict[str, Any]] = []
+    for k in range(count):
+        name = names[k % len(names)]
+        tp = chosen.choice([p.tp for p in cuts(model(name)) if p.ep == 1 and _divides(name, p)])
+        degrees = {
+            "tp": tp,
+            "pp": chosen.choice((1, 1, 2)),
+            "dp": chosen.choice((1, 2, 3)),
+            "zero": chosen.choice((0, 1, 2, 3)),
         }
-        for k in range(count)
-    ]  # fmt: skip
+        if k % 2:
+            degrees = {"tp": 1, "pp": 1, "dp": 1, "zero": 0}
+        points.append(base | degrees | {
+            "model": name, "machine": chosen.choice(PLACES[:5]), "recipe": chosen.choice(every),
+            "context": int(2 ** chosen.uniform(4, 15)), "batch": degrees["dp"] * int(2 ** chosen.uniform(0, 5)),
+            "checkpoint": chosen.choice((True, False)),
+        })  # fmt: skip
     seen: set[str] = set()
     for point, got in zip(points, _answers(folder, names, points), strict=True):
-        how, size = recipe_of(point["recipe"], point["checkpoint"]), (point["batch"], point["context"])
-        found = training(model(point["model"]), how, *size)
-        terms = {**found.terms}
-        del terms["gathered"]
-        expected = [*terms.values(), found.total]
+        place = Placement(**{degree: point[degree] for degree in ("tp", "pp", "dp", "zero")})
+        how, once = recipe_of(point["recipe"], point["checkpoint"]), 1 if place.devices > 1 else point["batch"]
+        found = training(model(point["model"]), how, once, point["context"], place)
+        expected = [*found.terms.values(), found.total]
         _same(point, got[: len(expected)], expected)
         # A whole plan takes a while: once a recipe will do.
-        if point["recipe"] not in seen:
+        if point["recipe"] not in seen and place.devices == 1:
             seen.add(point["recipe"])
             asked = plan(
-                point["model"], point["machine"], mode="train", recipe=point["recipe"], context=size[1], batch=size[0],
-                checkpoint=point["checkpoint"],
+                point["model"], point["machine"], mode="train", recipe=point["recipe"], context=point["context"],
+                batch=point["batch"], checkpoint=point["checkpoint"],
             )  # fmt: skip
             assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
 

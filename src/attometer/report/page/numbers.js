@@ -101,7 +101,7 @@ const AM = (() => {
   const plan = (state, widened = false) => {
     const one = planner(state, widened), values = one.at(state.context, state.batch), each = one.parts(values), devices = PLACE.count(state);
     const served = state.mode !== "train" && !!state.engine;
-    const over = devices > 1 || served ? PLACE.spread(state, one) : null, p = { ...one, ...(devices > 1 ? over : null) }, held = devices > 1 ? over.memory(state.context, state.batch) : values.kinds;
+    const over = served || (devices > 1 && state.mode !== "train") ? PLACE.spread(state, one) : null, p = { ...one, ...(devices > 1 ? over : null) }, held = over && devices > 1 ? over.memory(state.context, state.batch) : values.kinds;
     const special = served ? ENGINE.serve(state, { ...p, spreadWeights: over.weights, spreadTimes: over.times }) : state.mode === "train" && state.recipe ? RECIPE.train(state, one.model) : null;
     if (special) Object.assign(p, { total: special.total, room: special.room ?? p.room, largest: special.largest ?? ((b) => one.most(special.total, b)) });
     const bytes = special ? special.bytes : Object.fromEntries(KINDS.map((name, k) => [name, held[k]])), kinds = Object.keys(bytes);
@@ -134,7 +134,7 @@ const AM = (() => {
         if (now.bits > data.formats[name][0] / 8 + 1) other(`weights in ${name === "gptq" ? "4 bits" : name}`, { weights: name }, false, `${name === "gptq" ? "GPTQ or AWQ: " : ""}rounds the weights; scales counted`, name === "gptq");
       }
     }
-    if (s.batch > 1) other(`batch ${Math.floor(s.batch / 2)}`, { batch: Math.floor(s.batch / 2) }, true, "fewer sequences at once");
+    if (s.batch > 1 && (s.mode !== "train" || Math.floor(s.batch / 2) % s.dp === 0)) other(`batch ${Math.floor(s.batch / 2)}`, { batch: Math.floor(s.batch / 2) }, true, "fewer sequences at once");
     return found;
   };
   const levers = (s, now) => {

@@ -7,21 +7,30 @@ const PLACE = (() => {
     let start = 0;
     return counts.map((count) => { start += count; return [start - count, start]; });
   };
-  const said = (s) => ["tp", "pp", "ep", "dp"].filter((k) => s[k] > 1).map((k) => `${k} ${s[k]}`).join(" ");
-  const count = (s) => (s.mode === "train" ? 1 : s.tp * s.pp * s.dp);
-  const spread = (s, p) => {
-    const { model } = p, cut = model.ranks[`${s.tp}/${s.ep}`], whole = model.ranks["1/1"];
+  const said = (s) => ["tp", "pp", "ep", "dp", "zero"].filter((k) => s[k] > (k === "zero" ? 0 : 1)).map((k) => `${k} ${s[k]}`).join(" ");
+  const count = (s) => s.tp * s.pp * s.dp;
+  // The cut of a model that a state asks for, or why there is none.
+  const cutOf = (s, model) => {
+    const cut = model.ranks[`${s.tp}/${s.ep}`];
     if (cut === undefined) throw new Error(`ep ${s.ep} does not divide the experts of ${s.model} beside tp ${s.tp}`);
     if (typeof cut === "string") throw new Error(cut);
     if (s.pp > model.depth) throw new Error(`pp ${s.pp} needs at least ${s.pp} layers, the model has ${model.depth}`);
+    return cut;
+  };
+  // How often each row of a model stands on each stage.
+  const heldBy = (s, model) => stages(model.depth, s.pp).map(([from, to], k) => {
+    const rows = model.stored.length, times = Array(rows).fill(0);
+    for (let n = from; n < to; n++) times[model.stacks[n]]++;
+    times[0] = k === 0 ? 1 : 0; times[rows - 1] = k === s.pp - 1 ? 1 : 0;
+    return { from, to, times };
+  });
+  const spread = (s, p) => {
+    const { model } = p, cut = cutOf(s, model), whole = model.ranks["1/1"];
     const phase = s.mode === "decode" ? "decode" : "prefill";
     const f = PARTS.rank(model, cut, s.ep, phase), one = AM.fn(whole.kv);
     const { first, layers: bytes, last, apart } = WEIGHTS.ofRank(model, cut, `${s.tp}/${s.ep}`, s.weights || "stored"), rows = cut.state.length;
     const word = AM.data.formats[model.own][0] / 64;
-    const held = stages(model.depth, s.pp).map(([from, to], k) => {
-      const times = Array(rows).fill(0);
-      for (let n = from; n < to; n++) times[model.stacks[n]]++;
-      times[0] = k === 0 ? 1 : 0; times[rows - 1] = k === s.pp - 1 ? 1 : 0;
+    const held = heldBy(s, model).map(({ from, to, times }, k) => {
       let weights = bytes.slice(from, to).reduce((a, b) => a + b, 0) + (k === 0 ? first + p.held.tower : 0);
       if (k === s.pp - 1) weights += s.pp > 1 ? apart : last;
       return { times, weights };
@@ -49,5 +58,5 @@ const PLACE = (() => {
     };
     return { memory, total, largest, weights: Math.max(...held.map((h) => h.weights)), times: held.map((h) => h.times) };
   };
-  return { spread, count, said };
+  return { spread, cutOf, heldBy, count, said };
 })();

@@ -106,34 +106,54 @@ const RECIPE = (() => {
       state: { ...state, weights: r.weights === "fp32" ? "" : r.weights, checkpoint: again === "full", frozen: r.rank > 0 },
     };
   };
-  const terms = (model, { r, recompute }, m, batch) => {
-    const GIB = 2 ** 30, s = model.serving, saved = PARTS.rank(model, model.ranks["1/1"], 1, "prefill").saved(batch, m, m), layers = model.stacks.length, stream = batch * m * model.width;
-    const times = Array(saved.length).fill(0);
-    for (const row of model.stacks) times[row]++;
-    const inner = saved.slice(1, -1), all = inner.reduce((sum, v, k) => sum + times[k + 1] * v, 0), count = model.parameters;
-    if ((r.rank && s.adapters[r.name] === undefined) || (!["bf16", "fp16", "fp32"].includes(r.weights) && s.held[r.weights] === undefined)) throw new Error(`${r.name} of a configuration given here is the command's: attometer plan config.json --mode train --recipe ${r.name}`);
-    const trained = r.rank ? s.adapters[r.name] : count;
+  // Parameters of a rank by row: dense and routed ones; of a head that stands beside the embedding, and on a stage of its own.
+  const parametersOf = (model, cut) => cut.stored.map((row, k) => {
+    const found = { dense: 0, routed: 0, apart: 0 };
+    row.forEach(([pair, copies], j) => {
+      const [index, tied] = model.stored[k][j], count = WEIGHTS.elements(model, pair, copies).reduce((a, b) => a + b);
+      found[tied ? "apart" : model.parts[index][4] ? "routed" : "dense"] += count;
+    });
+    return found;
+  });
+  const stage = (model, state, { r, recompute }, rows, saved, times, number, m, batch) => {
+    const GIB = 2 ** 30, s = model.serving, { tp, pp, dp, zero } = state, stream = batch * m * model.width, last = rows.length - 1;
+    const inner = saved.map((v, k) => (k === 0 || k === last ? 0 : v)), all = inner.reduce((sum, v, k) => sum + times[k] * v, 0), layers = times.reduce((a, b) => a + b) - times[0] - times[last];
+    const dense = rows.reduce((sum, row, k) => sum + times[k] * (row.dense + (pp > 1 ? row.apart : 0)), 0), routed = rows.reduce((sum, row, k) => sum + times[k] * row.routed, 0);
+    const trained = r.rank ? [Math.ceil(s.adapters[r.name] / (tp * pp)), 0] : [dense, routed];
+    // A pipeline under FSDP leaves weights gathered and adds gradients up whole.
+    const whole = zero === 3 && pp > 1 && dp > 1, ends = times[last] > 0;
     // Dense and routed weights are rounded up apart, as ranks hold them apart.
-    const bytes = (each, all) => (all === count ? Math.ceil(each * (count - s.routed)) + Math.ceil(each * s.routed) : Math.ceil(each * all));
-    const kept = Math.trunc(2 * (recompute === "offloaded" ? 2 * stream : recompute === "full" ? layers * stream : r.kept * all));
-    const layer = 2 * Math.max(0, ...inner), each = batch * m * s.vocabulary;
-    const logits = r.loss === "fused" ? 0 : r.loss === "chunked" ? Math.ceil(each * (2 + 4 / r.chunks)) : Math.trunc(each * r.logit);
-    const width = { bf16: 2, fp16: 2, fp32: 4 }[r.weights];
-    const weights = bytes(width || s.held[r.weights] / count, count) + (r.rank ? 2 * trained : 0);
-    const master = bytes(r.master, trained), optimizer = bytes(r.states, trained), gradients = bytes(r.gradients, trained);
-    const head = r.rank ? 0 : Math.ceil(r.gradients * s.vocabulary * model.width);
-    const every = r.fused ? 0 : gradients, early = r.accumulate ? every : Math.min(head, gradients);
-    const loss = logits + (r.accumulate ? 0 : early) >= layer, begin = kept + early + (loss ? logits : layer);
+    const divided = (level, counts, each) => counts.reduce((sum, count) => sum + Math.ceil((each * count) / (zero >= level ? dp : 1)), 0);
+    const kept = Math.trunc(2 * (recompute === "offloaded" ? 2 * stream : recompute === "full" ? layers * stream : r.kept * all) * Math.min(pp, pp - number));
+    const layer = 2 * Math.max(0, ...inner.filter((_, k) => times[k])), each = Math.floor((batch * m * s.vocabulary) / tp);
+    const logits = !ends || r.loss === "fused" ? 0 : r.loss === "chunked" ? Math.ceil(each * (2 + 4 / r.chunks)) : Math.trunc(each * r.logit);
+    const width = { bf16: 2, fp16: 2, fp32: 4 }[r.weights] || s.held[r.weights] / model.parameters;
+    const weights = divided(3, [dense, routed], width) + (r.rank ? 2 * trained[0] : 0);
+    const master = divided(1, trained, r.master), optimizer = divided(1, trained, r.states), gradients = divided(whole ? 4 : 2, trained, r.gradients);
+    const head = r.rank || !ends ? 0 : Math.ceil((r.gradients * s.vocabulary * model.width) / tp), accumulate = r.accumulate || pp > 1;
+    const every = r.fused ? 0 : gradients, early = accumulate ? every : Math.min(head, gradients);
+    const loss = logits + (accumulate ? 0 : early) >= layer, begin = kept + early + (loss ? logits : layer);
     const peak = begin >= every + layer ? (loss ? [early, kept, logits] : [early, kept + layer, 0]) : [every, layer, 0];
-    const scratch = bytes(r.scratch, trained), inStep = every + scratch > peak.reduce((a, b) => a + b);
+    const scratch = divided(1, trained, r.scratch), inStep = every + scratch > peak.reduce((a, b) => a + b);
     const [g, activations, printed] = scratch && inStep ? [every, 0, 0] : peak;
-    const found = { weights, master, optimizer, gradients: g, activations, logits: printed, ...(r.scratch ? { scratch: inStep ? scratch : 0 } : {}) };
+    const largest = Math.max(...rows.map((row, k) => (k && k < last && times[k] ? row.dense + row.routed : 0)));
+    const gathered = zero === 3 && dp > 1 ? 2 * (whole ? dense + routed : 2 * largest) : 0;
+    const found = { weights, master, optimizer, gradients: g, activations, logits: printed, ...(r.scratch ? { scratch: inStep ? scratch : 0 } : {}), gathered };
     const allocated = Object.values(found).reduce((a, b) => a + b);
     return { ...found, slack: Math.trunc(r.slack * allocated), runtime: Math.trunc(r.runtime * GIB) };
   };
+  const sum = (found) => Object.values(found).reduce((a, b) => a + b);
+  // The fullest rank of a placement, while it trains a micro-batch: of one sequence where there are several devices.
   const train = (state, model) => {
-    const how = asked(state), total = (m, b) => Object.values(terms(model, how, m, b)).reduce((a, c) => a + c);
-    return { how, bytes: terms(model, how, state.context, state.batch), total };
+    const how = asked(state), { r } = how, several = PLACE.count(state) > 1, s = model.serving;
+    if ((r.rank && s.adapters[r.name] === undefined) || (!["bf16", "fp16", "fp32"].includes(r.weights) && s.held[r.weights] === undefined)) throw new Error(`${r.name} of a configuration given here is the command's: attometer plan config.json --mode train --recipe ${r.name}`);
+    if (several && state.batch % state.dp) throw new Error(`batch ${state.batch} is no multiple of micro_batch 1 x dp ${state.dp}`);
+    const cut = PLACE.cutOf(state, model), rank = PARTS.rank(model, cut, state.ep, "prefill"), rows = parametersOf(model, cut), held = PLACE.heldBy(state, model);
+    const terms = (m, b) => {
+      const once = several ? 1 : b, saved = rank.saved(once, m, m);
+      return held.map(({ times }, k) => stage(model, state, how, rows, saved, times, k, m, once)).reduce((a, one) => (sum(one) > sum(a) ? one : a));
+    };
+    return { how, bytes: terms(state.context, state.batch), total: (m, b) => sum(terms(m, b)) };
   };
   return { asked, train };
 })();

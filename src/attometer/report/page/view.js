@@ -25,10 +25,10 @@ const amount = (text) => {
   if (!found) return NaN;
   return Math.round(Number(found[1].replace(/[,_ ]/g, "")) * { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 }[found[2].toLowerCase()]);
 };
-const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, engine: "", utilization: 0, recipe: "", tp: 1, pp: 1, dp: 1, ep: 1, tab: "plan" };
+const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, engine: "", utilization: 0, recipe: "", tp: 1, pp: 1, dp: 1, ep: 1, zero: 0, tab: "plan" };
 const DEGREES = ["tp", "pp", "dp", "ep"];
 const ROW = [4, 8, 16, 32, 64, 128, 256, 512, 1024].map((k) => k * 1024);
-const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer", master: "fp32 copy", logits: "logits", slack: "allocator's slack", runtime: "runtime", communication: "links", graphs: "graphs" };
+const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer", master: "fp32 copy", logits: "logits", gathered: "gathered weights", scratch: "optimizer's scratch", slack: "allocator's slack", runtime: "runtime", communication: "links", graphs: "graphs" };
 let state = { ...DEFAULTS }, pinned = null, chosen = "needed", now = null;
 
 const encode = (s) => {
@@ -42,7 +42,7 @@ const encode = (s) => {
 const decode = (text) => {
   const q = new URLSearchParams(text), s = { ...DEFAULTS };
   for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "tab"]) if (q.has(key)) s[key] = q.get(key);
-  for (const key of ["context", "batch", "chunk", ...DEGREES]) if (q.has(key)) s[key] = amount(q.get(key));
+  for (const key of ["context", "batch", "chunk", ...DEGREES, "zero"]) if (q.has(key)) s[key] = amount(q.get(key));
   if (q.has("config")) try { s.model = CONFIG.give(q.get("config"), s.model); } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
   s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
@@ -65,12 +65,15 @@ const legal = (s) => {
   s.context = Math.min(2 ** 40, Math.round(s.context)); s.batch = Math.min(2 ** 20, Math.round(s.batch));
   for (const key of DEGREES) s[key] = s[key] >= 1 ? Math.min(1024, Math.round(s[key])) : 1;
   if (![1, 2, 4, 8].includes(s.tp)) s.tp = 1;
+  s.zero = s.mode === "train" && [1, 2, 3].includes(s.zero) && s.dp > 1 ? s.zero : 0;
+  // Replicas train whole micro-batches of one sequence.
+  if (s.mode === "train") { s.ep = 1; s.batch = s.dp * Math.ceil(s.batch / s.dp); }
   if (s.ep > 1) s.ep = d.models[s.model].ranks[`${s.tp}/${s.tp}`] !== undefined ? s.tp : 1;
   s.chunk = s.chunk >= 1 ? Math.round(s.chunk) : 0;
   if (!d.models[s.model].weights.as[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
   if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
-  if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = "";
+  if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = s.mode === "train" && PLACE.count(s) > 1 ? "adamw" : "";
   if (!(s.utilization > 0 && s.utilization <= 1) || !s.engine) s.utilization = 0;
   if (!["plan", "mechanisms", "io", ...(d.claims ? ["claims"] : [])].includes(s.tab)) s.tab = "plan";
   return s;
@@ -140,7 +143,7 @@ const explanation = (id, p) => {
     case "activations": return { title: "Activations", status: "counted", formula: s.mode === "train" ? "what the backward pass reads of every layer, and the logits in fp32" : "the residual stream b·n·width + the largest part's live tensors", numbers: `${sizes}, ${p.model.own}${s.chunk ? `, ${commas(s.chunk)} tokens at a time` : ""}`, value: `${commas(p.bytes.activations)} bytes`, convention: "attention as one kernel: its scores stay on the chip", source: "counted" };
     case "gradients": return { title: "Gradients", status: "counted", formula: "parameters trained × bytes", numbers: p.trained ? `${p.trained.how.r.gradients} bytes each, those alive at the peak` : `${commas(p.model.parameters)} × 2`, value: `${commas(p.bytes.gradients)} bytes`, convention: "in the type of the weights", source: "counted" };
     case "optimizer": return { title: "Optimizer states", status: "counted", formula: "parameters trained × bytes of state", numbers: p.trained ? `${p.trained.how.r.states} bytes each` : `${commas(p.model.parameters)} × ${AM.data.optimizer}`, value: `${commas(p.bytes.optimizer)} bytes`, convention: p.trained ? p.state.recipe : "mixed-precision AdamW: fp32 copy and two fp32 moments", source: p.trained ? p.trained.how.r.source : "Micikevicius et al. 2018; Rajbhandari et al. 2020" };
-    case "runtime": case "communication": case "graphs": case "slack": case "logits": case "master": return extra(id, p);
+    case "runtime": case "communication": case "graphs": case "slack": case "gathered": case "scratch": case "logits": case "master": return extra(id, p);
     case "room": if (p.served) return { title: "What the engine may take", status: "fitted", formula: "utilisation × memory that its runtime sees", numbers: `${p.served.pool.fraction} × ${commas(p.served.pool.seen)} bytes of ${commas(p.place.usable)}`, value: `${commas(p.room)} bytes = ${gigabytes(p.room)}; ${gigabytes(p.served.left)} are left for the cache`, convention: "the engine's default utilisation unless given", source: p.served.engine.sources.fraction }; else { const path = p.place.figures["memory.usable"] ? "memory.usable" : "memory.capacity"; return { title: "Usable memory", status: p.place.status, formula: "what the driver hands out, the printed capacity where that is not known", numbers: figure(path), value: `${commas(p.room)} bytes = ${gigabytes(p.room)} = ${gib(p.room)}`, convention: "GB = 10^9 bytes, GiB = 2^30 bytes", source: source(path) }; }
     case "largest": return { title: "Largest context", status: "counted", formula: "the largest m with memory(m) ≤ usable; memory never falls as m grows, so a search is exact", numbers: `memory(${commas(p.largest)}) = ${p.largest && p.largest < AM.MOST ? commas(p.total(p.largest, s.batch)) : "…"} ≤ ${commas(p.room)} bytes`, value: `${commas(p.largest)} tokens`, convention: "per sequence, at this batch", source: "counted" };
     case "requests": if (p.served) return { title: "Requests at once", status: "counted", formula: "cache left / bytes of one sequence, whole pages", numbers: `${commas(p.served.left)} / ${commas(p.served.layout.request(s.context))}`, value: `${commas(p.served.requests)} of ${commas(s.context)} tokens; ${commas(p.served.tokens)} tokens of cache, as the engine's log counts them`, convention: `pages of ${commas(p.served.layout.block)} tokens; a token takes ${commas(p.served.layout.perToken)} bytes of each rank`, source: p.served.engine.sources.block }; return explanation("needed", p);
@@ -181,11 +184,13 @@ const extra = (id, p) => {
     runtime: ["of one process: context, libraries, buffers", "", v ? v.engine.sources.runtime : "fitted on logs of training"],
     communication: ["buffers of a tensor-parallel group", `tp = ${p.state.tp}`, v && v.engine.sources.communication],
     graphs: ["captured graphs: a fixed part and one per 1,024 requests at once", "", v && v.engine.sources.graphs],
+    gathered: ["weights that FSDP has gathered: of two layers, or of a pipeline's stage", `ZeRO stage ${p.state.zero} over ${p.state.dp} replicas`, "Rajbhandari et al. 2020; Zhao et al. 2023"],
+    scratch: ["parameters trained × bytes that the step needs", "", r && r.source],
     slack: ["share of what the allocator hands out", r && `${r.slack} × the terms above`, "fitted on logs of training"],
     logits: ["b·n × vocabulary × bytes alive under the loss", r && `${p.model.serving.vocabulary} × ${p.state.batch} × ${commas(p.state.context)} × ${r.logit} bytes, loss ${r.loss}`, r && r.source],
     master: ["parameters trained × bytes", r && `${r.master} bytes each`, r && r.source],
   }[id];
-  return { title: NAMES[id], status: id === "logits" || id === "master" ? "counted" : "fitted", formula: told[0], numbers: told[1], value, convention: "GiB = 2^30 bytes", source: told[2] };
+  return { title: NAMES[id], status: ["logits", "master", "gathered", "scratch"].includes(id) ? "counted" : "fitted", formula: told[0], numbers: told[1], value, convention: "GiB = 2^30 bytes", source: told[2] };
 };
 const showWhy = () => {
   const e = explanation(chosen, now), row = (name, text, cls = "") => text ? `<dt>${name}</dt><dd class="${cls}">${esc(text)}</dd>` : "";
@@ -365,9 +370,9 @@ const inputs = (p) => {
   if (document.activeElement !== $("chunk")) $("chunk").value = s.chunk ? commas(s.chunk) : "";
   $("slide").value = Math.log2(s.context);
   $("checkpoint").checked = s.checkpoint;
-  $("places").hidden = s.mode === "train"; $("devices").textContent = p.devices > 1 ? `${p.devices} devices: ${PLACE.said(s)}` : "one device";
+  $("devices").textContent = p.devices > 1 ? `${p.devices} devices: ${PLACE.said(s)}` : "one device";
   $("tp").value = s.tp; for (const key of ["pp", "dp"]) if (document.activeElement !== $(key)) $(key).value = s[key];
-  $("ep").checked = s.ep > 1; $("for-ep").hidden = s.tp === 1 || p.model.ranks[`${s.tp}/${s.tp}`] === undefined; $("no-train").hidden = s.mode !== "train";
+  $("ep").checked = s.ep > 1; $("zero").value = s.zero; $("for-zero").hidden = s.mode !== "train" || s.dp === 1; $("for-ep").hidden = s.mode === "train" || s.tp === 1 || p.model.ranks[`${s.tp}/${s.tp}`] === undefined;
   $("for-prefill").hidden = s.mode !== "prefill"; $("for-train").hidden = s.mode !== "train"; $("for-cache").hidden = s.mode === "train";
   $("own").hidden = s.machine !== "own";
   $("trained").textContent = p.model.context ? `trained for ${commas(p.model.context)}` : "";
@@ -401,7 +406,7 @@ const change = (values) => { state = legal({ ...state, ...values }); redraw(); }
 
 // ---------------------------------------------------------------- copies
 const flags = (s) => [["--context", s.context], ["--batch", s.batch], ["--mode", s.mode], ["--weights-dtype", s.weights], ["--kv-dtype", s.mode === "train" ? "" : s.kv], ["--chunk", s.mode === "prefill" ? s.chunk : ""], ["--engine", s.engine], ["--utilization", s.utilization], ["--recipe", s.recipe]].filter(([, v]) => v);
-const degrees = (s) => (PLACE.count(s) > 1 ? DEGREES.filter((k) => s[k] > 1 || k === "tp").map((k) => [k, s[k]]) : []);
+const degrees = (s) => (PLACE.count(s) > 1 ? [...DEGREES, "zero"].filter((k) => s[k] > (k === "zero" ? 0 : 1) || k === "tp").map((k) => [k, s[k]]) : []);
 const onDevices = (s) => (PLACE.count(s) > 1 ? `${PLACE.count(s)}x-` : "") + s.machine;
 const COPIES = {
   command: () => `attometer plan ${now.model.text ? "config.json" : state.model} --on ${state.machine === "own" ? "my-machine.toml" : onDevices(state)} ${degrees(state).map(([k, v]) => `--${k} ${v} `).join("")}${flags(state).map((f) => f.join(" ")).join(" ")}${state.mode === "train" && state.checkpoint ? " --checkpoint" : ""}`,
@@ -477,6 +482,7 @@ const start = async () => {
   $("utilization").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0 && v <= 1)); if (v >= 0 && v <= 1) change({ utilization: v }); };
   $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
   $("tp").onchange = (e) => change({ tp: +e.target.value, ep: state.ep > 1 ? +e.target.value : 1 });
+  $("zero").onchange = (e) => change({ zero: +e.target.value });
   $("ep").onchange = (e) => change({ ep: e.target.checked ? state.tp : 1 });
   for (const key of ["pp", "dp"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1)); if (v >= 1) change({ [key]: v }); };
   $("checkpoint").onchange = (e) => change({ checkpoint: e.target.checked });

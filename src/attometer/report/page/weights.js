@@ -48,5 +48,5 @@ const WEIGHTS = (() => {
     });
     return { first: row(0, 0, false), layers, last: row(last, 0, false), apart: row(last, 0, true) };
   });
-  return { held, read, ofRank };
+  return { held, read, ofRank, elements };
 })();

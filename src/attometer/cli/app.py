@@ -57,8 +57,9 @@ class _Panels(typer.core.TyperGroup):
             hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
             raise AttometerError(f'unknown command "{args[0]}"{hint}')
         name, command, rest = super().resolve_command(ctx, args)
-        own = (option.lstrip("-") for param in command.params for option in param.opts)
-        command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}
+        if command is not None:
+            own = (option.lstrip("-") for param in command.params for option in param.opts)
+            command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}
         return name, command, rest
 
 

@@ -48,7 +48,11 @@ def write_page(
     in_folder(path, "page")
     asked = [one if isinstance(one, Model) else str(one) for one in subjects]
     texts = [subject(one) for one in asked if isinstance(one, str) and one.endswith(SUFFIX)]
-    models = [read(one) for one in asked if isinstance(one, Model) or not one.endswith(SUFFIX)]
+    models = [
+        one if isinstance(one, Model) else read(one)
+        for one in asked
+        if isinstance(one, Model) or not one.endswith(SUFFIX)
+    ]
     return write_atomically(path, page(models, start, names, texts, claims))
 
 

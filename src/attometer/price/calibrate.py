@@ -351,7 +351,7 @@ def _exported(model: Any, names: tuple[str, ...]) -> Trees:
 class Apart:
     """Rows predicted by fits that never saw their machine or family: their indices, physics and residual.
 
-    `refitted` is the physics after a refit to a machine's first rows, NaN for those rows themselves.
+    `refitted` is the physics after a refit to a few of a machine's rows, NaN for rows of the same groups.
     """
 
     rows: NDArray[np.int64]
@@ -380,12 +380,23 @@ def _left_out(table: Table) -> dict[str, Apart]:
         trees = train(physics, rest, trees=200, depth=5)
         refitted = np.full(len(part), np.nan)
         if name in machines and len(part) > 2 * _REFIT:
-            order = np.argsort([fraction(f"refit {group}") for group in part.labels["group"]])
-            rest_of = part.where(_mask(len(part), order[_REFIT:]))
-            near = refit(physics, part.where(_mask(len(part), order[:_REFIT])), name)
-            refitted[np.sort(order[_REFIT:])] = _predicted(near, rest_of)
+            drawn, others = _few(part.labels["group"])
+            near = refit(physics, part.where(_mask(len(part), drawn)), name)
+            refitted[others] = _predicted(near, part.where(others))
         apart[name] = Apart(sample, seconds, _shift(physics, trees, part), refitted)
     return apart
+
+
+def _few(group: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return `_REFIT` rows of a machine, of as many groups as half of them allow, and which rows are of other groups."""
+    names, of = np.unique(group, return_inverse=True)
+    place = np.argsort(np.argsort([fraction(f"refit {name}") for name in names]))[of]
+    along = np.argsort(of, kind="stable")
+    turn = np.empty(len(of), dtype=np.int64)
+    turn[along] = np.arange(len(of)) - np.searchsorted(of[along], of[along])
+    order = np.lexsort((place, turn))
+    drawn = order[place[order] <= len(names) / 2][:_REFIT]
+    return drawn, ~np.isin(of, of[drawn])
 
 
 def _mask(rows: int, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:

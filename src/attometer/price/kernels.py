@@ -23,6 +23,7 @@ SPLITS = (1, 2, 4, 8)
 ROWS = (16, 32, 64, 128)  # heights of the tiles that grouped products choose among
 BUS = 64e9  # bytes/s: devices without links of their own talk over PCIe, 5.0 x16 at most
 QUERIES, KEYS = 128, 128  # the largest attention tile
+GROUP = 32  # query heads of a key head that decoding kernels were written for
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def attention(x: Counts, c: Counts) -> Terms:
     longest = np.minimum(columns, np.ceil(window / KEYS) + 1)
     full = tiles_seen(rows, before, columns * pack, columns * pack, x["causal"]) / pack
     near = tiles_seen(rows, before, columns * pack, longest * pack, x["causal"]) / pack
-    tiles = np.maximum(near + c["unskipped"] * (full - near), rows * np.minimum(1.0, 0.5 + before))
+    hidden = c["unskipped"] * (full - near) + c["masked"] * (rows * columns - full)
+    tiles = np.maximum(near + hidden, rows * np.minimum(1.0, 0.5 + before))
     width = x["width"] + x["value_width"]
     factor = np.select(
         [width <= 160, width <= 288, width <= 416, width <= 640],
@@ -150,7 +152,8 @@ def attention(x: Counts, c: Counts) -> Terms:
     rounded = width * (wide / width) ** np.minimum(c["rounded"], 1.0)
     scores = QUERIES * KEYS * x["passes"] * x["units"]
     tile = 2 * scores * rounded / (rate * x["units"]) + c["exponentials"] * scores / x["exponentials"]
-    tile = tile * (c["padding"] + (1 - c["padding"]) * filled)
+    # widths that 16 does not divide are loaded in narrow pieces
+    tile = tile * (c["padding"] + (1 - c["padding"]) * filled) * np.where(x["width"] % 16, c["uneven"], 1.0)
     blocks = x["batch"] * x["heads"] / pack * rows
     even = blocks / rows * tiles * tile / x["units"]
     stepped = waves(blocks, x["units"] * c["per_unit"], c["last_wave"]) * longest * tile * c["per_unit"]
@@ -171,15 +174,17 @@ def attention(x: Counts, c: Counts) -> Terms:
 
 def decode(x: Counts, c: Counts) -> Terms:
     """One query per sequence: keys are split over blocks until the machine is full; bytes bind, or the waves do."""
-    split = np.array((1, 2, 4, 8, 16, 32, 64, 128), dtype=np.float64)[:, None]
-    keys = np.where(x["window"] > 0, np.minimum(x["window"], x["keys"]), x["keys"])
-    # under a window some kernels give each query head a block of its own
-    alone = np.where(x["window"] > 0, (x["heads"] / x["streams"]) ** np.minimum(c["unpacked"], 1.0), 1.0)
+    split = np.minimum(np.array((1, 2, 4, 8, 16, 32, 64, 128))[:, None], np.maximum(c["splits"], 1.0))
+    seen = np.where(x["window"] > 0, np.minimum(x["window"], x["keys"]), x["keys"])
+    keys = seen + c["unskipped"] * (x["keys"] - seen)
+    # under a window, and for groups that no tile was written for, some kernels give each query head a block of its own
+    apart = np.maximum(c["unpacked"] * (x["window"] > 0), c["ungrouped"] * (x["group"] > GROUP))
+    alone = (x["heads"] / x["streams"]) ** np.minimum(apart, 1.0)
     streams = x["batch"] * x["streams"] * alone
     share = np.ceil(keys / split / 64) * 64
     draw = x["draw"] * c["draw"]
     slots = x["units"] * c["per_unit"]
-    one = c["block"] + share * x["key_bytes"] / draw
+    one = c["block"] + (share * x["key_bytes"] + c["queries"] * x["out_bytes"] / alone) / draw
     merged = np.where(split > 1, c["combine"] + streams * x["out_bytes"] * split / (x["bandwidth"] * 2), 0.0)
     spans = waves(streams * split, slots, c["tail"]) * one + merged
     best = np.argmin(spans, axis=0)[None]
@@ -189,7 +194,7 @@ def decode(x: Counts, c: Counts) -> Terms:
     sequences = c["sequence"] * x["batch"]
     total = c["floor"] + blend(c["blend"], span, memory, compute) + sequences
     return {"total": total, "launch": c["floor"] + 0 * keys, "span": span, "memory": memory, "compute": compute,
-            "sequences": sequences, "waves": streams / x["units"], "splits": split[best[0], 0]}  # fmt: skip
+            "sequences": sequences, "waves": streams / x["units"], "splits": np.take_along_axis(split + 0 * keys, best, 0)[0]}  # fmt: skip
 
 
 def moe(x: Counts, c: Counts) -> Terms:

@@ -62,7 +62,8 @@ def written(cells: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactor
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(home))
-        return home, fitted([(each, [pretend(each)] * 3) for each in cells], FACTS)
+        new = quick_cases.pages().cells, [2**26 / 10e9 + 2**26 / 2e9] * 3
+        return home, fitted([*((each, [pretend(each)] * 3) for each in cells), new], FACTS)
 
 
 @pytest.fixture
@@ -82,6 +83,8 @@ def test_this_machine_is_written_and_predicts_unseen_sizes(this: module.Quick) -
     place = machine("this")
     assert place.peak_rate("fp32") == pytest.approx(60e9, rel=0.05)
     assert place.bandwidth == pytest.approx(10e9, rel=0.05)
+    assert place.memory.fresh is not None
+    assert float(place.memory.fresh.amount) == pytest.approx(2e9, rel=0.05)
     ask = functools.partial(kernel_seconds, "cpu_gemm", "torch|fp32|", "this", left_bytes=4, right_bytes=4, fresh=0)
     for m, n, k in ((300, 900, 700), (900, 900, 900), (1500, 700, 1100)):
         assert (m, n, k) not in PRODUCTS

@@ -64,8 +64,9 @@ class Peak(_Frozen):
 class Memory(_Frozen):
     """The levels of memory: main memory, last-level caches, shared memory per multiprocessor. None is unknown.
 
-    `capacity` is what is printed on the box, `usable` what the driver hands to an engine. Where the memory comes in several
-    sizes `shares` says for those of up to so many GB how many GiB of each GB that is.
+    `capacity` is what is printed on the box, `usable` what the driver hands to an engine, `fresh` how fast the system hands
+    out pages that a process has not touched. Where the memory comes in several sizes `shares` says for those of up to so
+    many GB how many GiB of each GB that is.
     """
 
     type: str | None = None
@@ -76,6 +77,7 @@ class Memory(_Frozen):
     llc: Bytes | None = None
     l2: Bytes | None = None
     shared_memory: Bytes | None = None
+    fresh: Bandwidth | None = None
 
 
 class Chip(_Frozen):

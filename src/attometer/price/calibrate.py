@@ -466,7 +466,8 @@ def _intervals(
 ) -> tuple[dict[str, float], dict[str, float], Trees | None]:
     """Return quantiles and coverage by situation, and trees for the size of a residual.
 
-    Sizes come from two fifths of the held-out groups, quantiles from the next three tenths, coverage from the rest.
+    Sizes come from two fifths of the held-out groups, quantiles from the rest, and coverage from halves of that rest, each
+    held against the quantile of the other.
     """
     out = table.where(held)
     draw = np.array([fraction(f"third {group}") for group in out.labels["group"]])
@@ -481,9 +482,12 @@ def _intervals(
     for name, part in (("seen", "point"), ("unseen shape", "block")):
         rows = out.labels["part"] == part
         rows = rows if (rows & middle).sum() > 20 else np.ones(len(out), dtype=np.bool_)
-        if (rows & middle).any():
-            widths[name] = width(error[rows & middle], size[rows & middle])
-            covered[name] = coverage(error[rows & last], size[rows & last], widths[name])
+        halves = rows & middle, rows & last
+        if all(half.any() for half in halves):
+            widths[name] = width(error[rows & ~first_part], size[rows & ~first_part])
+            # each half is covered, or not, by what the other one says
+            shares = [coverage(error[of], size[of], width(error[by], size[by])) for by, of in (halves, halves[::-1])]
+            covered[name] = float(np.mean(shares))
     for situation in sorted(set(roles.values())):
         pairs = [_apart_error(table, apart[name], first, roles[name]) for name in roles if roles[name] == situation]
         errors = np.concatenate(pairs)

@@ -30,7 +30,7 @@ _MEMORY = (
     ("blend", "power of the soft maximum", 3.0, 0.5),
 )
 
-_PAGES = ("pages", "share of bandwidth", 0.2, 0.7)
+_PAGES = ("pages", "times those of its result", 1.5, 0.4)
 _OPERATION = (
     ("floor", "s", 4e-6, 1.2),
     ("compute", "share of peak", 0.5, 0.8),

@@ -86,12 +86,14 @@ _FRESH = 32 << 20  # bytes from which glibc asks the system for the pages of eac
 def on_machine(kind: str, x: dict[str, float], size: float, where: Machine) -> tuple[str, dict[str, float]]:
     """Return the class and the counts of a call on the calibrated machine, whose results have words of `size` bytes.
 
-    On a CPU products, attention and operations have classes of their own, and large results new pages.
+    On a CPU products, attention and operations have classes of their own, and large results new pages: `fresh` is the
+    seconds in which the system hands them out.
     """
     if where.kind != "cpu" or kind not in _CPU:
         return kind, x
     made = size * (x["m"] * x["n"] if kind == "gemm" else x["rows"] * x["width"] if kind == "operation" else 0.0)
-    return _CPU[kind], x | {"fresh": made if made >= _FRESH else 0.0}
+    pages = where.memory.fresh
+    return _CPU[kind], x | {"fresh": made / float(pages.amount) if pages is not None and made >= _FRESH else 0.0}
 
 
 def own_words(op: str, size: float) -> float:

@@ -107,7 +107,7 @@ def cpu_gemm(x: Counts, c: Counts) -> Terms:
     short = (1 + c["half_rows"] / m) * (1 + c["half_columns"] / n) * (1 + c["half_depth"] / k)
     compute = 2 * m * n * k / (x["peak"] * c["compute"]) * short
     memory = memory_time((m * k + m * n) * x["left_bytes"] + k * n * x["right_bytes"], x, c)
-    pages = x["fresh"] / (x["bandwidth"] * c["pages"])
+    pages = x["fresh"] * c["pages"]
     total = c["floor"] + blend(c["blend"], compute, memory) + pages
     return {"total": total, "launch": c["floor"] + 0 * m, "compute": compute, "memory": memory, "pages": pages}
 
@@ -258,7 +258,7 @@ def operation(x: Counts, c: Counts) -> Terms:
 def cpu_operation(x: Counts, c: Counts) -> Terms:
     """A step of a layer on a CPU: as any operation, and pages that the system hands out for a large result."""
     terms = operation(x, c)
-    pages = x["fresh"] / (x["bandwidth"] * c["pages"])
+    pages = x["fresh"] * c["pages"]
     return terms | {"pages": pages, "total": terms["total"] + pages}
 
 

@@ -47,9 +47,12 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 REFERENCE = "this_reference"  # the row of what drift is seen by
 ROUNDS = 3  # at least, where nothing interrupts
+_NO_RATES = ("memory", "cache", "fresh")  # figures that are no rates of products
 _SAMPLE = 0.01  # seconds that one sample lasts at least
 _LONG = 0.1  # seconds of a call that is timed as it is, without one before to warm up
 _BETWEEN = 8  # samples between two of the reference
+_EVERY = 40  # cases between two of new pages
+_TOUCHED = 2 << 30  # bytes: more than the largest case holds
 _APART = 1.0  # of a prior's width: a machine's kernels were all timed here, and need not be alike
 _FOLDS = 4  # parts of the rows, each predicted by a fit on the others, for the interval
 
@@ -74,9 +77,7 @@ class Quick:
 
     def __str__(self) -> str:
         rates = ", ".join(
-            f"{name} {value / 1e9:.0f} GFLOP/s"
-            for name, value in self.figures.items()
-            if name not in ("memory", "cache")
+            f"{name} {value / 1e9:.0f} GFLOP/s" for name, value in self.figures.items() if name not in _NO_RATES
         )
         cut = "" if self.complete else " (stopped early: what was done is kept)"
         ends = ", ".join(f"{name} ±{100 * np.expm1(value):.0f} %" for name, value in self.ends.items())
@@ -99,14 +100,28 @@ def quick(
     """
     import torch
 
-    from attometer.price.quick_cases import cases, row
+    from attometer.price.quick_cases import cases, pages, row
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     found = list(cases(place))
+    if place == "cpu":
+        touched()
+        new = pages()  # what they cost moves with the system's memory: a case that has many turns in a round
+        found = [each for k, case in enumerate(found) for each in ((case, new) if k % _EVERY == 0 else (case,))]
     samples, usual, complete = measure(found, timer(place), reference(place), seconds, tell)
     middle = statistics.median(usual)
-    timed = [(case.cells, [each * middle for each in some]) for case, some in zip(found, samples, strict=True)]
-    return fitted([*timed, (row(REFERENCE, REFERENCE), usual)], _facts(place), complete)
+    timed: dict[int, tuple[dict[str, str], list[float]]] = {}
+    for case, some in zip(found, samples, strict=True):
+        timed.setdefault(id(case), (case.cells, []))[1].extend(each * middle for each in some)
+    return fitted([*timed.values(), (row(REFERENCE, REFERENCE), usual)], _facts(place), complete)
+
+
+def touched() -> None:
+    """Touch memory and give it back: a hypervisor backs a page of its guest when it is touched for the first time."""
+    import torch
+
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    torch.ones(min(pages // 4, _TOUCHED) // 4)
 
 
 def measure(
@@ -256,14 +271,20 @@ def _swap(made: Path, folder: Path) -> None:
 
 
 def _figures(rows: list[dict[str, str]]) -> dict[str, float]:
-    """Return peak rates by type, bandwidth of memory, and the cache: the largest working set that moves much faster."""
+    """Return peak rates by type, bandwidth of memory, how fast new pages are handed out, and the cache.
+
+    The cache is the largest working set that moves much faster than memory.
+    """
     rates: dict[str, float] = {}
     sets: dict[int, float] = {}
+    new: dict[int, float] = {}
     for row in rows:
         seconds = float(row["value"]) / 1e3
         if row["source_id"] == "this_gemm":
             m, n, k = (int(part.split("=")[1]) for part in row["extra"].split(";")[:3])
             rates[row["dtype"]] = max(rates.get(row["dtype"], 0.0), 2 * m * n * k / seconds)
+        elif row["source_id"] == "this_pages":
+            new[int(row["extra"].split("=")[1])] = seconds
         elif "op=copy" in row.get("extra", ""):
             moved = int(row["hidden_size"]) * 64 * 8
             sets[moved] = moved / seconds
@@ -272,7 +293,10 @@ def _figures(rows: list[dict[str, str]]) -> dict[str, float]:
     # the largest working set is beyond every cache
     memory = sets[max(sets)]
     near = [moved for moved, rate in sets.items() if rate > 1.5 * memory]
-    return rates | {"memory": memory} | ({"cache": float(max(near))} if near else {})
+    rates |= {"memory": memory} | ({"cache": float(max(near))} if near else {})
+    for size, seconds in new.items():  # beside what is written at the pace of a copy
+        rates["fresh"] = size / max(seconds - size / memory, size / memory)
+    return rates
 
 
 def _write(folder: Path, rows: list[dict[str, str]], found: dict[str, float], facts: Facts) -> dict[str, float]:
@@ -356,8 +380,9 @@ def machine_text(found: dict[str, float], facts: Facts) -> str:
     rates = "\n".join(
         f'{name} = {{ value = {value / 1e9:.2f}, unit = "GFLOP/s", {source} }}'
         for name, value in found.items()
-        if name not in ("memory", "cache")
+        if name not in _NO_RATES
     )
+    fresh = f'fresh = {{ value = {found["fresh"] / 1e9:.3f}, unit = "GB/s", {source} }}\n' if "fresh" in found else ""
     cache = facts.cache or found.get("cache", 0.0)
     level = f'llc = {{ value = {cache / 1024:.0f}, unit = "KiB", {source} }}\n' if cache else ""
     return (
@@ -365,6 +390,6 @@ def machine_text(found: dict[str, float], facts: Facts) -> str:
         f"[peak]\n{rates}\n\n[memory]\n"
         f'capacity = {{ value = {facts.memory / 1e9:.1f}, unit = "GB", {source} }}\n'
         f'bandwidth = {{ value = {found["memory"] / 1e9:.2f}, unit = "GB/s", {source} }}\n'
-        f"{level}\n[chip]\n"
+        f"{level}{fresh}\n[chip]\n"
         f'multiprocessors = {{ value = {facts.units}, unit = "units", {source} }}\n'
     )

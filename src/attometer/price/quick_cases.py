@@ -53,6 +53,8 @@ MODELS = tuple(
         (6, 128, 4, 4096, 4, 128),
     )
 )
+PAGES = "this_pages"  # the row of what new pages cost
+_NEW = 1 << 26  # bytes of them
 _COLD = 1 << 26  # bytes of weights that take turns, so that a product reads its own from where a model keeps them
 
 
@@ -122,6 +124,11 @@ def products(m: int, n: int, k: int, name: str, dtype: torch.dtype, device: str)
         yield Case(row("this_gemm", dtype=name, extra=back), lambda: g @ next(copies))
         of_weights = f"m={n};n={k};k={m};gradient=weights"
         yield Case(row("this_gemm", dtype=name, extra=of_weights), lambda: g.t() @ x)
+
+
+def pages() -> Case:
+    """Return the touching of memory that the system hands out anew, and takes back."""
+    return Case(row(PAGES, PAGES, extra=f"bytes={_NEW}"), lambda: torch.ones(_NEW // 4))
 
 
 @lru_cache(maxsize=4)

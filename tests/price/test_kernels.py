@@ -61,30 +61,56 @@ def test_only_engines_own_reductions_take_shots() -> None:
     ] == [1, 0]
 
 
+def attention(width: float, causal: float = 0.0, **changed: float) -> float:
+    """Seconds of 16 heads over 8,192 places, all of their tiles computed unless `changed` says otherwise."""
+    x = {"queries": 8192.0, "keys": 8192.0, "batch": 4.0, "heads": 16.0, "groups": 16.0, "width": width}
+    x |= {"value_width": width, "causal": causal, "window": 0.0, "passes": 1.0, "bytes": 2.0, "cache_bytes": 2.0}
+    x |= {"append": 0.0, "pair_bytes": 0.0} | figures(machine("l40s"), "bf16")
+    c = priors("encoder", rounded=1.0, width64=1.0, spill=1e-9, tail=1e-9, **changed)
+    return float(class_of("encoder").model(arrays(x), c)["total"][0])
+
+
 @pytest.mark.parametrize(("width", "like"), [(72, 128), (80, 128), (64, 64), (128, 128)])
 def test_a_width_that_is_rounded_costs_as_the_next_power_of_two(width: int, like: int) -> None:
-    def seconds(d: float) -> float:
-        x = {
-            "queries": 8192.0,
-            "keys": 8192.0,
-            "batch": 4.0,
-            "heads": 16.0,
-            "groups": 16.0,
-            "width": d,
-            "value_width": d,
-        }
-        x |= {"causal": 0.0, "window": 0.0, "passes": 1.0, "bytes": 2.0, "cache_bytes": 2.0, "append": 0.0}
-        x |= {"pair_bytes": 0.0} | figures(machine("l40s"), "bf16")
-        c = priors("encoder", rounded=1.0, width64=1.0, spill=1e-9)
-        return float(class_of("encoder").model(arrays(x), c)["total"][0])
+    assert attention(width, uneven=1.0) == pytest.approx(attention(like), rel=0.01)
 
-    assert seconds(width) == pytest.approx(seconds(like), rel=0.01)
+
+def test_only_widths_that_16_does_not_divide_are_uneven() -> None:
+    assert attention(72, uneven=3.0) == pytest.approx(3 * attention(72, uneven=1.0), rel=0.03)
+    assert attention(80, uneven=3.0) == attention(80, uneven=1.0)
+
+
+def test_a_mask_that_is_not_skipped_costs_as_none() -> None:
+    assert attention(128, 1.0, masked=1e-9) == pytest.approx(attention(128) / 2, rel=0.05)
+    assert attention(128, 1.0, masked=1.0) == pytest.approx(attention(128), rel=0.05)
+
+
+def decoding(batch: int, keys: int, heads: int, groups: int, window: float = 0.0, **changed: float) -> float:
+    """Seconds of one query per sequence on an L40S."""
+    x = decode_counts(batch, keys, heads, groups, 128, 128, 16) | figures(machine("l40s"), "bf16") | {"window": window}
+    return float(class_of("decode").model(arrays(x), priors("decode", **changed))["total"][0])
 
 
 def test_a_window_may_give_each_query_head_its_own_block() -> None:
-    def seconds(window: float, unpacked: float) -> float:
-        x = decode_counts(512, 4096, 32, 4, 128, 128, 16) | figures(machine("l40s"), "bf16") | {"window": window}
-        return float(class_of("decode").model(arrays(x), priors("decode", unpacked=unpacked))["total"][0])
+    assert decoding(512, 4096, 32, 4, 128, unpacked=1.0) > 1.5 * decoding(512, 4096, 32, 4, 128, unpacked=1e-3)
+    assert decoding(512, 4096, 32, 4, unpacked=1.0) == decoding(512, 4096, 32, 4, unpacked=1e-3)
 
-    assert seconds(128, 1.0) > 1.5 * seconds(128, 1e-3)
-    assert seconds(0, 1.0) == seconds(0, 1e-3)
+
+def test_groups_that_no_tile_was_written_for_may_fall_into_heads() -> None:
+    assert decoding(512, 64, 64, 1, ungrouped=1.0) > 1.5 * decoding(512, 64, 64, 1, ungrouped=1e-3)
+    assert decoding(512, 64, 32, 1, ungrouped=1.0) == decoding(512, 64, 32, 1, ungrouped=1e-3)
+
+
+def test_keys_that_are_not_split_are_read_by_one_block() -> None:
+    one = decoding(1, 65536, 8, 1, splits=1.0)
+    assert one > 10 * decoding(1, 65536, 8, 1, splits=64.0)
+    assert decoding(1, 131072, 8, 1, splits=1.0) == pytest.approx(2 * one, rel=0.05)
+
+
+def test_keys_that_a_window_hides_may_be_read() -> None:
+    assert decoding(64, 65536, 8, 8, 128, unskipped=1.0) > 0.9 * decoding(64, 65536, 8, 8)
+    assert decoding(64, 65536, 8, 8, 128, unskipped=1e-9) < 0.1 * decoding(64, 65536, 8, 8)
+
+
+def test_blocks_of_many_heads_move_more_queries_and_results() -> None:
+    assert decoding(2048, 4, 32, 1, queries=20.0) > 2 * decoding(2048, 4, 1, 1, queries=20.0)

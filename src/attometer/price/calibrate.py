@@ -349,15 +349,22 @@ def _exported(model: Any, names: tuple[str, ...]) -> Trees:
 
 @dataclass(frozen=True)
 class Apart:
-    """Rows predicted by fits that never saw their machine or family: their indices, physics and residual.
-
-    `refitted` is the physics after a refit to a few of a machine's rows, NaN for rows of the same groups.
-    """
+    """Rows predicted by a fit that never saw their machine or family: their indices, the table, physics and residual."""
 
     rows: NDArray[np.int64]
+    table: Table
+    known: Calibration
     physics: Array
     shift: Array
-    refitted: Array
+
+    def refitted(self, name: str, trust: dict[str, float]) -> Array:
+        """Return seconds after a refit to few rows of the machine `name`; NaN for rows of their groups, or of too few rows."""
+        seconds = np.full(len(self.table), np.nan)
+        if name in self.table.labels["machine"] and len(self.table) > 2 * _REFIT:
+            drawn, others = _few(self.table.labels["group"])
+            near = refit(replace(self.known, trust=trust), self.table.where(_mask(len(self.table), drawn)), name)
+            seconds[others] = _predicted(near, self.table.where(others))
+        return seconds
 
 
 def _left_out(table: Table) -> dict[str, Apart]:
@@ -378,12 +385,8 @@ def _left_out(table: Table) -> dict[str, Apart]:
         part = table.where(_mask(len(table), sample))
         seconds = _predicted(physics, part)
         trees = train(physics, rest, trees=200, depth=5)
-        refitted = np.full(len(part), np.nan)
-        if name in machines and len(part) > 2 * _REFIT:
-            drawn, others = _few(part.labels["group"])
-            near = refit(physics, part.where(_mask(len(part), drawn)), name)
-            refitted[others] = _predicted(near, part.where(others))
-        apart[name] = Apart(sample, seconds, _shift(physics, trees, part), refitted)
+        known = replace(physics, residual=trees)
+        apart[name] = Apart(sample, part, known, seconds, _shift(physics, trees, part))
     return apart
 
 
@@ -516,14 +519,14 @@ def _apart_scores(
 ) -> dict[str, Score]:
     """Return the score of each left-out machine and, pooled, of each situation."""
     found: dict[str, Score] = {}
+    blind = {name: each.physics * np.exp(trust.get(roles[name], 0.0) * each.shift) for name, each in apart.items()}
+    near = {name: each.refitted(name, trust) for name, each in apart.items()}
 
     def scored(title: str, names: list[str], refitted: bool = False) -> None:
-        parts = [apart[name] for name in names]
-        rows = np.concatenate([each.rows for each in parts])
-        base = np.concatenate([each.refitted if refitted else each.physics for each in parts])
-        shift = np.concatenate([trust.get(roles[name], 0.0) * apart[name].shift for name in names])
-        new = np.isfinite(base)
-        seconds, of = (base * np.exp(shift))[new], rows[new]
+        rows = np.concatenate([apart[name].rows for name in names])
+        made = np.concatenate([(near if refitted else blind)[name] for name in names])
+        new = np.isfinite(made)
+        seconds, of = made[new], rows[new]
         found[title] = score(seconds, table.seconds[of], table.labels["group"][of])
 
     for situation in sorted(set(roles.values())):

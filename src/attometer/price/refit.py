@@ -32,16 +32,20 @@ def votes(table: Table) -> Array:
 
 
 def refit(known: Calibration, table: Table, machine: str) -> Calibration:
-    """Return a calibration that is moved to one machine by few of its rows: all its families, then each that has rows."""
+    """Return a calibration that is moved to one machine by few of its rows: all its families, then each that has rows.
+
+    Physics is fitted to what the residual leaves of the rows, since it will be multiplied by it.
+    """
     each, labels = class_of(table.kind), table.labels
     kin = any(are_siblings(machine, other) for other in known.moved)
     given = replace(known, moved=known.moved | {machine: np.zeros(len(each.coefficients))})
     logs = np.array([given.find(str(family), machine)[0] for family in labels["family"]])
+    seconds = table.seconds / predict(given, table.x, labels["family"], labels["machine"]).terms["residual"]
     one, spread = np.zeros(len(table), dtype=np.int64), OWN if kin else MOVE
-    moved = fit(each.model, each.coefficients, table.x, table.seconds, one, logs, spread, weight=votes(table))
+    moved = fit(each.model, each.coefficients, table.x, seconds, one, logs, spread, weight=votes(table))
     names, first, of = np.unique(labels["family"], return_index=True, return_inverse=True)
     logs = logs + moved
-    apart = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, OWN, weight=votes(table))
+    apart = fit(each.model, each.coefficients, table.x, seconds, of, logs, OWN, weight=votes(table))
     near = {f"{name}@{machine}": own for name, own in zip(names, logs[first] + apart, strict=True)}
     return replace(given, moved=given.moved | {machine: moved[0]}, near=given.near | near)
 

@@ -1,7 +1,7 @@
 """M. Brenndoerfer (2025): what fits a GPU and how long it takes, Out[17] and Out[19]."""
 
 from functools import partial
-from math import isqrt
+from math import ceil, isqrt, sqrt
 
 import sympy
 
@@ -165,7 +165,19 @@ def _around_the_times() -> tuple[Claim, ...]:
             "001.out19.quadratic", "below Out[20]", "processing time is quadratic in length",
             Exactly(4), lambda: milliseconds(32768) / milliseconds(16384),
         ),
+        Claim(
+            "001.out20.crossings", "below Out[20]", "the time crosses 100 ms, then 1 second, as the length grows",
+            Says("crosses 100 ms, then 1 s"), _crossings, why="the curve that is drawn ends at 32,768 tokens, before the second",
+        ),
     )  # fmt: skip
+
+
+def _crossings() -> tuple[bool, str]:
+    first, second = (ceil(sqrt(limit / milliseconds(1))) for limit in (100, 1000))
+    crossed = (
+        milliseconds(first - 1) < 100 <= milliseconds(first) < milliseconds(second - 1) < 1000 <= milliseconds(second)
+    )
+    return bool(crossed), f"at {first:,} and at {second:,} tokens"
 
 
 def _training() -> sympy.Expr:

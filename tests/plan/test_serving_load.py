@@ -32,6 +32,21 @@ def test_load_makes_steps_longer_and_throughput_higher() -> None:
             assert each.datasheet > each.predicted
 
 
+def test_requests_that_the_cache_does_not_hold_wait() -> None:
+    """More of them than it holds change nothing but the wait: steps and requests per second are those of a full cache."""
+    asked = {"engine": "vllm", "weights_dtype": "fp8", "kv_dtype": "fp8", "input_length": 8192, "output_length": 1024}
+    many = plan("llama-3.1-70b", "h200", concurrency=128, **asked)
+    held = many.served.requests
+    full = plan("llama-3.1-70b", "h200", concurrency=held, **asked)
+    assert (many.load.running.options.batch, many.fits, full.fits) == (held, False, True)
+    assert f"the cache holds {held} of 128, the others wait their turn" in str(many)
+    for name in ("time per token (TPOT)", "requests/s"):
+        assert _figures(many)[name].predicted == pytest.approx(_figures(full)[name].predicted)
+        assert _figures(many)[name].datasheet == pytest.approx(_figures(full)[name].datasheet)
+    (first, waits), answer = ((p.load.expected[0].seconds for p in (full, many)), full.load.expected[1].seconds * 1023)
+    assert waits == pytest.approx(first + (128 / held - 1) * (first + answer))
+
+
 def test_bounds_are_of_the_step_and_of_the_whole_request() -> None:
     made = plan("llama-3.1-8b", "h100-sxm", concurrency=8, input_length=2048, output_length=100)
     asked = planner("llama-3.1-8b", "h100-sxm", mode="decode")

@@ -1,5 +1,7 @@
 """Measured rows become counts by rules; what is wrong is refused by file, row and column, the rest counted by reason."""
 
+from fractions import Fraction
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +166,7 @@ def test_a_model_that_is_shipped_fills_the_columns_that_a_row_leaves_empty(tmp_p
 @given(
     st.integers(1, 4096),
     st.sampled_from([(8, 2, 8), (128, 8, 16), (256, 6, 1)]),
-    st.sampled_from(["balanced", "power_law_1.2", ""]),
+    st.sampled_from(["balanced", "power_law_1.2", "unknown", ""]),
 )
 def test_experts_of_the_busiest_rank_hold_their_rows_in_tiles(
     tokens: int, sizes: tuple[int, int, int], law: str
@@ -178,6 +180,16 @@ def test_experts_of_the_busiest_rank_hold_their_rows_in_tiles(
     # padded rows hold all rows, and taller tiles are no more
     assert x["tiles16"] * 16 >= x["pairs"] * (1 - 1e-9)
     assert x["tiles16"] >= x["tiles32"] >= x["tiles64"] >= x["tiles128"] >= x["touched"] * (1 - 1e-9) - 1
+
+
+@given(st.integers(1, 64), st.sampled_from([(8, 2), (128, 8), (256, 8), (4, 4)]))
+def test_unknown_preferences_touch_what_their_mean_says(tokens: int, sizes: tuple[int, int]) -> None:
+    """Pólya's urn: each token that leaves an expert out makes the next one likelier to, from chances of k in E on."""
+    experts, chosen = sizes
+    left_out = prod((Fraction(experts, chosen) - 1 + t) / (Fraction(experts, chosen) + t) for t in range(tokens))
+    unknown, apart = (moe_counts(tokens, chosen, experts, experts, law)["touched"] for law in ("unknown", ""))
+    assert unknown == pytest.approx(float(experts * (1 - left_out)))
+    assert chosen <= unknown * (1 + 1e-9) <= apart * (1 + 2e-9)
 
 
 def test_a_power_law_over_ranks_loads_one_above_the_rest() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attometer.plan.predicted import Expected, predicted
+from attometer.plan.predicted import Expected, added, predicted
 from attometer.plan.predicted_load import predicted_load
 from attometer.plan.spread import spread
 from attometer.plan.workload import Workload
@@ -56,11 +56,20 @@ class UnderLoad:
     @cached_property
     def prompt(self) -> "Plan":
         """The plan of one prompt alone, without what is cached of it; memory and layers are not asked of it."""
-        o = self.plan.options
-        here = self.plan.planner.with_options(mode="prefill", context=self.workload.input_length(o.context), batch=1)
-        at = self.plan.at
-        spread_alike = None if at is None else spread(here, at.devices, at.placement)
-        return replace(self.plan, planner=here, at=spread_alike, workload=None)
+        length = self.workload.input_length(self.plan.options.context)
+        return replace(self._with(mode="prefill", context=length, batch=1), workload=None)
+
+    @cached_property
+    def running(self) -> "Plan":
+        """The plan with as many requests as the engine's cache holds at once; the others wait until one of them is done."""
+        served = self.plan.served
+        if served is None or served.fits or not served.requests or not self.workload.prefills:
+            return self.plan
+        return self._with(batch=served.requests * served.at.placement.dp * served.at.placement.attention_dp)
+
+    def _with(self, **options: Any) -> "Plan":
+        here, at = self.plan.planner.with_options(**options), self.plan.at
+        return replace(self.plan, planner=here, at=None if at is None else spread(here, at.devices, at.placement))
 
     @property
     def devices(self) -> int:
@@ -84,7 +93,7 @@ class UnderLoad:
     @cached_property
     def bound_requests(self) -> float:
         """Requests per second at most: as products and bytes of a prompt and its steps allow, whichever takes longer."""
-        grid, o = self.workload.steps(self.plan.planner), self.plan.options
+        grid, o = self.workload.steps(self.running.planner), self.running.options
         totals = [float(part.sum()) / o.batch for part in (grid.compute_seconds, grid.memory_seconds)]
         if self.workload.prefills:
             totals[0] += sum(a for a, _ in self._prompt_parts)
@@ -96,13 +105,19 @@ class UnderLoad:
         """The predicted times to the first token and per token."""
         if not self.workload.prefills:
             return None, predicted(self.plan)
-        return predicted_load(self.plan, self.prompt, self.workload)
+        first, each = predicted_load(self.running, self.prompt, self.workload)
+        turns = self.plan.options.batch / self.running.options.batch - 1
+        if first is not None and each is not None and turns:
+            # in a closed loop each request waits as long as those before it are served (Little's law)
+            answer = added(first, each, self.workload.output_length - 1, "steps")
+            first = replace(added(first, answer, turns, "queue"), other=None)
+        return first, each
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """Every figure that is asked for."""
         first, each = self.expected
-        step = self.plan.seconds
+        step = self.running.seconds
         tpot = Measure("time per token (TPOT)", "s", step, *_ends(each))
         user = Measure("tokens/s per user", "1/s", 1 / step, *_inverse(each, 1.0))
         o, answer = self.plan.options, self.workload.output_length
@@ -148,7 +163,7 @@ class UnderLoad:
         told = [
             f"{name} is {seconds(bound)} by datasheet at least{'' if e is None else f', predicted {seconds(e.seconds)} under {e.engine}'}"
             for name, bound, e in zip(
-                ("TTFT", "TPOT"), (self.bound_first, self.plan.seconds), self.expected, strict=True
+                ("TTFT", "TPOT"), (self.bound_first, self.running.seconds), self.expected, strict=True
             )
         ]
         return "; ".join(told)
@@ -159,9 +174,9 @@ class UnderLoad:
         served, o = self.plan.served, self.plan.options
         if self.plan.fits:
             return f"the cache holds all {o.batch:,}"
-        many = (
-            f"the cache holds {served.requests:,} of {o.batch:,}" if served is not None else "they do not fit at once"
-        )
+        if self.running is not self.plan:
+            return f"the cache holds {self.running.options.batch:,} of {o.batch:,}, the others wait their turn"
+        many = "the cache holds none" if served is not None else "they do not fit at once"
         return f"{many}, times are as if it held all"
 
     def lines(self) -> list[str]:
@@ -172,11 +187,11 @@ class UnderLoad:
             least = "sum over parts of max(FLOPs of tokens not cached / peak rate, bytes / bandwidth)"
             lines.append(f"TTFT >= {least} = {seconds(self.bound_first)}")
         lines.append(
-            f"TPOT >= mean over {self.workload.output_length:,} steps of the datasheet time = {seconds(self.plan.seconds)}"
+            f"TPOT >= mean over {self.workload.output_length:,} steps of the datasheet time = {seconds(self.running.seconds)}"
         )
         for name, found, bound in (
             ("TTFT", first, self.bound_first if first else 1.0),
-            ("TPOT", each, self.plan.seconds),
+            ("TPOT", each, self.running.seconds),
         ):
             lines += [f"{name}: {line}" for line in found.lines(bound)] if found else []
         if self.workload.prefills and first is not None:

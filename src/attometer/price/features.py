@@ -259,10 +259,13 @@ def moe_counts(tokens: float, chosen: float, experts: float, local: float, law: 
     """Return what the busiest rank, with `local` of the experts, does for `tokens` that choose `chosen` experts each.
 
     `law` says how tokens fall on experts: evenly (`balanced`), by a power law as profilers draw it (`power_law_1.2`: shares
-    between 1 and 0.8 of the tokens), or else drawn evenly and independently.
+    between 1 and 0.8 of the tokens), by an unknown preference (`unknown`: an expert's chance p is Beta(1, E/k - 1), whose mean
+    is k/E, so that T tokens leave it out with chance (E/k - 1)/(E/k - 1 + T)), or else drawn evenly and independently.
 
     >>> moe_counts(4, 2, 8, 8, "balanced")["touched"], round(moe_counts(4, 2, 8, 8)["touched"], 2)
     (8.0, 5.47)
+    >>> round(moe_counts(4, 2, 8, 8, "unknown")["touched"], 2), moe_counts(1, 2, 8, 8, "unknown")["touched"]
+    (4.57, 2.0)
     """
     pairs = tokens * chosen
     if law.startswith("power_law"):
@@ -270,8 +273,10 @@ def moe_counts(tokens: float, chosen: float, experts: float, local: float, law: 
         touched, share = max(1.0, float(np.mean(np.sum(loads > 0, axis=1)))), 1 / len(loads)
     else:
         even = min(local, pairs * local / experts)
+        missed = max(experts / chosen, 1.0) - 1
         drawn = local * (1 - (1 - min(chosen / experts, 1.0)) ** tokens)
-        touched = float(max(1.0, even if law == "balanced" else drawn))
+        unknown = local * tokens / (tokens + missed)
+        touched = float(max(1.0, {"balanced": even, "unknown": unknown}.get(law, drawn)))
         loads, share = np.array([pairs * local / experts / touched]), touched
     found = {"tokens": tokens, "chosen": chosen, "experts": experts, "local": local, "touched": touched}
     found["pairs"] = share * float(np.sum(loads))

@@ -206,7 +206,8 @@ def _experts(parts: list[RankPart], sizes: RankSizes, own: Stored) -> Call:
     local, *inner = (float(e) for e in matrices[0].extents)
     width = float(sizes.width)
     counts = {
-        **moe_counts(max(1.0, sizes.routed_tokens), routed.top_k, routed.num_experts, local),
+        # texts prefer some experts: which is not known, and even draws would touch more than served models showed
+        **moe_counts(max(1.0, sizes.routed_tokens), routed.top_k, routed.num_experts, local, "unknown"),
         "hidden": prod(inner) / width, "width": width, "matrices": len(matrices), "weight_bytes": own.bits / 8,
         "left_bytes": {"fp8": 1.0, "fp4": 0.5}.get(own.rate, 2.0),
     }  # fmt: skip

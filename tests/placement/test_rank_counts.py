@@ -48,6 +48,18 @@ def test_two_ranks_of_a_qwen_14b() -> None:
     assert ranks.weights()[0] / GIB == pytest.approx(13.9476, rel=0.015)
 
 
+def test_norms_over_split_heads_add_their_squares() -> None:
+    """vLLM's MiniMaxText01RMSNormTP: a sum of squares per token goes round, not the queries; shared heads are gathered."""
+
+    def sent(tp: int) -> list[tuple[str, str, int]]:
+        parts = rank_layers(model_cost(model("minimax-m2.7")), LayerDegrees(tp, tp))[1].parts
+        pairs = [(p, c) for p in parts if p.kind == "norm" for c in p.sharded.collectives]
+        return [(p.name, c.kind, p.payload(c.tensor, 4, 1, 1)) for p, c in pairs]
+
+    assert sent(8) == [("norm q", "all_reduce", 4), ("norm k", "all_reduce", 4)]
+    assert sent(16) == [("norm q", "all_reduce", 4), ("norm k", "all_gather", 4 * 1024)]
+
+
 @pytest.mark.parametrize(("layers", "width", "tp", "pp"), [(96, 12288, 8, 8), (40, 6144, 8, 1), (24, 2304, 2, 4)])
 def test_megatrons_parameters_of_a_rank(layers: int, width: int, tp: int, pp: int) -> None:
     """Megatron-LM's GPT: matrices and their column biases over tp, norms and row biases on every rank, vocabulary padded.

@@ -128,6 +128,7 @@ def _layer(layer: RankLayer, sizes: RankSizes, held: dict[tuple[str, str], Store
     products: list[tuple[RankPart, Call]] = []
     experts = [p for p in layer.running if p.kind == "experts"]
     turned = [p for p in layer.running if p.kind == "rotary"]
+    summed = False
     for part in layer.running:
         own = held.get((layer.kind, part.name), Stored(16.0, "bf16"))
         found: Call | None = None
@@ -146,9 +147,11 @@ def _layer(layer: RankLayer, sizes: RankSizes, held: dict[tuple[str, str], Store
             products.append((part, found))
         elif found is not None:
             yield found
-        for m in part_messages(part, sizes, 2.0):
+        sums = part.cut.rule == "summed"  # queries and keys send their sums of squares together
+        for m in () if sums and summed else part_messages(part, sizes, 2.0):
             if m.ranks > 1:
                 yield _sent(m.kind, m.times, m.ranks, m.payload, m.reach)
+        summed = sums
     if products:
         yield _joined(products)
 

@@ -1,12 +1,15 @@
 """How each kind of part is spread: which of its axes tensor- and expert-parallel ranks cut; what is not here is replicated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 from attometer.count.part_kinds import part_kind
 from attometer.errors import AttometerError
 from attometer.models import Part
 from attometer.program import Program
+from attometer.program.composites import EPSILON
+from attometer.program.expression import Along, Binary, Call, Name, Number, Ref, Statement, factors_of, walk
 from attometer.schedule.placement import LayerDegrees
 from attometer.schedule.sharding import Cut
 
@@ -91,10 +94,12 @@ class PartCut:
     note: str | None = None
 
 
-def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, str] | None = None) -> PartCut:
+def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, tuple[str, int]] | None = None) -> PartCut:
     """Return how `part` is spread under the degrees of a placement.
 
-    `split_norms` names parts that normalise over an axis which the part before them leaves in slices: name → axis.
+    `split_norms` names parts that normalise over an axis which the part before them leaves in slices: name → that axis,
+    and of how many heads. Ranks add their sums of squares; where they share a head, or more than squares is summed, the
+    slices are gathered.
 
     >>> from attometer.models import model
     >>> parts = {p.name: p for p in model("llama-3.1-8b").layers[0].layer.parts}
@@ -106,7 +111,9 @@ def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, str] | N
     if tp == 1 and place.ep == 1 and place.expert_tp == 1:
         return PartCut(rule)
     if split_norms and part.name in split_norms:
-        axis = split_norms[part.name]
+        axis, heads = split_norms[part.name]
+        if heads % place.attention_tp == 0 and with_sums(part.program, axis) is not None:
+            return PartCut("summed", (Cut(axis, place.attention_tp),))
         inputs = [t.name for t in part.program.inputs if t.role == "input" and axis in t.indices]
         return PartCut("gathered", (), tuple((name, (axis, "tp")) for name in inputs))
     if rule == "experts":
@@ -118,6 +125,33 @@ def part_cut(part: Part, place: LayerDegrees, split_norms: Mapping[str, str] | N
         rule = "replicated" if scalar else {"up": "column", "down": "row"}.get(part.name.split()[-1], "unnamed")
     cuts = _CUTS[rule](part.program, tp) if tp > 1 else ()
     return PartCut(rule, cuts, note=_SAID[rule].format(part.name) if rule in _SAID and part.program.weights else None)
+
+
+def with_sums(program: Program, axis: str) -> Program | None:
+    """Return a program whose RMS norms along an axis sum their squares in a statement of their own; None without one.
+
+    >>> from attometer.program import parse
+    >>> print(with_sums(parse("axis c: 8" + chr(10) + "Y[i,c] = rmsnorm[c](X[i,c])"), "c"))
+    axis c: 8
+    Y_squares[i] = sum[c](square(X[i,c]))
+    Y[i,c] = X[i,c] * rsqrt(Y_squares[i] / 8 + 1e-06)
+    """
+    statements: list[Statement] = []
+    for statement in program.statements:
+        factors = [factor for _, factor in factors_of(statement.expression)]
+        norms = [f for f in walk(statement.expression) if isinstance(f, Along) and axis in f.runs]
+        if not norms:
+            statements.append(statement)
+            continue
+        if len(norms) > 1 or norms[0].function != "rmsnorm" or norms[0] not in factors:
+            return None
+        name, rest, x = f"{statement.tensor}_squares", tuple(i for i in statement.indices if i != axis), norms[0].argument
+        mean = Binary("/", Ref(name, tuple(map(Name, rest))), Number(int(program.size_of(axis))))
+        scaled = Binary("*", x, Call("rsqrt", (Binary("+", mean, Number(EPSILON)),)))
+        product = reduce(partial(Binary, "*"), [scaled if f is norms[0] else f for f in factors])
+        statements.append(Statement(name, rest, Along("sum", axis, (), Call("square", (x,)))))
+        statements.append(replace(statement, expression=product))
+    return replace(program, statements=tuple(statements)) if len(statements) > len(program.statements) else None
 
 
 _SAID = {

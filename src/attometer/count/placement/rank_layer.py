@@ -10,7 +10,7 @@ from attometer.count.evaluate import evaluate
 from attometer.count.formulas import Compiled, Graph
 from attometer.count.model_cost import LayerCost, ModelCost
 from attometer.count.part_cost import PartCost
-from attometer.count.placement.part_cuts import ATTENTION_KINDS, PartCut, kind_of, part_cut
+from attometer.count.placement.part_cuts import ATTENTION_KINDS, PartCut, kind_of, part_cut, with_sums
 from attometer.count.weights import matrices_and_rest
 from attometer.errors import AttometerError
 from attometer.program import Program, size
@@ -226,7 +226,7 @@ def _rank_layer(row: LayerCost, degrees: LayerDegrees) -> RankLayer:
 
 
 def _rank_part(
-    part: PartCost, degrees: LayerDegrees, norms: Mapping[str, str], states: Mapping[str, State], later: set[str]
+    part: PartCost, degrees: LayerDegrees, norms: Mapping[str, tuple[str, int]], states: Mapping[str, State], later: set[str]
 ) -> RankPart:
     kind = kind_of(part.name)
     cut = part_cut(part.part, degrees, norms)
@@ -256,7 +256,8 @@ def _cut_part(
             local_program = sharded.program
         else:
             states = {name: dict(state) for name, state in given}
-            sharded = shard_program(part.program, cut.cuts, states, leave, whole=dict(cut.whole))
+            opened = with_sums(part.program, cut.cuts[0].axis) if cut.rule == "summed" else None
+            sharded = shard_program(opened or part.program, cut.cuts, states, leave, whole=dict(cut.whole))
             local_program = _one_expert(sharded.program) if routed else sharded.program
     except AttometerError as error:
         raise AttometerError(f'part "{part.name}": {error}') from None
@@ -278,22 +279,31 @@ def _where(part: PartCost, cut: PartCut, routed: bool) -> str:
         return "experts"
     if (kind := kind_of(part.name)) in ATTENTION_KINDS or (kind == "norm" and "h" in dict(part.program.axes)):
         return "attention"
+    if cut.rule == "summed":
+        return "attention"
     return "block" if cut.cuts else "stream"
 
 
-def _split_norms(row: LayerCost) -> dict[str, str]:
-    """Return the norms over an axis that the projection before them leaves in slices: OLMo's of queries and keys, gated ones."""
-    names = {part.name for part in row.parts}
+def _split_norms(row: LayerCost) -> dict[str, tuple[str, int]]:
+    """Return the norms over an axis that the projection before them leaves in slices, with it and its heads: OLMo's of queries
+    and keys, gated ones."""
+    heads = {part.name: _heads(part) for part in row.parts}
     found = {}
     for part in row.parts:
         axes = dict(part.program.axes)
         if kind_of(part.name) != "norm" or axes.get("h", sympy.Integer(1)) != 1:
             continue
+        of = part.name.removeprefix("norm ")
         if part.name == "gated norm":
-            found[part.name] = "d"
-        elif part.name.removeprefix("norm ") in ("q", "k") and part.name.removeprefix("norm ") in names and "c" in axes:
-            found[part.name] = "c"
+            found[part.name] = ("d", max(heads.values()))
+        elif of in ("q", "k") and of in heads and "c" in axes:
+            found[part.name] = ("c", heads[of])
     return found
+
+
+def _heads(part: PartCost) -> int:
+    axes = dict(part.program.axes)
+    return int(axes.get("g" if part.name == "k" else "h", axes.get("g", 1)))
 
 
 def _kept(parts: list[RankPart], what: str) -> sympy.Rational:

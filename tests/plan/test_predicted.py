@@ -5,7 +5,7 @@ from tests.plan.test_logged_cases import QWEN3_4B, like
 
 from attometer.engines import NAMES
 from attometer.errors import AttometerError
-from attometer.plan import plan
+from attometer.plan import EngineOptions, plan
 from attometer.plan.predicted import from_kernels
 from attometer.price.model_features import shape_of
 
@@ -134,3 +134,16 @@ def test_whole_models_of_other_weights_stand_behind_kernels_of_these() -> None:
     # Whole models under vLLM were measured with 16-bit weights there: kernels in FP8 say more, and nothing widens them.
     assert made.way == "kernels"
     assert made.other is None
+
+
+def test_kernels_that_are_launched_one_by_one_wait_for_the_host() -> None:
+    """vLLM's Qwen3-14B-AWQ on an A100 with --enforce-eager: 14.8 ms a token (public benchmark); whole models had graphs."""
+    asked = {"mode": "decode", "context": 1024, "weights_dtype": "awq"}
+    graphs, eager = (
+        plan("qwen3-14b", "a100-80gb-sxm", engine=EngineOptions("vllm", graphs=g), **asked).predicted
+        for g in (True, False)
+    )
+    assert eager.terms["gaps"] == pytest.approx(40 * 1.8e-4)
+    assert (graphs.way, eager.way, eager.other) == ("whole model", "kernels", None)
+    assert eager.low < 0.0148 < eager.high
+    assert abs(eager.seconds / 0.0148 - 1) < 0.25

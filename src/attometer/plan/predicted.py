@@ -155,7 +155,13 @@ def _ways(plan: "Plan", engine: str) -> list[Expected]:
         return [from_kernels(plan, engine)]
     if plan.options.mode == "train":
         return [_trained(plan)]
-    return [_whole(plan, engine), from_kernels(plan, engine)]
+    kernels = from_kernels(plan, engine)
+    return [_whole(plan, engine), kernels] if replays(plan) else [kernels]
+
+
+def replays(plan: "Plan") -> bool:
+    """Say whether the engine may capture graphs: whole models were measured with them."""
+    return plan.served is None or plan.served.options.graphs
 
 
 def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, int, float]:
@@ -219,10 +225,11 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
     stacks = here.model.layers
     routed = sum(s.count for s in stacks if any(p.routed is not None for p in s.layer.parts))
     name = kernels_of(engine, plan.machine)
-    made = composed(found, plan.machine, name, here.model.depth, routed, 1 if o.mode == "decode" else o.chunks, own)
+    times, graphs = 1 if o.mode == "decode" else o.chunks, replays(plan)
+    made = composed(found, plan.machine, name, here.model.depth, routed, times, own, graphs)
     same = None
     if routed and o.mode == "decode" and o.batch > 1:
-        same = composed(alike(found), plan.machine, name, here.model.depth, routed, own=own).seconds
+        same = composed(alike(found), plan.machine, name, here.model.depth, routed, own=own, graphs=graphs).seconds
     return Expected(
         made.seconds,
         made.low,

@@ -14,6 +14,7 @@ from attometer.plan.predicted import (
     in_the_middle,
     kernels_of,
     of_class,
+    replays,
     step_counts,
     sums,
 )
@@ -30,14 +31,16 @@ Both = tuple[Expected, Expected]
 def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expected | None, Expected | None]:
     """Return the predicted times to the first token and per token, or None for what nothing useful is known of.
 
-    `plan` is a decoding step, `prompt` one prompt. What was measured of whole models under load goes before the sum of
-    kernels where it is of the engine itself and of the machine.
+    `plan` is a decoding step, `prompt` one prompt. The sum of kernels goes before what was measured of whole models under
+    load, unless its kernels are borrowed or were not measured on the machine: it misses models that were not served by less.
     """
     engine = engine_for(plan)
     if engine is None:
         return None, None
     try:
         kernels = _from_kernels(plan, prompt, work, engine)
+        if not replays(plan):
+            return checked(kernels[:1]), checked(kernels[1:])
         whole = _from_classes(plan, prompt, work, engine)
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
@@ -47,8 +50,7 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
 
 def _chosen(whole: Expected, kernels: Expected) -> Expected | None:
     """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
-    # the class of whole models first; on a machine that it never saw, kernels that were measured there
-    return checked(sorted((whole, kernels), key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
+    return checked(sorted((kernels, whole), key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
 
 
 def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:

@@ -154,13 +154,14 @@ def composed(
     routed: int,
     passes: float = 1.0,
     own: Own | None = None,
+    graphs: bool = True,
 ) -> Composed:
     """Return the predicted time of calls, with the gaps of `layers` layers (`routed` of them with experts) in each pass.
 
-    On a machine that was measured itself, `own` says which pass the calls are: its gaps are measured too.
+    Without `graphs` an engine that replays them launches each kernel by itself. On a machine that was measured itself, `own` says which pass the calls are: its gaps are measured too.
     Raises AttometerError for an engine that has no gaps, and for a machine that lacks a figure which prices need.
     """
-    how = engine_of(engine)
+    how = engine_of(engine, graphs)
     groups = priced(found, on, how, None if own is None else own.folder)
     terms: dict[str, float] = defaultdict(float)
     for group in groups:
@@ -224,15 +225,19 @@ def _of_own(
     )
 
 
-def engine_of(name: str) -> Engine:
-    """Return how an engine launches. Raises AttometerError for one without figures.
+def engine_of(name: str, graphs: bool = True) -> Engine:
+    """Return how an engine launches, or would without graphs. Raises AttometerError for one without figures.
 
     >>> engine_of("vllm").names
     ('vllm', 'nccl')
     """
     if name not in ENGINES:
         raise unknown("engine with predicted times", name, ENGINES)
-    return ENGINES[name]
+    found = ENGINES[name]
+    if graphs or not found.graphs:
+        return found
+    layer, routed, step = _EAGER
+    return replace(found, layer=layer, routed=routed, step=step, graphs=False)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,21 @@ def test_a_switch_that_adds_beats_the_ring_from_three_devices_on() -> None:
     # a share once there and the sum once back, not twice all but one's part
     assert reduced("h100-sxm", 8, link=0.6, join=1e-9) == pytest.approx((1 + 1 / 8) * 2**30 / (450e9 * 0.6), rel=0.02)
     assert reduced("h100-sxm", 2, switch=0.9) == reduced("h100-sxm", 2, switch=0.1)
-    assert reduced("a100-80gb-sxm", 8, switch=0.9) == reduced("a100-80gb-sxm", 8, switch=0.1)
+    for where in ("a100-80gb-sxm", "b200"):
+        assert reduced(where, 8, switch=0.9) == reduced(where, 8, switch=0.1)
+
+
+def test_peers_take_up_to_16_kib_in_low_latency() -> None:
+    """NCCL_P2P_LL_THRESHOLD (src/enqueue.cc): what a peer gets, a share of an exchange or all of a message."""
+    x = figures(machine("h100-sxm"), "bf16") | {"shots": 0.0}
+
+    def waits(op: str, size: float) -> bool:
+        counts = arrays(collective_counts(op, size, 8, 8) | x)
+        none, some = (class_of("collective").model(counts, priors("collective", sync=s))["total"] for s in (0.0, 1e-3))
+        return bool(some[0] - none[0] > 0.9e-3)
+
+    assert [waits("alltoall", k * 8 * 2**14) for k in (1, 1.01)] == [False, True]
+    assert [waits("send_recv", k * 2**14) for k in (1, 1.01)] == [False, True]
 
 
 def test_devices_on_a_bus_share_it_and_those_on_a_switch_do_not() -> None:

@@ -55,6 +55,8 @@ def test_collectives_store_elements_but_bytes_for_int8(tmp_path: Path) -> None:
     }
     assert one(tmp_path, **cells, dtype="half").x["bytes"][0] == 1024
     assert one(tmp_path, **cells, dtype="int8").x["bytes"][0] == 512
+    # no switch adds integers
+    assert [one(tmp_path, **cells, dtype=d, hw_id="H100-SXM").x["adds"][0] for d in ("half", "int8")] == [1, 0]
 
 
 def test_pairs_of_cards_whose_bridge_no_profile_shows_copy_through_the_host(tmp_path: Path) -> None:

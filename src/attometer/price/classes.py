@@ -197,6 +197,8 @@ _CLASSES = (
             ("hop", "s", 1.2e-6, 1.2),
             ("link", "share of the link", 0.7, 0.8),
             ("adding", "share of the rate of copies", 0.85, 0.3),
+            ("own", "times the bytes", 0.3, 0.6),
+            ("peers", "power of the further devices", 0.3, 0.6),
             ("quick", "share of the full rate", 0.4, 0.5),
             ("sync", "s", 2e-6, 0.9),
             ("blend", "power of the soft minimum", 4.0, 0.5),

@@ -310,7 +310,8 @@ def collective(row: Row, where: Machine) -> Counted:
     path, rate = _path(row.text("path"), n, each, found["link"], where.architecture or "")
     family = _family(row, op, row.text("dtype"), path)
     x = collective_counts(op, size, n, each) | found | {"link": rate}
-    x |= {"adds": found["adds"] * (path in ("", "switch")), "shots": shots(family)}
+    # switches add floats alone
+    x |= {"adds": found["adds"] * (path in ("", "switch")) * ("int8" not in row.text("dtype")), "shots": shots(family)}
     return Counted("collective", x, _seconds(row), family, f"{op}:{n:g}{path and f':{path}:{each:g}'}")
 
 

@@ -132,10 +132,8 @@ def _read(where: Machine, rate_name: str) -> dict[str, float]:
         "draw": 64 * ticks / units,
         "exponentials": 16 * ticks,
         "link": float(where.link_bandwidth) if "chip.link" in stated else _PCIE,
-        # NVSwitch adds what passes it since Hopper (NVLink SHARP); cards without HBM hang on no such switch
-        "adds": float(
-            (where.architecture or "").startswith(("Hopper", "Blackwell")) and "HBM" in (where.memory.type or "")
-        ),
+        # NVSwitch adds what passes it (NVLink SHARP); on Blackwell NCCL to 2.29 was not seen to let it
+        "adds": float((where.architecture or "") == "Hopper" and "HBM" in (where.memory.type or "")),
         "cache": cache,
         # attention stays in 16 bits where products are narrower: by how much these are faster
         "narrow": max(1.0, peak / rate(where, "bf16")),

@@ -21,6 +21,7 @@ Terms = dict[str, Array]
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 64), (16, 64))
 SPLITS = (1, 2, 4, 8)
 ROWS = (16, 32, 64, 128)  # heights of the tiles that grouped products choose among
+LOW = 2.0**14  # bytes to a peer that NCCL sends in low latency (NCCL_P2P_LL_THRESHOLD, src/enqueue.cc)
 BUS = 64e9  # bytes/s: devices without links of their own talk over PCIe, 5.0 x16 at most
 QUERIES, KEYS = 128, 128  # the largest attention tile
 GROUP = 32  # query heads of a key head that decoding kernels were written for
@@ -226,15 +227,17 @@ def collective(x: Counts, c: Counts) -> Terms:
     bus = x["link"] <= BUS
     sharing = (n / 4) ** (c["sharing"] * bus)  # what a bus must share, a switch need not; links are told at four
     rate = x["link"] * c["link"] / sharing * c["adding"] ** x["reduces"]
-    steps = np.where(x["spread"] > 0, 1.0, (n - 1) * x["rounds"])
-    sent = x["rounds"] * (n - 1) / n * moved
+    steps = np.where(x["spread"] > 0, (n - 1) ** c["peers"], (n - 1) * x["rounds"])
+    # beside what a device sends it passes on, adds or copies each byte once
+    sent = x["rounds"] * ((n - 1) / n + c["own"]) * moved
     far = np.where(bus, c["bus"], 1.0)  # word from a peer through the host's bus
     quick = c["hop"] * far * steps + sent / (rate * np.minimum(c["quick"], 1.0))
     full = (c["hop"] * far + c["sync"]) * steps + sent / rate
     # a switch that adds (NVLink SHARP) takes each device's share once and sends the sum once
     switched = (x["adds"] > 0) & (x["reduces"] * x["rounds"] > 1) & (n > 2) & (n <= x["per_node"])
     summed = np.where(switched, c["join"] + (1 + 1 / n) * moved / (x["link"] * c["switch"]), full)
-    ring = blend(-c["blend"], quick, np.minimum(full, summed))
+    slow = (x["spread"] > 0) & (np.where(x["rounds"] > 1, moved, moved / n) > LOW)
+    ring = np.where(slow, full, blend(-c["blend"], quick, np.minimum(full, summed)))
     # engines' own all-reduce: one shot below half a MiB (a quarter from 5 devices on), two up to 8 MiB, else the ring
     most = moved < np.where(n <= 2, 2.0**23, np.where(n <= 4, 2.0**19, 2.0**18))
     # several peers together draw more than one, up to what they share

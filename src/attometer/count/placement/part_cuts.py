@@ -145,7 +145,11 @@ def with_sums(program: Program, axis: str) -> Program | None:
             continue
         if len(norms) > 1 or norms[0].function != "rmsnorm" or norms[0] not in factors:
             return None
-        name, rest, x = f"{statement.tensor}_squares", tuple(i for i in statement.indices if i != axis), norms[0].argument
+        name, rest, x = (
+            f"{statement.tensor}_squares",
+            tuple(i for i in statement.indices if i != axis),
+            norms[0].argument,
+        )
         mean = Binary("/", Ref(name, tuple(map(Name, rest))), Number(int(program.size_of(axis))))
         scaled = Binary("*", x, Call("rsqrt", (Binary("+", mean, Number(EPSILON)),)))
         product = reduce(partial(Binary, "*"), [scaled if f is norms[0] else f for f in factors])

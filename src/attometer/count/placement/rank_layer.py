@@ -226,7 +226,11 @@ def _rank_layer(row: LayerCost, degrees: LayerDegrees) -> RankLayer:
 
 
 def _rank_part(
-    part: PartCost, degrees: LayerDegrees, norms: Mapping[str, tuple[str, int]], states: Mapping[str, State], later: set[str]
+    part: PartCost,
+    degrees: LayerDegrees,
+    norms: Mapping[str, tuple[str, int]],
+    states: Mapping[str, State],
+    later: set[str],
 ) -> RankPart:
     kind = kind_of(part.name)
     cut = part_cut(part.part, degrees, norms)

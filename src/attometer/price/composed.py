@@ -158,7 +158,8 @@ def composed(
 ) -> Composed:
     """Return the predicted time of calls, with the gaps of `layers` layers (`routed` of them with experts) in each pass.
 
-    Without `graphs` an engine that replays them launches each kernel by itself. On a machine that was measured itself, `own` says which pass the calls are: its gaps are measured too.
+    Without `graphs` an engine that replays them launches each kernel by itself. On a machine that was measured itself, `own`
+    says which pass the calls are: its gaps are measured too.
     Raises AttometerError for an engine that has no gaps, and for a machine that lacks a figure which prices need.
     """
     how = engine_of(engine, graphs)

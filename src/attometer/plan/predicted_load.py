@@ -32,7 +32,8 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
     """Return the predicted times to the first token and per token, or None for what nothing useful is known of.
 
     `plan` is a decoding step, `prompt` one prompt. The sum of kernels goes before what was measured of whole models under
-    load, unless its kernels are borrowed or were not measured on the machine: it misses models that were not served by less.
+    load, unless its kernels are borrowed or were not measured on the machine: it misses the time per token of models that were
+    not served by less. The wait for the first token is measured better: most of it is others' prompts, which come in bursts.
     """
     engine = engine_for(plan)
     if engine is None:
@@ -40,17 +41,17 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
     try:
         kernels = _from_kernels(plan, prompt, work, engine)
         if not replays(plan):
-            return checked(kernels[:1]), checked(kernels[1:])
+            return _chosen(kernels[0]), _chosen(kernels[1])
         whole = _from_classes(plan, prompt, work, engine)
     except AttometerError:
         # A machine that lacks a figure has no prediction; its bound stands.
         return None, None
-    return _chosen(whole[0], kernels[0]), _chosen(whole[1], kernels[1])
+    return _chosen(whole[0], kernels[0]), _chosen(kernels[1], whole[1])
 
 
-def _chosen(whole: Expected, kernels: Expected) -> Expected | None:
+def _chosen(*ways: Expected) -> Expected | None:
     """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
-    return checked(sorted((kernels, whole), key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
+    return checked(sorted(ways, key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
 
 
 def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:

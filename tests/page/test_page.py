@@ -20,7 +20,7 @@ from attometer.count import count
 from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import model_cost
 from attometer.count.placement.rank_cost import shard
-from attometer.engines import recipes, training
+from attometer.engines import recipe, recipes, training
 from attometer.errors import AttometerError
 from attometer.ledger.ledger import ledger
 from attometer.machine import cluster, machine
@@ -286,6 +286,21 @@ def test_engines_leave_for_the_cache_of_every_model(tmp_path: Path) -> None:
     _hold_engines(tmp_path, shipped(), 500)
 
 
+def _with_parts(chosen: random.Random, name: str) -> str:
+    """Return a recipe with one or two parts changed, or as it is."""
+    parts = [
+        "optimizer=lion",
+        "recompute=selective",
+        "recompute=offloaded",
+        "loss=chunked",
+        "compiled=true",
+        "optimizer=adamw-8bit",
+    ]
+    parts += ["lora_rank=24"] * 3 if recipe(name).lora_rank else []
+    few = chosen.sample(parts, chosen.choice((0, 1, 2)))
+    return ",".join([name, *({part.partition("=")[0]: part for part in few}.values())])
+
+
 def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
     chosen, every = random.Random(15), recipes()
     base = {"mode": "train", "weights": "", "kv": "", "chunk": 0, "ep": 1}
@@ -302,7 +317,7 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
         if k % 2:
             degrees = {"tp": 1, "pp": 1, "dp": 1, "zero": 0}
         points.append(base | degrees | {
-            "model": name, "machine": chosen.choice(PLACES[:5]), "recipe": chosen.choice(every),
+            "model": name, "machine": chosen.choice(PLACES[:5]), "recipe": _with_parts(chosen, chosen.choice(every)),
             "context": int(2 ** chosen.uniform(4, 15)), "batch": degrees["dp"] * int(2 ** chosen.uniform(0, 5)),
             "checkpoint": chosen.choice((True, False)),
         })  # fmt: skip
@@ -314,8 +329,8 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
         expected = [*found.terms.values(), found.total]
         _same(point, got[: len(expected)], expected)
         # A whole plan takes a while: once a recipe will do.
-        if point["recipe"] not in seen and place.devices == 1:
-            seen.add(point["recipe"])
+        if how.name not in seen and place.devices == 1:
+            seen.add(how.name)
             asked = plan(
                 point["model"], point["machine"], mode="train", recipe=point["recipe"], context=point["context"],
                 batch=point["batch"], checkpoint=point["checkpoint"],
@@ -525,6 +540,7 @@ def test_page_is_as_python_says_for_states_in_its_address(tmp_path: Path) -> Non
         {"mode": "decode", "batch": 4, "kv": "fp8"},
         {"mode": "train", "context": 512},
         {"mode": "train", "context": 512, "recipe": "lora"},
+        {"mode": "train", "context": 512, "recipe": "lora,optimizer=lion,lora_rank=64"},
         {"context": 10**7},
         {"mode": "decode", "engine": "vllm"},
         {"mode": "decode", "engine": "sglang", "batch": 64, "context": 65536, "utilization": 0.5},

@@ -15,7 +15,7 @@ from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
 from attometer.program.expression import FUNCTIONS
-from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, recipes_data
+from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, optimizers_data, recipes_data
 from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data, mechanism_data
 from attometer.report.page.model_data import model_data
 from attometer.report.page.part_data import numbered
@@ -39,7 +39,8 @@ def page_data(
         "rows": {name: PARTS_OF_A_BIT * bits for name, bits in TRAFFIC.items()},
         "cacheRows": ROWS_OF_CACHES,
         "engines": engines_data(),
-        "recipes": {name: {"name": name, **one} for name, one in recipes_data().items()},
+        "recipes": recipes_data(),
+        "optimizers": optimizers_data(),
         "holds": HOLDS,
         "free": sorted(NO_COST),
         "optimizer": OPTIMIZER_BYTES,

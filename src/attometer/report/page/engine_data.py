@@ -9,6 +9,7 @@ from attometer.engines import Engine, adapters, engine, padding, recipe, recipes
 from attometer.engines.cache import window_of
 from attometer.engines.engine import NAMES
 from attometer.engines.pool import graph_buffer, has_experts, step_activations, vocabulary
+from attometer.engines.recipe import optimizer, optimizers
 from attometer.engines.training import PLAIN
 from attometer.formats import CACHE_ROWS, uniform
 from attometer.models import Model
@@ -76,16 +77,28 @@ def recipes_data() -> dict[str, Any]:
     return {name: _recipe(name) for name in recipes()}
 
 
+def optimizers_data() -> dict[str, Any]:
+    """Return each optimizer's bytes of state per parameter trained, by the width of a state.
+
+    >>> optimizers_data()["adamw"]
+    {'fp32': 8.0, 'bf16': 4.0}
+    """
+    return {name: optimizer(name).model_dump(exclude={"source"}) for name in optimizers()}
+
+
 def _recipe(name: str) -> dict[str, Any]:
     one = recipe(name)
     return {
+        "name": name,
         "weights": one.weights,
         "master": one.master,
-        "states": one.states,
+        "optimizer": one.optimizer,
+        "state": one.state,
         "gradients": one.gradients,
         "rank": one.lora_rank,
         "recompute": one.recompute,
-        "kept": one.kept,
+        "compiled": one.compiled,
+        "keeps": [each.value for each in (one.kept_eager, one.kept_compiled, one.kept_selective, one.kept_adapters)],
         "loss": one.loss,
         "chunks": one.chunks,
         "accumulate": one.accumulate,

@@ -97,9 +97,24 @@ const ENGINE = (() => {
   return { serve, step, of };
 })();
 const RECIPE = (() => {
+  const PARTS_OF = { recompute: ["none", "selective", "full", "offloaded"], loss: ["whole", "chunked", "fused"], compiled: ["false", "true"] };
+  // A recipe as the command spells it, `lora,lora_rank=64,optimizer=lion`; null where there is none of the name or no such part.
+  const of = (text) => {
+    const [name, ...parts] = text.split(","), r = { ...AM.data.recipes[name] };
+    if (!r.name) return null;
+    const base = r.rank;
+    for (const part of parts) {
+      const [key, value = "true"] = part.split("=");
+      if (key === "lora_rank" && base && /^[1-9]\d{0,3}$/.test(value)) r.rank = +value;
+      else if (key === "optimizer" ? AM.data.optimizers[value] : (PARTS_OF[key] || []).includes(value)) r[key] = key === "compiled" ? value === "true" : value;
+      else return null;
+    }
+    const [eager, compiled, selective, adapters] = r.keeps, share = r.compiled ? compiled : eager;
+    return { ...r, base, states: AM.data.optimizers[r.optimizer][r.state], kept: (r.rank ? Math.min(share, adapters) : share) * (r.recompute === "selective" ? selective : 1) };
+  };
   // What the passes of a recipe are: the formats, what is computed again, bytes moved by the optimizer per parameter.
   const asked = (state) => {
-    const r = AM.data.recipes[state.recipe];
+    const r = of(state.recipe);
     const again = state.checkpoint && r.recompute === "none" ? "full" : r.recompute;
     return {
       r, recompute: again, update: Math.trunc(2 * (r.gradients + r.states + r.master)),
@@ -119,7 +134,7 @@ const RECIPE = (() => {
     const GIB = 2 ** 30, s = model.serving, { tp, pp, dp, zero } = state, stream = batch * m * model.width, last = rows.length - 1;
     const inner = saved.map((v, k) => (k === 0 || k === last ? 0 : v)), all = inner.reduce((sum, v, k) => sum + times[k] * v, 0), layers = times.reduce((a, b) => a + b) - times[0] - times[last];
     const dense = rows.reduce((sum, row, k) => sum + times[k] * (row.dense + (pp > 1 ? row.apart : 0)), 0), routed = rows.reduce((sum, row, k) => sum + times[k] * row.routed, 0);
-    const trained = r.rank ? [Math.ceil(s.adapters[r.name] / (tp * pp)), 0] : [dense, routed];
+    const trained = r.rank ? [Math.ceil((s.adapters[r.name] * r.rank) / r.base / (tp * pp)), 0] : [dense, routed];
     // A pipeline under FSDP leaves weights gathered and adds gradients up whole.
     const whole = zero === 3 && pp > 1 && dp > 1, ends = times[last] > 0;
     // Dense and routed weights are rounded up apart, as ranks hold them apart.
@@ -155,5 +170,5 @@ const RECIPE = (() => {
     };
     return { how, bytes: terms(state.context, state.batch), total: (m, b) => sum(terms(m, b)) };
   };
-  return { asked, train };
+  return { of, asked, train, PARTS_OF };
 })();

@@ -73,7 +73,7 @@ const legal = (s) => {
   if (!d.models[s.model].weights.as[s.weights]) s.weights = "";
   if (!d.caches.includes(s.kv)) s.kv = "";
   if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
-  if (!d.recipes[s.recipe] || s.mode !== "train") s.recipe = s.mode === "train" && PLACE.count(s) > 1 ? "adamw" : "";
+  if (!RECIPE.of(s.recipe) || s.mode !== "train") s.recipe = s.mode === "train" && PLACE.count(s) > 1 ? "adamw" : "";
   if (!(s.utilization > 0 && s.utilization <= 1) || !s.engine) s.utilization = 0;
   if (!["plan", "mechanisms", "io", ...(d.claims ? ["claims"] : [])].includes(s.tab)) s.tab = "plan";
   return s;
@@ -100,7 +100,7 @@ const headline = (p) => {
   const fixed = p.bytes.weights + p.bytes.gradients + p.bytes.optimizer;
   const limit = p.largest ? `largest context that fits: ${most}` : `no context fits: ${fixed === p.bytes.weights ? "weights" : "weights, gradients and optimizer"} alone need ${gigabytes(fixed)}`;
   const beyond = p.model.context && s.context > p.model.context ? ` It was trained for ${commas(p.model.context)} positions: ${commas(s.context)} are beyond that.` : "";
-  const how = p.served ? ` under ${p.served.engine.title}` : p.trained ? ` with ${s.recipe}` : "";
+  const how = p.served ? ` under ${p.served.engine.title}` : p.trained ? ` with ${p.trained.how.r.name}` : "";
   const opening = `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)}${how} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: `;
   if (p.served) return opening + underEngine(p) + beyond;
   return opening + `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${p.trained ? p.kinds.filter((k) => p.bytes[k]).map((k) => `${k} ${gigabytes(p.bytes[k])}`).join(", ") : limit}; ` +
@@ -363,7 +363,10 @@ const drawCompare = (p) => {
 };
 const inputs = (p) => {
   const s = p.state;
-  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).value = s[key];
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine"]) $(key).value = s[key];
+  const r = p.trained && p.trained.how.r;
+  $("recipe").value = r ? r.name : ""; $("for-parts").hidden = !r;
+  if (r) { for (const key of ["optimizer", "recompute", "loss"]) $(`r-${key}`).value = r[key]; $("r-compiled").checked = r.compiled; $("r-rank").value = r.rank; $("r-rank").parentElement.hidden = !r.rank; }
   $("for-engine").hidden = s.mode === "train"; $("for-recipe").hidden = s.mode !== "train"; $("for-utilization").hidden = !s.engine; $("weights").disabled = !!s.recipe;
   if (document.activeElement !== $("utilization")) { $("utilization").value = s.utilization || ""; if (p.served) $("utilization").placeholder = p.served.pool.fraction; }
   for (const key of ["context", "batch"]) if (document.activeElement !== $(key)) $(key).value = commas(s[key]);
@@ -389,7 +392,7 @@ const redraw = () => {
   const began = performance.now();
   try { answer(); } catch (error) { $("verdict").textContent = "not priced"; $("headline").textContent = error.message; return; }
   inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showTab(state.tab);
-  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [AM.data.recipes[state.recipe].source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
+  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
   keep();
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
 };
@@ -482,6 +485,11 @@ const start = async () => {
   $("utilization").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0 && v <= 1)); if (v >= 0 && v <= 1) change({ utilization: v }); };
   $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
   $("tp").onchange = (e) => change({ tp: +e.target.value, ep: state.ep > 1 ? +e.target.value : 1 });
+  for (const [id, list] of [["r-optimizer", Object.keys(AM.data.optimizers)], ["r-recompute", RECIPE.PARTS_OF.recompute], ["r-loss", RECIPE.PARTS_OF.loss]]) $(id).innerHTML = options(list.map((k) => [k, k]));
+  $("for-parts").onchange = () => {
+    const base = RECIPE.of($("recipe").value), parts = [["optimizer", $("r-optimizer").value], ["recompute", $("r-recompute").value], ["loss", $("r-loss").value], ["compiled", $("r-compiled").checked], ["lora_rank", +$("r-rank").value, "rank"]];
+    change({ recipe: [base.name, ...parts.filter(([key, v, own]) => v !== base[own || key] && v !== 0).map(([key, v]) => `${key}=${v}`)].join(",") });
+  };
   $("zero").onchange = (e) => change({ zero: +e.target.value });
   $("ep").onchange = (e) => change({ ep: e.target.checked ? state.tp : 1 });
   for (const key of ["pp", "dp"]) $(key).onchange = (e) => { const v = amount(e.target.value); e.target.setAttribute("aria-invalid", !(v >= 1)); if (v >= 1) change({ [key]: v }); };

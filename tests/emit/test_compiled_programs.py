@@ -249,8 +249,29 @@ def test_vmap_and_other_transforms() -> None:
     torch.testing.assert_close(found, torch.tanh(a @ b), rtol=1e-12, atol=1e-12)
     moved = torch.func.vmap(function, in_dims=(2, None))(a.movedim(0, 2), b)
     assert torch.equal(moved, found)
-    with pytest.raises(AttometerError, match=r"do not support torch.func's grad.*a call for each sample"):
-        torch.func.grad(lambda w: function(a[0], w).sum())(b)
+    with pytest.raises(AttometerError, match=r"do not support torch.func's jvp; torch.func.grad, vjp and jacrev work"):
+        torch.func.jvp(lambda w: function(a[0], w), (b,), (b,))
+
+
+def test_gradients_under_transforms() -> None:
+    function = am.compile("Y[i,k] = tanh(A[i,j] * B[j,k])")
+    a, b = torch.randn(3, 4, 5, dtype=torch.float64), torch.randn(5, 6, dtype=torch.float64)
+
+    def losses(f):
+        def loss(x, w):
+            return f(x, w).pow(3).sum()
+
+        yield from torch.func.grad(loss, (0, 1))(a[0], b)
+        yield torch.func.jacrev(lambda x: f(x, b))(a[0])
+        yield torch.func.vmap(torch.func.grad(loss, 1), in_dims=(0, None))(a, b)
+        yield torch.func.grad(lambda w: torch.func.vmap(lambda x: f(x, w))(a).pow(3).sum())(b)
+        yield torch.func.grad(lambda x: torch.func.grad(loss)(x, b).sin().sum())(a[0])
+
+    def plain(x, w):
+        return torch.tanh(x @ w)
+
+    for got, want in zip(losses(function), losses(plain), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.slow

@@ -206,6 +206,21 @@ def test_vmap_and_gradients_by_sample() -> None:
         torch.testing.assert_close(found[x], one, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_under_transforms() -> None:
+    q, k, v = (torch.stack([x.detach()] * 2) for x in draw(9, 1, 2, 1, 9, 12, 8, 8, torch.float32))
+
+    def losses(impl):
+        def loss(q, k, v):
+            return attention(q, k, v, mask="causal", impl=impl).square().sum()
+
+        yield from torch.func.grad(loss, (0, 1, 2))(q[0], k[0], v[0])
+        yield torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))(q, k[0], v[0])
+        yield torch.func.grad(lambda x: torch.func.grad(loss)(x, k[0], v[0]).sin().sum())(q[0])
+
+    for got, want in zip(losses("compiled"), losses("dense"), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
 def test_runs_of_booleans_and_their_products_with_masks() -> None:
     for name, seen in SEEN.items():
         for mask in MASKS:

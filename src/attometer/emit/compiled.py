@@ -16,6 +16,7 @@ from attometer.emit.build import library
 from attometer.emit.call import STATUS
 from attometer.emit.kept import Made, kept
 from attometer.emit.program import TYPES, Emitted, ProgramUnit, emitted
+from attometer.emit.transforms import active, each_alone, transformable
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program import Program, parse
@@ -365,43 +366,60 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Ten
 
 
 def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...]:
+    return _slopes(ctx, ctx.needs_input_grad[0], slopes), None, None, None, None
+
+
+def _slopes(ctx: Any, needed: Sequence[bool], slopes: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """Return the gradients of a call's inputs that are needed."""
     tensors, outputs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
     inputs, results = reading(ctx.text).inputs, reading(ctx.text).outputs
     of = tuple(n for n, s in zip(results, slopes, strict=True) if s is not None)
-    to = tuple(n for n, need in zip(inputs, ctx.needs_input_grad[0], strict=True) if need)
+    to = tuple(n for n, need in zip(inputs, needed, strict=True) if need)
     own = reading(ctx.source).outputs
     held = gradients_of(ctx.source if {*own} >= {*of} else ctx.text, of, to) if of and to else None
     if held is None or not held.leaves:
-        return [None] * ctx.count, None, None, None, None
+        return [None] * ctx.count
     at = dict(zip((*inputs, *results), (*tensors, *outputs), strict=True))
     at |= dict(zip(held.arrives, (s for s in slopes if s is not None), strict=True))
     if any(n not in at for n in held.kept):  # of a pass that was not asked to keep: computed once more
         again = held.forward
         given = [at[n] for n in reading(again).inputs]
-        found = compiled_program(given, again, " ".join(held.kept), again, ctx.impl)
+        found = run_program(given, again, " ".join(held.kept), again, ctx.impl)
         at |= dict(zip(reading(again).outputs, found, strict=True))
     text, dtype = held.backward, type_of(tensors)
     full = " ".join(g for g, n in zip(held.leaves, held.inputs, strict=True) if at[n].dtype != dtype)
     given = [at[n] for n in reading(text).inputs]
-    found = compiled_program(given, text, full, text, ctx.impl)
+    found = run_program(given, text, full, text, ctx.impl)
     made = dict(zip(reading(text).outputs, found, strict=True))
     leaves = dict(zip(held.inputs, (made[g] for g in held.leaves), strict=True))
-    return [leaves.get(n) for n in inputs], None, None, None, None
+    return [leaves.get(n) for n in inputs]
 
 
 compiled_program.register_autograd(_backward, setup_context=_keep_for_backward)
 
 
-def _each_alone(
-    info: Any, in_dims: tuple[Any, ...], tensors: Sequence[torch.Tensor], *rest: str
-) -> tuple[list[torch.Tensor], list[int]]:  # fmt: skip
-    """Run one call for each entry of vmap."""
-
-    def at(entry: int) -> list[torch.Tensor]:
-        return [x if axis is None else x.select(axis, entry) for x, axis in zip(tensors, in_dims[0], strict=True)]
-
-    made = [compiled_program(at(entry), *rest) for entry in range(info.batch_size)]
-    return [torch.stack(x) for x in zip(*made, strict=True)], [0] * len(made[0])
+torch.library.register_vmap(compiled_program, each_alone(compiled_program))
 
 
-torch.library.register_vmap(compiled_program, _each_alone)
+def _flat(text: str, full: str, source: str, impl: str, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(compiled_program(list(tensors), text, full, source, impl))
+
+
+def _keep_flat(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    _keep_for_backward(ctx, (inputs[4:], *inputs[:4]), list(output))
+
+
+def _backward_flat(ctx: Any, *slopes: torch.Tensor | None) -> tuple[Any, ...]:
+    return (None,) * 4 + tuple(_slopes(ctx, ctx.needs_input_grad[4:], slopes))
+
+
+_transformed = transformable(_flat, _keep_flat, _backward_flat)
+
+
+def run_program(
+    tensors: Sequence[torch.Tensor], text: str, full: str, source: str, impl: str
+) -> Sequence[torch.Tensor]:
+    """Return the results of `compiled_program`, also under torch.func's `grad`, `vjp` and `jacrev`."""
+    if "Grad" in active():
+        return _transformed(text, full, source, impl, *tensors)  # type: ignore[no-any-return]
+    return compiled_program(tensors, text, full, source, impl)  # type: ignore[no-any-return]

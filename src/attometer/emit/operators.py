@@ -13,6 +13,7 @@ from attometer.emit.formula import Biases, formula
 from attometer.emit.intervals import intervals_of, seen_intervals
 from attometer.emit.source import TYPES, Unit
 from attometer.emit.tiles import FEW_ROWS, Tiles, tiles_of
+from attometer.emit.transforms import each_alone, transformable
 from attometer.errors import AttometerError
 from attometer.program import parse_mask
 
@@ -218,7 +219,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Te
 
 def _backward(ctx: Any, slope: torch.Tensor, lse_slope: Optional) -> tuple[Any, ...]:
     q, k, v, additive, sinks, seen, output, lse = ctx.saved_tensors
-    found = compiled_attention_backward(slope, lse_slope, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
+    found = attend_backward(slope, lse_slope, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
     own = None if sinks is None else sink_slopes(sinks, slope, lse_slope, output, lse)
     return (*found, None, own, *[None] * 7)
 
@@ -250,16 +251,15 @@ def _second(ctx: Any, *slopes: torch.Tensor) -> tuple[Any, ...]:
         matrix = torch.from_numpy(parse_mask(mask).matrix(q.shape[2], k.shape[2]))
         seen = matrix if seen is None else matrix & seen
     given = {"slope": slope, "lse_slope": lse_slope, "q": q, "k": k, "v": v, "sinks": sinks}
-    with torch.enable_grad():
-        leaves = {name: x.detach().requires_grad_() for name, x in given.items() if x is not None}
-        qkv = [leaves[name] for name in "qkv"]
-        output, lse = formula(
-            qkv[0], qkv[1], qkv[2], Biases(additive, leaves.get("sinks"), alibi, cap, dropout, seed), seen, scale
-        )
-        above = (leaves["slope"], leaves.get("lse_slope", torch.zeros_like(lse)))
-        first = torch.autograd.grad((output, lse), qkv, above, create_graph=True)
-        made = torch.autograd.grad(first, list(leaves.values()), slopes, allow_unused=True)
-    found = dict(zip(leaves, made, strict=True))
+
+    def first(held: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        bias = Biases(additive, held.get("sinks"), alibi, cap, dropout, seed)
+        qkv = [held[name] for name in "qkv"]
+        (_, lse), pull = torch.func.vjp(lambda q, k, v: formula(q, k, v, bias, seen, scale), *qkv)
+        return pull((held["slope"], held.get("lse_slope", torch.zeros_like(lse))))  # type: ignore[no-any-return]
+
+    _, pull = torch.func.vjp(first, {name: x for name, x in given.items() if x is not None})
+    (found,) = pull(slopes)
     own = [found.get(name) for name in ("slope", "lse_slope", "", "", "q", "k", "v", "", "sinks")]
     return (*own, *[None] * 7)
 
@@ -267,24 +267,11 @@ def _second(ctx: Any, *slopes: torch.Tensor) -> tuple[Any, ...]:
 compiled_attention_backward.register_autograd(_second, setup_context=_keep_for_second)
 
 
-def _each_alone(operator: Any) -> Any:
-    """Return the rule of vmap: one call for each entry."""
-
-    def rule(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
-        def at(entry: int) -> list[Any]:
-            return [
-                x.select(axis, entry) if axis is not None and isinstance(x, torch.Tensor) else x
-                for x, axis in zip(arguments, in_dims, strict=True)
-            ]
-
-        made = [operator(*at(entry)) for entry in range(info.batch_size)]
-        return tuple(torch.stack(x) for x in zip(*made, strict=True)), (0,) * len(made[0])
-
-    return rule
-
-
 for _operator in (compiled_attention, compiled_attention_backward):
-    torch.library.register_vmap(_operator, _each_alone(_operator))
+    torch.library.register_vmap(_operator, each_alone(_operator))
+
+attend = transformable(compiled_attention, _keep_for_backward, _backward)
+attend_backward = transformable(compiled_attention_backward, _keep_for_second, _second)
 
 
 def lacks(dtype: torch.dtype) -> str | None:

@@ -42,7 +42,7 @@ def run_compiled(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the compiled nests on checked arguments; the first call of a kind compiles (seconds, kept for later)."""
     from attometer.emit.formula import Biases
-    from attometer.emit.operators import compiled_attention, forward
+    from attometer.emit.operators import attend, forward
 
     # The kernel looks for the largest product, which is the largest score where the scale is above 0.
     factor, positive = (1.0, scale) if scale > 0 else (0.0, 1.0) if scale == 0 else (-1.0, -scale)
@@ -50,7 +50,7 @@ def run_compiled(
     if _plain(q, k, v, bias.sinks):
         held = Biases(bias.additive, bias.sinks, bias.slopes, bias.cap, bias.dropout, bias.seed)
         return forward(queries, k, v, held, bias.seen, positive, mask)
-    made: tuple[torch.Tensor, torch.Tensor] = compiled_attention(
+    made: tuple[torch.Tensor, torch.Tensor] = attend(
         queries, k, v, bias.additive, bias.sinks, bias.seen, _listed(bias.slopes), bias.cap, bias.dropout, bias.seed,
         positive, mask,
     )  # fmt: skip

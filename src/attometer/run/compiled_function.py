@@ -4,15 +4,7 @@ from typing import Any
 
 import torch
 
-from attometer.emit.compiled import (
-    IMPLEMENTATIONS,
-    compiled_program,
-    gradients_of,
-    kernels_of,
-    machine_of,
-    reading,
-    type_of,
-)
+from attometer.emit.compiled import IMPLEMENTATIONS, gradients_of, kernels_of, machine_of, reading, run_program, type_of
 from attometer.errors import AttometerError
 from attometer.program import Program
 from attometer.program.keeping import declared
@@ -62,19 +54,17 @@ class Compiled(Printed):
         given = self._given(tensors, named)
         lacks = transforms.unsupported("compiled")
         if lacks is not None:
-            raise AttometerError(
-                f"compiled programs do not support {lacks}; torch.autograd.grad works, a call for each sample"
-            )
+            raise AttometerError(f"compiled programs do not support {lacks}; torch.func.grad, vjp and jacrev work")
         if not torch.compiler.is_compiling():
             self._check(given)
         if torch.is_grad_enabled() and any(t.requires_grad for t in given):
             if self._refused is not None:
                 raise AttometerError(f"its gradients are not compiled: {self._refused}")
-            found = compiled_program(given, *self._keeping, self._text, self.impl)
-            wanted = [found[k] for k in self._places]
+            found = run_program(given, *self._keeping, self._text, self.impl)
+            wanted = tuple(found[k] for k in self._places)
         else:
-            wanted = compiled_program(given, self._text, self._full, self._text, self.impl)
-        return wanted[0] if len(wanted) == 1 else tuple(wanted)
+            wanted = tuple(run_program(given, self._text, self._full, self._text, self.impl))
+        return wanted[0] if len(wanted) == 1 else wanted
 
     def _given(self, tensors: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         if len(tensors) > len(self.inputs):

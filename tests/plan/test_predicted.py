@@ -66,9 +66,10 @@ def test_only_what_no_faster_figure_helps_is_called_launch_bound() -> None:
     assert "launch-bound" not in experts.explain("predicted")
 
 
-def test_a_prompt_in_pieces_takes_longer_than_at_once() -> None:
+def test_a_prompt_in_small_pieces_takes_longer_than_at_once() -> None:
+    # pieces of a thousand tokens may not: what lies between two kernels stays in the cache
     asked = {"context": 16384, "mode": "prefill", "engine": "vllm"}
-    pieces, whole = (plan("llama-3.1-8b", "h100-sxm", **asked, chunk=size).predicted for size in (512, 16384))
+    pieces, whole = (plan("llama-3.1-8b", "h100-sxm", **asked, chunk=size).predicted for size in (256, 16384))
     assert pieces is not None
     assert whole is not None
     assert pieces.seconds > whole.seconds

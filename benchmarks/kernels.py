@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from attometer.emit.build import has_bf16, processor
 from attometer.program import Mask, band, causal, global_, random, strided, window
-from attometer.run import Sinks, SoftCap, attention
+from attometer.run import Sinks, SoftCap, attention, favor_features, linear_attention, performer_attention
 
 Work = Callable[[], Any]
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -98,6 +98,85 @@ def sparse(n: int, report: Callable[..., None]) -> None:
         dense = partial(F.scaled_dot_product_attention, attn_mask=torch.from_numpy(mask.matrix(n, n)))
         works = [partial(training, call, slope, *qkv) for call in (ours(mask), dense)]
         report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "torch SDPA with the mask"])
+
+
+class _Copy(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+
+def _alone(module: Any) -> Any:
+    """Return an attention module of transformers without its projections."""
+    module.query = module.key = module.value = _Copy()
+    return module
+
+
+def published(n: int, report: Callable[..., None]) -> None:
+    """Time the sparse attention of transformers' BigBird and Longformer beside the same pattern, or as many keys to a query."""
+    from transformers import BigBirdConfig, LongformerConfig
+    from transformers.models.big_bird.modeling_big_bird import BigBirdBlockSparseAttention, BigBirdModel
+    from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+    sizes = {"hidden_size": 512, "num_attention_heads": 8}
+    x = torch.randn(1, n, 512, requires_grad=True)
+    slope = torch.randn(1, n, 512)
+
+    def compiled(mask: Mask) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            held = x.unflatten(2, (8, 64)).transpose(1, 2)
+            return attention(held, held, held, mask=mask, impl="compiled").transpose(1, 2).flatten(2)
+
+        return run
+
+    blocks = BigBirdConfig(**sizes, block_size=64, num_random_blocks=3, max_position_embeddings=n)
+    bird = _alone(BigBirdBlockSparseAttention(blocks, seed=0))
+    masks = BigBirdModel.create_masks_for_block_sparse_attn(torch.ones(1, n), 64)
+    given = dict(zip(("from_blocked_mask", "band_mask", "from_mask", "to_mask"), masks, strict=True))
+    given["to_blocked_mask"] = given["from_blocked_mask"]
+    chunks = LongformerConfig(**sizes, attention_window=[256])
+    long = _alone(LongformerSelfAttention(chunks, 0))
+    none = torch.zeros(1, n)
+    nothing = {"is_index_masked": none.bool(), "is_index_global_attn": none.bool(), "is_global_attn": False}
+    cases: dict[str, tuple[Mask, Callable[[torch.Tensor], torch.Tensor]]] = {
+        "BigBird (192, 128 global, 192 random)": (
+            band(96, 96) | global_(128) | random(192, 0), lambda x: bird(x, **given)[0],
+        ),
+        "Longformer (256)": (band(128, 128), lambda x: long(x, none, **nothing)[0]),
+    }  # fmt: skip
+    for said, (mask, peer) in cases.items():
+        works = [partial(training, call, slope, x) for call in (compiled(mask), peer)]
+        report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "transformers"])
+
+
+def recurrent(n: int, report: Callable[..., None]) -> None:
+    """Time causal linear attention and a causal Performer beside prefix sums of chunks, as performer-pytorch forms them."""
+    slope, *qkv = operands(n, 64, torch.float32)
+    features = favor_features(64, 64)
+
+    def prefixes(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        made, keys, products = [], torch.zeros(1, 8, 1, 64), torch.zeros(1, 8, 1, 64, 64)
+        for a, b, c in zip(*(x.split(128, 2) for x in (q, k, v)), strict=True):
+            sums = keys + b.cumsum(2)
+            held = products + torch.einsum("...nd,...ne->...nde", b, c).cumsum(2)
+            made.append(torch.einsum("...nd,...nde->...ne", a, held) / (a * sums).sum(-1, keepdim=True))
+            keys, products = sums[:, :, -1:], held[:, :, -1:]
+        return torch.cat(made, 2)
+
+    def phi(x: torch.Tensor) -> torch.Tensor:
+        x = x * 64**-0.25
+        return torch.exp(x @ features.mT - x.square().sum(-1, keepdim=True) / 2)
+
+    cases: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]] = {
+        "causal linear attention": (
+            partial(linear_attention, causal=True), lambda q, k, v: prefixes(F.elu(q) + 1, F.elu(k) + 1, v),
+        ),
+        "causal Performer, 64 features": (
+            partial(performer_attention, features=features, causal=True), lambda q, k, v: prefixes(phi(q), phi(k), v),
+        ),
+    }  # fmt: skip
+    for said, calls in cases.items():
+        works = [partial(training, call, slope, *qkv) for call in calls]
+        report(f"fp32 {said} n={n} forward+backward", works, ["in chunks", "prefix sums of chunks"])
 
 
 def biased(n: int, report: Callable[..., None]) -> None:
@@ -188,6 +267,8 @@ def main() -> None:
         windows(name, 8192, report)
         decode(name, report)
     sparse(2048 if given.quick else 4096, report)
+    published(2048 if given.quick else 4096, report)
+    recurrent(2048 if given.quick else 4096, report)
     biased(2048 if given.quick else 4096, report)
     generation("bf16" if has_bf16() else "fp32", report)
     if not given.quick:

@@ -1,8 +1,11 @@
 """Compiled nests against float64: any mask, shape, type and stride, forward and backward; and what is refused."""
 
 import os
+import struct
+import subprocess
 import threading
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,11 +13,13 @@ from hypothesis import strategies as st
 from oracle import dense, draw, gradients
 
 from attometer.emit import build
+from attometer.emit.source import micro
 from attometer.errors import AttometerError
 from attometer.program import band, block_causal, causal, chunked, document, global_, prefix, random, strided, window
 from attometer.run import PagedCache, attention, decode_attention
 from attometer.run.biases import Terms
-from attometer.run.compiled import run_compiled, run_paged
+from attometer.run.compiled import SINGLE, run_compiled, run_paged, scores
+from attometer.run.mask_text import to_text
 
 pytestmark = pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
 
@@ -30,6 +35,7 @@ MASKS = (
     causal() & document([20, 31, 14]),
     causal() & chunked(16),
     block_causal(8),
+    random(40, 1),
     ~window(9),
     ~causal(),
 )
@@ -99,7 +105,7 @@ def test_every_instruction_set_that_this_processor_has(target, monkeypatch) -> N
     kept = build.library
     monkeypatch.setattr(operators, "has_bf16", lambda: target in build.MULTIPLY_BF16)
     monkeypatch.setattr(operators, "library", lambda unit: kept(unit, target))
-    for mask in (None, causal(), band(3, 3) | global_(1) | random(3, 1)):
+    for mask in (None, causal(), band(3, 3) | global_(1) | random(3, 1), random(40, 1)):
         for dtype in (torch.float32, torch.bfloat16):
             agrees(*draw(1, 1, 4, 2, 130, 130, 24, 40, dtype), mask)
     for dtype in DTYPES:  # one row; rows that fill a block of no instruction set, or one and some more
@@ -107,6 +113,45 @@ def test_every_instruction_set_that_this_processor_has(target, monkeypatch) -> N
             agrees(*draw(2, 1, 2, 1, n, 300, 70, 33, dtype), None)
         for mask in FEW_ROWS_MASKS:
             agrees(*draw(3, 1, 2, 1, 29, 600, 70, 33, dtype), mask)
+
+
+VISITS = """
+int main(int count, char** given) {
+    FILE* file = std::fopen(given[1], "rb");
+    int64_t s[3];
+    if (count < 2 || !file || std::fread(s, sizeof s, 1, file) != 1) return 2;
+    std::vector<int32_t> ends(2 * s[2] * s[0]);
+    if (std::fread(ends.data(), 4, ends.size(), file) != ends.size()) return 2;
+    Call call = {};
+    call.b = call.h = call.g = 1, call.n = s[0], call.m = s[1], call.intervals = s[2];
+    call.starts = ends.data(), call.ends = ends.data() + s[2] * s[0];
+    for (bool across : {false, true}) {
+        const Visits visits(Head(call, 0), across);
+        const int64_t rows = across ? PANEL : ROWS, keys = across ? ROWS : PANEL;
+        int64_t blocks = 0, singles = 0;
+        for (int64_t q = 0; q * rows < s[0]; q++)
+            for (int64_t k = 0; k * keys < s[1]; k++) blocks += visits.some(q, k);
+        for (int64_t t = 0; visits.lists() && t < s[0]; t++) singles += visits.singles(t, {0, s[1]}).many;
+        std::printf("%lld %lld\\n", (long long)(blocks * rows * keys), (long long)singles);
+    }
+}
+"""
+
+
+def test_the_scores_that_are_said_are_those_that_the_kernels_visit(tmp_path) -> None:
+    program = tmp_path / "visits"
+    build.program("\n".join(["#include <cstdio>", *map(micro, ("vectors", "call")), VISITS]), program)
+    listed = []
+    n, m = 96, 192  # whole blocks of a processor without instructions for vectors: 6 by 8, and 8 by 6
+    for mask in (causal(), window(9), random(5, 0), random(100, 0), causal() & (window(8) | strided(16)), ~causal()):
+        start, end = (np.ascontiguousarray(x, np.int32) for x in mask.intervals(np.arange(n), n, m))
+        problem = tmp_path / "problem"
+        problem.write_bytes(struct.pack("=3q", n, m, len(start)) + start.tobytes() + end.tobytes())
+        said = subprocess.run([program, problem], capture_output=True, text=True, check=True).stdout.split()
+        for (blocks, singles), block in zip((said[:2], said[2:]), ((6, 8), (8, 6)), strict=True):
+            assert int(blocks) + SINGLE * int(singles) == scores(to_text(mask), n, m, block), mask
+        listed.append(int(said[1]))
+    assert [x > 0 for x in listed] == [False, True, True, False, True, False]
 
 
 # Some rows see nothing of a tile, some nothing of a panel that others see, and some hide its middle.

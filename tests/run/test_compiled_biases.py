@@ -134,14 +134,19 @@ def test_gradients_of_sinks_and_of_a_learned_scale() -> None:
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
-def test_dropout_drops_the_same_weights_in_every_tile_and_in_the_formula() -> None:
+@pytest.mark.parametrize("mask", [causal(), random(12, 0)], ids=str)
+def test_dropout_drops_the_same_weights_in_every_tile_and_in_the_formula(mask) -> None:
     q, k, v = draw(7, B, H, G, 200, 300, 16, 16, torch.float32)
     found, wanted = (
-        attention(q, k, v, mask=causal(), dropout=0.4, seed=2**61 + 5, impl=impl) for impl in ("compiled", "dense")
+        attention(q, k, v, mask=mask, dropout=0.4, seed=2**61 + 5, impl=impl) for impl in ("compiled", "dense")
     )
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     for a, b in zip(*(gradients(x, None, [q, k, v]) for x in (found, wanted)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_keeps_the_weights_whole_on_average() -> None:
+    q, k, v = draw(7, B, H, G, 200, 300, 16, 16, torch.float32)
     # The keys' sum of weights that are kept: 1 on average, and never that without dropout.
     ones = torch.ones_like(v)
     rows = attention(q, k, ones, dropout=0.4, seed=1, impl="compiled").detach()
@@ -161,7 +166,7 @@ def test_what_is_hidden_reaches_no_output_and_no_gradient(bad) -> None:
     k[:, :, 40:], v[:, :, 40:], q[:, :, 50:] = bad, bad, 0.0
     shown = torch.arange(60) < 40
     added = torch.zeros(60).masked_fill_(~shown, -torch.inf)[None, None, None]
-    for given in ({"mask": shown}, {"bias": added}, {"mask": (causal(), shown)}):
+    for given in ({"mask": shown}, {"bias": added}, {"mask": (causal(), shown)}, {"mask": random(20), "bias": added}):
         leaves = [x.clone().requires_grad_() for x in (q, k, v)]
         made = attention(*leaves, impl="compiled", **given)
         assert made.isfinite().all()

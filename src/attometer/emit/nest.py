@@ -240,6 +240,9 @@ def _loop(nest: Nest, loop: Loop, indent: int) -> Iterator[str]:
         yield from (f"{pad}    {line}" for line in _score_views(nest))
     yield from body(nest, loop.body, indent + 1)
     yield f"{pad}}}"
+    if loop.axis == nest.inner:
+        sums = "mx, l, O, i, part" if nest.outer == "i" else "packed.L, packed.D, dQ_singles, dK, dV, j"
+        yield f"{pad}singles<T>(head, visits, {sums}, scale);  // what the tiles leave"
 
 
 def _score_views(nest: Nest) -> Iterator[str]:

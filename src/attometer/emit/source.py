@@ -53,8 +53,7 @@ def source(unit: Unit) -> str:
         *(["#define ATTOMETER_BF16"] if unit.bf16 else []),
         *(["#define ATTOMETER_HALF"] if unit.dtype == "float16" else []),
         *(["#define ATTOMETER_DOUBLE"] if unit.dtype == "float64" else []),
-        *(micro(name) for name in ("vectors", "call", "tiles", "seen", "bias", "steps")),
-        *([micro("stream")] if nest.streamed else []),
+        *(micro(name) for name in ("vectors", "call", "tiles", "seen", "bias", "steps", "stream", "singles")),
         f"typedef {TYPES[unit.dtype]} T;",
         f"constexpr bool BACKWARD = {'true' if backward else 'false'};",
         *(f"// {line}" for line in str(held).splitlines()),
@@ -155,7 +154,12 @@ def _keys_outside(nest: Nest) -> Iterator[str]:
     yield "    const Real scale = score_scale(call);"
     yield "    Fast fast;"
     yield from (f"    {line}" for line in score_rooms(nest))
+    yield "    const Sums dQ_singles = sums(fast, visits.lists() ? head.queries() : 1, call.d);"
+    yield "    fill(dQ_singles, 0);"
     yield from body(nest, (_outer_loop(nest),), 1)
+    yield "    for (int64_t t = 0; t < head.queries() && visits.lists(); t++)"
+    yield "        for (int64_t c = 0; c < call.d; c++)"
+    yield "            dQ_sums[(t / PANEL * call.d + c) * PANEL + t % PANEL] += dQ_singles.at[t * dQ_singles.row + c];"
     yield "}"
 
 

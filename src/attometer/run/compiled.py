@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from attometer.emit import build
 from attometer.program import Mask
@@ -15,6 +16,7 @@ from attometer.run.mask_text import from_text, to_text
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
 MANY_KEYS = 1024  # of all sequences together, from which a step of decoding, which comes again, is worth it
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
+SINGLE, WORTH = 4, 8  # scores of a block for one pair, and the share that pairs have to save, as in `emit/micro`
 
 
 def unsupported(q: torch.Tensor, bias: Terms) -> str | None:
@@ -88,8 +90,10 @@ def pays_to_build(dtype: torch.dtype, kind: str, keys: int, seconds: float = 0.0
 
 
 @lru_cache(maxsize=256)
-def scores(mask: str, n: int, m: int) -> int:
-    """Return how many scores one head computes: whole blocks of which some pair is seen, from a sample of the rows.
+def scores(mask: str, n: int, m: int, block: tuple[int, int] = BLOCK) -> int:
+    """Return how many scores one head computes, from a sample of the rows: whole blocks of which some pair is seen.
+
+    Where many blocks hold few pairs (random keys, strides) these are computed pair by pair, one as long as `SINGLE` of a block.
 
     >>> scores("", 128, 128), scores("causal", 4096, 4096) / (4096 * 4097 / 2) < 1.05
     (16384, True)
@@ -97,17 +101,29 @@ def scores(mask: str, n: int, m: int) -> int:
     held = from_text(mask)
     if held is None or not (n and m):
         return n * m
-    rows, keys = BLOCK
+    pairs = _pairs_of_blocks(held, n, m, block)
+    rows, keys = block
+    whole = np.where(pairs > 0, rows * keys, 0)
+    least = np.minimum(whole, pairs * SINGLE)
+    area, saved = int(whole.sum()), int((whole - least).sum())
+    return min(n * m, (area - saved if saved * WORTH > area else area) * n // (len(pairs) * rows))
+
+
+def _pairs_of_blocks(mask: Mask, n: int, m: int, block: tuple[int, int]) -> NDArray[np.int64]:
+    """Return how many pairs are seen of each block in at most 512 rows of blocks, [rows of blocks, blocks]."""
+    rows, keys = block
     blocks = np.unique(np.linspace(0, -(-n // rows) - 1, min(-(-n // rows), 512)).astype(np.int64))
-    queries = np.minimum(blocks[:, None] * rows + np.arange(rows), n - 1)
-    start, end = held.intervals(queries.ravel(), n, m)
-    change = np.zeros((len(blocks), -(-m // keys) + 1), np.int32)
-    at = np.broadcast_to(np.repeat(np.arange(len(blocks)), rows), start.shape)
-    seen = end > start
-    np.add.at(change, (at[seen], start[seen] // keys), 1)
-    np.add.at(change, (at[seen], -(-end[seen] // keys)), -1)
-    touched = int((np.cumsum(change, axis=1) > 0).sum())
-    return min(n * m, touched * keys * n // len(blocks))
+    queries = (blocks[:, None] * rows + np.arange(rows)).ravel()
+    start, end = mask.intervals(np.minimum(queries, n - 1), n, m)
+    seen = (end > start) & (queries < n)
+    at = np.broadcast_to(np.repeat(np.arange(len(blocks)), rows), start.shape)[seen]
+    first, last = start[seen], end[seen]
+    # The keys below an end, less those below a start: whole blocks from where they begin, and a part of one.
+    found, change = (np.zeros((len(blocks), -(-m // keys) + 1), np.int64) for _ in range(2))
+    for sign, place in ((-1, first), (1, last)):
+        np.add.at(found, (at, place // keys), sign * (place % keys))
+        np.add.at(change, (at, place // keys), -sign * keys)
+    return (found + np.cumsum(change, axis=1))[:, :-1]
 
 
 def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:

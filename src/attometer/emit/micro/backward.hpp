@@ -1,7 +1,7 @@
 // Runs the nest whose outer loop is over keys, in `splits` parts for each head; each part has its own sums of dQ.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n, wide = round_up(queries, PANEL);
-    const AllVisits visits(call, PANEL, ROWS);
+    const AllVisits visits(call, true);
     const int64_t splits = std::min(call.splits, ceil_div(call.m, call.tile_columns));
     const int64_t chunk = round_up(ceil_div(call.m, splits), call.tile_columns);
     const int64_t row_tiles = ceil_div(queries, call.tile_rows);
@@ -27,13 +27,15 @@ static int run(const Call& call) {
         parallel(many * row_tiles, call.threads, [&](int64_t item) {
             const Head head(call, first + item / row_tiles);
             const int64_t z = item / row_tiles, start = item % row_tiles * call.tile_rows;
-            for (int64_t t = start; t < std::min(queries, start + call.tile_rows); t++)
-                for (int64_t c = 0; c < call.d; c++) {
-                    Real total = 0;
-                    for (int64_t s = 0; s < splits; s++)
-                        total += sums_of_dQ[z * splits + s][(t / PANEL * call.d + c) * PANEL + t % PANEL];
-                    narrow(total * (Real)call.scale, head.query<T>(call.dq, t) + c * call.dq.column);
+            std::vector<Real> total(call.d);
+            for (int64_t t = start; t < std::min(queries, start + call.tile_rows); t++) {
+                std::fill(total.begin(), total.end(), 0);
+                for (int64_t s = 0; s < splits; s++) {
+                    const Real* from = sums_of_dQ[z * splits + s] + t / PANEL * call.d * PANEL + t % PANEL;
+                    for (int64_t c = 0; c < call.d; c++) total[c] += from[c * PANEL];
                 }
+                store_row<T>(total.data(), head.query<T>(call.dq, t), call.d, call.dq.column, (Real)call.scale);
+            }
         });
     }
     return DONE;

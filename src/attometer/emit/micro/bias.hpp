@@ -38,34 +38,38 @@ static inline int64_t position(const Head& head, int64_t row) { return row % hea
 // A key that is hidden by -inf may hold NaN.
 static inline Floats plus(Floats x, Floats b) { return b == -INF ? b : x + b; }
 
+// Scores of one query with the keys key(0), key(1), ..., of which `many` exist; `bow` takes the soft cap's slopes.
+template <class Key> static inline Floats bend(Floats x, const Head& head, int64_t row, int64_t many, Key key, Floats* bow) {
+    const Call& call = head.call;
+    const Real slope = call.slopes ? call.slopes[head.query_head(row)] : 0;
+    x *= (Real)call.scale;
+    if (call.cap > 0) x = capped(x, (Real)call.cap, bow);
+    if (slope != 0) {
+        Floats far = {};
+        for (int64_t l = 0; l < std::min<int64_t>(LANES, many); l++) far[l] = (Real)std::abs(position(head, row) - key(l));
+        x -= far * slope;
+    }
+    if (call.bias.data && many > 0) {
+        const Real* added = bias_row(head, row);
+        Floats b = {};
+        for (int64_t l = 0; l < std::min<int64_t>(LANES, many); l++) b[l] = added[key(l) * call.bias.column];
+        x = plus(x, b);
+    }
+    return x;
+}
 // Scores of a tile whose rows are queries.
 static void bend(const Sums& P, const Seen& seen) {
     const Head& head = seen.head;
-    const Call& call = head.call;
-    for (int64_t t = 0; t < P.rows; t++) {
-        const int64_t row = seen.i.start + t;
-        const Real* added = call.bias.data ? bias_row(head, row) : nullptr;
-        const Real slope = call.slopes ? call.slopes[head.query_head(row)] : 0;
+    Floats unused;
+    for (int64_t t = 0; t < P.rows; t++)
         for (int64_t p = 0; p < seen.panels(); p++) {
             if (!seen.some(t / ROWS, p)) continue;
             for (int64_t k = p * PANEL; k < (p + 1) * PANEL; k += LANES) {
-                const int64_t j = seen.j.start + k, many = std::min<int64_t>(LANES, head.keys() - j);
-                Floats x = load<Floats>(P.at + t * P.row + k) * (Real)call.scale, unused;
-                if (call.cap > 0) x = capped(x, (Real)call.cap, &unused);
-                if (slope != 0) {
-                    Floats far;
-                    for (int64_t l = 0; l < LANES; l++) far[l] = (Real)std::abs(position(head, row) - j - l);
-                    x -= far * slope;
-                }
-                if (added && many > 0) {
-                    Floats b = {};
-                    for (int64_t l = 0; l < many; l++) b[l] = added[(j + l) * call.bias.column];
-                    x = plus(x, b);
-                }
-                store(P.at + t * P.row + k, x);
+                const int64_t j = seen.j.start + k;
+                Real* at = P.at + t * P.row + k;
+                store(at, bend(load<Floats>(at), head, seen.i.start + t, head.keys() - j, [&](int64_t l) { return j + l; }, &unused));
             }
         }
-    }
 }
 // Scores of a tile whose rows are keys; `slopes` takes the soft cap's.
 static void bend_across(const Sums& P, const Seen& seen, const Sums& slopes) {
@@ -116,18 +120,20 @@ static inline uint32_t row_key(const Head& head, int64_t row) {
     const uint64_t id = (uint64_t)((head.batch * call.h + head.query_head(row)) * call.n + row % call.n);
     return mixed((uint32_t)id ^ mixed((uint32_t)(id >> 32) ^ mixed((uint32_t)call.seed ^ mixed((uint32_t)(call.seed >> 32)))));
 }
-static inline Floats dropped(const Call& call, const uint32_t* keys, int64_t step, int64_t j, int64_t next) {
+template <class At> static inline Floats drawn(const Call& call, At at) {
     const uint32_t below = (uint32_t)(call.dropout * 4294967296.0);
     const Real kept = (Real)(1 / (1 - call.dropout));
     Floats x;
-    for (int64_t l = 0; l < LANES; l++) {
-        const uint32_t drawn = mixed(keys[l * step] ^ (uint32_t)(j + l * next) * 0x9E3779B1u);
-        x[l] = drawn >= below ? kept : (Real)0;
-    }
+    for (int64_t l = 0; l < LANES; l++) x[l] = mixed(at(l)) >= below ? kept : (Real)0;
     return x;
 }
-static inline Floats dropped(const Call& call, uint32_t key, int64_t j) { return dropped(call, &key, 0, j, 1); }
-static inline Floats dropped(const Call& call, const uint32_t* keys, int64_t j) { return dropped(call, keys, 1, j, 0); }
+// Of one query and the keys key(0), key(1), ...; of the queries that `rows` are the keys of, and one key.
+template <class Key> static inline Floats dropped(const Call& call, uint32_t row, Key key) {
+    return drawn(call, [&](int64_t l) { return row ^ (uint32_t)key(l) * 0x9E3779B1u; });
+}
+static inline Floats dropped(const Call& call, const uint32_t* rows, int64_t j) {
+    return drawn(call, [&](int64_t l) { return rows[l] ^ (uint32_t)j * 0x9E3779B1u; });
+}
 static void row_keys(std::vector<uint32_t>& keys, const Seen& seen, int64_t p) {
     keys.assign(PANEL, 0);
     for (int64_t q = 0; q < std::min<int64_t>(PANEL, seen.i.size() - p * PANEL); q++)

@@ -177,36 +177,101 @@ struct Head {
     }
 };
 
-// For blocks of queries by blocks of keys: whether some pair is seen, and whether all are.
+// Which pairs of queries and keys are seen, by register blocks: those of which no pair is seen are left out, those of which
+// some are have a word of lanes for each of their rows. Where a mask leaves many blocks with few pairs (random keys, strides),
+// these are listed as single pairs instead, query by query, and their blocks count as unseen.
 class Visits {
-    int64_t words, queries, keys;
-    std::vector<uint64_t> some_, every_;
-    template <class F> static void bits(uint64_t* row, int64_t start, int64_t stop, F join) {
-        for (int64_t at = start; at < stop;) {
-            const int64_t word = at >> 6, low = at & 63, high = std::min<int64_t>(64, low + stop - at);
-            join(row[word], (high == 64 ? ~0ull : (1ull << high) - 1) & (~0ull << low));
-            at += high - low;
-        }
+    static constexpr int64_t SIZE = ROWS * PANEL, SAMPLE = 32, WORTH = 8;
+    bool across;  // a row of a block is a key and its lanes are queries
+    int64_t queries, keys, words;
+    std::vector<uint64_t> some_, every_, lanes_;
+    std::vector<int64_t> mixed_;  // how many blocks before those of a word have lanes
+    std::vector<int64_t> offsets;
+    std::vector<int32_t> listed;
+
+    static uint64_t range(int64_t start, int64_t stop) {
+        return (stop - start == 64 ? ~0ull : (1ull << (stop - start)) - 1) << start;
     }
+    // Words of lanes, ROWS for each block, and a bit for each block that is more than 0: both are 0 between the lines.
+    struct Room {
+        std::vector<uint64_t> lanes, touched;
+    };
+    // Calls f(block, its words, queries) for each block of which the queries from `at` on may see a pair.
+    template <class F> void line(const Head& head, int64_t at, Room& room, F f) const {
+        const int64_t many = std::min(queries, head.queries() - at);
+        uint64_t* const held = room.lanes.data();
+        for (int64_t k = 0; k < head.intervals(); k++)
+            for (int64_t t = 0; t < many; t++) {
+                const Span seen = head.interval(at + t, k);
+                if (seen.size() <= 0) continue;
+                const int64_t last = across ? seen.stop / keys + 1 : ceil_div(seen.stop, keys);
+                for (int64_t b = seen.start / keys, next; b < last; b = next) {
+                    next = std::min(last, (b | 63) + 1);
+                    room.touched[b >> 6] |= range(b & 63, (b & 63) + next - b);
+                }
+                if (across) {  // where a query's lane changes
+                    held[seen.start] ^= 1ull << t, held[seen.stop] ^= 1ull << t;
+                    continue;
+                }
+                for (int64_t b = seen.start / PANEL; b * PANEL < seen.stop; b++)
+                    held[b * ROWS + t] |= range(std::max<int64_t>(seen.start - b * PANEL, 0), std::min<int64_t>(seen.stop - b * PANEL, PANEL));
+            }
+        uint64_t lanes = 0;  // of the key before; 0 before a block that is not touched
+        for (int64_t w = 0; w < words; w++)
+            for (uint64_t left = std::exchange(room.touched[w], 0); left; left &= left - 1) {
+                const int64_t b = w * 64 + __builtin_ctzll(left);
+                uint64_t* const own = held + b * ROWS;
+                for (int64_t r = 0; r < ROWS && across; r++) own[r] = lanes ^= own[r];
+                f(b, own, many);
+                std::fill_n(own, ROWS, 0);
+            }
+    }
+    static int64_t pairs(const uint64_t* held) {
+        int64_t total = 0;
+        for (int64_t r = 0; r < ROWS; r++) total += __builtin_popcountll(held[r]);
+        return total;
+    }
+    static bool light(int64_t count) { return count * SINGLE < SIZE; }
 
   public:
-    Visits(const Head& head, int64_t queries_, int64_t keys_) : queries(queries_), keys(keys_) {
-        words = ceil_div(ceil_div(head.keys(), keys), 64);
-        const int64_t blocks = ceil_div(head.queries(), queries);
-        some_.assign(blocks * words, 0);
-        every_.assign(blocks * words, ~0ull);
-        std::vector<uint64_t> row(words);
-        auto set = [](uint64_t& word, uint64_t mask) { word |= mask; };
-        for (int64_t t = 0; t < head.queries(); t++) {
-            uint64_t *some = &some_[t / queries * words], *every = &every_[t / queries * words];
-            std::fill(row.begin(), row.end(), 0);
-            for (int64_t k = 0; k < head.intervals(); k++) {
-                const Span seen = head.interval(t, k);
-                if (seen.size() <= 0) continue;
-                bits(some, seen.start / keys, ceil_div(seen.stop, keys), set);
-                bits(row.data(), ceil_div(seen.start, keys), seen.stop / keys, set);
+    Visits(const Head& head, bool across_) : across(across_), queries(across ? PANEL : ROWS), keys(across ? ROWS : PANEL) {
+        const int64_t blocks = ceil_div(head.keys(), keys), lines = ceil_div(head.queries(), queries);
+        words = ceil_div(blocks + 1, 64);
+        some_.assign(lines * words, 0), every_.assign(lines * words, 0), mixed_.assign(lines * words, 0);
+        Room room{std::vector<uint64_t>((blocks + 1) * ROWS), std::vector<uint64_t>(words)};
+        int64_t sampled = 0, saved = 0;
+        for (int64_t k = 0; k < std::min(SAMPLE, lines) && head.call.intervals; k++)
+            line(head, k * lines / std::min(SAMPLE, lines) * queries, room, [&](int64_t, const uint64_t* held, int64_t) {
+                const int64_t count = pairs(held);
+                sampled += SIZE * (count > 0), saved += light(count) * (count > 0) * (SIZE - count * SINGLE);
+            });
+        const bool lists = saved * WORTH > sampled;
+        std::vector<std::vector<int32_t>> own(lists ? queries : 0);
+        if (lists) offsets.push_back(0);
+        for (int64_t a = 0; a < lines; a++) {
+            int64_t word = 0;
+            mixed_[a * words] = (int64_t)lanes_.size() / ROWS;
+            line(head, a * queries, room, [&](int64_t b, const uint64_t* held, int64_t many) {
+                const int64_t count = pairs(held);
+                if (!count) return;
+                if (lists && light(count)) {
+                    for (int64_t r = 0; r < ROWS; r++)
+                        for (uint64_t left = held[r]; left; left &= left - 1) {
+                            const int64_t lane = __builtin_ctzll(left);
+                            own[across ? lane : r].push_back((int32_t)(across ? b * ROWS + r : b * PANEL + lane));
+                        }
+                    return;
+                }
+                for (; word < b >> 6; word++) mixed_[a * words + word + 1] = (int64_t)lanes_.size() / ROWS;
+                some_[a * words + word] |= 1ull << (b & 63);
+                if (count == (across ? ROWS : many) * (across ? many : PANEL)) every_[a * words + word] |= 1ull << (b & 63);
+                else lanes_.insert(lanes_.end(), held, held + ROWS);
+            });
+            for (int64_t t = 0; lists && t < std::min(queries, head.queries() - a * queries); t++) {
+                listed.insert(listed.end(), own[t].begin(), own[t].end());
+                offsets.push_back((int64_t)listed.size());
+                own[t].clear();
             }
-            for (int64_t w = 0; w < words; w++) every[w] &= row[w];
         }
     }
     bool some(int64_t q, int64_t k) const { return some_[q * words + (k >> 6)] >> (k & 63) & 1; }
@@ -217,6 +282,23 @@ class Visits {
                 if (some(a, c)) return true;
         return false;
     }
+    // The lanes that each row of a block sees, of which some are seen but not all.
+    const uint64_t* lanes(int64_t q, int64_t k) const {
+        const int64_t at = q * words + (k >> 6);
+        const uint64_t before = some_[at] & ~every_[at] & ((1ull << (k & 63)) - 1);
+        return &lanes_[(mixed_[at] + __builtin_popcountll(before)) * ROWS];
+    }
+    // The single keys among `within` that a query sees, ascending.
+    struct Keys {
+        const int32_t* at;
+        int64_t many;
+    };
+    bool lists() const { return !offsets.empty(); }
+    Keys singles(int64_t row, Span within) const {
+        const int32_t *first = &listed[0] + offsets[row], *last = &listed[0] + offsets[row + 1];
+        first = std::lower_bound(first, last, within.start), last = std::lower_bound(first, last, within.stop);
+        return {first, last - first};
+    }
 };
 
 // The visits of every head: those that see alike share theirs.
@@ -225,10 +307,10 @@ class AllVisits {
     std::vector<Visits> held;
 
   public:
-    AllVisits(const Call& call, int64_t queries, int64_t keys)
+    AllVisits(const Call& call, bool across)
         : batches(call.interval_batch || call.lengths), groups(call.interval_head) {
         for (int64_t b = 0; b < (batches ? call.b : 1); b++)
-            for (int64_t g = 0; g < (groups ? call.g : 1); g++) held.emplace_back(Head(call, b * call.g + g), queries, keys);
+            for (int64_t g = 0; g < (groups ? call.g : 1); g++) held.emplace_back(Head(call, b * call.g + g), across);
     }
     const Visits& operator()(const Head& head) const {
         return held[(batches ? head.batch : 0) * (groups ? head.call.g : 1) + (groups ? head.group : 0)];

@@ -1,7 +1,7 @@
 // Runs the nest whose outer loops are parallel: keys and values are packed once, for as many heads as the cache holds.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n;
-    const AllVisits visits(call, ROWS, PANEL);
+    const AllVisits visits(call, false);
     const int64_t key_tiles = ceil_div(call.m, call.tile_columns), row_tiles = ceil_div(queries, call.tile_rows);
     const int64_t group = std::max(std::min(call.threads, heads), std::min(heads, call.budget / Packed::bytes(call)));
     for (int64_t first = 0; first < heads; first += group) {

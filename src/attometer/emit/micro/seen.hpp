@@ -25,15 +25,19 @@ struct Seen {
     int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
     int64_t rows() const { return (across ? j : i).size(); }
     bool any() const { return visits.some(i, j); }
-    bool all() const {  // whether every query sees every key of the tile
-        for (int64_t t = i.start; t < i.stop && head.call.intervals; t++) {
-            bool held = false;
-            for (int64_t k = 0; k < head.intervals() && !held; k++) {
-                const Span keys = head.interval(t, k);
-                held = keys.start <= j.start && keys.stop >= j.stop;
-            }
-            if (!held) return false;
-        }
+    // The lanes of panel p that row t of the tile sees.
+    uint64_t lanes(int64_t t, int64_t p) const {
+        const int64_t r = t / ROWS;
+        return every(r, p) ? ~0ull : some(r, p) ? lanes_of(r, p)[t % ROWS] : 0;
+    }
+    const uint64_t* lanes_of(int64_t r, int64_t p) const {
+        return across ? visits.lanes(panel0() + p, row0() + r) : visits.lanes(row0() + r, panel0() + p);
+    }
+    bool all() const {  // whether every query sees every key of a tile whose rows are queries
+        for (int64_t t = 0; t < rows(); t++)
+            for (int64_t p = 0; p < panels(); p++)
+                for (int64_t k = p * PANEL; k < std::min<int64_t>(j.size(), (p + 1) * PANEL); k++)
+                    if (!(lanes(t, p) >> (k - p * PANEL) & 1)) return false;
         return true;
     }
 

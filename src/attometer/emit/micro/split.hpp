@@ -1,7 +1,7 @@
 // Runs the nest that splits the keys: each part by itself, then the parts of each head joined.
 static int run(const Call& call) {
     const int64_t heads = call.b * call.g, queries = call.h / call.g * call.n;
-    const AllVisits visits(call, ROWS, PANEL);
+    const AllVisits visits(call, false);
     const int64_t chunk = round_up(ceil_div(call.m, call.splits), call.tile_columns), splits = ceil_div(call.m, chunk);
     Fast fast;
     std::vector<Partial> partial;

@@ -1,25 +1,25 @@
 // The compute steps of schedules on tiles: masks, online softmax, gradients of scores, merging, results.
+// The lanes of `x` whose bit is set in `seen`; `other` elsewhere.
+static inline Floats kept(Floats x, uint64_t seen, Real other) {
+    Ints bit;
+    for (int l = 0; l < LANES; l++) bit[l] = 1 << l;
+    const Ints held = ((Ints{} + (Whole)(seen & ((1u << LANES) - 1))) & bit) != 0;
+    return held ? x : all(other);
+}
 // -inf where the mask hides a key from a row of a tile whose rows are queries.
 static void score(const Sums& P, const Seen& seen) {
     if (bent(seen.head.call)) bend(P, seen);
-    for (int64_t r = 0; r < P.rows; r += ROWS) {
-        bool mixed = false;
-        for (int64_t p = 0; p < seen.panels(); p++) mixed |= seen.some(r / ROWS, p) && !seen.every(r / ROWS, p);
-        if (!mixed) continue;
-        for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++) {
-            Real* row = P.at + t * P.row;
-            int64_t done = 0;
-            for (int64_t k = 0; k < seen.head.intervals(); k++) {
-                const Span keys = seen.head.interval(seen.i.start + t, k);
-                const int64_t start = std::max(keys.start, seen.j.start) - seen.j.start;
-                const int64_t stop = std::min(keys.stop, seen.j.stop) - seen.j.start;
-                if (start >= stop) continue;
-                for (; done < start; done++) row[done] = -INF;
-                done = stop;
-            }
-            for (; done < seen.panels() * PANEL; done++) row[done] = -INF;
+    for (int64_t r = 0; r < P.rows; r += ROWS)
+        for (int64_t p = 0; p < seen.panels(); p++) {
+            if (!seen.some(r / ROWS, p) || seen.every(r / ROWS, p)) continue;
+            const uint64_t* lanes = seen.lanes_of(r / ROWS, p);
+            for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++)
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) {
+                    Real* at = P.block(t, p) + v * LANES;
+                    store(at, kept(load<Floats>(at), lanes[t - r] >> (v * LANES), -INF));
+                }
         }
-    }
 }
 
 // Online softmax: P becomes exp(scale (P - m)) as a left operand; `l` and O are rescaled where a row's maximum grew.
@@ -65,7 +65,8 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
                         const int64_t k = p * PANEL + v * LANES;
                         const Floats w = power2((load<Floats>(row + k) - level[t - first]) * c);  // large scores cancel first
                         total[v] += w;
-                        if constexpr (DROPS) put(out + k, w * dropped(seen.head.call, key, seen.j.start + k));
+                        if constexpr (DROPS)
+                            put(out + k, w * dropped(seen.head.call, key, [&](int64_t l) { return seen.j.start + k + l; }));
                         else put(out + k, w);
                     }
                 }
@@ -87,10 +88,11 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
 template <class T, class Row>
 static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, const Seen& seen) {
     for (int64_t t = 0; t < O.rows; t++)
-        for (int64_t k = 0; k < seen.head.intervals(); k++) {
-            const Span keys = seen.head.interval(seen.i.start + t, k);
-            for (int64_t j = std::max(keys.start, seen.j.start); j < std::min(keys.stop, seen.j.stop); j++) {
-                const Element held = ((const Element*)(weights.at + t * weights.row))[j - seen.j.start];
+        for (int64_t p = 0; p < seen.panels(); p++)
+            for (uint64_t left = seen.lanes(t, p); left; left &= left - 1) {
+                const int64_t k = p * PANEL + __builtin_ctzll(left), j = seen.j.start + k;
+                if (k >= std::min<int64_t>(seen.j.size(), (p + 1) * PANEL)) break;
+                const Element held = ((const Element*)(weights.at + t * weights.row))[k];
 #ifdef ATTOMETER_BF16
                 const Real w = widen(Bfloat{held});
 #else
@@ -100,7 +102,6 @@ static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, c
                 const T* from = value(j);
                 for (int64_t x = 0; x < O.columns; x++) O.at[t * O.row + x] += w * widen(from[x * stride]);
             }
-        }
 }
 template <class T, class Row> static bool finite(Row row, Span t, int64_t width, int64_t stride) {
     typedef std::conditional_t<sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>> Bits;
@@ -140,9 +141,14 @@ static void sink(Real* mx, Real* l, const Sums& O, const Head& head, Span i) {
 static void log_sum_exp(Real* mx, const Real* l, int64_t rows, Real scale) {
     for (int64_t t = 0; t < rows; t++) mx[t] = l[t] == 0.0f ? -INF : mx[t] * scale + std::log(l[t]);
 }
+template <class T> static inline void store_row(const Real* from, T* to, int64_t width, int64_t stride, Real factor) {
+    if (stride == 1)
+        for (int64_t x = 0; x < width; x++) narrow(from[x] * factor, to + x);
+    else
+        for (int64_t x = 0; x < width; x++) narrow(from[x] * factor, to + x * stride);
+}
 template <class T, class Row> static void store_rows(const Sums& O, Row to, Span t, int64_t stride, Real factor) {
-    for (int64_t k = 0; k < t.size(); k++)
-        for (int64_t x = 0; x < O.columns; x++) narrow(O.at[k * O.row + x] * factor, to(t.start + k) + x * stride);
+    for (int64_t k = 0; k < t.size(); k++) store_row<T>(O.at + k * O.row, to(t.start + k), O.columns, stride, factor);
 }
 
 // Merge another partial result of the same rows: maximum, sum and output that is not yet divided.
@@ -157,32 +163,13 @@ static void merge(Real* mx, Real* l, const Sums& O, const Real* mx2, const Real*
     }
 }
 
-// The lanes of `x` whose bit is set in `seen`; 0 elsewhere.
-static inline Floats kept(Floats x, uint64_t seen) {
-    Ints bit;
-    for (int l = 0; l < LANES; l++) bit[l] = 1 << l;
-    const Ints held = ((Ints{} + (Whole)(seen & ((1u << LANES) - 1))) & bit) != 0;
-    return (Floats)((Ints)x & held);
-}
-// Which queries of panel p see each key of the tile, one bit for each query.
-static void seen_bits(std::vector<uint64_t>& bits, const Seen& seen, int64_t p) {
-    bits.assign(seen.j.size(), 0);
-    for (int64_t q = 0; q < std::min<int64_t>(PANEL, seen.i.size() - p * PANEL); q++)
-        for (int64_t k = 0; k < seen.head.intervals(); k++) {
-            const Span keys = seen.head.interval(seen.i.start + p * PANEL + q, k);
-            for (int64_t j = std::max(keys.start, seen.j.start); j < std::min(keys.stop, seen.j.stop); j++)
-                bits[j - seen.j.start] |= 1ull << q;
-        }
-}
-
 // Of a tile whose rows are keys: P = exp(scale P - L), 0 where hidden, kept and written as a left operand.
 static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen, Real scale, const Sums& slopes) {
-    std::vector<uint64_t> bits;
     std::vector<uint32_t> keys;
     const bool drops = seen.head.call.dropout > 0;
     if (bent(seen.head.call)) bend_across(P, seen, slopes);
     for (int64_t p = 0; p < seen.panels(); p++) {
-        bits.clear(), keys.clear();
+        keys.clear();
         Floats level[VECTORS];
         for (int v = 0; v < VECTORS; v++) level[v] = load<Floats>(L + seen.i.start + p * PANEL + v * LANES);
         for (int64_t j = 0; j < P.rows; j++) {
@@ -193,12 +180,12 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
                 continue;
             }
             const bool every = seen.every(j / ROWS, p);
-            if (!every && bits.empty()) seen_bits(bits, seen, p);
+            const uint64_t lanes = seen.lanes(j, p);
             if (drops && keys.empty()) row_keys(keys, seen, p);
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
                 Floats w = power2((load<Floats>(row + v * LANES) * scale - level[v]) * LOG2E);
-                if (!every) w = kept(w, bits[j] >> (v * LANES));
+                if (!every) w = kept(w, lanes >> (v * LANES), 0);
                 store(row + v * LANES, w);
                 put(out + v * LANES, drops ? w * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j) : w);
             }
@@ -206,44 +193,58 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
     }
 }
 // dS = P (dS - D) as a left and as a right operand, 0 in the blocks that the mask leaves out.
+template <bool BENDS>
 static void score_gradient(
     const Sums& dS, const Sums& P, Left left, Right right, const Real* D, const Seen& seen, const Sums& slopes) {
-    const bool drops = seen.head.call.dropout > 0, capped = seen.head.call.cap > 0;
+    const bool drops = BENDS && seen.head.call.dropout > 0, capped = BENDS && seen.head.call.cap > 0;
     std::vector<uint32_t> keys;
     for (int64_t p = 0; p < seen.panels(); p++) {
         Floats rest[VECTORS];
         for (int v = 0; v < VECTORS; v++) rest[v] = load<Floats>(D + seen.i.start + p * PANEL + v * LANES);
         if (drops) row_keys(keys, seen, p);
-        for (int64_t j = 0; j < units(dS.rows) * PAIR; j += PAIR) {
-            Unit* across = right.at + p * right.panel + j / PAIR * PANEL;
-            const int64_t both = std::min<int64_t>(PAIR, dS.rows - j);  // none in the zeros that end a step
-            if (!seen.some(j / ROWS, p)) {
-                for (int64_t k = 0; k < both; k++)
-                    std::memset((Element*)(left.at + (j + k) * left.row) + p * PANEL, 0, PANEL * sizeof(Element));
-                std::memset(across, 0, PANEL * sizeof(Unit));
-                continue;
-            }
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) {
-                Floats made[PAIR] = {};
-                for (int64_t k = 0; k < both; k++) {
-                    const Floats w = load<Floats>(P.block(j + k, p) + v * LANES);
-                    Floats above = load<Floats>(dS.block(j + k, p) + v * LANES);
-                    if (drops) above = above * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j + k);
-                    Floats x = w * (above - rest[v]);
-                    if (capped) x = x * load<Floats>(slopes.block(j + k, p) + v * LANES);
-                    made[k] = w == 0.0f ? Floats{} : x;
-                    put((Element*)(left.at + (j + k) * left.row) + p * PANEL + v * LANES, made[k]);
+        // Row j of the left operand.
+        auto made = [&](int64_t j, int v) {
+            const Floats w = load<Floats>(P.block(j, p) + v * LANES);
+            Floats above = load<Floats>(dS.block(j, p) + v * LANES);
+            if (drops) above = above * dropped(seen.head.call, &keys[v * LANES], seen.j.start + j);
+            Floats x = w * (above - rest[v]);
+            if (capped) x = x * load<Floats>(slopes.block(j, p) + v * LANES);
+            x = w == 0.0f ? Floats{} : x;
+            put((Element*)(left.at + j * left.row) + p * PANEL + v * LANES, x);
+            return x;
+        };
+        for (int64_t first = 0; first < units(dS.rows) * PAIR; first += ROWS) {
+            const int64_t last = std::min(first + ROWS, units(dS.rows) * PAIR);
+            const bool some = seen.some(first / ROWS, p);
+            for (int64_t j = first; j < last; j += PAIR) {
+                Unit* across = right.at + p * right.panel + j / PAIR * PANEL;
+                const int64_t both = some ? std::min<int64_t>(PAIR, dS.rows - j) : 0;  // none in the zeros that end a step
+                if (!some)
+                    for (int64_t k = j; k < std::min(j + PAIR, dS.rows); k++)
+                        std::memset((Element*)(left.at + k * left.row) + p * PANEL, 0, PANEL * sizeof(Element));
+                if (both <= 0) {
+                    std::memset(across, 0, PANEL * sizeof(Unit));
+                    continue;
                 }
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) {
+                    const Floats x = made(j, v);
 #ifdef ATTOMETER_BF16
-                const Words low = __builtin_convertvector(rounded(made[0]), Words);
-                store(across + v * LANES, low | __builtin_convertvector(rounded(made[1]), Words) << 16);
+                    const Words low = __builtin_convertvector(rounded(x), Words);
+                    const Floats y = both == PAIR ? made(j + 1, v) : Floats{};
+                    store(across + v * LANES, low | __builtin_convertvector(rounded(y), Words) << 16);
 #else
-                store(across + v * LANES, made[0]);
+                    store(across + v * LANES, x);
 #endif
+                }
             }
         }
     }
+}
+static void score_gradient(
+    const Sums& dS, const Sums& P, Left left, Right right, const Real* D, const Seen& seen, const Sums& slopes) {
+    const bool bends = seen.head.call.dropout > 0 || seen.head.call.cap > 0;
+    (bends ? score_gradient<true> : score_gradient<false>)(dS, P, left, right, D, seen, slopes);
 }
 
 // D = rowsum(dO O) less the gradient of the log-sum-exp, and the log-sum-exp L, +inf for rows that see nothing.
@@ -251,8 +252,9 @@ template <class T> static void row_dots(const Head& head, Span i, Real* L, Real*
     const Call& call = head.call;
     for (int64_t t = i.start; t < i.stop; t++) {
         const T *a = head.query<const T>(call.slope, t), *b = head.query<const T>(call.o, t);
-        double total = 0;  // it cancels against dO V
-        for (int64_t x = 0; x < call.e; x++) total += (double)widen(a[x * call.slope.column]) * widen(b[x * call.o.column]);
+        double some[4] = {};  // it cancels against dO V; sums of their own do not wait for one another
+        for (int64_t x = 0; x < call.e; x++) some[x % 4] += (double)widen(a[x * call.slope.column]) * widen(b[x * call.o.column]);
+        const double total = some[0] + some[1] + (some[2] + some[3]);
         const Real level = *head.query<const Real>(call.lse, t);
         L[t] = level == -INF ? INF : level;
         D[t] = (Real)(total - (call.lse_slope.data ? *head.query<const Real>(call.lse_slope, t) : 0.0f));

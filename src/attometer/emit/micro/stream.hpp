@@ -14,6 +14,19 @@ template <class T> class Lines {
     Lines(const Operand& x, int64_t w, int64_t whole)
         : width(w), wide(round_up(w, whole)), lies(as_it_lies<T>(x.column) && w == wide),
           room(lies ? 0 : CHUNK * wide), zeros(wide) {}
+    // Row `keys[k]` for each of at most CHUNK keys.
+    void take(const Head& head, const Operand& x, const int32_t* keys, int64_t many) {
+        for (int64_t k = 0; k < CHUNK; k++) {
+            const T* from = k < many ? head.key<T>(x, keys[k]) : nullptr;
+            at[k] = !from ? zeros.data() : lies ? (const Element*)from : &room[k * wide];
+            if (from && !lies) copy<T>((Unit*)at[k], from, x.column, width);
+        }
+    }
+    // Zeros for what a bias of -inf hides from a query: it may hold NaN.
+    void leave_hidden(const Head& head, int64_t row, const int32_t* keys, int64_t many) {
+        for (int64_t k = 0; k < many && head.call.bias.data; k++)
+            if (hidden(head, row, keys[k])) at[k] = zeros.data();
+    }
     void take(const Head& head, const Operand& x, Span t) {
         int64_t k = 0;
         for (int64_t stop = std::min(CHUNK, t.size()); k < stop;) {
@@ -63,7 +76,7 @@ typedef void (*Dots)(Real*, int64_t, const Unit*, int64_t, const Element* const*
 template <int M> static Dots of_length(int64_t wide) {
     return wide == 2 * LANES ? dots<M, 2> : wide == 4 * LANES ? dots<M, 4> : dots<M, 0>;
 }
-// M rows of O, N vectors wide, plus the weights of CHUNK lines times these. Where products are of pairs, two lines are
+// M rows of O, N vectors wide, plus the weights of `many` lines times these. Where products are of pairs, two lines are
 // interleaved within every 128 bits, one instruction each, and O's columns are in that order meanwhile.
 #ifdef ATTOMETER_BF16
 typedef uint16_t Line __attribute__((vector_size(VECTOR_BYTES)));
@@ -81,7 +94,8 @@ template <int HALF, int... L> static inline Floats together(Floats a, Floats b, 
 }
 #endif
 template <int M, int N>
-static void weigh(Real* out, int64_t row, const Unit* weights, int64_t left, const Element* const* lines, int64_t column) {
+static void weigh(
+    Real* out, int64_t row, const Unit* weights, int64_t left, const Element* const* lines, int64_t column, int64_t many) {
     Floats x[M][N];
 #ifdef ATTOMETER_BF16
     constexpr auto lanes = std::make_integer_sequence<int, LANES>{};
@@ -96,7 +110,7 @@ static void weigh(Real* out, int64_t row, const Unit* weights, int64_t left, con
             x[i][j] = apart<0>(a, b, lanes), x[i][j + 1] = apart<1>(a, b, lanes);
 #endif
         }
-    for (int64_t k = 0; k < CHUNK; k += PAIR) {
+    for (int64_t k = 0; k < many; k += PAIR) {
         Units y[N];
 #pragma GCC unroll 4
         for (int j = 0; j < N; j += PAIR) {
@@ -144,17 +158,22 @@ template <class T> static void contract_rows(const Sums& out, Left a, const Oper
                     out.at + r * out.row + at + k, out.row, &whole[r * wide], wide, lines.at + k, wide);
     }
 }
-// out += a x
-template <int N> static void weigh_rows(const Sums& out, Left a, const Element* const* lines, int64_t column) {
+constexpr int64_t BLOCK = 2 * LANES;  // columns of a product with lines come in so many
+// out += a x for `many` lines, all columns
+template <int N>
+static void weigh_rows(const Sums& out, Left a, const Element* const* lines, int64_t column, int64_t many) {
     constexpr decltype(&weigh<1, N>) made[] = {weigh<1, N>, weigh<2, N>, weigh<3, N>, weigh<4, N>};
     for (int64_t r = 0; r < out.rows; r += FEW)
         made[std::min<int64_t>(FEW, out.rows - r) - 1](
-            out.at + r * out.row + column, out.row, a.at + r * a.row, a.row, lines, column);
+            out.at + r * out.row + column, out.row, a.at + r * a.row, a.row, lines, column, many);
+}
+static void weigh_rows(const Sums& out, Left a, const Element* const* lines, int64_t many) {
+    const int64_t wide = round_up(out.columns, BLOCK);
+    for (int64_t column = 0; column < wide; column += 2 * BLOCK)
+        (wide - column >= 2 * BLOCK ? weigh_rows<4> : weigh_rows<2>)(out, a, lines, column, many);
 }
 template <class T> static void contract_along(const Sums& out, Left a, const Operand& x, int64_t width, const Seen& seen) {
     const Span t = seen.j;
-    constexpr int64_t BLOCK = 2 * LANES;
-    const int64_t wide = round_up(width, BLOCK);
     Lines<T> lines(x, width, BLOCK);
     for (int64_t r = 0; r < out.rows; r += ROWS)  // rows that see nothing of the tile were left without weights
         if (!seen.row(r / ROWS))
@@ -163,8 +182,6 @@ template <class T> static void contract_along(const Sums& out, Left a, const Ope
     for (int64_t at = 0; at < t.size(); at += CHUNK) {
         if (!seen.some(at / PANEL)) continue;
         lines.take(seen.head, x, {t.start + at, t.stop});
-        const Left weights{a.at + at / PAIR, a.row};
-        for (int64_t column = 0; column < wide; column += 2 * BLOCK)
-            (wide - column >= 2 * BLOCK ? weigh_rows<4> : weigh_rows<2>)(out, weights, lines.at, column);
+        weigh_rows(out, {a.at + at / PAIR, a.row}, lines.at, CHUNK);
     }
 }

@@ -54,6 +54,12 @@ constexpr int STEP = 1;
 #endif
 constexpr int PANEL = VECTORS * LANES;  // columns of a register block
 constexpr int DEPTH = 256;              // units summed at once: a panel of so many stays in the L1 cache
+// So many pairs of a block take as long as one by itself (Zen 4: 3 to 6 alike, in float32 and bf16).
+#ifdef ATTOMETER_AMX
+constexpr int SINGLE = 16;  // a guess: tile registers form a block several times as fast
+#else
+constexpr int SINGLE = 4;
+#endif
 
 typedef Real Floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef Whole Ints __attribute__((vector_size(VECTOR_BYTES)));

@@ -607,6 +607,35 @@ def test_what_clicks_do(tmp_path: Path) -> None:
     assert silent == ""
 
 
+REFUSED_STATE = """
+<script>
+const wait = setInterval(() => {
+  if (!document.documentElement.dataset.ready) return;
+  clearInterval(wait);
+  const shown = [], tell = () => {
+    const hidden = getComputedStyle($("results")).display === "none";
+    shown.push([$("verdict").textContent, $("headline").textContent, $("tiles").textContent, $("tp").value, $("model").value, hidden]);
+  };
+  tell(); change({ tp: 2 }); tell(); change({ tp: 8 }); tell();
+  const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
+}, 20);
+</script>
+"""
+
+
+@browser
+def test_what_cannot_be_placed_shows_why_and_no_number_of_another_plan(tmp_path: Path) -> None:
+    text = page(names=("gpt2",), start={"model": "gpt2", "machine": "l4", "context": 1024})
+    document = _run(tmp_path, text.replace('data-state="', 'data-state="tp=8&amp;') + REFUSED_STATE)
+    shown = re.search(r'<pre id="shown">(.*?)</pre>', document, re.DOTALL)
+    assert shown is not None
+    first, fits, again = json.loads(unescape(shown[1]))
+    assert first == ["not priced", 'part "q": tp 8 does not divide axis "h" of size 12', "", "8", "gpt2", True]
+    assert first == again
+    assert (fits[0], fits[3], fits[5]) == ("✓ fits", "2", False)
+    assert fits[2]
+
+
 TABS = """
 <script>
 const wait = setInterval(() => {

@@ -114,14 +114,14 @@ const table = (head, rows) => `<table class="${head.length > 4 ? "cards" : ""}">
 // ---------------------------------------------------------------- what each number is
 const PASS = { prefill: "prefill", decode: "decode step", train: "training step" };
 const explanation = (id, p) => {
+  const [kind, ...of] = id.split(":");
+  if (TAB_WHY[kind]) return TAB_WHY[kind](...of);
   const s = p.state, o = { id };
   const sizes = `b = ${s.batch}, n = ${commas(s.mode === "decode" ? 1 : s.context)}, m = ${commas(s.context)}`;
   const figure = (path) => p.place.figures[path] ? `${path} = ${p.place.figures[path][0]}` : path;
   const source = (...paths) => [...new Set(paths.map((q) => p.place.figures[q]).filter(Boolean).map((f) => p.place.sources[f[1]]))].join("; ");
   const bitsOf = (name) => AM.data.rows[name] !== undefined ? "rows of its own layout" : `${AM.data.formats[name][0] / 8} bits`;
   const held = Object.entries(p.held.formats).map(([name, v]) => `${name}: ${commas(v)} bytes`).join(", ");
-  const [kind, ...of] = id.split(":");
-  if (TAB_WHY[kind]) return TAB_WHY[kind](...of);
   switch (kind) {
     case "was": { const e = pinned ? explanation(of.join(":"), AM.plan(pinned)) : explanation("needed", p); return { ...e, title: pinned ? `compared: ${e.title}` : e.title }; }
     case "difference": {
@@ -193,6 +193,7 @@ const extra = (id, p) => {
   return { title: NAMES[id], status: ["logits", "master", "gathered", "scratch"].includes(id) ? "counted" : "fitted", formula: told[0], numbers: told[1], value, convention: "GiB = 2^30 bytes", source: told[2] };
 };
 const showWhy = () => {
+  if (!now && !TAB_WHY[chosen.split(":")[0]]) { $("why").innerHTML = ""; return; }
   const e = explanation(chosen, now), row = (name, text, cls = "") => text ? `<dt>${name}</dt><dd class="${cls}">${esc(text)}</dd>` : "";
   $("why").innerHTML = `<button class="close" data-close aria-label="close">✕</button><h2>${esc(e.title)} <span class="tag">${esc(e.status)}</span></h2><dl>${row("formula", e.formula, "f")}${row("with numbers", e.numbers, "f")}${row("value", e.value, "v")}${row("convention", e.convention)}${row("source", e.source)}</dl>` +
     (e.others && e.others.length ? `<h3>other tools print</h3><table>${e.others.map(([a, b]) => `<tr><td>${esc(a)}</td><td>${esc(b)}</td></tr>`).join("")}</table>` : "");
@@ -383,14 +384,24 @@ const inputs = (p) => {
 // The first number: the plan, its sentence and its tiles.
 const answer = () => {
   now = AM.plan(state);
+  document.body.classList.remove("refused");
   document.body.classList.toggle("fits", now.fits);
   $("verdict").textContent = now.fits ? "✓ fits" : "✗ does not fit";
   $("headline").textContent = headline(now);
   $("tiles").innerHTML = [["needed", "needs", gigabytes(now.needed)], ["spare", now.fits ? "to spare" : "too much", gigabytes(Math.abs(now.room - now.needed))], ["largest", "largest context", now.served ? commas(now.served.alone) : now.largest < AM.MOST ? commas(now.largest) : "any"], ...(now.served ? [["requests", "requests at once", commas(now.served.requests)]] : []), ["seconds", `per ${PASS[state.mode]}, at least`, time(now.seconds)], ["speed", "tokens/s at most", commas(now.speed, now.speed < 1e3 ? 1 : 0)]].map(([id, name, v]) => `<div><span>${name}</span>${why(id, v)}</div>`).join("");
 };
+// A state that has no plan: why, the inputs that led there, and no number of the plan before.
+const refused = (reason) => {
+  now = null;
+  document.body.classList.remove("fits"); document.body.classList.add("refused");
+  $("verdict").textContent = "not priced"; $("headline").textContent = reason; $("tiles").innerHTML = "";
+  $("places").open ||= PLACE.count(state) > 1;
+  inputs({ state, model: AM.data.models[state.model], devices: PLACE.count(state), trained: state.recipe ? { how: { r: RECIPE.of(state.recipe) } } : null });
+  showTab(state.tab); keep();
+};
 const redraw = () => {
   const began = performance.now();
-  try { answer(); } catch (error) { $("verdict").textContent = "not priced"; $("headline").textContent = error.message; return; }
+  try { answer(); } catch (error) { refused(error.message); return; }
   inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showTab(state.tab);
   $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
   keep();
@@ -467,7 +478,7 @@ const start = async () => {
   $("recipe").innerHTML = options([["", "AdamW, 16 bytes a parameter"], ...Object.entries(AM.data.recipes).map(([k, r]) => [k, `${k}: ${r.weights}${r.rank ? `, adapters of rank ${r.rank}` : ""}`])]);
   const weights = () => { const m = AM.data.models[state.model]; $("weights").innerHTML = options(Object.keys(m.weights.as).map((k) => [k === "stored" ? "" : k, k === "stored" ? `as stored: ${m.weights.as[k][0]}` : `${k}, ${commas(WEIGHTS.held(m, k).total / 1e9, 1)} GB`])); };
   const given = (text, name) => {
-    try { change({ model: CONFIG.give(text, name) }); models(); weights(); redraw(); $("read-said").textContent = `${commas(now.model.parameters)} parameters`; } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
+    try { change({ model: CONFIG.give(text, name) }); models(); weights(); redraw(); $("read-said").textContent = `${commas(AM.data.models[state.model].parameters)} parameters`; } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
   };
   startTabs(); read(); models(); weights();
   $("read").onclick = () => given($("config").value, "pasted");

@@ -256,3 +256,13 @@ def test_refusals_name_what_is_refused(text: str, M: int, sizes: dict[str, Any],
     with pytest.raises(am.AttometerError) as error:
         derive(am.parse(text), M, **sizes)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", pytest.param("lstm", marks=pytest.mark.slow)])
+def test_weights_that_do_not_fit_are_read_at_every_step(name: str) -> None:
+    program = am.mechanism(name).program
+    found = derive(program, 2000, n=9, d=64, b=1)
+    assert "weights of a recurrence" in {b.name for b in found.bounds.bounds}
+    assert all(b.words <= found.words for b in found.bounds.bounds)
+    assert found.ratio < 4
+    check_law(derive(program, 40, n=4, d=5, b=2), program)

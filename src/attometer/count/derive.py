@@ -576,8 +576,11 @@ class Search:
                     if stream and stream in (row, panel, *batch):
                         continue
                     by_row = row and stream and row not in images and all(row in axes for axes in rowed)
-                    for each in (False, True) if by_row else (False,):
-                        plan = Plan(targets, tuple(batch), row, panel, stream, each, split)
+                    again = bool(stream and passes.carried and self.arrange(targets, loads, stream).shared)
+                    for each, anew in product(
+                        (False, True) if by_row else (False,), (False, True) if again else (False,)
+                    ):
+                        plan = Plan(targets, tuple(batch), row, panel, stream, each, split, anew)
                         arranged = self.arrange(targets, loads, stream)
                         if not arranged.over(plan.tiled) if split else arranged.adds_up(plan.tiled):
                             yield plan

@@ -30,8 +30,9 @@ class Plan:
 
     With `by_row` the rows of a tile follow one another inside a step of the stream, which then holds what belongs to one
     row at a time; else what is streamed comes in word by word, and a step holds what belongs to all rows of the tile.
-    With `split` the stream is cut into chunks that run at once, whose partial results a second nest merges; what is streamed
-    then comes in as whole tiles, which is less deep.
+    With `again` what every step of the stream reads whole, as weights are, comes in at each step anew. With `split` the
+    stream is cut into chunks that run at once, whose partial results a second nest merges; what is streamed then comes in as
+    whole tiles, which is less deep.
     """
 
     targets: frozenset[str]
@@ -41,6 +42,7 @@ class Plan:
     stream: str | None = None
     by_row: bool = False
     split: bool = False
+    again: bool = False
 
     @property
     def tiled(self) -> tuple[str, ...]:
@@ -363,8 +365,13 @@ class Phase:
     def _before(self, step: Step) -> list[Op | Block]:
         """A copy of what the step before left, where it is overwritten too early."""
         if step.name not in self._copied:
-            return []
+            view = Op(step.name, self._held(step.name), "view", self._read(step.expression))
+            return [view] if self._renamed_before(step) else []
         return [Op(step.name, self._held(step.name), "set", self._read(step.expression))]
+
+    def _renamed_before(self, step: Step) -> bool:
+        """Whether what the step before left is read in place, under other axes, along which words come in one by one."""
+        return self.plan.again and step.name not in self._copied and step.axes != self.passes.axes(step.reads[0])
 
     def _read(self, node: Expression) -> Expression:
         """Return an expression that reads tiles without the stream where they have none, and carried ones in place."""
@@ -381,7 +388,8 @@ class Phase:
                 return part
             indices = tuple(i for i in part.indices if i != Name(self.plan.stream or ""))
             assert step is not None
-            return Ref(step.reads[0] if before and part.tensor not in self._copied else part.tensor, indices)
+            kept = not before or part.tensor in self._copied or self._renamed_before(step)
+            return Ref(part.tensor if kept else step.reads[0], indices)
 
         return rewritten(node, change)
 
@@ -498,7 +506,7 @@ class Phase:
         """Whether a stored value is loaded at this level of the nest."""
         plan = self.plan
         rowed = plan.by_row and plan.row in self.cascade.spread(self.cascade.value(name).axes)
-        if not self.passes.streams(name):
+        if not self.passes.streams(name) and not (plan.again and name in self.passes.shared):
             return level == "rows"
         return level == ("row" if rowed else "stream")
 

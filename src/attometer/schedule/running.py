@@ -180,6 +180,13 @@ class Passes:
         return found
 
     @cached_property
+    def shared(self) -> frozenset[str]:
+        """The values that are loaded and read only at places of the stream, at each of them as a whole."""
+        found = {name for name in self.loads() if not self.streams(name) and not self.places(name)}
+        outside = {r for s in self.steps.values() if not self.streams(s.name) for r in s.reads}
+        return frozenset(found - outside - {p for name in self.loads() for p in self.places(name)})
+
+    @cached_property
     def addressed(self) -> bool:
         """Whether values say where others are."""
         return any(self.places(r) for s in self.steps.values() for r in s.reads)

@@ -242,6 +242,7 @@ def test_what_the_entry_refuses() -> None:
     assert held.library.attometer_run(None, 0) != 0
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch.func.jvp imports it
 def test_vmap_and_other_transforms() -> None:
     function = am.compile("Y[i,k] = tanh(A[i,j] * B[j,k])")
     a, b = torch.randn(3, 4, 5, dtype=torch.float64), torch.randn(5, 6, dtype=torch.float64)

@@ -38,7 +38,8 @@ def test_layers_with_other_masks_share_a_graph(impl):
             x = attention(x, x, x, mask=mask, impl=impl)
         return x
 
-    x = torch.randn(1, 2, 40, 8, requires_grad=True)
+    # In float32 the rounding of the large scores of a third layer shows in some draws.
+    x = torch.randn(1, 2, 40, 8, dtype=torch.float64, requires_grad=True)
     results = [function(x) for function in (torch.compile(layers, backend="aot_eager", fullgraph=True), layers)]
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*(torch.autograd.grad(r.square().sum(), x) for r in results))

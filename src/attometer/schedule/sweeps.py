@@ -127,16 +127,17 @@ def sweeps(
 
 
 def _batch(sweep: Sweep, places: Callable[[sympy.Expr], int]) -> tuple[str, ...]:
-    """Return the axes that run in parallel: not the innermost ones, that a step may be a loop over vectors."""
+    """Return the axes that run in parallel: of a loop those around its axis, else not the innermost ones, which are too few."""
     out = max((s.output for s in sweep.steps), key=lambda t: len(t.indices))
-    shared = common(sweep.steps)
-    inner, left = set[str](), list(zip(out.indices, map(places, out.extents), strict=True))
-    within = 1
-    while left and (not inner or (sweep.axis is None and within < FEW)):
-        axis, extent = left.pop()
-        inner.add(axis)
-        within *= extent
-    return tuple(a for a in shared if a != sweep.axis and a not in inner)
+    shared = [a for a in common(sweep.steps) if a != sweep.axis]
+    if sweep.axis is not None:
+        around = out.indices[: out.indices.index(sweep.axis)]
+        return tuple(a for a in shared if a in around) or tuple(a for a in shared if a != out.indices[-1])
+    inner, within = len(out.indices), 1
+    while inner and (inner == len(out.indices) or within < FEW):
+        inner -= 1
+        within *= places(out.extents[inner])
+    return tuple(a for a in shared if a in out.indices[:inner])
 
 
 def _joined(

@@ -27,7 +27,7 @@ def test_load_makes_steps_longer_and_throughput_higher() -> None:
     for each in (*one.load.measures, *many.load.measures):
         assert each.low <= each.predicted <= each.high
         if each.unit == "s":
-            assert each.datasheet < each.predicted
+            assert each.datasheet <= each.low  # an interval does not reach below what the datasheet allows
         else:
             assert each.datasheet > each.predicted
 

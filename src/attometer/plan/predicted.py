@@ -88,6 +88,10 @@ class Expected:
         more = 100 * (self.gains[name] - 1)
         return f"10 % more {_CALLED[name]} gives {more:.1f} % more tokens/s" if more >= 0.05 else ""
 
+    def above(self, bound: float) -> "Expected":
+        """Return the same with an interval that does not reach below what the datasheet allows."""
+        return replace(self, low=max(self.low, min(bound, self.seconds)))
+
     def lines(self, bound: float) -> list[str]:
         """Return formula, terms, ratio to the datasheet's lower bound and sensitivities, one line each."""
         total = "sum of the terms" if self.way == "kernels" else "soft maximum of the terms, which overlap"
@@ -144,7 +148,7 @@ def predicted_or_why(plan: "Plan") -> Expected | str:
         return str(error)
     first, *others = sorted(ways, key=lambda way: _standing(plan, way))
     found = checked([first, *(way for way in others if not _is_of_other_width(plan, way))])
-    return found or f"the ends of its interval are more than {WIDEST:g} times apart"
+    return found.above(plan.seconds) if found else f"the ends of its interval are more than {WIDEST:g} times apart"
 
 
 def _ways(plan: "Plan", engine: str) -> list[Expected]:

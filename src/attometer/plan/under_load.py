@@ -111,6 +111,8 @@ class UnderLoad:
             # in a closed loop each request waits as long as those before it are served (Little's law)
             answer = added(first, each, self.workload.output_length - 1, "steps")
             first = replace(added(first, answer, turns, "queue"), other=None)
+        bounds = (self.bound_first, self.running.seconds)
+        first, each = (e and e.above(bound) for e, bound in zip((first, each), bounds, strict=True))
         return first, each
 
     @cached_property

@@ -21,7 +21,8 @@ from attometer.program import parse_mask
         ),
         (["explain", "gpt2"], 'unknown command "explain"; plan --explain says where each number comes from'),
         (["swep", "gpt2"], 'unknown command "swep"; did you mean "sweep"?'),
-        (["list"], "say what to list: models, machines"),
+        (["list"], "list needs kind: models, machines, mechanisms"),
+        (["pebble", "softmax", "-M", "5"], "pebble needs --sizes: as in n=2,d=1"),
         (["plan", "claude-3"], 'unknown model "claude-3"; give the path of a config.json'),
     ],
 )

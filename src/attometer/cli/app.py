@@ -50,6 +50,16 @@ class _Panels(typer.core.TyperGroup):
             with formatter.section(panel):
                 formatter.write_dl([(f"{c.name:{longest}}", c.get_short_help_str(200)) for c in listed])
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is called; of what it lacks say what that is, in the words of its help."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if error.message or error.param is None:
+                raise
+            lacks = error.param
+            raise AttometerError(f"{ctx.invoked_subcommand} needs {lacks.opts[0]}: {lacks.help}") from None  # type: ignore[attr-defined]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called; of an unknown one say the nearest, or all where none is near."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):

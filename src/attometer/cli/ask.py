@@ -126,7 +126,7 @@ def list_(
         typer.Argument(
             help="models, machines, mechanisms, schedules, masks, conventions, engines, recipes, tools or formats"
         ),
-    ] = "",
+    ],
     words: Annotated[list[str] | None, typer.Argument(help="only rows that hold all of these words")] = None,
     vendor: Annotated[str | None, typer.Option(help="machines of one maker, as in nvidia")] = None,
     json: Json = False,

@@ -136,8 +136,6 @@ def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
     >>> print(listing("masks", ("stride",)).rows[0][0])
     strided
     """
-    if not kind:
-        raise AttometerError(f"say what to list: {', '.join(KINDS)}")
     if kind not in KINDS:
         raise unknown("list", kind, KINDS)
     one = KINDS[kind]

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from attometer.errors import AttometerError, positive_int, unknown
+from attometer.view.amounts import amounts
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 DEFAULT = ("softmax", "sliding_window", "linear")
@@ -130,12 +131,10 @@ def _names(mechanisms: Sequence[str], backward: bool) -> tuple[str, ...]:
 
 def _lengths(given: str | Sequence[int]) -> tuple[int, ...]:
     parts = given.split(",") if isinstance(given, str) else [str(x) for x in given]
-    for part in parts:
-        if not (part.strip().isascii() and part.strip().isdigit() and int(part) >= 1):
-            raise AttometerError(f'-n takes lengths of at least 1 as in 512,1024; got "{part}" in "{given}"')
     if not parts:
         raise AttometerError("-n takes lengths of at least 1 as in 512,1024; got none")
-    return tuple(sorted({int(part) for part in parts}))
+    # A space tells lengths from the groups of one number.
+    return tuple(sorted(amounts(", ".join(parts), "-n")))
 
 
 def _dtype(given: str) -> str:

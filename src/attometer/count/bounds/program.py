@@ -155,10 +155,9 @@ class _Program:
                 "weights of one state's step, but for M words, are read for every other step", "tree",
                 source="steps depend on one another as wholes"))  # fmt: skip
         products = [s for s in self.live.values() if s.kind == "sum" and self.pair(s) is not None]
+        several = [products, *(g for g in self.reading().values() if len(g) < len(products))]
         groups = [[s] for s in products]
-        if len(products) > 1 and math.prod(len(list(self.ways(s, tree=False))) for s in products) <= _CHOICES:
-            groups.append(products)
-        groups += [g for g in self.reading().values() if 1 < len(g) < len(products)]
+        groups += [g for g in several if len(g) > 1 and math.prod(map(self.choice, g)) <= _CHOICES]
         for group in groups:
             name = "all products" if 1 < len(group) == len(products) else ", ".join(s.name for s in group)
             found.append(ProgramBound(
@@ -170,14 +169,19 @@ class _Program:
                 f"Q ≥ T (⌈products / F(M + T)⌉ - 1){less_text}, fresh accumulators read", "accumulator"))  # fmt: skip
         return Bounds(tuple(found), self.sizes, self.M)
 
+    def choice(self, step: Step) -> int:
+        """Return in how many ways the sums below the operands of a product can be chosen."""
+        return len(list(self.ways(step, tree=False)))
+
     def reading(self) -> dict[str, list[Step]]:
-        """The sums of products that read one input, by its name."""
+        """The products of inputs alone that read one of them, by its name: the projections of one tensor."""
         found: dict[str, list[Step]] = {}
         for step in self.live.values():
-            for ref in self.pair(step) or () if step.kind == "sum" else ():
-                value = self.cascade.value(ref.tensor)
-                if value.of in self.cascade.inputs and step not in found.setdefault(value.of, []):
-                    found[value.of].append(step)
+            pair = self.pair(step) if step.kind == "sum" else None
+            inputs = {self.cascade.value(ref.tensor).of for ref in pair or ()}
+            if inputs <= {*self.cascade.inputs}:
+                for name in inputs:
+                    found.setdefault(name, []).append(step)
         return found
 
     def compulsory(self) -> int:

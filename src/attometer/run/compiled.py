@@ -16,7 +16,7 @@ from attometer.run.mask_text import from_text, to_text
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
 MANY_KEYS = 1024  # of all sequences together, from which a step of decoding, which comes again, is worth it
 BLOCK = (6, 64)  # rows and keys of the smallest block that is skipped
-SINGLE, WORTH = 4, 8  # scores of a block for one pair, and the share that pairs have to save, as in `emit/micro`
+SINGLE, WORTH = 4, 4  # scores of a block for one pair, and the share that pairs have to save, as in `emit/micro`
 
 
 def unsupported(q: torch.Tensor, bias: Terms) -> str | None:

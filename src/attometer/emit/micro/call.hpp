@@ -181,7 +181,7 @@ struct Head {
 // some are have a word of lanes for each of their rows. Where a mask leaves many blocks with few pairs (random keys, strides),
 // these are listed as single pairs instead, query by query, and their blocks count as unseen.
 class Visits {
-    static constexpr int64_t SIZE = ROWS * PANEL, SAMPLE = 32, WORTH = 8;
+    static constexpr int64_t SIZE = ROWS * PANEL, SAMPLE = 32, WORTH = 4;
     bool across;  // a row of a block is a key and its lanes are queries
     int64_t queries, keys, words;
     std::vector<uint64_t> some_, every_, lanes_;

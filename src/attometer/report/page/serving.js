@@ -133,7 +133,7 @@ const RECIPE = (() => {
   const stage = (model, state, { r, recompute }, rows, saved, times, number, m, batch) => {
     const GIB = 2 ** 30, s = model.serving, { tp, pp, dp, zero } = state, stream = batch * m * model.width, last = rows.length - 1;
     const inner = saved.map((v, k) => (k === 0 || k === last ? 0 : v)), all = inner.reduce((sum, v, k) => sum + times[k] * v, 0), layers = times.reduce((a, b) => a + b) - times[0] - times[last];
-    const dense = rows.reduce((sum, row, k) => sum + times[k] * (row.dense + (pp > 1 ? row.apart : 0)), 0), routed = rows.reduce((sum, row, k) => sum + times[k] * row.routed, 0);
+    const dense = rows.reduce((sum, row, k) => sum + times[k] * (row.dense + (pp > 1 && k === last ? row.apart : 0)), 0), routed = rows.reduce((sum, row, k) => sum + times[k] * row.routed, 0);
     const trained = r.rank ? [Math.ceil((s.adapters[r.name] * r.rank) / r.base / (tp * pp)), 0] : [dense, routed];
     // A pipeline under FSDP leaves weights gathered and adds gradients up whole.
     const whole = zero === 3 && pp > 1 && dp > 1, ends = times[last] > 0;

@@ -46,6 +46,11 @@ def test_gradients_run_from_the_last_place() -> None:
     assert "dS" not in found[1].stored
 
 
+def test_the_gradient_of_rotations_stores_no_scores() -> None:
+    made = emitted(declared(am.gradient(am.mechanism("rope").program)), "float32")
+    assert [name for name, extents in made.stored if [str(e) for e in extents][2:] == ["n", "n"]] == []
+
+
 def test_recurrences_that_share_nothing_stay_apart() -> None:
     text = "axis t: n\ninput A[b,t], B[t,d]\nX[b,t] = A[b,t] * X[b, t - 1] + 1\nY[t,d] = tanh(B[t,d] * Y[t - 1, d])"
     assert len(swept(parse(text))) == 2

@@ -6,18 +6,20 @@ has fewer entries than the inputs may be stored, one of the size of the scores n
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import ceil, prod
 
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
+from attometer.program.expression import Binary, Expression, Name, Ref
+from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
-from attometer.schedule.cascade import Cascade, Unnested, cascade_of
+from attometer.program.size_expressions import size_in
+from attometer.schedule.cascade import Cascade, Unnested, cascade_of, rewritten
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
 from attometer.schedule.nest import Compute, Load, Loop, Node, Schedule, Tensor
@@ -88,12 +90,13 @@ class _Pieces:
 
     def __init__(self, program: Program, swept: set[str]) -> None:
         self.program = program
-        self.made = {s.output.name: o for o in program.operations for s in steps_of(o)}
+        self.operations = tuple(_with_plain_places(o, program) for o in program.operations)
+        self.made = {s.output.name: o for o in self.operations for s in steps_of(o)}
         self.numbers = typical(program)
         self.small = is_small(program)
         self.swept, moves = set(swept), set[str]()
         self.level: dict[str, int] = {}
-        for operation in program.operations:
+        for operation in self.operations:
             names = {s.output.name for s in steps_of(operation)}
             held = {r.tensor for r in refs_of(operation) if r.tensor in self.made} - names
             # What is too large to be stored is folded where a recurrence makes it.
@@ -111,13 +114,13 @@ class _Pieces:
     def all(self) -> Iterator[Piece]:
         outputs = {t.name for t in self.program.outputs}
         for level in range(max(self.level.values(), default=-1) + 1):
-            here = [o for o in self.program.operations if self.level[o.output.name] == level]
+            here = [o for o in self.operations if self.level[o.output.name] == level]
             nested = [o for o in here if o.output.name not in self.swept]
             roots = {o.output.name for o in nested} & (outputs | self.wanted(level))
             if roots:
                 yield Piece(self.nest(roots, level))
             rest = [o for o in here if o.output.name in self.swept]
-            others = [o for o in self.program.operations if o not in rest]
+            others = [o for o in self.operations if o not in rest]
             outside = outputs | {r.tensor for o in others for r in refs_of(o)}
             found = sweeps(rest, lambda t: not self.small(t), outside, lambda e: ceil(e.xreplace(self.numbers)))
             yield from (Piece(None, sweep) for sweep in found)
@@ -125,7 +128,7 @@ class _Pieces:
     def wanted(self, level: int) -> set[str]:
         """Names that sweeps of this level or operations of later ones read, and that are small enough to be stored."""
         found = set()
-        for operation in self.program.operations:
+        for operation in self.operations:
             swept, at = operation.output.name in self.swept, self.level[operation.output.name]
             if at > level or (swept and at == level):
                 for ref in refs_of(operation):
@@ -141,8 +144,38 @@ class _Pieces:
             if name in self.made and name not in needed:
                 needed.add(name)
                 todo += [r.tensor for r in refs_of(self.made[name]) if r.tensor not in stored]
-        operations: list[Operation] = [o for o in self.program.operations if o.output.name in needed]
+        operations: list[Operation] = [o for o in self.operations if o.output.name in needed]
         return _Nest(self.program, cascade_of(self.program, tuple(operations), tuple(roots)), self.numbers).schedule()
+
+
+def _with_plain_places(operation: Operation, program: Program) -> Operation:
+    """Return an operation that reads place c where it says `(c * B + t) // B`, and t where it says `(c * B + t) % B`, of B."""
+
+    def place(part: Expression) -> Expression:
+        match part:
+            case Binary(
+                op="//" | "/" | "%" as op,
+                left=Binary(op="+", left=Binary(op="*", left=outer, right=each), right=Name(name=inner)),
+                right=by,
+            ):
+                sizes = {size_in(each, program.size_of), size_in(by, program.size_of), program.size_of(inner)}
+                return part if len(sizes) > 1 else Name(inner) if op == "%" else outer
+        return part
+
+    def read(node: Expression) -> Expression:
+        match node:
+            case Ref(tensor=tensor, indices=indices):
+                return Ref(tensor, tuple(rewritten(part, place) for part in indices))
+        return node
+
+    match operation:
+        case Einsum(operands=(one, other)):
+            return replace(operation, operands=(rewritten(one, read), rewritten(other, read)))  # type: ignore[arg-type]
+        case Map(expression=expression):
+            return replace(operation, expression=rewritten(expression, read))
+        case Reduce(operand=operand):
+            return replace(operation, operand=rewritten(operand, read))  # type: ignore[arg-type]
+    return operation
 
 
 @dataclass(frozen=True)

@@ -293,7 +293,6 @@ def test_its_backward_pass_runs_too(command: Callable[..., Any]) -> None:
         ("nope.att", "nope.att: no such file"),
         ("gqa,g", 'sizes are written as in mine.att,w=64; got "g" in "gqa,g"'),
         (str(ATT.with_name("multi_token.att")), 'has a size "u", which measure does not tell; write '),
-        ("rnn", "a recurrence that is linear in its last step, entry by entry, becomes a scan"),
     ],
 )
 def test_what_cannot_be_measured_says_why(command: Callable[..., Any], name: str, words: str) -> None:

@@ -4,7 +4,8 @@ import difflib
 import operator
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 
@@ -83,24 +84,32 @@ _LISTS = {
 }
 
 
-def nearest(name: str, options: Iterable[str], cutoff: float = 0.5) -> str:
+def nearest(name: str, options: Iterable[str], cutoff: float = 0.5, also: Mapping[str, str] | None = None) -> str:
     """Return `; did you mean "x"?` for the option closest to `name`, or the sorted options when none is as close as `cutoff`.
 
-    >>> nearest("h1000", ["h100-sxm", "l40s"])
-    '; did you mean "h100-sxm"?'
+    `also` are other spellings of options. Of nearly equally close ones, that which begins as `name` does.
+
+    >>> nearest("h1000", ["h100-sxm", "l40s"]), nearest("b100", ["gb10", "b200"])
+    ('; did you mean "h100-sxm"?', '; did you mean "b200"?')
     """
     known = sorted(options)
-    spelled = {option.lower(): option for option in known}
-    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=cutoff)
+    spelled = {**(also or {}), **{option.lower(): option for option in known}}
+    typed = name.lower().replace(" ", "-")
+    close = difflib.get_close_matches(typed, spelled, n=8, cutoff=cutoff)
     if close:
-        return f'; did you mean "{spelled[close[0]]}"?'
+        alike = {each: difflib.SequenceMatcher(a=each, b=typed).ratio() for each in close}
+        begun = {
+            each: len(list(takewhile(lambda ab: ab[0] == ab[1], zip(each, typed, strict=False)))) for each in close
+        }
+        best = max(close, key=lambda each: round(alike[each] + 0.05 * min(begun[each], 4), 3))
+        return f'; did you mean "{spelled[best]}"?'
     if len(known) > MOST_NAMES:
         return f"; known: {', '.join(known[: MOST_NAMES // 2])} and {len(known) - MOST_NAMES // 2} more"
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def unknown(kind: str, name: object, options: Iterable[str]) -> AttometerError:
-    """Build the error for an unknown name, or for what is no name at all.
+def unknown(kind: str, name: object, options: Iterable[str], also: Mapping[str, str] | None = None) -> AttometerError:
+    """Build the error for an unknown name, or for what is no name at all; `also` are other spellings of the options.
 
     >>> print(unknown("hardware", "h1000", ["h100-sxm"]))
     unknown hardware "h1000"; did you mean "h100-sxm"?
@@ -109,6 +118,6 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> AttometerError:
     """
     if not isinstance(name, str):
         return AttometerError(f"{kind} must be a name, got {type(name).__name__}{nearest('', options)}")
-    near = nearest(name, options)
+    near = nearest(name, options, also=also)
     listed = f" (attometer list {_LISTS[kind]})" if near.endswith("more") and kind in _LISTS else ""
     return AttometerError(f'unknown {kind} "{name}"{near}{listed}')

@@ -88,6 +88,12 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         machine("h1000")
 
 
+@pytest.mark.parametrize(("typed", "near"), [("B100", "b300"), ("M5 Max", "apple-m4-max"), ("RTX 9090", "rtx-5090")])
+def test_the_nearest_is_found_without_its_makers_word(typed: str, near: str) -> None:
+    with pytest.raises(AttometerError, match=rf'^unknown hardware "{typed}"; did you mean "{near}"\?$'):
+        machine(typed)
+
+
 def test_a_rate_that_is_not_stated_is_refused_and_no_other_type_stands_in() -> None:
     with pytest.raises(AttometerError, match=r'^"v100-sxm2-32gb" states no peak rate for "bf16"; known: fp32, fp16$'):
         machine("v100-sxm2-32gb").peak_rate("bfloat16")

@@ -236,6 +236,11 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
      f"--gpu-memory-utilization 0.95 --max-model-len 32768 {V}@0.9", {"tokens": (803_600, 0.03)}),
     ("lab notes on Qwen3-14B-FP8, vLLM 0.27.1", "2026-08-27", f"Qwen/Qwen3-14B-FP8 --on 4090 --max-model-len 8192 {V}@0.27.1 "
      "--gpu-memory-utilization 0.90", {"tokens": (29_248, 0.04)}),
+    ("github.com/samilazrak/vllm-optimization-lab, results/raw/awq.startup.log", "2026-09-12", "Qwen/Qwen3-14B-AWQ --on l40s "
+     f"--quantization awq {V}@0.29.0", {"tokens": (190_672, 0.045), "weights": (9.44, 0.02)}),
+    ("github.com/samilazrak/vllm-optimization-lab, results/raw/tuned.startup.log", "2026-09-12", "Qwen/Qwen3-14B-AWQ --on l40s "
+     f"--quantization awq --gpu-memory-utilization 0.95 --max-num-batched-tokens 8192 --max-num-seqs 512 {V}@0.29.0",
+     {"tokens": (196_784, 0.045), "weights": (9.44, 0.02)}),
     # the cache of hybrids and windows, page by page
     ("calibration of a Jetson Thor: qwen3.5-122b-a10b-nvfp4", "2026-04-08", "Sehyo/Qwen3.5-122B-A10B-NVFP4 --on 'Jetson Thor' "
      f"--kv-cache-dtype fp8 --cache-gib 21.43 --max-num-seqs 8 --max-model-len 131072 {V}@0.19", {"tokens": (467_712, 0.001)}),

@@ -303,6 +303,20 @@ def test_engines_commands_may_be_pasted(command: Callable[..., Any]) -> None:
     assert "20 of 36 layers on the device are not modelled" in few.stderr
 
 
+def test_formats_of_weights_in_the_words_of_libraries(command: Callable[..., Any]) -> None:
+    def weights(name: str, *how: str) -> float:
+        line = ("plan", name, "--on", "h100", "--max-model-length", "8192", "--batch-size", "1", "--json")
+        return float(json.loads(command(*line, *how).stdout)["weight_bits"])
+
+    assert weights("qwen3-8b", "--load-in-4bit") == weights("qwen3-8b", "--quant", "nf4")
+    assert weights("qwen3-8b", "--load-in-8bit") == weights("qwen3-8b", "--quant", "int8")
+    assert weights("qwen3-8b", "--dtype", "float32") == 2 * weights("qwen3-8b", "--dtype", "auto")
+    assert weights("qwen3-8b-awq", "--dtype", "half") == weights("qwen3-8b-awq")
+    twice = command("plan", "qwen3-8b", "--load-in-4bit", "--quant", "fp8")
+    assert twice.returncode == 2
+    assert "the format of the weights is said more than once: fp8, nf4" in twice.stderr
+
+
 @pytest.mark.parametrize("machine", ["m4-pro", "M4 Max 36GB", "trainium2", "arc-pro-b60"])
 def test_a_model_that_is_too_large_has_a_verdict_where_nothing_says_how_devices_are_linked(machine: str) -> None:
     made = plan("llama-3.1-70b", machine, context=8192)

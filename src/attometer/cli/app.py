@@ -14,13 +14,16 @@ from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_in
 from attometer.view.terminal import line_width, patient_streams
 
 SAID = (
-    ("context", "max-model-len", "context-length", "ctx-size", "max-seq-len", "sequence-len", "max-seq-length", "num-ctx", "ctx"),
+    ("context", "max-model-len", "context-length", "ctx-size", "max-seq-len", "sequence-len", "max-seq-length", "num-ctx", "ctx",
+     "max-model-length", "model-max-length", "max-length"),
+    ("batch", "batch-size"),
     ("on", "gpu", "machine", "hardware", "device"),
     ("tp", "tensor-parallel-size", "tp-size"), ("pp", "pipeline-parallel-size", "pp-size"),
     ("dp", "data-parallel-size", "dp-size"), ("ep", "expert-parallel-size", "ep-size"),
     ("kv-dtype", "kv-cache-dtype", "cache-type-k"), ("weights-dtype", "quantization", "quant"),
     ("batched-tokens", "chunked-prefill-size", "ubatch-size"), ("max-requests", "max-running-requests"),
-    ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size"),
+    ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size",
+     "per-device-batch-size"),
     ("checkpoint", "gradient-checkpointing"), ("n-gpu-layers", "gpu-layers"), ("at", "sizes", "set"), ("heads", "num-heads"),
 )  # fmt: skip
 """Options in the words of engines, trainers, launchers and other commands: a command takes whichever of them it has as any."""

@@ -96,6 +96,9 @@ Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, l
 WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
 GpuLayers = Annotated[str | None, typer.Option("--n-gpu-layers", "-ngl", hidden=True)]
 ExpertParallel = Annotated[bool, typer.Option("--enable-expert-parallel", hidden=True)]
+Dtype = Annotated[str | None, typer.Option("--dtype", hidden=True)]
+FourBit = Annotated[bool, typer.Option("--load-in-4bit", hidden=True)]
+EightBit = Annotated[bool, typer.Option("--load-in-8bit", hidden=True)]
 Offload = Annotated[
     str | None, typer.Option(help="experts: keep routed experts in the host's memory; experts=12 those of 12 layers")
 ]
@@ -156,6 +159,9 @@ def plan(
     what_if: WhatIf = None,
     n_gpu_layers: GpuLayers = None,
     enable_expert_parallel: ExpertParallel = False,
+    dtype: Dtype = None,
+    load_in_4bit: FourBit = False,
+    load_in_8bit: EightBit = False,
     offload: Offload = None,
     cpu_moe: CpuMoe = False,
     n_cpu_moe: NCpuMoe = None,
@@ -223,8 +229,9 @@ def _plan(given: Mapping[str, Any]) -> None:
     # What the files say anyway.
     given = {
         **given,
-        **{name: None for name in ("kv_dtype", "weights_dtype") if str(given[name]).lower() in _AS_STORED},
+        **{name: None for name in ("kv_dtype", "weights_dtype", "dtype") if str(given[name]).lower() in _AS_STORED},
     }
+    given["weights_dtype"] = _weights(given)
     options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
     options["offload"] = _offload(given)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
@@ -235,7 +242,9 @@ def _plan(given: Mapping[str, Any]) -> None:
         _all_layers(subject, given["n_gpu_layers"])
     spread = given["enable_expert_parallel"]
     made = [
-        make(s, place, **options | (_experts(options, place) if spread else {})) for s in subjects for place in machines
+        make(s, place, **options | _plain(s, given) | (_experts(options, place) if spread else {}))
+        for s in subjects
+        for place in machines
     ]
     more = {"explain": True} if given["explain"] else {}
     show_result(made[0] if len(made) == 1 else side_by_side(made), given["json"], **more)
@@ -246,6 +255,24 @@ def _plan(given: Mapping[str, Any]) -> None:
 
 
 _AS_STORED = ("auto", "compressed-tensors", "modelopt", "modelopt_fp4", "auto-round", "auto_round")
+
+
+def _weights(given: Mapping[str, Any]) -> str | None:
+    """Return the format of the weights, however it was said: with bitsandbytes' words, too."""
+    said = [given["weights_dtype"], "nf4" if given["load_in_4bit"] else None, "int8" if given["load_in_8bit"] else None]
+    found = {each for each in said if each is not None}
+    if len(found) > 1:
+        raise AttometerError(f"the format of the weights is said more than once: {', '.join(sorted(found))}")
+    return found.pop() if found else None
+
+
+def _plain(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `--dtype` of engines as the format of weights that are not quantized; those that are stay as they are."""
+    from attometer.models.stored import weight_formats
+
+    if given["dtype"] is None or given["weights_dtype"] is not None:
+        return {}
+    return {"weights_dtype": given["dtype"]} if weight_formats(model).name in ("bf16", "fp16", "fp32") else {}
 
 
 def _all_layers(model: Any, layers: str | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from attometer.errors import AttometerError, nearest, unknown
 from attometer.machine.figure import Figure
 from attometer.machine.hardware import Machine
-from attometer.machine.names import matching, sized
+from attometer.machine.names import matching, plain, sized
 
 # A machine is a page of text; anything larger is the wrong file.
 _LIMIT = 1 << 20
@@ -51,7 +51,7 @@ def machine(name: str | Path) -> Machine:
     if found is None and size is not None:
         return _of_size(machine(size[0]), size[1])
     if found is None:
-        raise unknown("hardware", name, ids)
+        raise unknown("hardware", name, ids, {plain(identity): identity for identity in ids})
     return _shipped(found)
 
 

@@ -29,6 +29,16 @@ def words(name: str) -> frozenset[str]:
     return frozenset(part for part in kept if part != "rtx") or frozenset(kept)
 
 
+def plain(name: str) -> str:
+    """Return a name without its maker's and series' words, as people type it.
+
+    >>> plain("apple-m4-max"), plain("rtx-4090")
+    ('m4-max', '4090')
+    """
+    parts = name.split("-")
+    return "-".join(part for part in parts if part not in _NOISE and part != "rtx") or name
+
+
 def sized(name: str) -> tuple[str, int] | None:
     """Return a name without the size of memory that it ends with or holds, and that size in GB; None where it holds none.
 

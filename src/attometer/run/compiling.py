@@ -14,7 +14,8 @@ def compile(what: Subject, /, *, impl: str = "auto", **sizes: int) -> "Compiled"
     """Return a Program as a function of torch tensors, with gradients: machine code, or Triton kernels for CUDA.
 
     Its nest is derived from its text, and so is that of its gradients: what they need of the forward pass is kept where it is
-    no larger than the inputs, and computed again where it is as large as the scores. Memory is linear in the sequence.
+    no larger than the inputs, and computed again where it is as large as the scores. Memory is linear in the sequence, where
+    no step sorts, gathers or scatters scores; gradients of a recurrence store its state at all places.
 
     Args:
         what: notation, a file of it (`mine.att`), a Program, a mechanism or its name.
@@ -22,7 +23,7 @@ def compile(what: Subject, /, *, impl: str = "auto", **sizes: int) -> "Compiled"
         **sizes: sizes that no input's shape tells, such as a window w.
 
     Raises:
-        AttometerError: a fault in the notation, or an operation that no nest runs, with what would make it one; torch is missing.
+        AttometerError: a fault in the notation, or torch is missing.
 
     >>> import torch
     >>> f = compile("Y[i,k] = relu(A[i,j] * B[j,k])")

@@ -26,6 +26,8 @@ PROGRAMS = {
     "O[i,e] = R[i,j] * V[j,e]",
     "linear": HEAD + "F[j,d] = relu(K[j,d]) + 1\nG[i,d] = relu(Q[i,d]) + 1\nA[d,e] = F[j,d] * V[j,e]\nz[d] = sum[j](F)\n"
     "N[i] = G[i,d] * z[d]\nO[i,e] = G[i,d] * A[d,e]\nY[i,e] = O[i,e] / N[i]",
+    "divided under a mask": "axis i: n, j: n, c: n / B, t: B\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\n"
+    "W[j,e] = S[i,j] * R[i,e]\nD[c,e] = W[c * B + t, e] * U[t]\nY[j,e] = W[j,e] + D[j // B, e]",
     "norm and product": "X[i,a] = rmsnorm[a](Z[i,a])\nY[i,c] = X[i,a] * W[a,c]",
     "swiglu": "A[i,f] = X[i,a] * W[a,f]\nB[i,f] = X[i,a] * U[a,f]\nC[i,f] = silu(A) * B[i,f]\nY[i,c] = C[i,f] * D[f,c]",
     "layernorm": "Y[i,a] = layernorm[a](X[i,a])",

@@ -19,7 +19,10 @@ from attometer.count.work.split_tradeoff import split_tradeoff
 from attometer.mechanisms.subject import subject
 from attometer.program import gradient
 from attometer.program.expression import Along, Binary, Call, Expression, Number, Ref, walk
+from attometer.program.expression_reader import read_expression
+from attometer.program.printer import expression_text
 from attometer.schedule.catalogue import schedule
+from attometer.schedule.incremental import correction
 from attometer.schedule.merging import Merge
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel
@@ -222,6 +225,21 @@ def test_the_kernels_of_the_backward_pass_are_found_in_the_text_of_the_gradient(
         am.best_tiles(name, n=4096, d=64, M=98304).words for name in ("flash2", "flash_backward_two_kernels")
     )
     assert found.words <= forward + backward
+
+
+@pytest.mark.parametrize(
+    ("term", "factor"),
+    [
+        ("exp(S[] - 1e30 * less(a[], b[]) - m[])", "exp(old[] - new[])"),
+        ("relu(S[]) * V[] / m[]", "old[] / new[]"),
+        ("exp(S[]) * V[] - equal(S[] - 1e30 * less(a[], b[]), M[]) * m[] / (N[] * R[])", None),
+        ("equal(S[], m[])", None),
+        ("relu(S[] - m[])", None),
+    ],
+)
+def test_a_factor_corrects_a_term_or_numbers_show_that_none_does(term: str, factor: str | None) -> None:
+    found = correction(read_expression(term), "m", lambda name: None)
+    assert (found and expression_text(found)) == factor
 
 
 def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:

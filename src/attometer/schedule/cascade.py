@@ -1,11 +1,12 @@
 """A Program as a cascade: steps over plain axes, which is what a loop nest can tile.
 
 Shared heads `K[b, h // (h/g), j, d]` and chunks `X[c*B + t]` become axes of their own (h splits into groups and their
-members, the chunked axis into chunks and places), so that every read is a rectangle of whole axes. A tensor read under
-other axis names is an alias: the same words, addressed by other loops; where no step runs along both, they become one
-axis. What is read a step earlier (`S[t-1]`) is a value of its own, `S.before`, which a loop along t carries. What is read
-at any other place is a value whose words are loaded one by one from where `at` says, or a window: a tile that holds every
-place which a step reads (`X[i+u]`: an axis that is the image of i and u; `K[T[i,k]]`: the whole axis).
+members, the chunked axis into chunks and places; not where its places are masked, sorted or gone through in order),
+so that every read is a rectangle of whole axes. A tensor read under other axis names is an alias: the same words,
+addressed by other loops; where no step runs along both, they become one axis. What is read a step earlier (`S[t-1]`)
+is a value of its own, `S.before`, which a loop along t carries. What is read at any other place is a value whose
+words are loaded one by one from where `at` says, or a window: a tile that holds every place which a step reads
+(`X[i+u]`: an axis that is the image of i and u; `K[T[i,k]]`: the whole axis).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -120,6 +121,11 @@ class Cascade:
     def step(self, name: str) -> Step | None:
         """Return the step that computes `name`; None for inputs and for aliases."""
         return self._steps.get(name)
+
+    @cached_property
+    def fixed(self) -> dict[str, frozenset[str]]:
+        """Per step, the axes that no loop may cut, since data decide along them."""
+        return {s.name: s.whole | self.decided(s.expression, *(p for _, p in s.places)) for s in self.steps}
 
     @cached_property
     def carried(self) -> frozenset[str]:
@@ -245,12 +251,9 @@ class _Reader:
 
     def masked(self, operation: Einsum | Map | Reduce | Sort | Scatter) -> Where | None:
         """Name the axes of an operation and return its mask."""
-        where = operation.where
-        if where is not None and {where.query, where.key} & self.splits.keys():
-            raise _refusal(operation, f"its mask is over an axis that is split ({where.query}, {where.key})")
         for index, extent in operation.extents:
             self.name_axes(index, extent)
-        return where
+        return operation.where
 
     def made(
         self, output: Tensor, kind: str, read: Expression, summed: tuple[str, ...], where: Where | None = None
@@ -264,8 +267,6 @@ class _Reader:
 
     def recurrent(self, operation: Einsum | Map | Reduce, axis: str, way: int, whole: Recurrence) -> None:
         """A step of a recurrence; it may read what the step before left."""
-        if axis in self.splits:
-            raise _refusal(operation, f"its steps run along {axis}, which is split")
         first = len(self.steps)
         self.steps.append(replace(self.step(operation), along=axis, way=way))
         self.turns(first, whole)
@@ -273,8 +274,6 @@ class _Reader:
     def triangular(self, operation: Recurrence) -> None:
         """A recurrence whose steps read all places before their own: it runs within a tile that holds them all."""
         axis, own = operation.axis, {t.name for t in _made(operation)}
-        if axis in self.splits:
-            raise _refusal(operation, f"its steps run along {axis}, which is split")
         for tensor in _made(operation):  # under its own name, however it is read before it is made
             axes = self.parts(tensor.indices)
             self.values[tensor.name] = Value(tensor.name, axes, tensor.name)
@@ -302,8 +301,6 @@ class _Reader:
         output, axis = operation.output, operation.axis
         for index, extent in operation.extents:
             self.name_axes(index, extent)
-        if axis in self.splits:
-            raise _refusal(operation, f"it runs along {axis}, which is split")
         first = len(self.steps)
         term = self.plain(operation.term, operation)
         shift = Binary("-" if operation.step > 0 else "+", Name(axis), Number(1))
@@ -320,8 +317,6 @@ class _Reader:
         """Positions along an axis that stays whole."""
         where = self.masked(operation)
         new = [i for i in operation.output.indices if i not in dict(operation.extents)]
-        if {operation.along, *new} & self.splits.keys():
-            raise _refusal(operation, "it sorts along an axis that is split")
         if not new:
             raise _refusal(
                 operation, "its positions stand along the axis that it sorts; give them an index of their own"
@@ -335,8 +330,6 @@ class _Reader:
     def scatter(self, operation: Scatter) -> None:
         """Sums into places that data choose, along axes that stay whole."""
         where = self.masked(operation)
-        if {i for i, _ in operation.places} & self.splits.keys():
-            raise _refusal(operation, "it fills an axis that is split")
         for index, extent in zip(operation.output.indices, operation.output.extents, strict=True):
             self.name_axes(index, extent)
         places = tuple((index, self.place(place, operation)) for index, place in operation.places)
@@ -867,18 +860,30 @@ def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> E
 
 
 def _splits(program: Program, operations: tuple[Operation, ...]) -> Iterator[tuple[str, sympy.Expr]]:
-    """Yield each index that is divided, with its divisor; AttometerError where it is divided by two numbers."""
-    found: dict[str, sympy.Expr] = {}
+    """Yield each index that is divided by one number, with that; what is masked, sorted or carried along stays one axis."""
+    found: dict[str, set[sympy.Expr]] = {}
     for operation in operations:
         for ref in refs_of(operation):
             for part in ref.indices:
                 if isinstance(part, Binary) and part.op in ("//", "/", "%") and isinstance(part.left, Name):
-                    by = size_in(part.right, program.size_of)
-                    if found.setdefault(part.left.name, by) != by:
-                        raise _refusal(
-                            operation, f'index "{part.left.name}" is divided by {found[part.left.name]} and {by}'
-                        )
-    yield from found.items()
+                    found.setdefault(part.left.name, set()).add(size_in(part.right, program.size_of))
+    kept = {index for operation in operations for index in _in_order(operation)}
+    yield from ((index, by.pop()) for index, by in found.items() if len(by) == 1 and index not in kept)
+
+
+def _in_order(operation: Operation) -> Iterator[str]:
+    """Yield the indices whose places an operation compares, orders or goes through one by one."""
+    match operation:
+        case Recurrence(axis=axis, steps=steps):
+            yield from (axis, *(index for step in steps for index in _in_order(step)))
+        case Scan(axis=axis):
+            yield axis
+        case Einsum(where=where) | Map(where=where) | Reduce(where=where) | Sort(where=where) | Scatter(where=where):
+            yield from () if where is None else (where.query, where.key)
+    if isinstance(operation, Sort):
+        yield from (operation.along, *(i for i in operation.output.indices if i not in dict(operation.extents)))
+    if isinstance(operation, Scatter):
+        yield from (index for index, _ in operation.places)
 
 
 def _settled(part: Expression) -> Expression:

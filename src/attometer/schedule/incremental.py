@@ -9,7 +9,9 @@ it multiplies the finished sum (the division of attention by its row sums).
 from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import sympy
+from sympy.core.function import AppliedUndef
 
 from attometer.program.expression import (
     Binary,
@@ -64,11 +66,41 @@ def _correction(term: Expression, reduction: str) -> Expression | None:
     if value is None:
         return None
     own = _symbol(reduction)
+    if _moves_apart(value, own):
+        return None
     old, new = sympy.Symbol(OLD, real=True), sympy.Symbol(NEW, real=True)
     ratio = sympy.powsimp(sympy.expand(value.subs(own, new) / value.subs(own, old)))
     if not ratio.free_symbols <= {old, new}:
         ratio = sympy.simplify(ratio)
     return _notation(ratio) if ratio.free_symbols <= {old, new} else None
+
+
+def _moves_apart(value: sympy.Expr, own: sympy.Symbol) -> bool:
+    """Return whether numbers show that no factor corrects `value` where `own` moves: simplifying a large quotient takes minutes.
+
+    The factor would be the same at other values of all else, and whatever a function without algebra is: here a sine.
+    """
+    if any({own} < f.free_symbols for f in value.atoms(AppliedUndef)):
+        return True
+    # Numbers that stand for infinity would drown all others.
+    value = value.xreplace(
+        {c: sympy.Rational(9, 4) * sympy.sign(c) for c in value.atoms(sympy.Number) if abs(c) > 1000}
+    )
+    others = sorted(value.free_symbols - {own}, key=str)
+    unknown = {f.func.__name__ for f in value.atoms(AppliedUndef)}
+    sines = {name: _sine(1 + 0.37 * k) for k, name in enumerate(sorted(unknown))}
+    at = sympy.lambdify([own, *others], value, modules=[sines, "numpy"])
+    rng = np.random.default_rng(0)
+    found = []
+    with np.errstate(all="ignore"):
+        for point in rng.uniform(0.4, 1.6, (2, len(others))).astype(complex):
+            found.append(np.complex128(at(1.2 + 0j, *point)) / np.complex128(at(0.7 + 0j, *point)))
+    apart = abs(found[0] - found[1]) / abs(found[0])
+    return bool(np.isfinite(apart) and apart > 1e-6)
+
+
+def _sine(scale: float) -> Callable[..., complex]:
+    return lambda *arguments: complex(np.sin(scale * sum(a * (1 + k) for k, a in enumerate(arguments))) + 2.5)
 
 
 def expanded(node: Expression, inline: Inline) -> Expression:

@@ -118,11 +118,7 @@ class Passes:
     @cached_property
     def whole(self) -> frozenset[str]:
         """The axes that no loop may cut: along which data decide, or under two names of which a carried value is read."""
-        found = {
-            axis
-            for step in self.steps.values()
-            for axis in step.whole | self.cascade.decided(step.expression, *(p for _, p in step.places))
-        }
+        found = {axis for name in self.steps for axis in self.cascade.fixed[name]}
         for step in (*self.befores, *self.views):
             own = self.axes(step.reads[0])
             found |= {a for pair in zip(own, step.axes, strict=True) if pair[0] != pair[1] for a in pair}

@@ -161,7 +161,7 @@ def derive(
     (738197504, (), (1,))
     >>> split = derive(mechanism("decode").program, M=98304, splits=16, m=65536, d=64, b=1, h=1)
     >>> split.words, split.depth, split.merge.associative
-    (8391808, 222, True)
+    (8391808, 221, True)
     """
     positive_int("M", M)
     if processors is not None:

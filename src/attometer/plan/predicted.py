@@ -90,7 +90,7 @@ class Expected:
 
     def above(self, bound: float) -> "Expected":
         """Return the same with an interval that does not reach below what the datasheet allows."""
-        return replace(self, low=max(self.low, min(bound, self.seconds)))
+        return replace(self, low=max(self.low, bound)) if bound < self.seconds else self
 
     def lines(self, bound: float) -> list[str]:
         """Return formula, terms, ratio to the datasheet's lower bound and sensitivities, one line each."""

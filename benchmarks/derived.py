@@ -19,7 +19,7 @@ from attometer.mechanisms.subject import subject
 MEMORY = 98_304
 HERE = Path(__file__).parent.parent
 PAGE = HERE / "docs" / "derive.md"
-SECONDS = "AMD EPYC (Zen 3 or Zen 5), one thread, busy machine: read them as orders of magnitude"
+SECONDS = "AMD EPYC (Zen 4), one thread, busy machine: read them as orders of magnitude"
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,15 @@ struct Seen {
         return across ? visits.lanes(panel0() + p, row0() + r) : visits.lanes(row0() + r, panel0() + p);
     }
     bool all() const {  // whether every query sees every key of a tile whose rows are queries
-        for (int64_t t = 0; t < rows(); t++)
-            for (int64_t p = 0; p < panels(); p++)
-                for (int64_t k = p * PANEL; k < std::min<int64_t>(j.size(), (p + 1) * PANEL); k++)
-                    if (!(lanes(t, p) >> (k - p * PANEL) & 1)) return false;
+        for (int64_t r = 0; r * ROWS < rows(); r++)
+            for (int64_t p = 0; p < panels(); p++) {
+                if (every(r, p)) continue;
+                if (!some(r, p)) return false;
+                const int64_t keys = std::min<int64_t>(PANEL, j.size() - p * PANEL);
+                const uint64_t all = keys < 64 ? (1ull << keys) - 1 : ~0ull;
+                for (int64_t t = r * ROWS; t < std::min<int64_t>(rows(), (r + 1) * ROWS); t++)
+                    if (all & ~lanes_of(r, p)[t % ROWS]) return false;
+            }
         return true;
     }
 

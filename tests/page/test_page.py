@@ -227,7 +227,7 @@ def test_the_fullest_of_several_devices_holds_what_python_says(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_fullest_of_several_devices_of_every_model(tmp_path: Path) -> None:
-    _hold_spread(tmp_path, shipped(), 500)
+    _hold_spread(tmp_path, shipped(), 300)
 
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx", "transformers")
@@ -283,7 +283,7 @@ def test_engines_leave_for_the_cache_what_python_says(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_engines_leave_for_the_cache_of_every_model(tmp_path: Path) -> None:
-    _hold_engines(tmp_path, shipped(), 500)
+    _hold_engines(tmp_path, shipped(), 300)
 
 
 def _with_parts(chosen: random.Random, name: str) -> str:

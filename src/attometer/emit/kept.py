@@ -1,10 +1,9 @@
 """What follows from a text, kept for later processes beside the machine code: JSON, named by a digest of all it follows from."""
 
+import contextlib
 import hashlib
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import sympy
 
 from attometer.emit.build import kept_folder, trusted
 from attometer.errors import AttometerError
+from attometer.view.files import write_atomically
 
 PACKAGE = Path(__file__).parents[1]
 ROOMS = ("emit", "masks", "program", "schedule")
@@ -71,11 +71,5 @@ def kept(
 
 
 def _keep(path: Path, held: dict[str, Any]) -> None:
-    # Under a name of its own, then renamed: a process that reads sees a whole file.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".kept-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(held, file)
-        os.replace(name, path)
-    except OSError:  # a full disk
-        Path(name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a full disk
+        write_atomically(path, json.dumps(held), private=True)  # what others may write is not read

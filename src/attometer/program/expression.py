@@ -1,6 +1,6 @@
 """The syntax tree of a statement: what stands on the right of `=` in the notation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -124,6 +124,20 @@ def walk(node: Expression) -> Iterator[Expression]:
         node = todo.pop()
         yield node
         todo.extend(reversed(children(node)))
+
+
+def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> Expression:
+    """Return an expression with every part replaced by what `change` makes of it, inner parts first."""
+    match node:
+        case Ref(tensor=tensor, indices=indices):
+            node = Ref(tensor, tuple(rewritten(part, change) for part in indices))
+        case Negative(operand=operand):
+            node = Negative(rewritten(operand, change))
+        case Binary(op=op, left=left, right=right):
+            node = Binary(op, rewritten(left, change), rewritten(right, change))
+        case Call(function=function, arguments=arguments):
+            node = Call(function, tuple(rewritten(a, change) for a in arguments))
+    return change(node)
 
 
 def factors_of(node: Expression, inverse: bool = False) -> list[tuple[bool, Expression]]:

@@ -1,11 +1,17 @@
 """Statements that read an earlier step of themselves: which operations must run step by step, and which need not."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 import sympy
 
 from attometer.errors import AttometerError
 from attometer.program.expression import Expression, Name, Ref, walk
 from attometer.program.indices import look_of, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
+
+Op = TypeVar("Op", bound=Operation)
 
 
 def reads(expression: Expression) -> set[str]:
@@ -68,6 +74,18 @@ def refs_of(operation: Operation) -> list[Ref]:
             return [term] if decay is None else [term, decay]
         case Recurrence(steps=steps):
             return [ref for step in steps for ref in refs_of(step)]
+
+
+def with_expressions(operation: Op, change: Callable[[Expression], Expression]) -> Op:
+    """Return a map, a product or a reduction that computes from what `change` makes of its expressions; others as they are."""
+    match operation:
+        case Einsum(operands=(one, other)):
+            return replace(operation, operands=(change(one), change(other)))  # type: ignore[arg-type]
+        case Map(expression=expression):
+            return replace(operation, expression=change(expression))
+        case Reduce(operand=operand):
+            return replace(operation, operand=change(operand))  # type: ignore[arg-type]
+    return operation
 
 
 def _operand_names(operation: Operation) -> set[str]:

@@ -17,7 +17,19 @@ from typing import Literal
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where, walk
+from attometer.program.expression import (
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    Where,
+    rewritten,
+    walk,
+)
 from attometer.program.indices import index_names, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text
@@ -842,20 +854,6 @@ def _outer(node: Expression, change: Callable[[Expression], Expression]) -> Expr
             return Binary(op, _outer(left, change), _outer(right, change))
         case Call(function=function, arguments=arguments):
             return Call(function, tuple(_outer(a, change) for a in arguments))
-    return change(node)
-
-
-def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> Expression:
-    """Return an expression with every part replaced by what `change` makes of it, inner parts first."""
-    match node:
-        case Ref(tensor=tensor, indices=indices):
-            node = Ref(tensor, tuple(rewritten(part, change) for part in indices))
-        case Negative(operand=operand):
-            node = Negative(rewritten(operand, change))
-        case Binary(op=op, left=left, right=right):
-            node = Binary(op, rewritten(left, change), rewritten(right, change))
-        case Call(function=function, arguments=arguments):
-            node = Call(function, tuple(rewritten(a, change) for a in arguments))
     return change(node)
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import sympy
 
-from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, walk
-from attometer.schedule.cascade import Cascade, Step, rewritten
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, rewritten, walk
+from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import evaluate, fold, move, scale, scatter, settle, sort
 from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile

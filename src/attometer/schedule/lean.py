@@ -6,20 +6,20 @@ has fewer entries than the inputs may be stored, one of the size of the scores n
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil, prod
 
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Expression, Name, Ref
-from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort
+from attometer.program.expression import Binary, Expression, Name, Ref, rewritten
+from attometer.program.operations import Operation, Recurrence, Scan, Scatter, Sort
 from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import refs_of, with_expressions
 from attometer.program.size_expressions import size_in
-from attometer.schedule.cascade import Cascade, Unnested, cascade_of, rewritten
+from attometer.schedule.cascade import Cascade, Unnested, cascade_of
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
 from attometer.schedule.nest import Compute, Load, Loop, Node, Schedule, Tensor
@@ -168,14 +168,7 @@ def _with_plain_places(operation: Operation, program: Program) -> Operation:
                 return Ref(tensor, tuple(rewritten(part, place) for part in indices))
         return node
 
-    match operation:
-        case Einsum(operands=(one, other)):
-            return replace(operation, operands=(rewritten(one, read), rewritten(other, read)))  # type: ignore[arg-type]
-        case Map(expression=expression):
-            return replace(operation, expression=rewritten(expression, read))
-        case Reduce(operand=operand):
-            return replace(operation, operand=rewritten(operand, read))  # type: ignore[arg-type]
-    return operation
+    return with_expressions(operation, lambda node: rewritten(node, read))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,21 @@ from typing import TypeAlias
 
 import sympy
 
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where
+from attometer.program.expression import (
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    Where,
+    rewritten,
+)
 from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
-from attometer.program.recurrences import refs_of
+from attometer.program.recurrences import refs_of, with_expressions
 
 FEW = 1024
 """Fewer entries than these are not worth handing to a thread."""
@@ -183,20 +194,14 @@ def _renamed(step: Step, names: Mapping[str, str]) -> Step:
                 return Binary(op, moved(left), moved(right) if op in "+-" else right)
             case Negative(operand=operand):
                 return Negative(moved(operand))
-        return over(part)
+        return part
 
-    def over(node: Expression) -> Expression:
+    def change(node: Expression) -> Expression:
         match node:
             case Ref(tensor=tensor, indices=indices):
                 return Ref(tensor, tuple(map(moved, indices)))
             case Position(index=name):
                 return Position(names.get(name, name))
-            case Negative(operand=operand):
-                return Negative(over(operand))
-            case Binary(op=op, left=left, right=right):
-                return Binary(op, over(left), over(right))
-            case Call(function=function, arguments=arguments):
-                return Call(function, tuple(map(over, arguments)))
         return node
 
     where = step.where and Where(step.where.mask, *(names.get(i, i) for i in (step.where.query, step.where.key)))
@@ -205,11 +210,4 @@ def _renamed(step: Step, names: Mapping[str, str]) -> Step:
         step, output=replace(step.output, indices=indices), where=where,
         extents=tuple((names.get(i, i), e) for i, e in step.extents),
     )  # fmt: skip
-    match made:
-        case Einsum(operands=(one, other)):
-            return replace(made, operands=(over(one), over(other)))  # type: ignore[arg-type]
-        case Reduce(operand=operand):
-            return replace(made, operand=over(operand))  # type: ignore[arg-type]
-        case Map(expression=expression):
-            return replace(made, expression=over(expression))
-    return made
+    return with_expressions(made, lambda node: rewritten(node, change))

@@ -25,8 +25,8 @@ def in_folder(path: str | Path, what: str = "file") -> Path:
     return target
 
 
-def write_atomically(path: str | Path, data: bytes | str) -> Path:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
+def write_atomically(path: str | Path, data: bytes | str, *, private: bool = False) -> Path:
+    """Write `data` to `path` so that a reader sees the old file or the new one, never a part; `private`: for this user alone.
 
     Returns the path written. Raises AttometerError when the folder does not exist or `path` is one, OSError when it cannot be written.
 
@@ -41,8 +41,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        # mkstemp makes a private file; a report is as readable as any other new file.
-        os.chmod(name, 0o666 & ~_umask())
+        if not private:  # as mkstemp makes it; a report is as readable as any other new file
+            os.chmod(name, 0o666 & ~_umask())
         os.replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

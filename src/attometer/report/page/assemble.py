@@ -46,13 +46,12 @@ def write_page(
     Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
     """
     in_folder(path, "page")
-    asked = [one if isinstance(one, Model) else str(one) for one in subjects]
-    texts = [subject(one) for one in asked if isinstance(one, str) and one.endswith(SUFFIX)]
-    models = [
-        one if isinstance(one, Model) else read(one)
-        for one in asked
-        if isinstance(one, Model) or not one.endswith(SUFFIX)
-    ]
+    texts, models = [], []
+    for one in subjects:
+        if not isinstance(one, Model) and str(one).endswith(SUFFIX):
+            texts.append(subject(str(one)))
+        else:
+            models.append(one if isinstance(one, Model) else read(one))
     return write_atomically(path, page(models, start, names, texts, claims))
 
 

@@ -38,8 +38,8 @@ def forward(call: Callable[..., torch.Tensor], *qkv: torch.Tensor) -> None:
         call(*qkv)
 
 
-def training(call: Callable[..., torch.Tensor], slope: torch.Tensor, *qkv: torch.Tensor) -> None:
-    torch.autograd.grad(call(*qkv), qkv, slope)
+def training(call: Callable[..., torch.Tensor], grad: torch.Tensor, *qkv: torch.Tensor) -> None:
+    torch.autograd.grad(call(*qkv), qkv, grad)
 
 
 def ours(mask: Mask | None) -> Callable[..., torch.Tensor]:
@@ -49,29 +49,29 @@ def ours(mask: Mask | None) -> Callable[..., torch.Tensor]:
 def operands(n: int, d: int, dtype: torch.dtype, heads: tuple[int, int] = (8, 8), m: int | None = None) -> list[Any]:
     h, g = heads
     shapes = ((1, h, n, d), (1, g, m or n, d), (1, g, m or n, d), (1, h, n, d))
-    q, k, v, slope = (torch.randn(shape).to(dtype) for shape in shapes)
-    return [slope, *(x.requires_grad_() for x in (q, k, v))]
+    q, k, v, grad = (torch.randn(shape).to(dtype) for shape in shapes)
+    return [grad, *(x.requires_grad_() for x in (q, k, v))]
 
 
 def exact(name: str, n: int, d: int, mask: Mask | None, report: Callable[..., None]) -> None:
-    slope, *qkv = operands(n, d, TYPES[name])
+    grad, *qkv = operands(n, d, TYPES[name])
     sdpa = partial(F.scaled_dot_product_attention, is_causal=mask is not None)
     square = torch.randn(1024, 1024).to(TYPES[name])
     flops = 4 * 8 * n * n * d / (2 if mask else 1)
     said = f"{name} {'causal' if mask else 'full'} n={n} d={d}"
     product: Work = lambda: square @ square  # noqa: E731
     for what, run, share in (("forward", forward, 1.0), ("forward+backward", training, 3.5)):
-        more = (slope,) if run is training else ()
+        more = (grad,) if run is training else ()
         works = [partial(run, call, *more, *qkv) for call in (ours(mask), sdpa)]
         report(f"{said} {what}", [*works, product], ["compiled", "torch SDPA"], share * flops, 2 * 1024**3)
 
 
 def windows(name: str, n: int, report: Callable[..., None]) -> None:
-    slope, *qkv = operands(n, 64, TYPES[name])
+    grad, *qkv = operands(n, 64, TYPES[name])
     mask = window(256)
     chunked = partial(attention, mask=mask, impl="sdpa_chunked")
     for what, run in (("forward", forward), ("forward+backward", training)):
-        more = (slope,) if run is training else ()
+        more = (grad,) if run is training else ()
         works = [partial(run, call, *more, *qkv) for call in (ours(mask), chunked)]
         report(f"{name} window 256 n={n} {what}", works, ["compiled", "chunked SDPA"])
 
@@ -88,7 +88,7 @@ def decode(name: str, report: Callable[..., None]) -> None:
 
 
 def sparse(n: int, report: Callable[..., None]) -> None:
-    slope, *qkv = operands(n, 64, torch.float32)
+    grad, *qkv = operands(n, 64, torch.float32)
     masks = {
         "Longformer (256, 16 global)": band(128, 128) | global_(16),
         "BigBird (192, 64 global, 192 random)": band(96, 96) | global_(64) | random(192, 0),
@@ -96,7 +96,7 @@ def sparse(n: int, report: Callable[..., None]) -> None:
     }
     for said, mask in masks.items():
         dense = partial(F.scaled_dot_product_attention, attn_mask=torch.from_numpy(mask.matrix(n, n)))
-        works = [partial(training, call, slope, *qkv) for call in (ours(mask), dense)]
+        works = [partial(training, call, grad, *qkv) for call in (ours(mask), dense)]
         report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "torch SDPA with the mask"])
 
 
@@ -119,7 +119,7 @@ def published(n: int, report: Callable[..., None]) -> None:
 
     sizes = {"hidden_size": 512, "num_attention_heads": 8}
     x = torch.randn(1, n, 512, requires_grad=True)
-    slope = torch.randn(1, n, 512)
+    grad = torch.randn(1, n, 512)
 
     def compiled(mask: Mask) -> Callable[[torch.Tensor], torch.Tensor]:
         def run(x: torch.Tensor) -> torch.Tensor:
@@ -144,13 +144,13 @@ def published(n: int, report: Callable[..., None]) -> None:
         "Longformer (256)": (band(128, 128), lambda x: long(x, none, **nothing)[0]),
     }  # fmt: skip
     for said, (mask, peer) in cases.items():
-        works = [partial(training, call, slope, x) for call in (compiled(mask), peer)]
+        works = [partial(training, call, grad, x) for call in (compiled(mask), peer)]
         report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "transformers"])
 
 
 def recurrent(n: int, report: Callable[..., None]) -> None:
     """Time causal linear attention and a causal Performer beside prefix sums of chunks, as performer-pytorch forms them."""
-    slope, *qkv = operands(n, 64, torch.float32)
+    grad, *qkv = operands(n, 64, torch.float32)
     features = favor_features(64, 64)
 
     def prefixes(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -175,15 +175,15 @@ def recurrent(n: int, report: Callable[..., None]) -> None:
         ),
     }  # fmt: skip
     for said, calls in cases.items():
-        works = [partial(training, call, slope, *qkv) for call in calls]
+        works = [partial(training, call, grad, *qkv) for call in calls]
         report(f"fp32 {said} n={n} forward+backward", works, ["in chunks", "prefix sums of chunks"])
 
 
 def biased(n: int, report: Callable[..., None]) -> None:
-    slope, *qkv = operands(n, 64, torch.float32)
+    grad, *qkv = operands(n, 64, torch.float32)
     given = {"mask": window(256), "bias": (SoftCap(30.0), Sinks(torch.zeros(8)))}
     works = [
-        partial(training, partial(attention, impl=impl, **given), slope, *qkv)  # type: ignore[arg-type]
+        partial(training, partial(attention, impl=impl, **given), grad, *qkv)  # type: ignore[arg-type]
         for impl in ("compiled", "dense")
     ]
     report(f"fp32 soft cap, window 256, sinks n={n} forward+backward", works, ["compiled", "plain operations"])

@@ -81,7 +81,7 @@ def results(compiled: Compiled, tensors: list[torch.Tensor]) -> list[torch.Tenso
     return list(found) if isinstance(found, tuple) else [found]
 
 
-def slopes_of(
+def gradients_of(
     made: Program, tensors: list[torch.Tensor], arriving: list[torch.Tensor], sizes: dict[str, int]
 ) -> dict[str, np.ndarray]:
     """Return the gradients of a program's inputs by the interpreter, by name."""

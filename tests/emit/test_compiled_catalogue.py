@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.docs.scripts import DOCS, script
-from tests.emit.programs import results, slopes_of
+from tests.emit.programs import gradients_of, results
 
 import attometer as am
 from attometer.emit import build
@@ -77,10 +77,10 @@ def test_results_and_gradients_of_every_text(name) -> None:
     for got, output in zip(found, function.outputs, strict=True):
         np.testing.assert_allclose(got.detach().numpy(), exact[output], rtol=1e-9, atol=1e-10)
     arriving = [torch.randn_like(x) for x in found]
-    wanted = slopes_of(made, tensors, arriving, sizes)
-    slopes = torch.autograd.grad(found, tensors, arriving, allow_unused=True)
-    for tensor, slope in zip(made.inputs, slopes, strict=True):
+    wanted = gradients_of(made, tensors, arriving, sizes)
+    grads = torch.autograd.grad(found, tensors, arriving, allow_unused=True)
+    for tensor, grad in zip(made.inputs, grads, strict=True):
         if tensor.name in wanted:
-            exact_slope = wanted[tensor.name]
-            got = np.zeros_like(exact_slope) if slope is None else slope.numpy()
-            np.testing.assert_allclose(got, exact_slope, rtol=1e-8, atol=1e-9 * max(1, np.abs(exact_slope).max()))
+            exact_grad = wanted[tensor.name]
+            got = np.zeros_like(exact_grad) if grad is None else grad.numpy()
+            np.testing.assert_allclose(got, exact_grad, rtol=1e-8, atol=1e-9 * max(1, np.abs(exact_grad).max()))

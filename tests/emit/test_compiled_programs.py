@@ -14,10 +14,10 @@ from tests.emit.programs import (
     SOFTMAX,
     drawn,
     expected,
+    gradients_of,
     program,
     results,
     sizes_of,
-    slopes_of,
     tolerance,
 )
 
@@ -100,11 +100,11 @@ def test_results_and_gradients(name) -> None:
     for got, exact in zip(found, expected(made, tensors, sizes), strict=True):
         assert np.abs(got.detach().numpy() - exact).max() <= 1e-11 * np.abs(exact).max()
     arriving = [torch.randn_like(x) for x in found]
-    slopes = torch.autograd.grad(found, tensors, arriving)
-    wanted = slopes_of(made, tensors, arriving, sizes)
-    for tensor, slope in zip(made.inputs, slopes, strict=True):
+    grads = torch.autograd.grad(found, tensors, arriving)
+    wanted = gradients_of(made, tensors, arriving, sizes)
+    for tensor, grad in zip(made.inputs, grads, strict=True):
         exact = wanted[tensor.name]
-        assert np.abs(slope.numpy() - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
+        assert np.abs(grad.numpy() - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
 
 
 @pytest.mark.slow
@@ -119,14 +119,12 @@ def test_short_types_are_summed_in_float32(dtype) -> None:
     # One rounding at the end, to the digits of the type.
     assert np.abs(found.detach().double().numpy() - exact).max() <= 1.01 * unit * np.abs(exact).max()
     arriving = torch.randn_like(found)
-    slopes = torch.autograd.grad(found, tensors, arriving)
-    wanted = slopes_of(made, tensors, [arriving], sizes)
-    for tensor, slope in zip(made.inputs, slopes, strict=True):
-        assert slope.dtype == dtype
+    grads = torch.autograd.grad(found, tensors, arriving)
+    wanted = gradients_of(made, tensors, [arriving], sizes)
+    for tensor, grad in zip(made.inputs, grads, strict=True):
+        assert grad.dtype == dtype
         # The output is kept as it was rounded, which the rows' sums of gradients see once more.
-        assert (
-            np.abs(slope.double().numpy() - wanted[tensor.name]).max() <= 4 * unit * np.abs(wanted[tensor.name]).max()
-        )
+        assert np.abs(grad.double().numpy() - wanted[tensor.name]).max() <= 4 * unit * np.abs(wanted[tensor.name]).max()
 
 
 @pytest.mark.slow
@@ -139,9 +137,9 @@ def test_weights_may_stay_in_float32() -> None:
     ]
     held = [x.requires_grad_() for x in held]
     found = am.compile(made)(*held)
-    slopes = torch.autograd.grad(found.float().sum(), held)
+    grads = torch.autograd.grad(found.float().sum(), held)
     assert found.dtype == torch.bfloat16
-    assert [s.dtype for s in slopes] == [x.dtype for x in held]
+    assert [s.dtype for s in grads] == [x.dtype for x in held]
 
 
 @pytest.mark.slow

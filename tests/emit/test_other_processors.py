@@ -50,7 +50,7 @@ def truth(mask) -> dict[str, np.ndarray]:
         scores = np.where(mask.matrix(n, m), scores, -np.inf)
     weights = np.exp(scores)
     total = weights.sum(-1)
-    # The driver's backward call takes output and slope as drawn, and a log-sum-exp of 8.
+    # The driver's backward call takes output and gradient as drawn, and a log-sum-exp of 8.
     p = np.exp(scores - 8)
     ds = p * (o @ values.swapaxes(2, 3) - (o * o).sum(-1)[..., None]) / np.sqrt(d)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.emit.programs import drawn, expected, results, slopes_of
+from tests.emit.programs import drawn, expected, gradients_of, results
 
 import attometer as am
 from attometer.emit import build
@@ -68,8 +68,8 @@ def test_results_and_gradients(made, given_sizes, seed) -> None:
         for got, exact in zip(found, expected(made, tensors, at), strict=True):
             assert np.abs(got.detach().numpy() - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
         arriving = [torch.randn_like(x) for x in found]
-        slopes = torch.autograd.grad(found, tensors, arriving)
-        wanted = slopes_of(made, tensors, arriving, at)
-        for tensor, slope in zip(made.inputs, slopes, strict=True):
+        grads = torch.autograd.grad(found, tensors, arriving)
+        wanted = gradients_of(made, tensors, arriving, at)
+        for tensor, grad in zip(made.inputs, grads, strict=True):
             exact = wanted[tensor.name]
-            assert np.abs(slope.numpy() - exact).max() <= 1e-10 * max(1, np.abs(exact).max())
+            assert np.abs(grad.numpy() - exact).max() <= 1e-10 * max(1, np.abs(exact).max())

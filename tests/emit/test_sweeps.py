@@ -69,8 +69,8 @@ def close(program: am.Program, sizes: dict[str, int], given: dict[int, torch.Ten
         np.testing.assert_allclose(got.detach().numpy(), exact, rtol=1e-11, atol=1e-12)
     torch.manual_seed(0)
     weights, ways = [torch.randn_like(x) for x in found], [torch.randn_like(x) for x in floats]
-    slopes = torch.autograd.grad(found, floats, weights, allow_unused=True)
-    wanted = sum(float((s * w).sum()) for s, w in zip(slopes, ways, strict=True) if s is not None)
+    grads = torch.autograd.grad(found, floats, weights, allow_unused=True)
+    wanted = sum(float((s * w).sum()) for s, w in zip(grads, ways, strict=True) if s is not None)
 
     def moved(by: float) -> float:
         stepped = iter([x.detach() + by * w for x, w in zip(floats, ways, strict=True)])
@@ -111,12 +111,12 @@ def test_a_gated_delta_rule_against_torch_in_float32() -> None:
         state = a[:, :, t, None, None] * state + k[:, :, t, :, None] * new[:, :, None, :]
         rows.append(torch.einsum("bhd,bhde->bhe", q[:, :, t], state))
     exact = torch.stack(rows, 2)
-    slope = torch.randn_like(exact)
-    wanted = torch.autograd.grad(exact, leaves, slope)
+    grad = torch.randn_like(exact)
+    wanted = torch.autograd.grad(exact, leaves, grad)
     short = [x.detach().float().requires_grad_() for x in leaves]
     found = am.compile("gated_delta")(*short)
     torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)
-    for got, want in zip(torch.autograd.grad(found, short, slope.float()), wanted, strict=True):
+    for got, want in zip(torch.autograd.grad(found, short, grad.float()), wanted, strict=True):
         torch.testing.assert_close(got.double(), want, rtol=1e-3, atol=1e-3)
 
 

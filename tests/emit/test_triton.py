@@ -13,10 +13,10 @@ from tests.emit.programs import (
     SOFTMAX,
     drawn,
     expected,
+    gradients_of,
     program,
     results,
     sizes_of,
-    slopes_of,
     tolerance,
 )
 
@@ -53,10 +53,10 @@ def test_results_and_gradients(name) -> None:
     for got, exact in zip(found, expected(made, tensors, sizes), strict=True):
         assert np.abs(got.detach().numpy() - exact).max() <= 1e-11 * np.abs(exact).max()
     arriving = [torch.randn_like(x) for x in found]
-    wanted = slopes_of(made, tensors, arriving, sizes)
-    for tensor, slope in zip(made.inputs, torch.autograd.grad(found, tensors, arriving), strict=True):
+    wanted = gradients_of(made, tensors, arriving, sizes)
+    for tensor, grad in zip(made.inputs, torch.autograd.grad(found, tensors, arriving), strict=True):
         exact = wanted[tensor.name]
-        assert np.abs(slope.numpy() - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
+        assert np.abs(grad.numpy() - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
 
 
 @pytest.mark.slow
@@ -87,8 +87,8 @@ def test_scans_run_in_blocks_from_either_end() -> None:
     found = function(x)
     torch.testing.assert_close(found, x.cumsum(1), rtol=1e-12, atol=1e-12)
     above = torch.randn_like(found)
-    (slope,) = torch.autograd.grad(found, x, above)
-    torch.testing.assert_close(slope, above.flip(1).cumsum(1).flip(1), rtol=1e-12, atol=1e-12)
+    (grad,) = torch.autograd.grad(found, x, above)
+    torch.testing.assert_close(grad, above.flip(1).cumsum(1).flip(1), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("interpreter")
@@ -127,8 +127,8 @@ def test_attention(case) -> None:
     found, exact = (attention(*held, impl=impl, return_lse=True, **CASES[case]) for impl in ("triton", "dense"))
     torch.testing.assert_close(found, exact, rtol=1e-11, atol=1e-11)
     above = torch.randn_like(exact[0]), torch.randn_like(exact[1]) * torch.isfinite(exact[1])
-    slopes = [torch.autograd.grad(x, held, above, retain_graph=True) for x in (found, exact)]
-    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-10)
+    grads = [torch.autograd.grad(x, held, above, retain_graph=True) for x in (found, exact)]
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.usefixtures("interpreter")
@@ -151,8 +151,8 @@ def test_few_queries_split_the_keys(monkeypatch) -> None:
     held = shared(1, 350, torch.float64)
     found, exact = (attention(*held, impl=x, mask="causal", return_lse=True) for x in ("triton", "dense"))
     torch.testing.assert_close(found, exact, rtol=1e-11, atol=1e-11)
-    slopes = [torch.autograd.grad(x[0].sum() + x[1].sum(), held) for x in (found, exact)]
-    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-10)
+    grads = [torch.autograd.grad(x[0].sum() + x[1].sum(), held) for x in (found, exact)]
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-10)
     assert called == [3]
 
 

@@ -131,7 +131,7 @@ def assert_tied(name, model, wide, prompt, eager, ours, row, at):
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("name", families([*DECODERS, *ENCODERS], {"gpt_oss", "t5"}))
 def test_gradients(name, padding):
-    def slopes(model):
+    def grads(model):
         model.zero_grad(set_to_none=True)
         found = forward(model, name, padding)
         torch.manual_seed(13)
@@ -140,14 +140,14 @@ def test_gradients(name, padding):
         model.zero_grad(set_to_none=True)
         return torch.cat(held)
 
-    eager, ours, wanted = three(name, torch.float32, slopes)
+    eager, ours, wanted = three(name, torch.float32, grads)
     assert len(ours) == len(eager) == len(wanted)
     held = error(eager, wanted)
     if name in ("gemma2", "gpt_oss"):
         held *= 1.6 / FACTOR  # what torch's fused backward has beside eager's where it runs
     else:
         with implementation(models(name, torch.float32)[0], "sdpa") as model:
-            held = max(held, error(slopes(model), wanted))
+            held = max(held, error(grads(model), wanted))
     assert torch.isfinite(ours).all()
     assert error(ours, wanted) <= FACTOR * held
 

@@ -117,8 +117,8 @@ def test_the_text_says_which_pairs_a_sum_has(text: str, right: list[list[int]]) 
     ones = np.ones((3, 3))
     found = interpret(program, {"S": ones, "T": ones}, {"n": 3})["C"]
     assert found.tolist() == right
-    slopes = gradient(program, of="C", to=["S"])
-    back = interpret(slopes, {t.name: ones for t in slopes.inputs}, {"n": 3})["dS"]
+    grads = gradient(program, of="C", to=["S"])
+    back = interpret(grads, {t.name: ones for t in grads.inputs}, {"n": 3})["dS"]
     # Every entry is linear in S, so that a step of 1 is exact.
     moved = [
         [(interpret(program, {"S": ones + step(i, j), "T": ones}, {"n": 3})["C"] - found).sum() for j in range(3)]

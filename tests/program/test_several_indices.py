@@ -59,8 +59,8 @@ def test_the_gradient_of_a_joint_composite(function: str) -> None:
     left = "Y[i]" if function == "logsumexp" else "Y[i,j,k]"
     program = parse(f"input X[i,j,k]\n{left} = {function}[j, k](X)")
     arriving = np.random.default_rng(1).standard_normal((2,) if function == "logsumexp" else X.shape)
-    slopes = interpret(gradient(program), {"X": X, "dY": arriving}, SIZES)["dX"]
-    np.testing.assert_allclose(slopes, numerical(program, arriving), atol=1e-8)
+    grads = interpret(gradient(program), {"X": X, "dY": arriving}, SIZES)["dX"]
+    np.testing.assert_allclose(grads, numerical(program, arriving), atol=1e-8)
 
 
 def test_a_joint_softmax_under_a_mask_is_over_its_pairs() -> None:

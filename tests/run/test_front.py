@@ -78,8 +78,8 @@ def test_autocast_and_a_learned_scale() -> None:
     scale = torch.tensor([0.5, 1.0, 2.0, 0.1], requires_grad=True)
     made = attention(Q, K, V, scale=scale, impl="tiled")
     assert torch.equal(made[:, 1], attention(Q, K, V, scale=1.0, impl="tiled")[:, 1])
-    (slope,) = torch.autograd.grad(made.sum(), scale)
-    assert (slope != 0).all()
+    (grad,) = torch.autograd.grad(made.sum(), scale)
+    assert (grad != 0).all()
 
 
 def test_a_mask_as_text_inside_a_compiled_region() -> None:

@@ -63,8 +63,8 @@ class Doubled(torch.autograd.Function):
         return v.clone()
 
     @staticmethod
-    def backward(ctx, slope):
-        return 2 * slope
+    def backward(ctx, grad):
+        return 2 * grad
 
 
 def widened(q, k, v, mask=None):

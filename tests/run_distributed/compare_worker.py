@@ -46,7 +46,7 @@ def inputs_of(case: Case, seed: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 
 def on_ranks(
-    case: Case, mesh: Any, inputs: tuple[Any, ...], slopes: tuple[Any, ...]
+    case: Case, mesh: Any, inputs: tuple[Any, ...], grads: tuple[Any, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return whole results, gathered, and what this rank sent forward and backward."""
     sent: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def on_ranks(
         return found if case.with_lse else (found, torch.zeros(q.shape[:3]))
 
     with count_sent() as both:
-        found = run(attend, tuple(map(shard, inputs)), tuple(map(shard, slopes)), case.with_lse)
+        found = run(attend, tuple(map(shard, inputs)), tuple(map(shard, grads)), case.with_lse)
     sent["backward"] = both.bytes - sent["forward"]
     lengths = {"output": case.n, "lse": case.n, "dq": case.n, "dk": case.keys, "dv": case.keys}
     gathered = {name: gather_sequence(x, lengths[name], mesh=mesh, layout=case.layout) for name, x in found.items()}
@@ -82,14 +82,14 @@ def difference(one: Any, other: Any) -> float:
     return float(gap.nan_to_num(torch.inf, torch.inf).max()) if gap.numel() else 0.0
 
 
-def report(case: Case, found: dict[str, Any], inputs: tuple[Any, ...], slopes: tuple[Any, ...]) -> dict[str, Any]:
+def report(case: Case, found: dict[str, Any], inputs: tuple[Any, ...], grads: tuple[Any, ...]) -> dict[str, Any]:
     """Return error and allowed error of each result."""
 
     def one_process(dtype: torch.dtype) -> dict[str, Any]:
         def attend(q: Any, k: Any, v: Any) -> tuple[Any, Any]:
             return dense(q, k, v, case.mask, case.scale, case.cap)
 
-        return run(attend, tuple(x.to(dtype) for x in inputs), slopes, case.with_lse)
+        return run(attend, tuple(x.to(dtype) for x in inputs), grads, case.with_lse)
 
     exact = one_process(torch.float64)
     dtype, factor = PEER[case.dtype]
@@ -175,12 +175,12 @@ def main() -> None:
     mesh = sequence_mesh(timeout=60)
     results = {}
     for seed, case in enumerate(LARGE if sys.argv[2:] == ["large"] else CASES):
-        inputs, slopes = inputs_of(case, seed)
-        found, sent = on_ranks(case, mesh, inputs, slopes)
+        inputs, grads = inputs_of(case, seed)
+        found, sent = on_ranks(case, mesh, inputs, grads)
         by_rank: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(by_rank, sent)
         if dist.get_rank() == 0:
-            results[case.name] = {"errors": report(case, found, inputs, slopes), "sent": by_rank}
+            results[case.name] = {"errors": report(case, found, inputs, grads), "sent": by_rank}
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, refusals(mesh))
     special = {method: edges(mesh, method) for method in ("ring", "ulysses")}

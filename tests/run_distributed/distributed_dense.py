@@ -20,13 +20,13 @@ def dense(q: Any, k: Any, v: Any, mask: Any, scale: float | None, cap: float | N
     return weights.to(v.dtype) @ values, lse
 
 
-def run(attend: Any, inputs: tuple[Any, ...], slopes: tuple[Any, ...], with_lse: bool) -> dict[str, Any]:
+def run(attend: Any, inputs: tuple[Any, ...], grads: tuple[Any, ...], with_lse: bool) -> dict[str, Any]:
     """Return output, log-sum-exp and gradients of `attend(q, k, v)` for a loss that weighs both results."""
     q, k, v = (x.detach().clone().requires_grad_() for x in inputs)
     output, lse = attend(q, k, v)
-    loss = (output.to(torch.float64) * slopes[0].to(torch.float64)).sum()
+    loss = (output.to(torch.float64) * grads[0].to(torch.float64)).sum()
     if with_lse:
         seen = lse != -torch.inf
-        loss = loss + (lse.to(torch.float64)[seen] * slopes[1].to(torch.float64)[seen]).sum()
+        loss = loss + (lse.to(torch.float64)[seen] * grads[1].to(torch.float64)[seen]).sum()
     loss.backward()
     return {"output": output.detach(), "lse": lse.detach(), "dq": q.grad, "dk": k.grad, "dv": v.grad}

@@ -365,22 +365,22 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Ten
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, slopes: Sequence[torch.Tensor | None]) -> tuple[Any, ...]:
-    return _slopes(ctx, ctx.needs_input_grad[0], slopes), None, None, None, None
+def _backward(ctx: Any, grads: Sequence[torch.Tensor | None]) -> tuple[Any, ...]:
+    return _gradients(ctx, ctx.needs_input_grad[0], grads), None, None, None, None
 
 
-def _slopes(ctx: Any, needed: Sequence[bool], slopes: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+def _gradients(ctx: Any, needed: Sequence[bool], grads: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
     """Return the gradients of a call's inputs that are needed."""
     tensors, outputs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
     inputs, results = reading(ctx.text).inputs, reading(ctx.text).outputs
-    of = tuple(n for n, s in zip(results, slopes, strict=True) if s is not None)
+    of = tuple(n for n, s in zip(results, grads, strict=True) if s is not None)
     to = tuple(n for n, need in zip(inputs, needed, strict=True) if need)
     own = reading(ctx.source).outputs
     held = gradients_of(ctx.source if {*own} >= {*of} else ctx.text, of, to) if of and to else None
     if held is None or not held.leaves:
         return [None] * ctx.count
     at = dict(zip((*inputs, *results), (*tensors, *outputs), strict=True))
-    at |= dict(zip(held.arrives, (s for s in slopes if s is not None), strict=True))
+    at |= dict(zip(held.arrives, (s for s in grads if s is not None), strict=True))
     if any(n not in at for n in held.kept):  # of a pass that was not asked to keep: computed once more
         again = held.forward
         given = [at[n] for n in reading(again).inputs]
@@ -409,8 +409,8 @@ def _keep_flat(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ..
     _keep_for_backward(ctx, (inputs[4:], *inputs[:4]), list(output))
 
 
-def _backward_flat(ctx: Any, *slopes: torch.Tensor | None) -> tuple[Any, ...]:
-    return (None,) * 4 + tuple(_slopes(ctx, ctx.needs_input_grad[4:], slopes))
+def _backward_flat(ctx: Any, *grads: torch.Tensor | None) -> tuple[Any, ...]:
+    return (None,) * 4 + tuple(_gradients(ctx, ctx.needs_input_grad[4:], grads))
 
 
 _transformed = transformable(_flat, _keep_flat, _backward_flat)

@@ -8,7 +8,7 @@ from attometer.errors import AttometerError
 from attometer.schedule.nest import Compute, Free, Load, Loop, New, Node, Schedule, Store, Tile
 
 WIDTH = {"c": "call.d", "x": "call.e", "i": "i.size()", "j": "j.size()"}
-OPERAND = {"Q": "q", "K": "k", "V": "v", "O": "o", "L": "lse", "dO": "slope", "dQ": "dq", "dK": "dk", "dV": "dv"}
+OPERAND = {"Q": "q", "K": "k", "V": "v", "O": "o", "L": "lse", "dO": "grad", "dQ": "dq", "dK": "dk", "dV": "dv"}
 """The field of a call that is the tensor in slow memory."""
 
 

@@ -156,8 +156,8 @@ def _(
 
 @torch.library.custom_op("attometer::compiled_attention_backward", mutates_args=())  # type: ignore[untyped-decorator]
 def compiled_attention_backward(
-    slope: torch.Tensor,
-    lse_slope: Optional,
+    grad: torch.Tensor,
+    lse_grad: Optional,
     output: torch.Tensor,
     lse: torch.Tensor,
     q: torch.Tensor,
@@ -178,10 +178,10 @@ def compiled_attention_backward(
     rows, m = q.shape[1] // k.shape[1] * q.shape[2], k.shape[2]
     tiles = tiles_of("flash_backward_fused", q.dtype, rows, m, q.shape[3], v.shape[3])
     call = _call(q, k, v, scale, tiles)
-    call.o, call.lse, call.slope = operand(output), operand(lse), operand(slope)
+    call.o, call.lse, call.grad = operand(output), operand(lse), operand(grad)
     call.dq, call.dk, call.dv = map(operand, found)
-    if lse_slope is not None:
-        call.lse_slope = operand(lse_slope)
+    if lse_grad is not None:
+        call.lse_grad = operand(lse_grad)
     _masked(call, seen_intervals(mask, q.shape[2], m, seen))
     _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
     call.splits = parts(k.shape[0] * k.shape[1], m, tiles.columns, call.threads)
@@ -191,8 +191,8 @@ def compiled_attention_backward(
 
 @compiled_attention_backward.register_fake  # type: ignore[untyped-decorator]
 def _(
-    slope: torch.Tensor,
-    lse_slope: Optional,
+    grad: torch.Tensor,
+    lse_grad: Optional,
     output: torch.Tensor,
     lse: torch.Tensor,
     q: torch.Tensor,
@@ -217,20 +217,20 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Te
     ctx.save_for_backward(q, k, v, additive, sinks, seen, *output)
 
 
-def _backward(ctx: Any, slope: torch.Tensor, lse_slope: Optional) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional) -> tuple[Any, ...]:
     q, k, v, additive, sinks, seen, output, lse = ctx.saved_tensors
-    found = attend_backward(slope, lse_slope, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
-    own = None if sinks is None else sink_slopes(sinks, slope, lse_slope, output, lse)
+    found = attend_backward(grad, lse_grad, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
+    own = None if sinks is None else sink_grad(sinks, grad, lse_grad, output, lse)
     return (*found, None, own, *[None] * 7)
 
 
-def sink_slopes(
-    sinks: torch.Tensor, slope: torch.Tensor, lse_slope: Optional, output: torch.Tensor, lse: torch.Tensor
+def sink_grad(
+    sinks: torch.Tensor, grad: torch.Tensor, lse_grad: Optional, output: torch.Tensor, lse: torch.Tensor
 ) -> torch.Tensor:
     """Return the gradient of the sinks [h]: their weights times what the others lose to them."""
-    rest = (slope.to(lse.dtype) * output.to(lse.dtype)).sum(-1)
-    if lse_slope is not None:
-        rest = rest - lse_slope
+    rest = (grad.to(lse.dtype) * output.to(lse.dtype)).sum(-1)
+    if lse_grad is not None:
+        rest = rest - lse_grad
     weight = torch.exp(sinks.to(lse.dtype)[None, :, None] - lse)
     return -(weight * rest).sum((0, 2)).to(sinks.dtype)
 
@@ -239,28 +239,28 @@ compiled_attention.register_autograd(_backward, setup_context=_keep_for_backward
 
 
 def _keep_for_second(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    slope, lse_slope, _, _, q, k, v, additive, sinks, seen, *ctx.rest = inputs
-    ctx.save_for_backward(slope, lse_slope, q, k, v, additive, sinks, seen)
+    grad, lse_grad, _, _, q, k, v, additive, sinks, seen, *ctx.rest = inputs
+    ctx.save_for_backward(grad, lse_grad, q, k, v, additive, sinks, seen)
 
 
-def _second(ctx: Any, *slopes: torch.Tensor) -> tuple[Any, ...]:
+def _second(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients again through the formula: right for everything, n × m memory."""
-    slope, lse_slope, q, k, v, additive, sinks, seen = ctx.saved_tensors
+    grad, lse_grad, q, k, v, additive, sinks, seen = ctx.saved_tensors
     alibi, cap, dropout, seed, scale, mask = ctx.rest
     if mask:
         matrix = torch.from_numpy(parse_mask(mask).matrix(q.shape[2], k.shape[2]))
         seen = matrix if seen is None else matrix & seen
-    given = {"slope": slope, "lse_slope": lse_slope, "q": q, "k": k, "v": v, "sinks": sinks}
+    given = {"grad": grad, "lse_grad": lse_grad, "q": q, "k": k, "v": v, "sinks": sinks}
 
     def first(held: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         bias = Biases(additive, held.get("sinks"), alibi, cap, dropout, seed)
         qkv = [held[name] for name in "qkv"]
         (_, lse), pull = torch.func.vjp(lambda q, k, v: formula(q, k, v, bias, seen, scale), *qkv)
-        return pull((held["slope"], held.get("lse_slope", torch.zeros_like(lse))))  # type: ignore[no-any-return]
+        return pull((held["grad"], held.get("lse_grad", torch.zeros_like(lse))))  # type: ignore[no-any-return]
 
     _, pull = torch.func.vjp(first, {name: x for name, x in given.items() if x is not None})
-    (found,) = pull(slopes)
-    own = [found.get(name) for name in ("slope", "lse_slope", "", "", "q", "k", "v", "", "sinks")]
+    (found,) = pull(grads)
+    own = [found.get(name) for name in ("grad", "lse_grad", "", "", "q", "k", "v", "", "sinks")]
     return (*own, *[None] * 7)
 
 

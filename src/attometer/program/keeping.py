@@ -56,26 +56,26 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     forward = [part for s in split.statements for part in _opened(s, sums)]
     active = active_in(split, set(of), {t.name for t in whole.inputs})
     wanted = tuple(t.name for t in whole.inputs if t.name in active and (not to or t.name in to))
-    slopes = gradient(whole, of=of, to=wanted or None)
+    grads = gradient(whole, of=of, to=wanted or None)
     own = {s.tensor: s for s in split.statements}
-    same = {s.tensor for s in slopes.statements if own.get(s.tensor) == s}
-    backward = [part for s in slopes.statements for part in (_opened(s, sums)[1:] if s.tensor in sums else [s])]
+    same = {s.tensor for s in grads.statements if own.get(s.tensor) == s}
+    backward = [part for s in grads.statements for part in (_opened(s, sums)[1:] if s.tensor in sums else [s])]
     tensors = replace(split, statements=tuple(forward)).tensors
     may = {
         s.tensor for s in forward
         if (s.tensor in same or s.tensor in sums.values()) and not s.associative and _sums(s) and small(tensors[s.tensor])
     }  # fmt: skip
     may -= {s.tensor for s in backward if s.tensor in sums}
-    results = [d.tensor for d in slopes.declarations if d.role == "output"]
+    results = [d.tensor for d in grads.declarations if d.role == "output"]
     needed = _needed(backward, results, may)
     kept = tuple(s.tensor for s in forward if s.tensor in may & needed)
     left = tuple(s for s in backward if s.tensor in needed and s.tensor not in kept)
     read = {n.tensor for s in left for n in walk(s.expression) if isinstance(n, Ref)}
-    inputs = tuple(d for d in slopes.declarations if d.role != "output" and d.tensor in read)
+    inputs = tuple(d for d in grads.declarations if d.role != "output" and d.tensor in read)
     extra = tuple(Declaration("input", name, tensors[name].indices) for name in kept)
-    outputs = tuple(d for d in slopes.declarations if d.role == "output")
-    slopes = _with_sizes_told(
-        Program(left, _used(slopes.axes, (*inputs, *extra, *outputs), left), inputs + extra + outputs), whole
+    outputs = tuple(d for d in grads.declarations if d.role == "output")
+    grads = _with_sizes_told(
+        Program(left, _used(grads.axes, (*inputs, *extra, *outputs), left), inputs + extra + outputs), whole
     )
     first = {d.tensor for d in whole.declarations}
     arrives = tuple(
@@ -85,21 +85,21 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     )
     more = tuple(Declaration("output", name, tensors[name].indices) for name in kept if name not in first)
     keeps = replace(whole, statements=tuple(forward), declarations=whole.declarations + more) if sums or more else whole
-    return Kept(keeps, slopes, kept, arrives, tuple(results), wanted)
+    return Kept(keeps, grads, kept, arrives, tuple(results), wanted)
 
 
-def _with_sizes_told(slopes: Program, whole: Program) -> Program:
+def _with_sizes_told(grads: Program, whole: Program) -> Program:
     """Return gradients that take, beside what they read, the inputs of `whole` whose shapes alone tell a size: a sum's n, say."""
-    untold = {*slopes.symbols} - {e for t in slopes.inputs for e in t.extents}
+    untold = {*grads.symbols} - {e for t in grads.inputs for e in t.extents}
     more = []
     for tensor in whole.inputs:
         if untold & {*tensor.extents}:
             untold -= {*tensor.extents}
             more.append(Declaration("input", tensor.name, tensor.indices))
     if not more:
-        return slopes
-    declarations, axes = (*more, *slopes.declarations), dict(whole.axes) | dict(slopes.axes)
-    return replace(slopes, axes=_used([*axes.items()], declarations, slopes.statements), declarations=declarations)
+        return grads
+    declarations, axes = (*more, *grads.declarations), dict(whole.axes) | dict(grads.axes)
+    return replace(grads, axes=_used([*axes.items()], declarations, grads.statements), declarations=declarations)
 
 
 def _used(

@@ -87,12 +87,12 @@ class _Reference(torch.autograd.Function):  # type: ignore[misc]
         return output, lse.to(q.device, torch.float64 if q.dtype == torch.float64 else torch.float32)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor) -> Any:
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         q, k, _, additive, sinks = ctx.like
         arrays = ctx.arrays
         shape = arrays["O"].shape
-        arrays["G"] = _double(slopes[0]).reshape(shape)
-        arrays["D"] = (arrays["G"] * arrays["O"]).sum(-1) - _double(slopes[1]).reshape(shape[:-1])
+        arrays["G"] = _double(grads[0]).reshape(shape)
+        arrays["D"] = (arrays["G"] * arrays["O"]).sum(-1) - _double(grads[1]).reshape(shape[:-1])
         found = _run(_backward_text(ctx.mask, ctx.bias), arrays)
         dq = torch.from_numpy(found["dQ"].reshape(q.shape) * ctx.scale).to(q)
         dk, dv = (torch.from_numpy(found[name]).to(k) for name in ("dK", "dV"))
@@ -129,9 +129,9 @@ def _poisoned(values: Any, arrays: Arrays, mask: str) -> Any:
     return np.where(bad, np.nan, np.where(above, np.inf, 0.0) - np.where(below, np.inf, 0.0))
 
 
-def _summed(slope: Any, additive: torch.Tensor) -> torch.Tensor:
-    b, g, r, n, m = slope.shape
-    return torch.from_numpy(slope.reshape(b, g * r, n, m)).sum_to_size(additive.shape).to(additive)
+def _summed(grad: Any, additive: torch.Tensor) -> torch.Tensor:
+    b, g, r, n, m = grad.shape
+    return torch.from_numpy(grad.reshape(b, g * r, n, m)).sum_to_size(additive.shape).to(additive)
 
 
 def run_reference(

@@ -5,7 +5,7 @@ struct Operand {
 };
 
 struct Call {
-    Operand q, k, v, o, lse, slope, lse_slope, dq, dk, dv;
+    Operand q, k, v, o, lse, grad, lse_grad, dq, dk, dv;
     Operand bias;                             // of Real, added to the scores; strides of 0 broadcast; or null
     const Real *slopes, *sinks;               // [h]: ALiBi's slopes, logits without a value; or null
     int64_t b, h, g, n, m, d, e;
@@ -57,10 +57,10 @@ static int refused(const Call& call, size_t bytes, bool backward) {
         if (int code = refused(*x, bytes, true)) return code;
     if (!(call.cap >= 0 && call.cap < 1e30) || !(call.dropout >= 0 && call.dropout < 1)) return BAD_SIZE;
     if (int code = refused(call.lse, sizeof(Real), true)) return code;
-    if (int code = refused(call.lse_slope, sizeof(Real), call.lse_slope.data)) return code;
+    if (int code = refused(call.lse_grad, sizeof(Real), call.lse_grad.data)) return code;
     if (int code = refused(call.bias, sizeof(Real), call.bias.data)) return code;
     if ((uintptr_t)call.slopes % sizeof(Real) || (uintptr_t)call.sinks % sizeof(Real)) return MISALIGNED;
-    for (const Operand* x : {&call.slope, &call.dq, &call.dk, &call.dv})
+    for (const Operand* x : {&call.grad, &call.dq, &call.dk, &call.dv})
         if (int code = refused(*x, bytes, backward)) return code;
     return DONE;
 }

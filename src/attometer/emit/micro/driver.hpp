@@ -39,9 +39,9 @@ int main(int argc, char** argv) {
     if (s[INTERVALS]) call.starts = ends.data(), call.ends = ends.data() + s[INTERVALS] * s[N];
     const int64_t queries = s[B] * s[H] * s[N], keys = s[B] * s[G] * s[M];
     std::vector<float> q = drawn(queries * s[D], 1), k = drawn(keys * s[D], 2), v = drawn(keys * s[E], 3);
-    std::vector<float> o = drawn(queries * s[E], 4), slope = o, dq = q, dk = k, dv = v, lse(queries, 8.0f);
+    std::vector<float> o = drawn(queries * s[E], 4), grad = o, dq = q, dk = k, dv = v, lse(queries, 8.0f);
     call.q = operand(q, s[H], s[N], s[D]), call.k = operand(k, s[G], s[M], s[D]), call.v = operand(v, s[G], s[M], s[E]);
-    call.o = operand(o, s[H], s[N], s[E]), call.slope = operand(slope, s[H], s[N], s[E]);
+    call.o = operand(o, s[H], s[N], s[E]), call.grad = operand(grad, s[H], s[N], s[E]);
     call.lse = operand(lse, s[H], s[N], 1), call.dq = operand(dq, s[H], s[N], s[D]);
     call.dk = operand(dk, s[G], s[M], s[D]), call.dv = operand(dv, s[G], s[M], s[E]);
     std::vector<char> others(2 * s[FLUSH], 1);  // what was drawn last is not in the cache when the kernel starts

@@ -82,12 +82,12 @@ static void singles(
     if (!visits.lists()) return;
     const Call& call = head.call;
     Lines<T> K(call.k, call.d, BLOCK), V(call.v, call.e, BLOCK);
-    Single query(call.d), slope(call.e);
+    Single query(call.d), grad(call.e);
     for (int64_t row = 0; row < head.queries(); row++) {
         const auto keys = visits.singles(row, j);
         if (!keys.many) continue;
         query.take(head.query<T>(call.q, row), call.q.column, call.d);
-        slope.take(head.query<T>(call.slope, row), call.slope.column, call.e);
+        grad.take(head.query<T>(call.grad, row), call.grad.column, call.e);
         const uint32_t draws = call.dropout > 0 ? row_key(head, row) : 0;
         for (int64_t at = 0; at < keys.many; at += CHUNK) {
             const int32_t* const own = keys.at + at;
@@ -97,7 +97,7 @@ static void singles(
             K.take(head, call.k, own, many);
             V.take(head, call.v, own, many);
             dots_of(P, query.as_units, K.at, many);
-            dots_of(dS, slope.as_units, V.at, many);
+            dots_of(dS, grad.as_units, V.at, many);
             for (int64_t k = 0; k < many; k += LANES) {
                 Floats x = load<Floats>(P + k), above = load<Floats>(dS + k), bow;
                 if (bent(call)) x = bend(x, head, row, many - k, [&](int64_t n) { return own[k + n]; }, &bow);
@@ -114,7 +114,7 @@ static void singles(
             K.leave_hidden(head, row, own, many);
             weigh_rows({dQ.block(row, 0), 1, dQ.columns, dQ.row, PANEL}, {(Unit*)weights, 0}, K.at, round_up(many, PAIR));
             for (int64_t k = 0; k < many; k++) {
-                add_row(dV.block(own[k] - j.start, 0), P[k], slope.reals);
+                add_row(dV.block(own[k] - j.start, 0), P[k], grad.reals);
                 add_row(dK.block(own[k] - j.start, 0), dS[k], query.reals);
             }
         }

@@ -251,12 +251,12 @@ static void score_gradient(
 template <class T> static void row_dots(const Head& head, Span i, Real* L, Real* D) {
     const Call& call = head.call;
     for (int64_t t = i.start; t < i.stop; t++) {
-        const T *a = head.query<const T>(call.slope, t), *b = head.query<const T>(call.o, t);
+        const T *a = head.query<const T>(call.grad, t), *b = head.query<const T>(call.o, t);
         double some[4] = {};  // it cancels against dO V; sums of their own do not wait for one another
-        for (int64_t x = 0; x < call.e; x++) some[x % 4] += (double)widen(a[x * call.slope.column]) * widen(b[x * call.o.column]);
+        for (int64_t x = 0; x < call.e; x++) some[x % 4] += (double)widen(a[x * call.grad.column]) * widen(b[x * call.o.column]);
         const double total = some[0] + some[1] + (some[2] + some[3]);
         const Real level = *head.query<const Real>(call.lse, t);
         L[t] = level == -INF ? INF : level;
-        D[t] = (Real)(total - (call.lse_slope.data ? *head.query<const Real>(call.lse_slope, t) : 0.0f));
+        D[t] = (Real)(total - (call.lse_grad.data ? *head.query<const Real>(call.lse_grad, t) : 0.0f));
     }
 }

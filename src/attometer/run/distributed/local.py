@@ -68,7 +68,7 @@ def block_forward(
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class Grads:
     """What the backward pass knows of a rank's queries: dO [b, h, n, e], log-sum-exp, and sum(dO · O) - dLSE [b, h, n]."""
 
     output: torch.Tensor
@@ -76,31 +76,31 @@ class Slopes:
     delta: torch.Tensor
 
 
-def slopes_of(output: torch.Tensor, lse: torch.Tensor, slope: torch.Tensor, lse_slope: torch.Tensor | None) -> Slopes:
-    """Return the slopes in the accumulation type."""
+def grads_of(output: torch.Tensor, lse: torch.Tensor, grad: torch.Tensor, lse_grad: torch.Tensor | None) -> Grads:
+    """Return the output gradients in the accumulation type."""
     wide = lse.dtype
-    delta = torch.einsum("bhne,bhne->bhn", slope.to(wide), output.to(wide))
-    return Slopes(slope.to(wide), lse, delta if lse_slope is None else delta - lse_slope)
+    delta = torch.einsum("bhne,bhne->bhn", grad.to(wide), output.to(wide))
+    return Grads(grad.to(wide), lse, delta if lse_grad is None else delta - lse_grad)
 
 
 def block_backward(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    slopes: Slopes,
+    grads: Grads,
     block: Block,
     scores: Scores,
     into: Callable[..., None],
 ) -> None:
     """Call into(batch, query heads, key heads, dQ, dK, dV) for each part, gradients in the accumulation type."""
-    if not slopes.lse.numel() or not k.shape[2]:
+    if not grads.lse.numel() or not k.shape[2]:
         return
     r = q.shape[1] // k.shape[1]
     plan, most = _plan(block, r)
     for part in parts(q.shape[0], k.shape[1], most):
         x = operands(q, k, v, Terms(cap=scores.cap), scores.scale, part, clean=False)
-        slope, lse, delta = (part.of(t, r) for t in (slopes.output, slopes.lse, slopes.delta))
-        made = backward(x, plan, slope, lse, delta, wants_additive=False)
+        grad, lse, delta = (part.of(t, r) for t in (grads.output, grads.lse, grads.delta))
+        made = backward(x, plan, grad, lse, delta, wants_additive=False)
         heads = slice(part.heads.start * r, part.heads.stop * r)
         dq, dk, dv = (t.view(x.batch, -1, *t.shape[-2:]) for t in (made.q.mul_(scores.scale), made.k, made.v))
         into(part.batch, heads, part.heads, dq, dk, dv)

@@ -14,14 +14,14 @@ from torch.autograd.function import once_differentiable
 from attometer.run.distributed.block_plan import Split, needs
 from attometer.run.distributed.exchange import Batch
 from attometer.run.distributed.local import (
+    Grads,
     Merged,
     Scores,
-    Slopes,
     add_into,
     block_backward,
     block_forward,
+    grads_of,
     nothing_seen,
-    slopes_of,
 )
 from attometer.run.distributed.mesh import Ranks
 from attometer.run.operands import accumulation
@@ -122,7 +122,7 @@ def ring_forward(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, ring: Ring) 
 
 
 def ring_backward(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, slopes: Slopes, ring: Ring
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, grads: Grads, ring: Ring
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return dQ, dK, dV of this rank's shards in the accumulation type."""
     like = Travelling(k, v, ring)
@@ -138,7 +138,7 @@ def ring_backward(
             made = like.empty(owner, wide).zero_()
             block = ring.split.block(ring.ranks.rank, owner)
             add = add_into(dq, *like.views(made, owner))
-            block_backward(q, *like.views(held, owner), slopes, block, ring.scores, add)
+            block_backward(q, *like.views(held, owner), grads, block, ring.scores, add)
         own.step(step, made)
         batch.wait()
         held = coming
@@ -201,8 +201,8 @@ class RingAttention(torch.autograd.Function):  # type: ignore[misc]  # torch is 
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: torch.Tensor, lse_slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, lse_grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of this rank's shards; every rank of the mesh must call backward."""
         q, k, v, output, lse = ctx.saved_tensors
-        found = ring_backward(q, k, v, slopes_of(output, lse, slope, lse_slope), ctx.ring)
+        found = ring_backward(q, k, v, grads_of(output, lse, grad, lse_grad), ctx.ring)
         return (*(x.to(like.dtype) for x, like in zip(found, (q, k, v), strict=True)), None)

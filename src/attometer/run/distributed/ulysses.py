@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from attometer.run.distributed.block_plan import Block, Split
 from attometer.run.distributed.exchange import all_to_all
 from attometer.run.distributed.layout import Layout
-from attometer.run.distributed.local import Scores, Slopes, add_into, block_backward, block_forward, slopes_of
+from attometer.run.distributed.local import Grads, Scores, add_into, block_backward, block_forward, grads_of
 from attometer.run.distributed.mesh import Ranks
 from attometer.run.operands import accumulation
 
@@ -100,11 +100,11 @@ def _summed(call: Ulysses, found: list[torch.Tensor]) -> torch.Tensor:
 
 
 def backward_heads(
-    call: Ulysses, own: tuple[torch.Tensor, torch.Tensor, torch.Tensor], slopes: Slopes
+    call: Ulysses, own: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grads: Grads
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return dQ, dK, dV of whole sequences of this rank's heads, in the accumulation type."""
     dq, dk, dv = (torch.zeros_like(x, dtype=accumulation(x.dtype)) for x in own)
-    block_backward(*own, slopes, call.block, call.scores, add_into(dq, dk, dv))
+    block_backward(*own, grads, call.block, call.scores, add_into(dq, dk, dv))
     return dq, dk, dv
 
 
@@ -130,20 +130,20 @@ class UlyssesAttention(torch.autograd.Function):  # type: ignore[misc]  # torch 
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: torch.Tensor, lse_slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, lse_grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of this rank's shards; every rank of the mesh must call backward."""
         call: Ulysses = ctx.call
         queries, keys = call.split.queries, call.split.keys
         *own, output, lse = ctx.saved_tensors
-        (rows,) = to_heads(call, "output gradients", [(slope, queries, False)])
+        (rows,) = to_heads(call, "output gradients", [(grad, queries, False)])
         of_lse = None
         if ctx.return_lse:
-            of_lse = to_heads(call, "log-sum-exp gradients", [(lse_slope[..., None], queries, False)])[0][..., 0]
-        dq, dk, dv = backward_heads(call, (own[0], own[1], own[2]), slopes_of(output, lse, rows, of_lse))
+            of_lse = to_heads(call, "log-sum-exp gradients", [(lse_grad[..., None], queries, False)])[0][..., 0]
+        dq, dk, dv = backward_heads(call, (own[0], own[1], own[2]), grads_of(output, lse, rows, of_lse))
         narrow = dk.dtype if call.replicates else own[1].dtype  # a sum over ranks is added up in the wide type
-        (found,) = to_positions(call, "query gradients", [(dq.to(slope.dtype), queries)])
+        (found,) = to_positions(call, "query gradients", [(dq.to(grad.dtype), queries)])
         of_keys, of_values = to_positions(
             call, "key and value gradients", [(dk.to(narrow), keys), (dv.to(narrow), keys)]
         )
         back = torch.cat(found, dim=1), _summed(call, of_keys), _summed(call, of_values)
-        return (*(x.to(slope.dtype) for x in back), None, None)
+        return (*(x.to(grad.dtype) for x in back), None, None)

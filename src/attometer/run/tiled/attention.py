@@ -89,8 +89,8 @@ def _(
 
 @torch.library.custom_op("attometer::tiled_attention_backward", mutates_args=())  # type: ignore[untyped-decorator]
 def tiled_attention_backward(
-    slope: torch.Tensor,
-    lse_slope: Optional,
+    grad: torch.Tensor,
+    lse_grad: Optional,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -106,9 +106,9 @@ def tiled_attention_backward(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the gradients of q, k, v, the additive bias and the sinks; the last two are empty where not wanted."""
     wide = accumulation(q.dtype)
-    delta = torch.einsum("bhne,bhne->bhn", slope.to(wide), output.to(wide))
-    if lse_slope is not None:
-        delta -= lse_slope
+    delta = torch.einsum("bhne,bhne->bhn", grad.to(wide), output.to(wide))
+    if lse_grad is not None:
+        delta -= lse_grad
     found = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
     full = torch.zeros_like(additive, dtype=wide) if additive is not None and wants_additive else None
     bias = Terms(additive, None if slopes is None else tuple(slopes), cap, sinks)
@@ -116,27 +116,27 @@ def tiled_attention_backward(
     for part in _parts(q, k, mask):
         x = operands(q, k, v, bias, scale, part, clean=False)
         plan = plan_for(mask, q.shape[2], k.shape[2], r)
-        above, known, rest = (part.of(t, r).to(wide) for t in (slope, lse, delta))
+        above, known, rest = (part.of(t, r).to(wide) for t in (grad, lse, delta))
         made = backward(x, plan, above, known, rest, wants_additive)
         _put(found, part, made.q * scale, made.k, made.v, r)
         if full is not None and made.additive is not None:
             additive_part(full, r, part).add_(made.additive)
-    return found[0], found[1], found[2], _kept(full, additive, q), _sink_slopes(sinks, lse, delta, q)
+    return found[0], found[1], found[2], _kept(full, additive, q), _sink_grad(sinks, lse, delta, q)
 
 
 def _put(found: list[torch.Tensor], part: Part, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, r: int) -> None:
     size = part.batch.stop - part.batch.start
     heads = slice(part.heads.start * r, part.heads.stop * r)
     found[0][part.batch, heads] = q.unflatten(0, (size, -1)).flatten(1, 2).to(found[0].dtype)
-    for into, part_slope in ((found[1], k), (found[2], v)):
-        into[part.batch, part.heads] = part_slope.unflatten(0, (size, -1)).to(into.dtype)
+    for into, part_grad in ((found[1], k), (found[2], v)):
+        into[part.batch, part.heads] = part_grad.unflatten(0, (size, -1)).to(into.dtype)
 
 
 def _kept(full: Optional, additive: Optional, q: torch.Tensor) -> torch.Tensor:
     return q.new_empty(0) if full is None or additive is None else full.to(additive.dtype)
 
 
-def _sink_slopes(sinks: Optional, lse: torch.Tensor, delta: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+def _sink_grad(sinks: Optional, lse: torch.Tensor, delta: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     if sinks is None:
         return q.new_empty(0)
     weight = torch.exp(sinks.to(lse.dtype)[None, :, None] - lse)
@@ -145,8 +145,8 @@ def _sink_slopes(sinks: Optional, lse: torch.Tensor, delta: torch.Tensor, q: tor
 
 @tiled_attention_backward.register_fake  # type: ignore[untyped-decorator]
 def _(
-    slope: torch.Tensor,
-    lse_slope: Optional,
+    grad: torch.Tensor,
+    lse_grad: Optional,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -170,12 +170,12 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Te
     ctx.save_for_backward(q, k, v, *output, additive, sinks)
 
 
-def _backward(ctx: Any, slope: torch.Tensor, lse_slope: Optional) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional) -> tuple[Any, ...]:
     q, k, v, output, lse, additive, sinks = ctx.saved_tensors
     wants_additive = additive is not None and ctx.needs_input_grad[3]
     found = tiled_attention_backward(
-        slope,
-        lse_slope,
+        grad,
+        lse_grad,
         q,
         k,
         v,

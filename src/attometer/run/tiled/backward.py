@@ -28,7 +28,7 @@ class Rows:
     """What a row tile brings: queries, the output's gradient, log-sum-exp (+inf if empty), and sum(dO · O) - dLSE."""
 
     queries: torch.Tensor
-    slope: torch.Tensor
+    grad: torch.Tensor
     lse: torch.Tensor
     delta: torch.Tensor
 
@@ -36,13 +36,13 @@ class Rows:
         """Return some of the rows."""
         if rows is None:
             return self
-        return Rows(*(x.index_select(2, rows) for x in (self.queries, self.slope, self.lse, self.delta)))
+        return Rows(*(x.index_select(2, rows) for x in (self.queries, self.grad, self.lse, self.delta)))
 
 
 def backward(
-    x: Operands, plan: TilePlan, slope: torch.Tensor, lse: torch.Tensor, delta: torch.Tensor, wants_additive: bool
+    x: Operands, plan: TilePlan, grad: torch.Tensor, lse: torch.Tensor, delta: torch.Tensor, wants_additive: bool
 ) -> Gradients:
-    """Return the gradients for the output's gradient `slope` [Z, r, n, e], with lse and delta [Z, r, n]."""
+    """Return the gradients for the output's gradient `grad` [Z, r, n, e], with lse and delta [Z, r, n]."""
     additive = torch.zeros_like(x.additive) if wants_additive and x.additive is not None else None
     found = Gradients(torch.zeros_like(x.q), torch.zeros_like(x.k), torch.zeros_like(x.v), additive)
     # exp(score - inf) = 0: a row that saw nothing has no weights.
@@ -50,7 +50,7 @@ def backward(
     scratch = Scratch()
     for tile in plan.tiles:
         at = slice(tile.start, tile.stop)
-        rows = Rows(queries_of(x, tile), slope[:, :, at].contiguous(), normaliser[:, :, at], delta[:, :, at, None])
+        rows = Rows(queries_of(x, tile), grad[:, :, at].contiguous(), normaliser[:, :, at], delta[:, :, at, None])
         for step in tile.steps:
             _step(x, tile, step, rows, found, scratch)
     return found
@@ -60,28 +60,28 @@ def _step(x: Operands, tile: RowTile, step: Step, rows: Rows, found: Gradients, 
     made = score_tile(x, rows.queries, tile, step, scratch)
     at = rows.pick(made.rows)
     weights = made.scores.sub_(at.lse).exp_()
-    _add_to_keys(found.v, made, weights, at.slope)
-    slope = _product_with(at.slope, values_of(x.v, made), scratch)
-    slope.sub_(at.delta).mul_(weights)
+    _add_to_keys(found.v, made, weights, at.grad)
+    grad = _product_with(at.grad, values_of(x.v, made), scratch)
+    grad.sub_(at.delta).mul_(weights)
     if found.additive is not None:
-        _add_to_bias(found.additive, x, tile, made, slope)
+        _add_to_bias(found.additive, x, tile, made, grad)
     if made.bent is not None and x.cap is not None:
-        slope.mul_(1.0 - made.bent.square())
-    part = weigh(slope, made.keys)
+        grad.mul_(1.0 - made.bent.square())
+    part = weigh(grad, made.keys)
     if made.rows is None:
         found.q[:, :, tile.start : tile.stop] += part
     else:
         found.q.index_add_(2, made.rows + tile.start, part)
-    _add_to_keys(found.k, made, slope, at.queries)
+    _add_to_keys(found.k, made, grad, at.queries)
 
 
-def _product_with(slope: torch.Tensor, values: torch.Tensor, scratch: Scratch) -> torch.Tensor:
-    """Return slope [Z, r, T, e] times the transposed values, [Z, r, T, C]."""
-    z, r, rows, e = slope.shape
+def _product_with(grad: torch.Tensor, values: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+    """Return grad [Z, r, T, e] times the transposed values, [Z, r, T, C]."""
+    z, r, rows, e = grad.shape
     if values.dim() == 3:
-        held = scratch.take("slope", (z, r * rows, values.shape[1]), slope)
-        return torch.bmm(slope.reshape(z, r * rows, e), values.mT, out=held).view(z, r, rows, -1)
-    return torch.matmul(slope.transpose(1, 2), values.mT).transpose(1, 2)
+        held = scratch.take("grad", (z, r * rows, values.shape[1]), grad)
+        return torch.bmm(grad.reshape(z, r * rows, e), values.mT, out=held).view(z, r, rows, -1)
+    return torch.matmul(grad.transpose(1, 2), values.mT).transpose(1, 2)
 
 
 def _add_to_keys(into: torch.Tensor, made: Tile, weights: torch.Tensor, rows: torch.Tensor) -> None:
@@ -98,10 +98,10 @@ def _add_to_keys(into: torch.Tensor, made: Tile, weights: torch.Tensor, rows: to
         into.index_add_(1, made.columns, torch.bmm(left, right))
 
 
-def _add_to_bias(into: torch.Tensor, x: Operands, tile: RowTile, made: Tile, slope: torch.Tensor) -> None:
+def _add_to_bias(into: torch.Tensor, x: Operands, tile: RowTile, made: Tile, grad: torch.Tensor) -> None:
     """Add the scores' gradient to the additive bias, summed over the axes where the bias has size 1."""
     rows, columns = _positions(x, tile, made)
-    grouped = slope.unflatten(0, (x.batch, -1))
+    grouped = grad.unflatten(0, (x.batch, -1))
     over = [axis for axis in range(3) if into.shape[axis] == 1 and grouped.shape[axis] > 1]
     grouped = grouped.sum(over, keepdim=True) if over else grouped
     row = rows if into.shape[-2] > 1 else torch.zeros_like(rows)

@@ -17,9 +17,12 @@ from typer.testing import CliRunner
 
 from attometer.cli import app
 from attometer.count import count
+from attometer.count.bounds.attention import ATTENTION_BOUNDS, attention_sizes
 from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import model_cost
 from attometer.count.placement.rank_cost import shard
+from attometer.count.traffic.tile_search import best_tiles
+from attometer.count.traffic.words import footprint, traffic
 from attometer.engines import recipe, recipes, training
 from attometer.errors import AttometerError
 from attometer.ledger.ledger import ledger
@@ -42,7 +45,9 @@ from attometer.report.page.data import page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, drawn, mechanism_data
 from attometer.report.page.pebble_data import games
 from attometer.report.page.rank_data import cuts
+from attometer.report.page.schedule_data import schedules_data
 from attometer.report.pebble.report import pebble
+from attometer.schedule.catalogue import schedule
 from attometer.schedule.placement import Placement
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -68,6 +73,7 @@ PAGE = """
   };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
     if (s.text) return typed(s);
+    if (s.schedule) { const shape = { ...s, w: s.w ?? Infinity }; return [IO.best(s.schedule, shape, s.M), IO.bounds(shape, s.M)]; }
     if (s.config !== undefined) try { s.model = CONFIG.give(s.config, "given"); } catch (error) { return error.message; }
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     const p = AM.plan(s);
@@ -466,6 +472,40 @@ def test_mechanisms_cost_what_python_counts(tmp_path: Path) -> None:
             continue
         expected = [int(evaluate(cost.quantity(q), point["sizes"])) for q in QUANTITIES]
         assert got == pytest.approx(expected, rel=1e-12, abs=0), point
+
+
+def _shapes(count: int) -> list[dict[str, Any]]:
+    """Return random shapes of one head, fast memories and schedules, in turn without a mask, causal and with a window."""
+    chosen, names = random.Random(17), list(schedules_data())
+    points = []
+    for k in range(count):
+        d, n = chosen.choice((4, 8, 40, 64, 128)), int(2 ** chosen.uniform(1, 12))
+        masked, w = k % 3 > 0, chosen.randint(1, n + 20) if k % 3 == 2 else None
+        sizes = {"n": n, "m": chosen.choice((n, n + chosen.randint(0, 500))), "d": d, "e": chosen.choice((d, 4, 100))}
+        points.append(
+            {**sizes, "M": int(2 ** chosen.uniform(3, 18)), "schedule": names[k % len(names)], "masked": masked, "w": w}
+        )
+    return points
+
+
+@browser
+def test_words_of_shapes_typed_are_those_that_python_counts(tmp_path: Path) -> None:
+    points = _shapes(132)
+    for point, (best, bounds) in zip(points, _answers(tmp_path, ("gpt2",), points), strict=True):
+        name, M, sizes = point["schedule"], point["M"], {k: point[k] for k in ("n", "m", "d", "e")}
+        mask = (causal() if point["w"] is None else window(point["w"])) if point["masked"] else None
+        expected = [bound.value(attention_sizes(**sizes, M=M, mask=mask)) for bound in ATTENTION_BOUNDS]
+        assert bounds == pytest.approx(expected, rel=1e-12, abs=0), point
+        if best is None:
+            with pytest.raises(AttometerError, match="needs at least"):
+                best_tiles(name, **sizes, M=M, mask=mask)
+            continue
+        assert best["held"] == footprint(schedule(name), {**sizes, **best["tiles"]}) <= M
+        assert best["words"] == traffic(schedule(name), {**sizes, **best["tiles"]}, mask).words
+        found = best_tiles(name, **sizes, M=M, mask=mask)
+        # Under a mask neither search tries all tiles.
+        assert best["words"] <= (1.05 if point["masked"] else 1) * found.words, point
+        assert best["words"] >= found.words or not found.exact, point
 
 
 AXES = "axis i: n, j: n, e: d\n"

@@ -57,6 +57,14 @@ def _costly(chosen: Schedule, phases: tuple[Loop, ...]) -> frozenset[str]:
     return frozenset(symbol.name for symbol in words.free_symbols)
 
 
+def free_tiles(chosen: Schedule, phases: tuple[Loop, ...], names: tuple[str, ...]) -> list[str]:
+    """Return the tiles of a group that are searched: the traffic depends on them, and the number of chunks does not fix them."""
+    costly = _costly(chosen, phases)
+    # A fixed number of chunks fixes the tile that they are made of.
+    fixed = ("t", "B_c") if "t" in names else ()
+    return [t for t in names if t in costly and t not in fixed]
+
+
 class TileGroup:
     """One group of phases with its tile sizes."""
 
@@ -74,9 +82,7 @@ class TileGroup:
         self.chosen, self.phases, self.names, self.sizes, self.stack, self.s = chosen, phases, names, sizes, stack, s
         self.mask = mask
         self.fixed = {name: fixed[name] for name in names if name in fixed}
-        costly = _costly(chosen, phases)
-        # A fixed number of chunks fixes the tile that they are made of.
-        self.free = [t for t in names if t in costly and not (self.fixed and t in ("t", "B_c"))]
+        self.free = free_tiles(chosen, phases, names)
         where = Problem({**sizes}, None, stack)
         extents = {axis: int(where.axis(chosen, axis)) for axis, _ in chosen.axes if axis != "z"}
         axis_of = {symbol.name: axis for symbol, axis in chosen.tiles}

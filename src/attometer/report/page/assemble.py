@@ -55,9 +55,12 @@ def write_page(
     return write_atomically(path, page(models, start, names, texts, claims))
 
 
-CODE = ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"), ("notation.js", "config.js", "tabs.js")
+CODE = (
+    ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"),
+    ("notation.js", "config.js", "memory.js", "tabs.js"),
+)
 """What runs once the data is there, and is packed with it: for the plan shown first, and for the rest; numbers.js unpacks them."""
-LATER = ("mechanisms", "games", "io", "functions", "free", "claims")
+LATER = ("mechanisms", "games", "schedules", "bounds", "functions", "free", "claims")
 """Data that the plan shown first does not need."""
 
 

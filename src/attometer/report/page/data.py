@@ -16,10 +16,11 @@ from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
 from attometer.program.expression import FUNCTIONS
 from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, optimizers_data, recipes_data
-from attometer.report.page.mechanism_data import SHAPES, catalogue_data, io_data, mechanism_data
+from attometer.report.page.mechanism_data import catalogue_data, mechanism_data
 from attometer.report.page.model_data import model_data
 from attometer.report.page.part_data import numbered
 from attometer.report.page.pebble_data import games
+from attometer.report.page.schedule_data import bounds_data, schedules_data
 
 
 def page_data(
@@ -47,7 +48,8 @@ def page_data(
         "mechanisms": {**{one.name: mechanism_data(one) for one in texts}, **catalogue_data()},
         "games": games(),
         "functions": list(FUNCTIONS),
-        "io": [io_data(*shape) for shape in SHAPES],
+        "schedules": schedules_data(),
+        "bounds": bounds_data(),
     }
 
 

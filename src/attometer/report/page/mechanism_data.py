@@ -1,43 +1,25 @@
-"""What the page holds of the catalogue's mechanisms, and of words moved against fast memory."""
+"""What the page holds of the catalogue's mechanisms."""
 
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import sympy
 
 from attometer.count import count
-from attometer.count.bounds.attention import (
-    ATTENTION_BOUNDS,
-    CLASSES,
-    AlgorithmClass,
-    Bound,
-    BoundSizes,
-    attention_sizes,
-    best_bound,
-)
 from attometer.count.evaluate import usual
 from attometer.count.formulas import compiled
-from attometer.count.traffic.io_curve import io_curve
-from attometer.count.traffic.tile_search import best_tiles
-from attometer.count.traffic.words import footprint, traffic
 from attometer.errors import AttometerError
-from attometer.masks import Mask, causal
+from attometer.masks import Mask
 from attometer.masks.random_keys import Random
 from attometer.mechanisms import Mechanism, mechanisms
 from attometer.mechanisms.subject import Subject, subject
 from attometer.program import Program, size
-from attometer.schedule.catalogue import schedule
 from attometer.view.numbers import formula
 
 QUANTITIES = ("work", "depth", "flop")
 SIZES = {"b": 1, "h": 16, "n": 16384, "d": 128}
 """Where the sliders of the mechanisms stand first; other sizes are the mechanism's defaults, or follow from these."""
-SHAPES = ((4096, 64, False), (16384, 128, False), (4096, 64, True))
-"""Queries, width and whether causal, of which the page draws words moved against fast memory."""
-POINTS = 32
-CURVES = ("naive", "two_pass", "flash1", "flash2", "split_kv")
 
 
 def mechanism_data(what: Subject) -> dict[str, Any]:
@@ -80,6 +62,7 @@ SHRUNK = {"w": 8, "l": 6, "c": 2, "B": 8, "t": 2, "k": 4}
 def drawn(mask: Mask) -> dict[str, Any]:
     """Return a mask at sizes that can be seen: its text, the text at those sizes, and a row of bits for each query.
 
+    >>> from attometer.masks import causal
     >>> drawn(causal())["rows"][:2]
     ['80000000', 'c0000000']
     """
@@ -106,41 +89,6 @@ def _masks(program: Program) -> list[Mask]:
 def _start(one: Mechanism, names: list[str]) -> dict[str, int]:
     given = {**SIZES, **one.defaults}
     return {n: usual([n], given).get(n, given.get(n, 64)) for n in names}
-
-
-@lru_cache(maxsize=16)
-def io_data(n: int, d: int, is_causal: bool = False) -> dict[str, Any]:
-    """Return the words that schedules move and that bounds demand at each size of fast memory, in words, and why.
-
-    `tiles` are the best of each schedule at each M, `formulas` its words and what it holds; `by` says which of `bounds` (name,
-    statement, source) is the strongest of a class.
-
-    >>> sorted(io_data(64, 4))
-    ['M', 'bounds', 'by', 'classes', 'd', 'formulas', 'mask', 'n', 'tiles', 'words']
-    """
-    M = np.unique(np.geomspace(4 * d, 2 * n * d, POINTS).round().astype(np.int64)).tolist()
-    mask = causal() if is_causal else None
-    curve = io_curve(n=n, d=d, mask=mask, M=M, schedules=CURVES).to_dict()
-    used = {name: schedule(name) for name in CURVES}
-    return {
-        "n": n,
-        "d": d,
-        "mask": curve["mask"],
-        "M": M,
-        "words": curve["words"],
-        "classes": curve["classes"],
-        "tiles": {
-            name: [w and best_tiles(name, n=n, d=d, mask=mask, M=m).tiles for w, m in zip(row, M, strict=True)]
-            for name, row in curve["words"].items()
-        },
-        "formulas": {k: [formula(traffic(s, mask=mask).words), formula(footprint(s))] for k, s in used.items()},
-        "by": {c: [ATTENTION_BOUNDS.index(_strongest(n, d, mask, m, c)) for m in M] for c in CLASSES},
-        "bounds": [[b.name, b.statement, f"{b.status}: {b.source}"] for b in ATTENTION_BOUNDS],
-    }
-
-
-def _strongest(n: int, d: int, mask: Mask | None, M: int, algorithm: AlgorithmClass) -> Bound[BoundSizes]:
-    return best_bound(attention_sizes(n=n, d=d, mask=mask, M=M), algorithm)[0]
 
 
 @lru_cache(maxsize=1)

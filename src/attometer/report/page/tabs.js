@@ -1,13 +1,13 @@
 "use strict";
-// The other tabs: mechanisms of the catalogue against one another, and words moved against fast memory.
+// The other tabs: mechanisms of the catalogue against one another, pebbles, claims; memory.js has the words moved.
 const FOLLOWS = { m: "n", e: "d", g: "h", s: "n" };
-const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", sizes: { b: 1, h: 16, n: 16384, d: 128 }, shape: 0, fast: 116736 };
+const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", sizes: { b: 1, h: 16, n: 16384, d: 128 } };
 // What of the tabs goes into the address, and comes back from it.
 const tabShared = (tab) => {
   const s = tabState;
   if (tab === "mechanisms") return { ...(s.one === "yours" ? { text: s.text } : {}), one: s.one, two: s.two, quantity: s.quantity, sizes: Object.entries(s.sizes).map((e) => e.join(":")).join(",") };
   if (tab === "claims") return { source: $("l-source").value, verdict: $("l-verdict").value };
-  return tab === "io" ? { shape: s.shape, M: s.fast, game: game.which, move: game.at } : {};
+  return tab === "io" ? { ...memoryShared(), game: game.which, move: game.at } : {};
 };
 const tabRead = (q) => {
   const s = tabState, d = AM.data, known = (key, list) => { if (q.has(key) && q.get(key) in list) return q.get(key); return null; };
@@ -15,7 +15,7 @@ const tabRead = (q) => {
   s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", { flop: 1, work: 1, depth: 1 }) || s.quantity;
   for (const each of (q.get("sizes") || "").split(",")) { const [name, v] = each.split(":"); if (/^[a-zA-Z]\w*$/.test(name) && amount(v) >= 1) s.sizes[name] = amount(v); }
   $("l-source").value = q.get("source") || ""; $("l-verdict").value = q.get("verdict") || "";
-  s.shape = +(known("shape", d.io) || s.shape); if (amount(q.get("M")) >= 1) s.fast = amount(q.get("M"));
+  memoryRead(q);
   game.which = +(known("game", d.games) || game.which); game.at = amount(q.get("move")) || game.at;
 };
 const game = { which: 0, at: 0, timer: 0 };
@@ -50,7 +50,7 @@ const plot = (id, series, { low, high, top, bottom, xName, xText, yText, marks =
   // Names stand in the picture where there is room for them, else below it.
   const named = box.w < 500 ? "" : regions.filter((r, k) => r.points[0][1] > bottom * 1.5 && (!k || r.points[0][1] < 0.8 * regions[k - 1].points[0][1])).map((r) => `<text x="${box.l + 7}" y="${f.y(r.points[0][1]) + 15}">${esc(r.name)}</text>`).join("");
   const ticks = axis(low, high);
-  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}" d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}"></i>${esc(s.name)}</span>`).join("")}${named ? "" : [...regions].reverse().map((r) => `<span>▨ ${esc(r.name)}</span>`).join("")}</p>`;
+  $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}"${s.dash ? ' style="stroke-dasharray:5 4"' : ""} d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}${s.dash ? " d" : ""}"></i>${esc(s.name)}</span>`).join("")}${named ? "" : [...regions].reverse().map((r) => `<span>▨ ${esc(r.name)}</span>`).join("")}</p>`;
 };
 // Rows are queries, columns keys: a square where the query sees the key.
 const maskPicture = (k) => {
@@ -96,21 +96,6 @@ const drawMechanism = () => {
     marks: (f) => (cross && cross > 64 && cross < 2 ** 21 ? `<circle class="cross" r="5" cx="${f.x(cross)}" cy="${f.y(costOf(one, cross)[s.quantity])}"/>` : "") + (n >= 64 && n <= 2 ** 21 ? `<line class="here" x1="${f.x(n)}" x2="${f.x(n)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/>` : "") });
   $("m-cross").textContent = cross ? `${s.quantity}: the order of the two changes at n = ${commas(cross)}` : `${s.quantity}: neither overtakes the other up to n = 16,777,216`;
 };
-const CLASS_NAMES = { accumulator: "single accumulators", tree: "any summation tree", explicit: "any that forms QKᵀ", any: "inputs and outputs" };
-const atFast = (c) => c.M.reduce((best, m, k) => (Math.abs(log(m / tabState.fast)) < Math.abs(log(c.M[best] / tabState.fast)) ? k : best), 0);
-const drawIo = () => {
-  const c = AM.data.io[tabState.shape], keep = (row) => c.M.map((m, k) => [m, row[k]]).filter(([, v]) => v);
-  const series = Object.entries(c.words).map(([name, row], k) => ({ name, colour: [0, 1, 2, 3, 4][k % 5], bold: name === "flash2", points: keep(row) })).filter((l) => l.points.length > 1);
-  const regions = Object.entries(c.classes).map(([name, row]) => ({ name: `out of reach of ${CLASS_NAMES[name] || name}`, points: keep(row) })).filter((r) => r.points.length > 1);
-  const [bottom, top] = span([...series, ...regions].flatMap((l) => l.points.map((p) => p[1])));
-  const at = atFast(c), fast = c.M[at];
-  plot("io-chart", series, { low: c.M[0], high: c.M.at(-1), bottom, top, regions, xName: "fast memory M (words)", xText: short, yText: short,
-    marks: (f) => `<line class="here" x1="${f.x(fast)}" x2="${f.x(fast)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/><text class="mark" x="${f.x(fast) - 6}" y="${f.box.t + 12}" text-anchor="end">M = ${commas(fast)}</text>` });
-  $("io-M").value = Math.log2(fast);
-  const least = Object.entries(c.classes).map(([name, row]) => [name, row[at]]), label = ([name]) => CLASS_NAMES[name] || name;
-  $("io-table").innerHTML = `<p>At M = ${commas(fast)} words, best tiles of each:</p>${table(["schedule", "words moved", ...least.map((b) => `÷ bound, ${label(b)}`)], [...Object.entries(c.words).map(([name, row]) => ["", name, row[at] ? why(`moved_by:${name}`, whole(row[at])) : "does not fit", ...least.map(([kind, v]) => (row[at] && v ? why(`bound:${kind}:${name}`, (row[at] / v).toFixed(2)) : ""))]), ["needed", "lower bound", "", ...least.map(([kind, v]) => why(`bound:${kind}`, v ? whole(v) : "0"))]])}`;
-  showWhy();
-};
 // Where the numbers of these tabs come from.
 const QUANTITY = {
   flop: ["FLOPs", "2 per multiply-accumulate of matrix products, nothing else; pairs that masks allow"], work: ["Work", "every scalar operation is 1: sums, products, exponentials, comparisons"],
@@ -125,20 +110,7 @@ const TAB_WHY = {
       others: quantity === "flop" && v ? [["in multiply-accumulates", `${whole(v / 2)} MAC`], ["with every scalar operation (work)", whole(at.work)]] : [],
     };
   },
-  moved_by: (name) => {
-    const c = AM.data.io[tabState.shape], at = atFast(c), tiles = c.tiles[name][at], [words, holds] = c.formulas[name];
-    return {
-      title: `Words moved by ${name}`, status: "counted", formula: `${words}\nheld at once: ${holds} ≤ M`, numbers: `n = m = ${commas(c.n)}, d = e = ${c.d}, M = ${commas(c.M[at])}\n${Object.entries(tiles || {}).map(([k, v]) => `${k} = ${v}`).join(", ")}`,
-      value: tiles ? `${commas(c.words[name][at])} words` : "does not fit", convention: "words read and written between slow memory and M words of fast memory, one head; the tiles are those that move the fewest", source: "counted from the schedule's loops",
-    };
-  },
-  bound: (kind, name) => {
-    const c = AM.data.io[tabState.shape], at = atFast(c), [title, statement, source] = c.bounds[c.by[kind][at]], v = c.classes[kind][at], words = name && c.words[name][at];
-    return {
-      title: name ? `${name} over what ${CLASS_NAMES[kind]} needs` : `Least words of ${CLASS_NAMES[kind]}`, status: "theorem", formula: `${name ? `words of ${name} / bound\n` : ""}${title}: ${statement}`, numbers: `n = m = ${commas(c.n)}, d = e = ${c.d}, M = ${commas(c.M[at])}`,
-      value: words ? `${commas(words)} / ${commas(v)} = ${(words / v).toFixed(2)}` : `${commas(v)} words`, convention: `holds for algorithms of the class "${CLASS_NAMES[kind]}"; the strongest of ${c.bounds.length} bounds at this M`, source,
-    };
-  },
+  moved_by: (name) => movedWhy(name), bound: (kind, name) => boundWhy(kind, name),
 };
 // ---------------------------------------------------------------- the pebble game
 // A square is in fast memory, a ring in slow memory, a ring around a square in both, a point in neither.
@@ -188,7 +160,7 @@ const startClaims = () => {
   $("l-source").innerHTML = '<option value="">all</option>' + AM.data.claims.sources.map((s) => `<option value="${esc(s.id)}">${esc(s.id)}: ${esc(s.author)}, ${esc(s.title)}</option>`).join("");
   for (const id of ["l-source", "l-verdict"]) $(id).onchange = () => { drawClaims(); keep(); };
 };
-const FIRST = { plan: () => "needed", mechanisms: () => `mechanism:${tabState.one}:${tabState.quantity}`, io: () => "moved_by:flash2" };
+const FIRST = { plan: () => "needed", mechanisms: () => `mechanism:${tabState.one}:${tabState.quantity}`, io: () => `moved_by:${memory.shown.includes("flash2") ? "flash2" : memory.shown[0]}` };
 const showTab = (name) => {
   for (const each of ["plan", "mechanisms", "io", "claims"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
   if (document.body.dataset.shown !== name && FIRST[name]) { chosen = FIRST[name](); $(`tab-${name}`).append($("why")); }
@@ -208,8 +180,6 @@ const startTabs = () => {
   startGame(); startClaims();
   $("m-own").value ||= EXAMPLE;
   $("m-count").onclick = () => { if (typed($("m-own").value)) { drawMechanism(); keep(); } };
-  $("io-shape").innerHTML = AM.data.io.map((c, k) => `<option value="${k}">n = ${commas(c.n)}, d = ${c.d}${c.mask ? `, ${esc(c.mask)}` : ""}</option>`).join("");
-  $("io-shape").onchange = (e) => { tabState.shape = +e.target.value; drawIo(); keep(); };
-  $("io-M").oninput = (e) => { tabState.fast = Math.round(2 ** +e.target.value); drawIo(); keep(); };
+  startMemory();
   for (const b of document.querySelectorAll("[data-tab]")) b.onclick = () => change({ tab: b.dataset.tab });
 };

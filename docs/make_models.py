@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from attometer.count.model_cost import active_parameters, cache, flops, parameters
-from attometer.models import model, shipped
-from attometer.models.names import SAME_SIZES, releases
+from attometer.models import model, names, shipped
+from attometer.models.names import releases
 from attometer.models.readers.families import AROUND, READERS
 from attometer.view.files import write_atomically
 
@@ -37,7 +37,7 @@ def models() -> str:
 
 def same_sizes() -> str:
     """Return the sentences of names that mean a shipped model, or one with other sizes or formats."""
-    same = ", ".join(f"`{a}` ({b})" for a, b in sorted(SAME_SIZES.items()))
+    same = ", ".join(f"`{a}` ({b})" for a, b in sorted(names.same_sizes().items()))
     others = ", ".join(f"`{name}`" for name in sorted(releases()))
     return f"Of the same sizes, and read as such: {same}.\n\nKnown by name too, with sizes or formats of their own: {others}."
 

@@ -25,96 +25,6 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?")
 _HUB = re.compile(
     r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+(?::[\w.-]+)?)(?:[/?#].*)?", re.IGNORECASE
 )
-SAME_SIZES = {
-    "deepseek-r1": "deepseek-v3",
-    "deepseek-r1-0528": "deepseek-v3",
-    "deepseek-v3-0324": "deepseek-v3",
-    "deepseek-v3.1": "deepseek-v3",
-    "llama-3.3-70b": "llama-3.1-70b",
-    "llama-3.1-nemotron-70b": "llama-3.1-70b",
-    "deepseek-r1-distill-llama-8b": "llama-3.1-8b",
-    "deepseek-r1-distill-llama-70b": "llama-3.1-70b",
-    "deepseek-r1-distill-qwen-14b": "qwen2.5-14b",
-    "deepseek-r1-distill-qwen-32b": "qwen2.5-32b",
-    "qwq-32b": "qwen2.5-32b",
-    "qwen3-next-80b-a3b-thinking": "qwen3-next-80b-a3b",
-    "mistral-nemo": "mistral-nemo-12b",
-    "mistral-nemo-base-2407": "mistral-nemo-12b",
-    "mistral-nemo-instruct-2407": "mistral-nemo-12b",
-    "mistral-small-24b-base-2501": "mistral-small-24b",
-    "mistral-small-24b-instruct-2501": "mistral-small-24b",
-    "mistral-large-instruct-2407": "mistral-large-123b",
-    "mistral-large-instruct-2411": "mistral-large-123b",
-    "devstral-small-2505": "mistral-small-24b",
-    "qwen3.6-27b": "qwen3.5-27b",
-    "qwen3.8-27b": "qwen3.5-27b",
-    "qwen3.6-35b-a3b": "qwen3.5-35b-a3b",
-    "llama-4-scout-17b-16e": "llama-4-scout",
-    "llama-4-maverick-17b-128e": "llama-4-maverick",
-    "glm-4.6": "glm-4.7",
-    "mistral-small-3.2-24b-instruct-2506": "mistral-small-3.2-24b",
-    "mistral-small-3.1-24b-instruct-2503": "mistral-small-3.2-24b",
-    "mistral-small-3.1-24b-base-2503": "mistral-small-3.2-24b",
-    "magistral-small-2509": "mistral-small-3.2-24b",
-    "qwen3-embedding-0.6b": "qwen3-0.6b",
-    "e5-mistral-7b": "mistral-7b",
-    "qwen2-72b": "qwen2.5-72b",
-    "phi4": "phi-4",
-    "phi4-14b": "phi-4",
-    "qwen3-30b": "qwen3-30b-a3b",
-    "qwen3-235b": "qwen3-235b-a22b",
-    "qwen3-coder-30b": "qwen3-30b-a3b",
-    "deepseek-r1-7b": "qwen2.5-7b",
-    "deepseek-r1-8b": "qwen3-8b",
-    "deepseek-r1-14b": "qwen2.5-14b",
-    "deepseek-r1-32b": "qwen2.5-32b",
-    "deepseek-r1-70b": "llama-3.1-70b",
-    "deepseek-r1-671b": "deepseek-v3",
-    "deepseek-v3-671b": "deepseek-v3",
-    "tinyllama-1.1b-v1.0": "tinyllama-1.1b",
-    "zephyr-7b-beta": "mistral-7b",
-    "mistral-7b-v0.2": "mistral-7b-v0.3",
-    "vicuna-7b-v1.5": "llama-2-7b",
-    "vicuna-13b-v1.5": "llama-2-13b",
-    "qwen2.5-coder-7b": "qwen2.5-7b",
-    "qwen2.5-coder-14b": "qwen2.5-14b",
-    "qwen2.5-coder-32b": "qwen2.5-32b",
-    "deepseek-r1-distill-qwen-7b": "qwen2.5-7b",
-    "deepseek-r1-0528-qwen3-8b": "qwen3-8b",
-    "hermes-3-llama-3.1-8b": "llama-3.1-8b",
-    "hermes-3-llama-3.1-70b": "llama-3.1-70b",
-    "kimi-k2-instruct-0905": "kimi-k2",
-    "qwen3-4b-instruct-2507": "qwen3-4b",
-    "qwen3-4b-thinking-2507": "qwen3-4b",
-    "qwen3-30b-a3b-instruct-2507": "qwen3-30b-a3b",
-    "qwen3-30b-a3b-thinking-2507": "qwen3-30b-a3b",
-    "qwen3-coder-30b-a3b": "qwen3-30b-a3b",
-    "qwen3-235b-a22b-instruct-2507": "qwen3-235b-a22b",
-    "qwen3-235b-a22b-thinking-2507": "qwen3-235b-a22b",
-    "qwen3-coder-next": "qwen3-next-80b-a3b",
-    "qwen3-reranker-0.6b": "qwen3-0.6b",
-    "deepseek-coder-v2-lite": "deepseek-v2-lite",
-    "deepseek-coder-v2": "deepseek-v2",
-    "deepseek-r1-1.5b": "deepseek-r1-distill-qwen-1.5b",
-    "llama-guard-3-8b": "llama-3.1-8b",
-    "minimax-m2": "minimax-m2.7",
-    "minimax-m2.1": "minimax-m2.7",
-    "minimax-m2.5": "minimax-m2.7",
-    "jamba-1.5-mini": "jamba-v0.1",
-    "bert-base-uncased": "bert-base",
-    "bert-large-uncased": "bert-large",
-    "phi3-mini": "phi-3-mini-4k",
-    "phi3-medium": "phi-3-medium-4k",
-}
-"""Models trained further from a shipped one, or its other releases: the same layers and weights, but for what `CHANGED` says."""
-_LONG = ("kimi-k2-instruct-0905", *(name for name in SAME_SIZES if re.search(r"qwen3-.*-2507|qwen3-coder-30b", name)))
-CHANGED: dict[str, dict[str, int]] = {name: {"max_position_embeddings": 262_144} for name in _LONG} | {
-    "mistral-7b-v0.2": {"vocab_size": 32_000},
-    "qwen2-72b": {"max_position_embeddings": 32_768},
-    "qwen3-embedding-0.6b": {"vocab_size": 151_669},
-    "qwen3-reranker-0.6b": {"vocab_size": 151_669},
-}
-"""What the configurations of those releases say differently."""
 NEAR = 0.75
 """How alike a name must be to be suggested: another model is no help."""
 
@@ -146,6 +56,32 @@ def releases() -> dict[str, Release]:
     return {name: Release.model_validate(values) for name, values in tomllib.loads(text).items()}
 
 
+@lru_cache(maxsize=1)
+def _same() -> dict[str, Any]:
+    text = (files("attometer") / "data" / "same_sizes.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def same_sizes() -> dict[str, str]:
+    """Return names of models trained further from a shipped one, or of its other releases, and which one that is.
+
+    >>> same_sizes()["deepseek-r1"]
+    'deepseek-v3'
+    """
+    found: dict[str, str] = _same()["same"]
+    return found
+
+
+def changed() -> dict[str, dict[str, Any]]:
+    """Return what the configurations of those releases say differently.
+
+    >>> changed()["mistral-7b-v0.2"]
+    {'vocab_size': 32000}
+    """
+    found: dict[str, dict[str, Any]] = _same()["changed"]
+    return found
+
+
 @dataclass(frozen=True)
 class Meant:
     """What a name means: what the model is `called`, and the release that it is."""
@@ -165,15 +101,15 @@ def meant(text: str) -> Meant | None:
     alias = _alias(text)
     if alias is None:
         return None
-    called = SAME_SIZES.get(alias, alias)
+    called = same_sizes().get(alias, alias)
     found = releases().get(called) or Release(of=called)
-    return Meant(called, found.model_copy(update={"values": found.values | CHANGED.get(alias, {})}))
+    return Meant(called, found.model_copy(update={"values": merged(found.values, changed().get(alias, {}))}))
 
 
 def _alias(text: str) -> str | None:
     """Return the name of these tables that `text` means: a shipped one, a release, or one of the same sizes as either."""
     last = text.rsplit("/", 1)[-1].lower().replace("_", "-")
-    known = {_squeezed(name): name for name in (*SAME_SIZES, *releases(), *shipped())}
+    known = {_squeezed(name): name for name in (*same_sizes(), *releases(), *shipped())}
     # Another maker's file of the same name may store it otherwise.
     own = known.get(_squeezed(text.lower()))
     return own or next((known[s] for s in map(_squeezed, _shorter(last)) if s in known), None)
@@ -257,7 +193,7 @@ def no_such_model(text: str) -> AttometerError:
             f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
         )
-    near = nearest(text[:200], (*shipped(), *releases(), *SAME_SIZES), NEAR)
+    near = nearest(text[:200], (*shipped(), *releases(), *same_sizes()), NEAR)
     hint = (
         near
         if "did you mean" in near

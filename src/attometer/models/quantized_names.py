@@ -58,8 +58,16 @@ _LATEST = {
     "llama2": "7b", "llama3": "8b", "llama3.1": "8b", "llama3.2": "3b", "llama3.3": "70b", "mistral": "7b", "mixtral": "8x7b",
     "mistral-small": "24b", "mistral-nemo": "12b", "phi3": "mini", "phi4": "14b", "gemma2": "9b", "gemma3": "4b", "qwen2.5": "7b",
     "qwen2.5-coder": "7b", "qwen3": "8b", "qwen3-coder": "30b", "deepseek-r1": "8b", "codellama": "7b", "gpt-oss": "20b",
-    "tinyllama": "1.1b",
+    "tinyllama": "1.1b", "qwq": "32b", "mistral-small3.1": "24b", "mistral-small3.2": "24b", "devstral": "24b", "command-r": "35b",
+    "gemma": "7b", "yi": "6b", "glm4": "9b", "deepseek-coder-v2": "16b", "qwen2": "7b", "olmo2": "7b", "granite3.3": "8b",
+    "falcon3": "10b", "smollm2": "1.7b", "starcoder2": "3b",
 }  # fmt: skip
+# What ollama published before mid 2024 is Q4_0 where a tag says no type (its library states the sizes: gemma2:9b 5.4 GB).
+_IN_Q4_0 = frozenset({
+    "llama2", "llama3", "codellama", "vicuna", "gemma", "gemma2", "codegemma", "mixtral", "phi3", "qwen", "qwen2", "yi", "glm4",
+    "deepseek-coder", "deepseek-coder-v2", "deepseek-v2", "starcoder2", "tinyllama", "mistral-nemo", "zephyr", "solar", "falcon",
+    "stablelm2", "command-r", "command-r-plus", "aya", "internlm2", "dolphin-mixtral", "wizardlm2", "mathstral",
+})  # fmt: skip
 
 
 def quantized_name(text: str) -> tuple[str, Quantization | None]:
@@ -84,11 +92,15 @@ def quantized_name(text: str) -> tuple[str, Quantization | None]:
             return text, None
         if not tag.lower().removesuffix("latest") and name.lower() in _LATEST:
             return quantized_name(name)
-        form = found["mix"] or ("q4_0" if found["rest"].endswith("-qat") else "q4_k_m")
+        old = found["rest"].endswith("-qat") or name.lower() in _IN_Q4_0
+        form = found["mix"] or ("q4_0" if old else "q4_k_m")
         said = PLAIN if form in ("fp16", "bf16", "f16") else _gguf(form)
         size, rest = found["size"] or "", found["rest"].removesuffix("-qat")
         short = f"{name}-{size}{rest}" if size or rest else name
         return re.sub(r"(?i)-gguf(?=$|-)", "", short), said
+    # Of two endings the inner one is the type: `-q4_0-gguf`, `-AutoRound-GPTQ-4bit`.
+    text = re.sub(rf"(?i)([-._](?:{_MIX}))-gguf$", r"\1", text)
+    text = re.sub(r"(?i)-auto-?round(?=-gptq)|(?<=fp4)-(?:v\d|preview)$", "", text)
     for pattern, values in ((_MIX, None), *_ENDINGS):
         match = re.search(rf"(?i)[-._]({pattern})$", text)
         if match is not None:

@@ -409,13 +409,40 @@ def test_a_draft_that_proposes_tokens() -> None:
         ({"acceptance": 0.5}, "draft_tokens and acceptance are a draft's: name it"),
         ({"draft": "qwen3-0.6b", "acceptance": 1.5}, "acceptance must be above 0 and below 1, got 1.5"),
         (
-            {"draft": "qwen3-0.6b", "acceptance": 0.5, "engine": "vllm"},
-            "speculation is modelled for decoding on one device",
+            {"draft": "qwen3-0.6b", "acceptance": 0.5, "mode": "prefill"},
+            "speculation is modelled for decoding",
         ),
     ):
         with pytest.raises(AttometerError) as error:
-            plan("qwen3-8b", "h100-sxm", **asked, **more)  # type: ignore[arg-type]
+            plan("qwen3-8b", "h100-sxm", **asked | more)  # type: ignore[arg-type]
         assert message in str(error.value)
+
+
+def test_a_draft_under_an_engine_and_over_devices() -> None:
+    asked = {"context": 4096, "mode": "decode", "engine": "vllm", "draft_tokens": 4, "acceptance": 0.8}
+    alone = plan("llama-3.1-70b", "4x-h100-sxm", context=4096, mode="decode", engine="vllm")
+    made = plan("llama-3.1-70b", "4x-h100-sxm", draft="llama-3.2-1b", **asked)
+    assert alone.served is not None
+    assert made.served is not None
+    assert made.speculation is not None
+    # two of the model's 8 heads of 128, and two of the draft's 8 of 64, on each rank: keys and values in 16 bits
+    assert made.served.layout.per_token == 80 * 2 * 2 * 128 * 2 + 16 * 2 * 2 * 64 * 2
+    assert made.served.tokens == made.served.left // (16 * made.served.layout.per_token) * 16
+    assert made.speculation.at is not None
+    assert made.served.weights - alone.served.weights == max(made.speculation.at.stage_weights)
+    assert made.seconds == pytest.approx(made.speculation.seconds / made.speculation.per_check)
+    assert made.predicted is not None
+    assert alone.predicted is not None
+    assert made.seconds < made.predicted.seconds < alone.predicted.seconds
+    # 14 heads do not go over 4 ranks: one of them holds the whole draft, and works for all
+    odd = plan("qwen2.5-72b", "4x-h100-sxm", draft="qwen2.5-0.5b", **asked).speculation
+    assert odd is not None
+    assert odd.at is not None
+    assert odd.at.devices.count == 1
+    assert odd.bytes == odd.draft.weights_bytes + odd.draft.memory(4096).kv
+    searched = plan("llama-3.1-8b", "2x-rtx-3090", **asked | {"engine": None}, draft="llama-3.2-1b")
+    assert searched.memory.draft > 0
+    assert searched.largest_context < plan("llama-3.1-8b", "2x-rtx-3090", context=4096, mode="decode").largest_context
 
 
 def test_the_placement_shown_is_one_that_fits_as_it_is_counted() -> None:

@@ -109,6 +109,8 @@ class CacheLayout:
                 counts[key] = counts.get(key, 0) + each.layers
         if not counts:
             return 0, 0
+        if len(counts) == 1:  # one kind: each layer's page is as large as its own keys (a draft's beside the model's)
+            return sum(each.layers * ceil(each.growing * self.block) for each in self.layers), 1
         least, most = min(counts.values()), max(counts.values())
         # Groups that are nearly alike are padded to the largest (at most a quarter of the layers idle).
         together = most if most < least * 1.25 else least

@@ -18,6 +18,7 @@ from attometer.plan.result import Plan
 from attometer.plan.serving import EngineOptions, serve, step_tokens
 from attometer.plan.speculation import Speculation
 from attometer.plan.spread import BY_LAYERS, Spread, by_layers, first_legal, joined, load_of, spread
+from attometer.plan.usage import MemoryFootprint
 from attometer.plan.what_if import changed
 from attometer.plan.workload import Asking, Workload
 from attometer.schedule.placement import Placement
@@ -140,8 +141,8 @@ def _with_draft(asked: Asked, draft: str | Path | Model | None, tokens: int | No
             raise AttometerError("draft_tokens and acceptance are a draft's: name it")
         return asked
     o = asked.here.options
-    if o.mode != "decode" or not asked.plain:
-        raise AttometerError("speculation is modelled for decoding on one device, without engine or placement")
+    if o.mode != "decode" or not asked.devices.uniform:
+        raise AttometerError("speculation is modelled for decoding, on devices of one kind")
     if acceptance is None:
         raise AttometerError("a draft needs the acceptance of its tokens: it depends on what is decoded")
     beside = planner(draft if isinstance(draft, Model) else read(draft), asked.here.machine, mode="decode")
@@ -201,26 +202,38 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
     if asked.degrees is not None:
         at = spread(here, devices, asked.degrees)
     elif engine is not None:
-        at, found = _placed_by(engine, here, devices, asked.goal)
+        at, found = _placed_by(engine, here, devices, asked.goal, asked.speculation)
     else:
         found = search(here.model, devices, goal=asked.goal, load=load_of(here))
-        place = _first_fitting(found, lambda p: spread(here, devices, p).memory(o.context, o.batch), here.room)
+        place = _first_fitting(found, lambda p: _held(spread(here, devices, p), asked.speculation), here.room)
         at = spread(here, devices, place)
-    served = None if engine is None else serve(at, engine)
-    memory = at.memory(o.context, o.batch)
+    drafted = _beside(at, asked.speculation)
+    served = None if engine is None else serve(at, engine, drafted)
+    memory = _held(at, asked.speculation)
     fits = memory.total <= here.room if served is None else served.fits
     return Plan(
         planner=here,
         memory=memory,
         layers=here.layers(o.context, o.batch),
-        largest_context=at.largest_context(o.batch) if served is None else served.largest,
+        largest_context=at.largest_context(o.batch, memory.draft) if served is None else served.largest,
         levers=(),
         at=at,
         served=served,
         found=found,
+        speculation=drafted,
         workload=asked.workload,
         fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
     )
+
+
+def _beside(at: Spread, drafted: Speculation | None) -> Speculation | None:
+    return None if drafted is None else drafted.beside(at)
+
+
+def _held(at: Spread, drafted: Speculation | None) -> MemoryFootprint:
+    """Return the bytes on the fullest rank, by kind, those of a draft among them."""
+    o, there = at.planner.options, _beside(at, drafted)
+    return replace(at.memory(o.context, o.batch), draft=0 if there is None else there.bytes)
 
 
 ALIKE = 1.03
@@ -231,7 +244,9 @@ KEPT = 8
 """Placements of a search of which the first that an engine can hold is taken."""
 
 
-def _placed_by(engine: EngineOptions, here: Planner, devices: Cluster, goal: str) -> tuple[Spread, Found | None]:
+def _placed_by(
+    engine: EngineOptions, here: Planner, devices: Cluster, goal: str, drafted: Speculation | None
+) -> tuple[Spread, Found | None]:
     """Return the best placement whose fullest rank the engine can hold, with those that were searched.
 
     Where none fits, and where an engine puts whole layers on each device, ranks over a node and stages over nodes.
@@ -241,7 +256,8 @@ def _placed_by(engine: EngineOptions, here: Planner, devices: Cluster, goal: str
     searched = search(here.model, devices, goal=goal, best=KEPT, load=load_of(here))
     pairs = zip(searched.best, searched.contexts, strict=True)
     held = [(each, context) for each, context in pairs if each.fits and each.placement.cp == 1]
-    held = [(each, context) for each, context in held if serve(spread(here, devices, each.placement), engine).fits]
+    placed = [(spread(here, devices, each.placement), (each, context)) for each, context in held]
+    held = [pair for at, pair in placed if serve(at, engine, _beside(at, drafted)).fits]
     if not held:
         return first_legal(here, devices, engine.name), None
     # What a person would type goes before what is hardly faster.

@@ -253,7 +253,7 @@ def _speculated(plan: "Plan", drafts: "Speculation", engine: str) -> Expected:
     """Return the time of each token that a round yields: as many steps of the draft as tokens, and one check of them all."""
     o, alone = plan.options, replace(plan, speculation=None)
     check = from_kernels(alone, engine, [Pass(o.batch, drafts.tokens + 1, o.context + drafts.tokens)])
-    own = replace(alone, planner=drafts.draft.with_options(context=o.context, batch=o.batch))
+    own = replace(alone, planner=drafts.draft.with_options(context=o.context, batch=o.batch), at=drafts.at)
     whole, share = added(check, from_kernels(own, engine), float(drafts.tokens), "draft"), 1 / drafts.per_check
     times = {name: share * value for name, value in whole.terms.items()}
     same = None if whole.alike is None else share * whole.alike

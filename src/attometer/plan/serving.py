@@ -1,6 +1,6 @@
 """What an engine's log would say: memory of one rank by name, tokens of cache, requests at once, the utilisation needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,10 @@ from attometer.engines import (
 )
 from attometer.engines.pool import seen
 from attometer.errors import positive_int
+from attometer.formats import CACHE_ROWS
 from attometer.machine import Cluster, Machine, node_of
 from attometer.plan.planner import Planner
+from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread
 from attometer.view.numbers import Cell
 from attometer.view.table import Table
@@ -204,8 +206,8 @@ def step_tokens(options: EngineOptions, devices: Cluster, length: int) -> int:
     return options.batched_tokens or found.version.step_tokens(scale, length)
 
 
-def serve(at: Spread, options: EngineOptions) -> Served:
-    """Return what an engine makes of a model under a placement.
+def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None) -> Served:
+    """Return what an engine makes of a model under a placement, and of a draft beside it.
 
     Raises AttometerError for an unknown engine.
 
@@ -223,11 +225,13 @@ def serve(at: Spread, options: EngineOptions) -> Served:
     # On a CPU the host's memory is the device's.
     every = 0 if machine.kind == "cpu" else padding(found, planner.model, planner.formats, place)
     padded = every // (place.tp * place.pp)
+    beside = None if drafted is None else drafted.at
+    weights = max(at.stage_weights) + padded + (0 if beside is None else max(beside.stage_weights))
     left = pool(
         found,
         planner.model,
         machine.usable_bytes,
-        max(at.stage_weights) + padded,
+        weights,
         place,
         options.utilization,
         step,
@@ -239,4 +243,9 @@ def serve(at: Spread, options: EngineOptions) -> Served:
     )
     # Where neither the model nor the caller says more, the engine has a format of its own.
     layout = cache_layout(planner.model, found, place, o.kv, None if o.state == "bf16" else o.state, step)
+    if drafted is not None and beside is not None:
+        own = cache_layout(
+            beside.planner.model, found, beside.placement, o.kv if o.kv not in CACHE_ROWS else "bf16", step=step
+        )
+        layout = replace(layout, layers=(*layout.layers, *own.layers), drafts=drafted.tokens)
     return Served(at, found, left, layout, options)

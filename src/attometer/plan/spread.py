@@ -84,14 +84,14 @@ class Spread:
         own = sum(times * layer.kv_at(share) for layer, times in stage.held)
         return (own / all_kv if all_kv else 0.0), (stage.state / kept.state if kept.state else 0.0)
 
-    def largest_context(self, batch: int) -> int:
-        """Return the most tokens per sequence with which the fullest rank still fits; 0 when not even one does."""
-        low, high = 0, 1
-        while high < 2**40 and self.memory(high, batch).total <= self.planner.room:
+    def largest_context(self, batch: int, beside: int = 0) -> int:
+        """Return the most tokens per sequence with which the fullest rank, and `beside` bytes, still fit; 0 when not even one does."""
+        low, high, room = 0, 1, self.planner.room - beside
+        while high < 2**40 and self.memory(high, batch).total <= room:
             low, high = high, 2 * high
         while high - low > max(1, low // 2**12):
             middle = (low + high) // 2
-            low, high = (middle, high) if self.memory(middle, batch).total <= self.planner.room else (low, middle)
+            low, high = (middle, high) if self.memory(middle, batch).total <= room else (low, middle)
         return low
 
     def to_dict(self) -> dict[str, Any]:

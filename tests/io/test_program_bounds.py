@@ -1,16 +1,21 @@
 """Lower bounds of any Program: below every exact optimum and every counted nest, and as strong as those found by hand."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from cascades import PROGRAMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sympy import Integer
 
 import attometer as am
 from attometer.count.bounds.attention import CLASSES, attention_sizes, best_bound
 from attometer.count.bounds.covers import Cover, Projection
+from attometer.count.bounds.places import shifted
 from attometer.count.bounds.program import _most, bounds
 from attometer.count.derive import derive
+from attometer.schedule.nest import Image
 from attometer.simulate import solve
 from attometer.simulate.pebble.moves import transfers
 from attometer.simulate.pebble.orders import improved_moves
@@ -25,6 +30,10 @@ SOFTMAX = (
 PROJECTIONS = "input X[i,c], W[c,a], U[c,a]\nQ[i,a] = X[i,c] * W[c,a]\nK[i,a] = X[i,c] * U[c,a]"
 APART = "input X[i,c], W[c,a], Y[i,c], U[c,a]\nQ[i,a] = X[i,c] * W[c,a]\nK[i,a] = Y[i,c] * U[c,a]"
 RNN = "axis t: n, x: d, y: d\ninput X[t,x], W[x,y]\nH[t,x] = tanh(H[t - 1, y] * W[x,y] + X[t,x])"
+SHIFTED = "axis i: n, t: n + u - 1, c: d\ninput X[t,c], W[u,c]\nS[i,c] = X[i + u, c] * W[u,c]"
+ROUTED = "input X[i,c], R[c,x], G[x,c,f], U[x,f,c]\nN[i,x] = X[i,c] * R[c,x]\nT[i,k] = topk[x, k](N)\n"
+ROUTED += "H[i,k,f] = X[i,c] * G[T[i,k], c, f]\nY[i,c] = sum[k,f](H[i,k,f] * U[T[i,k], f, c])"
+BLOCKS = "input Q[i,d], K[j,d], I[i,c]\nT[i,k] = topk[c, k](I)\nA[i,k,t] = Q[i,d] * K[T[i,k] * B + t, d]"
 TRIANGULAR = "axis t: n, s: n\ninput A[t,s], B[t,d]\nX[t,d] = B[t,d] - A[t,s] * X[s,d]   where strict(t, s)"
 
 
@@ -43,6 +52,7 @@ TRIANGULAR = "axis t: n, s: n\ninput A[t,s], B[t,d]\nX[t,d] = B[t,d] - A[t,s] * 
         (PROJECTIONS, {"i": 2, "c": 2, "a": 1}, (3, 4)),
         (APART, {"i": 3, "c": 1, "a": 1}, (3, 4)),
         (RNN, {"n": 3, "d": 2}, (4, 5)),
+        (SHIFTED, {"n": 3, "u": 2, "d": 1}, (3, 4, 5)),
     ],
 )
 def test_no_bound_is_above_an_exact_optimum(text: str, sizes: dict[str, int], rooms: tuple[int, ...]) -> None:
@@ -160,6 +170,58 @@ def test_what_is_mixed_over_heads_needs_all_of_them() -> None:
     mixed = bounds(am.parse(PROGRAMS["talking heads"]), 98304, **sizes).best("accumulator")
     apart = bounds(am.parse(PROGRAMS["softmax"]), 98304, **sizes).best("accumulator")
     assert mixed.words > 2 * apart.words
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from((-3, -2, -1, 1, 2, 4))), min_size=1, max_size=3),
+    st.integers(-9, 9),
+    st.integers(1, 40),
+)
+def test_words_at_a_shift_are_those_that_are_read(terms: list[tuple[int, int]], offset: int, extent: int) -> None:
+    names = {f"i{k}": length for k, (length, _) in enumerate(terms)}
+    places = {sum(p) + offset for p in product(*([c * x for x in range(length)] for length, c in terms))}
+    read = len(places & set(range(extent)))
+    image = Image(tuple((name, c) for name, (_, c) in zip(names, terms, strict=True)), Integer(offset), Integer(extent))
+    words = shifted(("p",), {"p": image}, names, {})
+    assert words <= read
+    if any(abs(c) == 1 for _, c in terms):
+        assert words == read or any(abs(c) > 1 for _, c in terms)
+
+
+def test_words_at_positions_are_at_least_those_of_one_row() -> None:
+    sizes = {"i": 4096, "c": 64, "x": 32, "k": 8, "f": 64}
+    found = {b.name: b.words for b in bounds(am.parse(ROUTED), 98304, **sizes).bounds}
+    assert found["compulsory"] == 2 * 4096 * 64 + 64 * 32 + 2 * 8 * 64 * 64
+    blocks = {"i": 64, "d": 16, "j": 256, "c": 32, "k": 4, "B": 8, "t": 8}
+    assert bounds(am.parse(BLOCKS), 98304, **blocks).best("any").words == 64 * 16 + 64 * 32 + 4 * 8 * 16 + 64 * 4 * 8
+    # Blocks that overlap may share words: nothing of K is charged.
+    assert bounds(am.parse(BLOCKS), 98304, **blocks | {"t": 9}).best("any").words == 64 * 16 + 64 * 32 + 64 * 4 * 9
+
+
+def test_products_at_positions_are_limited_as_those_at_plain_places() -> None:
+    """Every row chooses all places: what is read through positions is then a plain operand, and as hard."""
+    at = "H[i,k] = X[i,c] * G[T[i,k], c]"
+    chosen = am.parse(f"input X[i,c], R[i,x], G[x,c]\nT[i,k] = topk[x, k](R)\n{at}")
+    plain = am.parse("input X[i,c], G[x,c]\nH[i,x] = X[i,c] * G[x,c]")
+    sizes = {"i": 600, "x": 500, "c": 400}
+    one, other = (bounds(p, 900, **s).bounds for p, s in ((chosen, {**sizes, "k": 500}), (plain, sizes)))
+    name = "H, one accumulator each"
+    assert {b.name: b.words for b in one}[name] == {b.name: b.words for b in other}[name] > 3 * 600 * 500
+
+
+@pytest.mark.parametrize("M", [60, 400])
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        (ROUTED, {"i": 24, "c": 6, "x": 8, "k": 3, "f": 5}),
+        (BLOCKS, {"i": 24, "d": 6, "j": 48, "c": 12, "k": 3, "B": 4, "t": 4}),
+        (SHIFTED, {"n": 40, "u": 5, "d": 6}),
+    ],
+)
+def test_no_nest_with_gathers_or_shifts_is_below_a_bound(text: str, sizes: dict[str, int], M: int) -> None:
+    for program in (am.parse(text), am.gradient(am.parse(text))):
+        found = derive(program, M, **sizes)
+        assert all(bound.words <= found.words for bound in found.bounds.bounds)
 
 
 def test_a_mask_charges_only_what_it_lets_see() -> None:

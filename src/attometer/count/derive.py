@@ -320,6 +320,7 @@ class Search:
     arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
+    above: dict[tuple[frozenset[str], frozenset[str]], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sizes = filled(self.program, self.given)
@@ -361,7 +362,7 @@ class Search:
     @property
     def spent(self) -> int:
         """The phases and orders of loops considered so far."""
-        return self.considered + len(self.known)
+        return self.considered + len(self.known) + len(self.above)
 
     def _floor(self, cut: frozenset[str]) -> int:
         """Return words that the phases of a cut move at least, merged or not: every result and stored value is written."""
@@ -442,12 +443,14 @@ class Search:
         self, groups: list[frozenset[str]], found: list[Chosen | None], cut: frozenset[str]
     ) -> tuple[list[frozenset[str]], list[Chosen | None]]:
         """Merge neighbouring phases while that saves words."""
+        read = [self.loads(group, cut) for group in groups]
         for one, two in combinations(range(len(groups)), 2):
-            if not self._may_join(groups, one, two, cut):
+            if not self._may_join(groups, one, two, read):
                 continue
-            both = self._best(groups[one] | groups[two], cut)
-            apart = [found[one], found[two]]
-            if both and (None in apart or _cost([both]) < _cost([f for f in apart if f])):
+            apart = [f for f in (found[one], found[two]) if f]
+            limit = sum(f.words for f in apart) if len(apart) == 2 else None
+            both = self._best(groups[one] | groups[two], cut, limit)
+            if both and (limit is None or _cost([both]) < _cost(apart)):
                 rest = [k for k in range(len(groups)) if k not in (one, two)]
                 at = sum(k < two for k in rest)
                 kept, best = [groups[k] for k in rest], [found[k] for k in rest]
@@ -456,43 +459,74 @@ class Search:
                 return self._merged(kept, best, cut)
         return groups, found
 
-    def _may_join(self, groups: list[frozenset[str]], one: int, two: int, cut: frozenset[str]) -> bool:
+    def _may_join(self, groups: list[frozenset[str]], one: int, two: int, read: list[set[str]]) -> bool:
         """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
-        first, second = self.loads(groups[one], cut), self.loads(groups[two], cut)
-        if not first & second and not groups[one] & {self.cascade.value(r).of for r in second}:
+
+        def needs(number: int) -> bool:
+            return any(self.cascade.value(r).of in groups[one] for r in read[number])
+
+        if read[one].isdisjoint(read[two]) and not needs(two):
             return False  # nothing is shared: together they move what they move apart
-        between = {self.cascade.value(r).of for k in range(one + 1, two) for r in self.loads(groups[k], cut)}
-        other = [self.cascade.value(r) for r in second if self.cascade.step(r) is None]
-        aliases = {v.of for v in other if v.of != v.name}
-        return not (groups[one] & between) and not (groups[one] & aliases)
+        if any(needs(k) for k in range(one + 1, two)):
+            return False
+        other = [self.cascade.value(r) for r in read[two] if self.cascade.step(r) is None]
+        return not any(v.of in groups[one] for v in other if v.of != v.name)
 
     def loads(self, targets: frozenset[str], cut: frozenset[str]) -> set[str]:
         """Names of the stored values that a phase reads."""
-        key = (targets, cut)
+        key = (targets, cut & frozenset().union(*(self.below[name] for name in targets)))
         if key not in self.read:
-            self.read[key] = Passes(self.cascade, targets, cut - targets, None).loads()
+            self.read[key] = Passes(self.cascade, targets, key[1] - targets, None).loads()
         return self.read[key]
+
+    @cached_property
+    def below(self) -> dict[str, frozenset[str]]:
+        """For each step the names of all that it is computed from, and its own."""
+        found: dict[str, frozenset[str]] = {}
+
+        def seen(name: str) -> Iterator[str]:
+            value, step = self.cascade.value(name), self.cascade.step(name)
+            yield from (value.of, *value.places, *(step.reads if step else ()))
+
+        for name in (s.name for s in self.cascade.steps):
+            reached, todo = set[str](), [name]
+            while todo:
+                at = todo.pop()
+                if at not in reached:
+                    reached.add(at)
+                    todo += seen(at)
+            found[name] = frozenset(reached)
+        return found
 
     # --- one phase ---------------------------------------------------------------------------------------------------
 
-    def _best(self, targets: frozenset[str], cut: frozenset[str]) -> Chosen | None:
+    def _best(self, targets: frozenset[str], cut: frozenset[str], limit: int | None = None) -> Chosen | None:
+        """Return the best plan of a phase; None where nothing fits, or all move more words than `limit`."""
         loads = self.loads(targets, cut)
         key = (targets, frozenset(loads))
-        if key not in self.known:
-            self.known[key] = self._best_plan(targets, loads)
-        return self.known[key]
+        if key in self.known or (limit is not None and limit <= self.above.get(key, -1)):
+            return self.known.get(key)
+        found = self._best_plan(targets, loads, limit)
+        if limit is not None and (found is None or found.words > limit):
+            self.above[key] = limit
+            return None
+        self.known[key] = found
+        return found
 
-    def _best_plan(self, targets: frozenset[str], loads: set[str]) -> Chosen | None:
+    def _best_plan(self, targets: frozenset[str], loads: set[str], limit: int | None = None) -> Chosen | None:
         best: Chosen | None = None
         least = self._least(targets, loads)
+        if limit is not None and least > limit:
+            return None
         plans = [
             (floor, plan) for plan in self.plans(targets, loads) if (floor := self._floor_of(plan, loads)) is not None
         ]
         for floor, plan in sorted(plans, key=lambda each: each[0]):
-            if best is not None and (best.words <= least or floor > best.words):
+            most = best.words if best else limit
+            if most is not None and (floor > most or (best is not None and most <= least)):
                 break
             self.considered += 1
-            found = self._evaluated(plan, loads, best.words if best else None)
+            found = self._evaluated(plan, loads, most)
             if found is not None and (best is None or _cost([found]) < _cost([best])):
                 best = found
         return best

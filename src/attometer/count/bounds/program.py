@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from attometer.count.bounds.attention import AlgorithmClass
 from attometer.count.bounds.covers import Cover, Projection
+from attometer.count.bounds.places import Positions, shifted
 from attometer.count.bounds.recurrence import read_again
 from attometer.count.bounds.segments import certified_maximum, lengths, segments
 from attometer.count.traffic.visits import visits
@@ -131,8 +132,13 @@ class _Program:
             step = self.step(todo.pop())
             if step is not None and step.name not in needed:
                 needed.add(step.name)
-                todo += step.reads
+                todo += [n for r in step.reads for n in (r, *self.cascade.value(r).places)]
         return {s.name: s for s in self.cascade.steps if s.name in needed}
+
+    @cached_property
+    def positions(self) -> Positions:
+        """What is read at positions that data choose."""
+        return Positions(self.cascade, self.live, self.extents, self.numbers)
 
     def step(self, name: str) -> Step | None:
         """Return the step behind a value, whatever axes it is read under."""
@@ -187,18 +193,46 @@ class _Program:
     def compulsory(self) -> int:
         """Return the words of every input entry that a result depends on, and of the results.
 
-        Which words are read where data or a shift decide is not known: none are charged, but what decides is.
+        Where data decide, the fewest words that they can: the positions of one row are distinct. What decides is charged.
         """
         total = sum(self.held(self.live[name].axes, self.live[name].where) for name in self.cascade.outputs)
         for name in self.cascade.inputs:
             read = [
-                self.held(self.cascade.value(r).axes, step.where)
+                self.words(r, step.where)
                 for step in self.live.values()
                 for r in {n for r in step.reads for n in (r, *self.cascade.value(r).places)}
-                if self.cascade.value(r).of == name and not self.cascade.value(r).at
+                if self.cascade.value(r).of == name
             ]
-            total += max(read, default=0)
+            total += max((*read, self.windows.get(name, 0)))
         return total
+
+    def words(self, name: str, where: Where | None) -> int:
+        """Return at least how many words of an input a step reads under the name of a value."""
+        value = self.cascade.value(name)
+        if not value.at:
+            return self.held(value.axes, where)
+        axes = self.positions.of(value)
+        return 0 if axes is None or where is not None else math.prod(self.extents[a] for a in axes)
+
+    @cached_property
+    def windows(self) -> dict[str, int]:
+        """For each input that steps without a mask read through shifts, the most words that one of them reads."""
+        try:
+            found = cascade(self.program, "images")
+        except AttometerError:
+            return {}
+        read: dict[str, int] = {}
+        for step in found.steps:
+            for value in map(found.value, step.reads):
+                if (
+                    value.of in found.inputs
+                    and {*value.axes} & found.images.keys()
+                    and step.name in self.live
+                    and step.where is None
+                ):
+                    words = shifted(value.axes, found.images, self.extents, self.numbers)
+                    read[value.of] = max(words, read.get(value.of, 0))
+        return read
 
     def held(self, axes: tuple[str, ...], where: Where | None) -> int:
         """Return the entries along `axes` that belong to a pair which the mask allows."""
@@ -260,14 +294,15 @@ class _Program:
         """Yield covers of the products of a sum, whose points together bound what a segment computes."""
         pair = self.pair(step)
         assert pair is not None
-        space = tuple((a, self.extents[a]) for a in dict.fromkeys((*step.axes, *step.summed)))
         own = Projection(self.kind(step), frozenset(step.axes))
         for one, other in product(self.operand(pair[0]), self.operand(pair[1])):
             both = [(*a, *b) for a, b in product(one, other)]
-            covers = [Cover(space, (*parts, own)) for parts in both]
+            named = {a for parts in both for p in parts for a in self.chosen.get(p.variable, ())}
+            space = [(a, self.positions.extent(a, frozenset(named))) for a in dict.fromkeys((*step.axes, *step.summed))]
+            covers = [Cover(tuple(space), (*parts, own)) for parts in both]
             if tree and step.name not in self.cascade.outputs:
                 # The whole sum is computed, and none of it is left: every operand along it is at hand.
-                whole = tuple((a, self.extents[a]) for a in step.axes)
+                whole = tuple(pair for pair in space if pair[0] in step.axes)
                 along = math.prod(self.extents[a] for a in step.summed)
                 covers += [
                     Cover((*whole, (_EACH, along)), tuple(self._whole(p, step) for p in parts)) for parts in both
@@ -303,7 +338,9 @@ class _Program:
         value, step = self.cascade.value(name), self.step(name)
         axes = frozenset(value.axes)
         if value.at:
-            return []  # entries may share a word, or be carried from one to the next
+            words = self.positions.of(value) if value.of in self.cascade.inputs else None
+            # Else entries may share a word, or be carried from one to the next.
+            return [] if words is None else [_Chain((), words, ((value.of, words),))]
         if step is None:
             return [_Chain((), axes, ((value.of, axes),))]
         if set(step.axes) != axes:
@@ -319,6 +356,15 @@ class _Program:
         below = [self.chains(ref.tensor) or [_Chain((), axes, ())] for ref in pair]
         joined = [_joined(step, parts) for parts in product(*below)]
         return [chain for chain in joined if chain.common and chain.inputs]
+
+    @cached_property
+    def chosen(self) -> dict[str, frozenset[str]]:
+        """For each input that is read at positions, the axes of positions that name its words."""
+        found: dict[str, frozenset[str]] = {}
+        for value in self.cascade.values:
+            named = (self.positions.of(value) if value.at else None) or frozenset()
+            found[value.of] = found.get(value.of, frozenset()) | (named & self.positions.along.keys())
+        return found
 
     def kind(self, step: Step) -> str:
         """Name the kind of words that are sums of a step, finished or not, or maps of these: a chain's are one kind."""

@@ -23,10 +23,11 @@ from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
-from attometer.schedule.cascade import Cascade, Windows, cascade
+from attometer.schedule.cascade import Cascade
 from attometer.schedule.fused import BLOCK, ONCE, PART, Phase, Plan, TileOf
 from attometer.schedule.merging import Merge, merge_of
 from attometer.schedule.nest import Load, Loop, New, Schedule, Tensor, loops
+from attometer.schedule.reading import Windows, cascade
 from attometer.schedule.running import MERGED, Passes
 from attometer.sizes import size
 from attometer.view.printed import Printed

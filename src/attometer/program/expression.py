@@ -126,17 +126,20 @@ def walk(node: Expression) -> Iterator[Expression]:
         todo.extend(reversed(children(node)))
 
 
-def rewritten(node: Expression, change: Callable[[Expression], Expression]) -> Expression:
-    """Return an expression with every part replaced by what `change` makes of it, inner parts first."""
+def rewritten(node: Expression, change: Callable[[Expression], Expression], outer: bool = False) -> Expression:
+    """Return an expression with every part replaced by what `change` makes of it, inner parts first.
+
+    With `outer` indices are left to what `change` makes of the reads that they stand in.
+    """
     match node:
-        case Ref(tensor=tensor, indices=indices):
+        case Ref(tensor=tensor, indices=indices) if not outer:
             node = Ref(tensor, tuple(rewritten(part, change) for part in indices))
         case Negative(operand=operand):
-            node = Negative(rewritten(operand, change))
+            node = Negative(rewritten(operand, change, outer))
         case Binary(op=op, left=left, right=right):
-            node = Binary(op, rewritten(left, change), rewritten(right, change))
+            node = Binary(op, rewritten(left, change, outer), rewritten(right, change, outer))
         case Call(function=function, arguments=arguments):
-            node = Call(function, tuple(rewritten(a, change) for a in arguments))
+            node = Call(function, tuple(rewritten(a, change, outer) for a in arguments))
     return change(node)
 
 

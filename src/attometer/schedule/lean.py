@@ -19,10 +19,11 @@ from attometer.program.operations import Tensor as TensorOf
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of, with_expressions
 from attometer.program.size_expressions import size_in
-from attometer.schedule.cascade import Cascade, Unnested, cascade_of
+from attometer.schedule.cascade import Cascade
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.fused import Phase, Plan
 from attometer.schedule.nest import Compute, Load, Loop, Node, Schedule, Tensor
+from attometer.schedule.reading import Unnested, cascade_of
 from attometer.schedule.running import Passes
 from attometer.schedule.small_sums import with_an_axis, with_small_sums
 from attometer.schedule.sweeps import Sweep, steps_of, sweeps

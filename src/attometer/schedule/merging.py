@@ -52,7 +52,7 @@ def merge_of(running: Iterable[Running]) -> Merge:
     """Return the operator that merges what reductions along a stream leave for two of its chunks.
 
     >>> from attometer.mechanisms import mechanism
-    >>> from attometer.schedule.cascade import cascade
+    >>> from attometer.schedule.reading import cascade
     >>> from attometer.schedule.running import Passes
     >>> passes = Passes(cascade(mechanism("softmax").program), frozenset({"O"}), frozenset(), "j")
     >>> found = merge_of(passes.running_for_targets.values())

@@ -29,8 +29,9 @@ from attometer.masks.counts import substitute
 from attometer.program.conditions import check_conditions
 from attometer.program.expression import Binary, Ref, Where
 from attometer.program.program import Program
-from attometer.schedule.cascade import Cascade, Step, cascade
+from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.incremental import reads
+from attometer.schedule.reading import cascade
 from attometer.sizes import size
 from attometer.view.printed import Printed
 from attometer.view.table import Table

@@ -19,7 +19,7 @@ def read_again(found: Cascade, live: Mapping[str, Step], extents: Mapping[str, i
     """Return the words of weights that recurrences read at least, and how many of these any algorithm reads once.
 
     >>> from attometer.program import parse
-    >>> from attometer.schedule.cascade import cascade
+    >>> from attometer.schedule.reading import cascade
     >>> steps = cascade(parse("axis x: d, y: d\\nH[t,x] = tanh(H[t-1,y] * W[x,y] + X[t,x])\\ninput X[t,x], W[x,y]"))
     >>> read_again(steps, {s.name: s for s in steps.steps}, {"t": 101, "x": 40, "y": 40}, 600)
     (50000, 1600)

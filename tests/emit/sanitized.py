@@ -33,7 +33,7 @@ def main(dtype: str, flags: tuple[str, ...]) -> None:
         added = torch.from_numpy(rng.standard_normal((1, h, 1, m))).float()
         bent = (added, torch.zeros(h), seen, [0.5] * h, 2.0, 0.1, 1)
         for more in ((None,) * 5 + (0.0, 0), bent, (None, None, seen[:1, :, :1], None, None, 0.3, 2)):
-            output, lse = operators.compiled_attention(*leaves, *more, 0.3, mask)
+            output, lse, _ = operators.compiled_attention(*leaves, *more, 0.3, mask)
             torch.autograd.grad(output.float().sum() + lse.masked_fill(lse.isinf(), 0).sum(), leaves)
     print("clean")
 

@@ -127,6 +127,8 @@ def _store(nest: Nest, node: Store) -> Iterator[str]:
         yield (
             f"store_rows<T>({tile.name}, {_rows(node.tensor, axis)}, {axis}, call.{OPERAND[node.tensor]}.column, {factor});"
         )
+        if node.tensor == "O":
+            yield f"store_rest<T>({tile.name}, head, {axis});"
 
 
 def _contract(nest: Nest, step: Compute) -> Iterator[str]:

@@ -87,20 +87,30 @@ def compiled_attention(
     seed: int,
     scale: float,
     mask: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return output [b, h, n, e] and log-sum-exp [b, h, n] of q [b, h, n, d], k [b, g, m, d], v [b, g, m, e].
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return output [b, h, n, e] and log-sum-exp [b, h, n] of q [b, h, n, d], k [b, g, m, d], v [b, g, m, e], and a rest.
 
+    The rest is what rounding to a short type took from the output, shaped as it is; else it is empty.
     `additive` [b or 1, h or 1, n or 1, m or 1] is added to the scores; where the booleans `seen`, shaped alike, are false, a
     key is hidden. Weights are dropped with probability `dropout`, the same for the same seed.
     """
-    return forward(q, k, v, Biases(additive, sinks, slopes, cap, dropout, seed), seen, scale, mask)
+    made = _results(q, v)
+    forward(q, k, v, Biases(additive, sinks, slopes, cap, dropout, seed), seen, scale, mask, made)
+    return made
 
 
 def forward(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: Biases, seen: Optional, scale: float, mask: str
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: Biases,
+    seen: Optional,
+    scale: float,
+    mask: str,
+    to: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run the operator's kernel itself, for plain tensors that no gradient is asked for: torch's dispatcher takes time."""
-    output, lse = _results(q, v)
+    output, lse, rest = to or (*_outputs(q, v), None)
     h, n = q.shape[1:3]
     g, m = k.shape[1:3]
     rows = h // g * n
@@ -108,6 +118,8 @@ def forward(
     tiles = tiles_of("split_kv" if few else "flash2", q.dtype, rows, m, q.shape[3], v.shape[3])
     call = _call(q, k, v, scale, tiles)
     call.o, call.lse = operand(output), operand(lse)
+    if rest is not None and rest.numel():
+        call.rest = operand(rest)
     _masked(call, seen_intervals(mask, n, m, seen))
     _bent(call, q, bias)
     if few:
@@ -116,8 +128,13 @@ def forward(
     return output, lse
 
 
-def _results(q: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _outputs(q: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return q.new_empty(*q.shape[:3], v.shape[3]), q.new_empty(q.shape[:3], dtype=_sums(q))
+
+
+def _results(q: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    output, lse = _outputs(q, v)
+    return output, lse, torch.empty_like(output) if _sums(q) != q.dtype else q.new_empty(0)
 
 
 def _sums(q: torch.Tensor) -> torch.dtype:
@@ -150,7 +167,7 @@ def _(
     seed: int,
     scale: float,
     mask: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return _results(q, v)
 
 
@@ -160,6 +177,7 @@ def compiled_attention_backward(
     lse_grad: Optional,
     output: torch.Tensor,
     lse: torch.Tensor,
+    rest: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -180,6 +198,8 @@ def compiled_attention_backward(
     call = _call(q, k, v, scale, tiles)
     call.o, call.lse, call.grad = operand(output), operand(lse), operand(grad)
     call.dq, call.dk, call.dv = map(operand, found)
+    if rest.numel():
+        call.rest = operand(rest)
     if lse_grad is not None:
         call.lse_grad = operand(lse_grad)
     _masked(call, seen_intervals(mask, q.shape[2], m, seen))
@@ -195,6 +215,7 @@ def _(
     lse_grad: Optional,
     output: torch.Tensor,
     lse: torch.Tensor,
+    rest: torch.Tensor,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -212,15 +233,20 @@ def _(
     return found[0], found[1], found[2]
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-    q, k, v, additive, sinks, seen, *ctx.rest = inputs
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    q, k, v, additive, sinks, seen, *ctx.given = inputs
     ctx.save_for_backward(q, k, v, additive, sinks, seen, *output)
+    ctx.mark_non_differentiable(output[2])
 
 
-def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional) -> tuple[Any, ...]:
-    q, k, v, additive, sinks, seen, output, lse = ctx.saved_tensors
-    found = attend_backward(grad, lse_grad, output, lse, q, k, v, additive, sinks, seen, *ctx.rest)
-    own = None if sinks is None else sink_grad(sinks, grad, lse_grad, output, lse)
+def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional, _: Optional) -> tuple[Any, ...]:
+    q, k, v, additive, sinks, seen, output, lse, rest = ctx.saved_tensors
+    found = attend_backward(grad, lse_grad, output, lse, rest, q, k, v, additive, sinks, seen, *ctx.given)
+    own = (
+        None
+        if sinks is None
+        else sink_grad(sinks, grad, lse_grad, output.to(lse.dtype) + rest if rest.numel() else output, lse)
+    )
     return (*found, None, own, *[None] * 7)
 
 
@@ -239,14 +265,14 @@ compiled_attention.register_autograd(_backward, setup_context=_keep_for_backward
 
 
 def _keep_for_second(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    grad, lse_grad, _, _, q, k, v, additive, sinks, seen, *ctx.rest = inputs
+    grad, lse_grad, _, _, _, q, k, v, additive, sinks, seen, *ctx.given = inputs
     ctx.save_for_backward(grad, lse_grad, q, k, v, additive, sinks, seen)
 
 
 def _second(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients again through the formula: right for everything, n × m memory."""
     grad, lse_grad, q, k, v, additive, sinks, seen = ctx.saved_tensors
-    alibi, cap, dropout, seed, scale, mask = ctx.rest
+    alibi, cap, dropout, seed, scale, mask = ctx.given
     if mask:
         matrix = torch.from_numpy(parse_mask(mask).matrix(q.shape[2], k.shape[2]))
         seen = matrix if seen is None else matrix & seen
@@ -260,7 +286,7 @@ def _second(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
 
     _, pull = torch.func.vjp(first, {name: x for name, x in given.items() if x is not None})
     (found,) = pull(grads)
-    own = [found.get(name) for name in ("grad", "lse_grad", "", "", "q", "k", "v", "", "sinks")]
+    own = [found.get(name) for name in ("grad", "lse_grad", "", "", "", "q", "k", "v", "", "sinks")]
     return (*own, *[None] * 7)
 
 

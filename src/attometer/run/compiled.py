@@ -52,11 +52,11 @@ def run_compiled(
     if _plain(q, k, v, bias.sinks):
         held = Biases(bias.additive, bias.sinks, bias.slopes, bias.cap, bias.dropout, bias.seed)
         return forward(queries, k, v, held, bias.seen, positive, mask)
-    made: tuple[torch.Tensor, torch.Tensor] = attend(
+    output, lse, _ = attend(
         queries, k, v, bias.additive, bias.sinks, bias.seen, _listed(bias.slopes), bias.cap, bias.dropout, bias.seed,
         positive, mask,
     )  # fmt: skip
-    return made
+    return output, lse
 
 
 def _plain(*given: torch.Tensor | None) -> bool:

@@ -6,6 +6,7 @@ struct Operand {
 
 struct Call {
     Operand q, k, v, o, lse, grad, lse_grad, dq, dk, dv;
+    Operand rest;                             // what rounding took from o, which gradients need; or null
     Operand bias;                             // of Real, added to the scores; strides of 0 broadcast; or null
     const Real *slopes, *sinks;               // [h]: ALiBi's slopes, logits without a value; or null
     int64_t b, h, g, n, m, d, e;
@@ -60,6 +61,7 @@ static int refused(const Call& call, size_t bytes, bool backward) {
     if (int code = refused(call.lse_grad, sizeof(Real), call.lse_grad.data)) return code;
     if (int code = refused(call.bias, sizeof(Real), call.bias.data)) return code;
     if ((uintptr_t)call.slopes % sizeof(Real) || (uintptr_t)call.sinks % sizeof(Real)) return MISALIGNED;
+    if (int code = refused(call.rest, bytes, call.rest.data)) return code;
     for (const Operand* x : {&call.grad, &call.dq, &call.dk, &call.dv})
         if (int code = refused(*x, bytes, backward)) return code;
     return DONE;

@@ -151,6 +151,19 @@ template <class T, class Row> static void store_rows(const Sums& O, Row to, Span
     for (int64_t k = 0; k < t.size(); k++) store_row<T>(O.at + k * O.row, to(t.start + k), O.columns, stride, factor);
 }
 
+// What rounding to T takes from O, rounded too.
+template <class T> static void store_rest(const Sums& O, const Head& head, Span i) {
+    for (int64_t k = 0; k < i.size() && head.call.rest.data; k++) {
+        T* to = head.query<T>(head.call.rest, i.start + k);
+        for (int64_t x = 0; x < O.columns; x++) {
+            const Real whole = O.at[k * O.row + x];
+            T held;
+            narrow(whole, &held);
+            narrow(whole - widen(held), to + x * head.call.rest.column);
+        }
+    }
+}
+
 // Merge another partial result of the same rows: maximum, sum and output that is not yet divided.
 static void merge(Real* mx, Real* l, const Sums& O, const Real* mx2, const Real* l2, const Sums& O2, Real scale) {
     const Real c = scale * LOG2E;
@@ -251,9 +264,13 @@ static void score_gradient(
 template <class T> static void row_dots(const Head& head, Span i, Real* L, Real* D) {
     const Call& call = head.call;
     for (int64_t t = i.start; t < i.stop; t++) {
-        const T *a = head.query<const T>(call.grad, t), *b = head.query<const T>(call.o, t);
+        const T* a = head.query<const T>(call.grad, t);
         double some[4] = {};  // it cancels against dO V; sums of their own do not wait for one another
-        for (int64_t x = 0; x < call.e; x++) some[x % 4] += (double)widen(a[x * call.grad.column]) * widen(b[x * call.o.column]);
+        for (const Operand* part : {&call.o, &call.rest}) {
+            const T* b = part->data ? head.query<const T>(*part, t) : nullptr;
+            for (int64_t x = 0; b && x < call.e; x++)
+                some[x % 4] += (double)widen(a[x * call.grad.column]) * widen(b[x * part->column]);
+        }
         const double total = some[0] + some[1] + (some[2] + some[3]);
         const Real level = *head.query<const Real>(call.lse, t);
         L[t] = level == -INF ? INF : level;

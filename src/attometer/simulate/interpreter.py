@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from attometer.errors import AttometerError, unknown
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where
+from attometer.program.grid import Grid
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
-from attometer.program.size_expressions import size_in
 from attometer.simulate.functions import FUNCTIONS
 from attometer.simulate.sizes import bind
 
@@ -160,7 +160,7 @@ class _Run:
         grid = _Grid(self, dict(operation.extents), operation.where, {})
         value = np.broadcast_to(grid.evaluate(operation.operand), grid.shape)
         places = {index: grid.index(place) for index, place in operation.places}
-        places |= {i: grid.positions(i) for i in operation.output.indices if i not in places}
+        places |= {i: grid.places[i] for i in operation.output.indices if i not in places}
         at = np.broadcast_arrays(*(places[i] for i in operation.output.indices), np.empty(grid.shape))[:-1]
         found = np.zeros(self.shape(operation.output))
         inside = np.logical_and.reduce([(p >= 0) & (p < size) for p, size in zip(at, found.shape, strict=True)])
@@ -184,32 +184,12 @@ class _Run:
         return np.moveaxis(result, 0, at)
 
 
-class _Grid:
-    """An iteration space: one array axis per index, some fixed to one value."""
+class _Grid(Grid):
+    """Arithmetic over an iteration space."""
 
     def __init__(self, run: _Run, extents: dict[str, sympy.Expr], where: Where | None, fixed: dict[str, int]) -> None:
-        self.run, self.where = run, where
-        self.full = {i: run.integer(e) for i, e in extents.items()}
-        self.axes = {i: np.array([fixed[i]]) if i in fixed else np.arange(s) for i, s in self.full.items()}
-        self.shape = tuple(len(a) for a in self.axes.values())
-
-    def positions(self, index: str) -> NDArray[np.int64]:
-        at = list(self.axes).index(index)
-        return self.axes[index].reshape([-1 if k == at else 1 for k in range(len(self.axes))])
-
-    def allowed(self) -> NDArray[np.bool_] | None:
-        if self.where is None:
-            return None
-        from attometer.masks.counts import substitute
-
-        mask = substitute(self.where.mask, dict(self.run.numbers))
-        n, m = self.full[self.where.query], self.full[self.where.key]
-        rows, columns = self.axes[self.where.query], self.axes[self.where.key]
-        seen = mask.matrix(n, m)[np.ix_(rows, columns)]
-        names = list(self.axes)
-        order = sorted((self.where.query, self.where.key), key=names.index)
-        seen = seen if order[0] == self.where.query else seen.T
-        return np.reshape(seen, [len(self.axes[i]) if i in order else 1 for i in names])
+        super().__init__(run, extents, where, fixed)
+        self.run = run
 
     def evaluate(self, node: Expression) -> NDArray[Any]:
         match node:
@@ -218,7 +198,7 @@ class _Grid:
             case Name(name=name):
                 return np.asarray(self.run.scalar(name))
             case Position(index=index):
-                return self.positions(index).astype(np.float64)
+                return self.places[index].astype(np.float64)
             case Ref():
                 return self.read(node)
             case Negative(operand=operand):
@@ -241,30 +221,8 @@ class _Grid:
         clipped = tuple(np.clip(i, 0, max(size - 1, 0)) for i, size in zip(at, array.shape, strict=True))
         return np.where(held, array[clipped], 0)
 
-    def index(self, part: Expression) -> NDArray[np.int64]:
-        match part:
-            case Name(name=name) if name in self.axes:
-                return self.positions(name)
-            case Name() | Number():
-                return np.asarray(self.size(part))
-            case Ref():
-                return np.asarray(self.read(part)).astype(np.int64)
-            case Negative(operand=operand):
-                return -self.index(operand)
-            case Binary(op="+", left=left, right=right):
-                return self.index(left) + self.index(right)
-            case Binary(op="-", left=left, right=right):
-                return self.index(left) - self.index(right)
-            case Binary(op="*", left=left, right=right):
-                return self.index(left) * self.size(right)
-            case Binary(op="//" | "/", left=left, right=right):
-                return self.index(left) // self.size(right)
-            case Binary(op="%", left=left, right=right):
-                return self.index(left) % self.size(right)
-        raise AttometerError(f"cannot use {type(part).__name__.lower()} as an index")
-
-    def size(self, node: Expression) -> int:
-        return self.run.integer(size_in(node, self.run.program.size_of))
+    def gathered(self, ref: Ref) -> NDArray[np.int64]:
+        return self.read(ref).astype(np.int64)
 
     def contract(self, one: Ref, other: Ref, kept: tuple[str, ...]) -> Floats:
         letters = {name: k for k, name in enumerate(self.axes)}

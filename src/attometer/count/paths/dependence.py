@@ -9,12 +9,11 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
-from attometer.masks.counts import substitute
-from attometer.program.expression import Binary, Expression, Name, Negative, Number, Ref, Where, walk
+from attometer.program.expression import Expression, Name, Ref, Where, walk
+from attometer.program.grid import Grid
 from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
-from attometer.program.size_expressions import to_size
 from attometer.sizes import size
 
 Steps = NDArray[np.int32]
@@ -153,26 +152,14 @@ def _outer_refs(operation: Einsum | Map | Reduce) -> list[Ref]:
     return [r for r in refs if id(r) not in inner]
 
 
-class _Grid:
-    """An iteration space, some of its indices fixed."""
+class _Grid(Grid):
+    """Steps over an iteration space."""
 
     def __init__(
         self, walker: _Walker, extents: dict[str, sympy.Expr], where: Where | None, fixed: dict[str, int]
     ) -> None:
-        self.walker, self.where = walker, where
-        self.full = {i: walker.integer(e) for i, e in extents.items()}
-        self.axes = {i: np.array([fixed[i]]) if i in fixed else np.arange(s) for i, s in self.full.items()}
-        self.shape = tuple(map(len, self.axes.values()))
-
-    def allowed(self) -> NDArray[np.bool_] | None:
-        if self.where is None:
-            return None
-        query, key = self.where.query, self.where.key
-        mask = substitute(self.where.mask, dict(self.walker.numbers))
-        seen = mask.matrix(self.full[query], self.full[key])[np.ix_(self.axes[query], self.axes[key])]
-        names = list(self.axes)
-        seen = seen if names.index(query) < names.index(key) else seen.T
-        return np.asarray(seen.reshape([len(self.axes[i]) if i in (query, key) else 1 for i in names]))
+        super().__init__(walker, extents, where, fixed)
+        self.walker = walker
 
     def full_read(self, ref: Ref) -> Steps:
         return np.broadcast_to(self.read(ref), (*self.shape, self.walker.count))
@@ -192,30 +179,6 @@ class _Grid:
         late = int(ref.tensor in self.walker.running and self.walker.axis not in map(_name, ref.indices))
         found = _taken(steps, at) + np.int32(late)
         return reduce(np.minimum, chosen, np.minimum(found, NEVER))
-
-    def index(self, part: Expression) -> NDArray[np.int64]:
-        match part:
-            case Name(name=name) if name in self.axes:
-                place = list(self.axes).index(name)
-                return self.axes[name].reshape([-1 if k == place else 1 for k in range(len(self.axes))])
-            case Name() | Number():
-                return np.full((1,) * len(self.axes), self.size(part), dtype=np.int64)
-            case Negative(operand=operand):
-                return -self.index(operand)
-            case Binary(op="+", left=left, right=right):
-                return self.index(left) + self.index(right)
-            case Binary(op="-", left=left, right=right):
-                return self.index(left) - self.index(right)
-            case Binary(op="*", left=left, right=right):
-                return self.index(left) * self.size(right)
-            case Binary(op="//" | "/", left=left, right=right):
-                return self.index(left) // self.size(right)
-            case Binary(op="%", left=left, right=right):
-                return self.index(left) % self.size(right)
-        raise AttometerError(f"cannot follow {type(part).__name__.lower()} as an index")
-
-    def size(self, node: Expression) -> int:
-        return self.walker.integer(to_size(node, dict(self.walker.program.axes)))
 
 
 def _name(part: Expression) -> str:

@@ -13,6 +13,7 @@ from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.conditions import check_conditions
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
+from attometer.program.grid import index_value
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
 from attometer.program.size_expressions import size_in
@@ -204,25 +205,8 @@ class _Builder:
         return int(array[place]) if all(0 <= p < s for p, s in zip(place, array.shape, strict=True)) else FREE
 
     def index(self, part: Expression, at: dict[str, int]) -> int:
-        match part:
-            case Name(name=name) if name in at:
-                return at[name]
-            case Negative(operand=operand):
-                return -self.index(operand, at)
-            case Binary(op="+", left=left, right=right):
-                return self.index(left, at) + self.index(right, at)
-            case Binary(op="-", left=left, right=right):
-                return self.index(left, at) - self.index(right, at)
-            case Binary(op="*", left=left, right=right):
-                return self.index(left, at) * self.scalar(right)
-            case Binary(op="//" | "/", left=left, right=right):
-                return self.index(left, at) // self.scalar(right)
-            case Binary(op="%", left=left, right=right):
-                return self.index(left, at) % self.scalar(right)
-            case Ref():
-                # Which entry is gathered depends on data; any one of them has the same cost.
-                return 0
-        return self.scalar(part)
+        # Which entry is gathered depends on data; any one of them has the same cost.
+        return index_value(part, at, self.scalar, lambda _: 0)
 
     def scalar(self, node: Expression) -> int:
         return int(size_in(node, self.program.size_of).xreplace(self.numbers))

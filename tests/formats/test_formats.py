@@ -12,6 +12,7 @@ from attometer.errors import AttometerError
 from attometer.formats import FORMATS, MIXES, from_quantization, mix, storage, stored_bytes, uniform
 from attometer.formats.rules import rule
 from attometer.models import from_values, model
+from attometer.models.stored import weight_formats
 
 LLAMA = {
     "6.74B": {
@@ -72,6 +73,17 @@ def test_gguf_files_have_the_size_that_llama_cpp_prints(size: str, kind: str, gi
     group = values["num_attention_heads"] // values.get("num_key_value_heads", values["num_attention_heads"])
     found = stored_weights(read, mix(kind, read.depth, group)).total / 2**30
     assert found == pytest.approx(gib, abs=0.0051)
+
+
+def test_rows_that_blocks_of_256_do_not_hold() -> None:
+    # a log of llama.cpp: 373.73 MiB of Qwen2.5-0.5B Q4_K_M, whose width is 896, on a RTX 2080 Ti, the head included
+    read = model("qwen2.5-0.5b")
+    formats = weight_formats(read, "q4_k_m")
+    names = {part: formats.of(5, "full", part).name for part in ("q", "up", "down")}
+    assert names == {"q": "q5_0", "up": "q5_0", "down": "q6_k"}
+    assert formats.of(None, "head", "head").name == "q8_0"
+    assert stored_weights(read, formats).total / 2**20 == pytest.approx(373.73, abs=0.1)
+    assert weight_formats(model("gpt2"), "q4_k_m").of(5, "full", "q").name == "q4_k"
 
 
 def test_gpt_oss_is_as_large_as_its_checkpoint() -> None:

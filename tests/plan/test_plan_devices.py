@@ -298,9 +298,72 @@ def test_engines_commands_may_be_pasted(command: Callable[..., Any]) -> None:
     assert json.loads(pasted.stdout)["devices"] == plain["devices"]
     layers = ["plan", "qwen3-8b", "--on", "rtx-4090", "--engine", "llama.cpp", "-c", "8k", "-ngl"]
     assert command(*layers, "99").returncode == 0
-    few = command(*layers, "20")
-    assert few.returncode == 2
-    assert "20 of 36 layers on the device are not modelled" in few.stderr
+    assert "7.42 GB of layers stay in the host's memory" in command(*layers, "20").stdout
+    alone = command("plan", "qwen3-8b", "--on", "rtx-4090", "-c", "8k", "-ngl", "20")
+    assert alone.returncode == 2
+    assert "whole layers in the host's memory are an engine's" in alone.stderr
+
+
+def test_layers_in_the_memory_of_the_host(command: Callable[..., Any]) -> None:
+    def asked(*how: str) -> Any:
+        line = (
+            "plan",
+            "qwen3-8b",
+            "--on",
+            "rtx-4090",
+            "--engine",
+            "llama.cpp",
+            "--quant",
+            "q8_0",
+            "-c",
+            "8k",
+            "--json",
+        )
+        return json.loads(command(*line, *how).stdout)
+
+    whole, none = asked(), asked("-ngl", "0")
+    parts = [asked("-ngl", str(n)) for n in (9, 18, 36)]
+    assert none["kv_bytes"] == none["engine"]["memory"]["weights"] == 0
+    # Layers are alike: what lies on the device grows with their number, and the head comes last.
+    assert [p["kv_bytes"] * 36 // whole["kv_bytes"] for p in parts] == [9, 18, 36]
+    held = [p["engine"]["memory"]["weights"] for p in parts]
+    assert held[1] == pytest.approx(2 * held[0])
+    assert whole["engine"]["memory"]["weights"] - held[2] == 151_936 * 4096 * 8.5 / 8 + 4 * 4096
+
+
+def test_slots_share_the_context_and_ollamas_do_not(command: Callable[..., Any]) -> None:
+    def kept(engine: str, *how: str) -> int:
+        line = ("plan", "qwen3-8b", "--on", "rtx-4090", "--engine", engine, "-c", "8k", "-fa", "-ub", "1024", "--json")
+        found: int = json.loads(command(*line, *how).stdout)["kv_bytes"]
+        return found
+
+    assert kept("llama.cpp", "--parallel", "4") == kept("llama.cpp")
+    assert kept("ollama", "--parallel", "4") == 4 * kept("ollama")
+    twice = command("plan", "qwen3-8b", "--engine", "llama.cpp", "-np", "4", "--batch", "2")
+    assert twice.returncode == 2
+    assert "--parallel and --batch" in twice.stderr
+
+
+def test_flash_attention_is_said_or_the_versions(command: Callable[..., Any]) -> None:
+    def buffer(engine: str, *how: str) -> int:
+        line = (
+            "plan",
+            "llama-3-8b",
+            "--on",
+            "rtx-4090",
+            "--engine",
+            engine,
+            "-c",
+            "32k",
+            "--quant",
+            "q4_k_m",
+            "--json",
+        )
+        found: int = json.loads(command(*line, *how).stdout)["engine"]["memory"]["activations"]
+        return found
+
+    assert buffer("llama.cpp@4000") == buffer("llama.cpp", "-fa", "off") > 4 * buffer("llama.cpp@4000", "-fa")
+    assert buffer("llama.cpp", "-fa", "auto") == buffer("llama.cpp")
 
 
 def test_formats_of_weights_in_the_words_of_libraries(command: Callable[..., Any]) -> None:

@@ -24,7 +24,8 @@ SAID = (
     ("batched-tokens", "chunked-prefill-size", "ubatch-size"), ("max-requests", "max-running-requests"),
     ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size",
      "per-device-batch-size"),
-    ("checkpoint", "gradient-checkpointing"), ("n-gpu-layers", "gpu-layers"), ("at", "sizes", "set"), ("heads", "num-heads"),
+    ("checkpoint", "gradient-checkpointing"), ("n-gpu-layers", "gpu-layers", "gpulayers", "num-gpu"),
+    ("parallel", "num-parallel", "n-parallel"), ("at", "sizes", "set"), ("heads", "num-heads"),
 )  # fmt: skip
 """Options in the words of engines, trainers, launchers and other commands: a command takes whichever of them it has as any."""
 
@@ -38,6 +39,15 @@ def _spelled(own: Iterable[str]) -> Callable[[str], str]:
         return name if name in known else next((one for one in near if one in known), name)
 
     return found
+
+
+def _in_full(args: list[str]) -> list[str]:
+    """Return arguments in which llama.cpp's `-fa` has the value that older builds left out."""
+    bare = [k for k, (a, b) in enumerate(zip(args, [*args[1:], "-"], strict=True)) if a in FLASH and b[:1] in "-"]
+    return [word for k, a in enumerate(args) for word in ([a, "on"] if k in bare else [a])]
+
+
+FLASH = ("-fa", "--flash-attn")
 
 
 class _Panels(typer.core.TyperGroup):
@@ -69,7 +79,7 @@ class _Panels(typer.core.TyperGroup):
             near = nearest(args[0], self.commands, 0.7)
             hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
             raise AttometerError(f'unknown command "{args[0]}"{hint}')
-        name, command, rest = super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, _in_full(args))
         if command is not None:
             own = (option.lstrip("-") for param in command.params for option in param.opts)
             command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}

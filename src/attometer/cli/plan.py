@@ -95,12 +95,18 @@ Zero = Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 
 Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")]
 WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
 GpuLayers = Annotated[str | None, typer.Option("--n-gpu-layers", "-ngl", hidden=True)]
+Slots = Annotated[str | None, typer.Option("--parallel", "-np", hidden=True)]
+MicroBatchOfLlama = Annotated[str | None, typer.Option("-ub", hidden=True)]
+FlashAttention = Annotated[str | None, typer.Option("--flash-attn", "-fa", hidden=True)]
 ExpertParallel = Annotated[bool, typer.Option("--enable-expert-parallel", hidden=True)]
 Dtype = Annotated[str | None, typer.Option("--dtype", hidden=True)]
 FourBit = Annotated[bool, typer.Option("--load-in-4bit", hidden=True)]
 EightBit = Annotated[bool, typer.Option("--load-in-8bit", hidden=True)]
 Offload = Annotated[
-    str | None, typer.Option(help="experts: keep routed experts in the host's memory; experts=12 those of 12 layers")
+    str | None,
+    typer.Option(
+        help="experts: keep routed experts in the host's memory; experts=12 those of 12 layers; layers=12 whole"
+    ),
 ]
 CpuMoe = Annotated[bool, typer.Option("--cpu-moe", help="as --offload experts, in llama.cpp's words")]
 NCpuMoe = Annotated[int | None, typer.Option("--n-cpu-moe", min=0, help="as --offload experts=N, in llama.cpp's words")]
@@ -158,6 +164,9 @@ def plan(
     goal: Goal = None,
     what_if: WhatIf = None,
     n_gpu_layers: GpuLayers = None,
+    parallel: Slots = None,
+    ub: MicroBatchOfLlama = None,
+    flash_attn: FlashAttention = None,
     enable_expert_parallel: ExpertParallel = False,
     dtype: Dtype = None,
     load_in_4bit: FourBit = False,
@@ -234,15 +243,14 @@ def _plan(given: Mapping[str, Any]) -> None:
     given["weights_dtype"] = _weights(given)
     options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
     options["offload"] = _offload(given)
+    options |= _slots(given, options)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
-    for subject in subjects:
-        _all_layers(subject, given["n_gpu_layers"])
     spread = given["enable_expert_parallel"]
     made = [
-        make(s, place, **options | _plain(s, given) | (_experts(options, place) if spread else {}))
+        make(s, place, **options | _plain(s, given) | _layers(s, given) | (_experts(options, place) if spread else {}))
         for s in subjects
         for place in machines
     ]
@@ -275,12 +283,26 @@ def _plain(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"weights_dtype": given["dtype"]} if weight_formats(model).name in ("bf16", "fp16", "fp32") else {}
 
 
-def _all_layers(model: Any, layers: str | None) -> None:
-    """Refuse fewer layers on the device than the model has: llama.cpp's `-ngl`."""
-    if layers is not None and layers.isdecimal() and int(layers) < model.depth:
-        raise AttometerError(
-            f"{layers} of {model.depth} layers on the device are not modelled: all are, or all but experts (--offload experts)"
-        )
+def _layers(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return llama.cpp's `-ngl`: the last layers on the device, the head after them as one more, the others with the host."""
+    layers = given["n_gpu_layers"]
+    if layers is None or not layers.isdecimal() or int(layers) > model.depth:
+        return {}
+    if _offload(given) is not None:
+        raise AttometerError(f"-ngl {layers} keeps whole layers in the host's memory: leave what else stays there out")
+    return {"offload": f"layers={model.depth - int(layers)}"}
+
+
+def _slots(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return llama.cpp's `--parallel`: so many sequences share the context, of which ollama's have one each."""
+    slots = _number(given, "parallel")
+    if slots is None or slots < 1:
+        return {}
+    if options["batch"] is not None:
+        raise AttometerError("--parallel and --batch both say how many sequences there are: give one")
+    own = given["engine"] is not None and str(given["engine"]).startswith("ollama")
+    context = options["context"]
+    return {"batch": slots, "context": context if own or context is None else -(-context // slots)}
 
 
 def _experts(options: Mapping[str, Any], place: Any) -> dict[str, Any]:
@@ -323,17 +345,23 @@ def _engine(given: Mapping[str, Any]) -> Any:
     """Return the engine with its flags, which mean nothing without one."""
     from attometer.plan import EngineOptions
 
-    flags = (given["utilization"], _number(given, "batched_tokens"), _number(given, "max_requests"))
+    step = _number(given, "ub") if given["batched_tokens"] is None else _number(given, "batched_tokens")
+    flags = (given["utilization"], step, _number(given, "max_requests"))
     cache = given["cache_gib"]
     if given["engine"] is not None:
         held = None if cache is None else int(cache * 2**30)
-        return EngineOptions(given["engine"], *flags, graphs=not given["enforce_eager"], pool=held)
+        flash = _FLASH.get(str(given["flash_attn"]).lower())
+        return EngineOptions(given["engine"], *flags, graphs=not given["enforce_eager"], pool=held, flash=flash)
     if cache is not None or given["enforce_eager"] or any(flag is not None for flag in flags):
         raise AttometerError(
             "--utilization, --batched-tokens, --max-requests, --enforce-eager and --cache-gib are an engine's; "
             "name one: --engine vllm"
         )
     return None
+
+
+_FLASH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+"""llama.cpp's words; "auto" is what its version does."""
 
 
 def _what_ifs(pairs: list[str] | None) -> dict[str, int]:

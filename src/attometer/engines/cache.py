@@ -127,6 +127,7 @@ def cache_layout(
     state_format: str | None = None,
     step: int = 8192,
     drafts: int = 0,
+    above: int = 0,
 ) -> CacheLayout:
     """Return how the rank with the largest cache keeps it, page by page.
 
@@ -138,6 +139,7 @@ def cache_layout(
         state_format: format of recurrent states; what the model's file asks for, else the engine's, when not given.
         step: tokens that a step may add, which layers with a window keep beside it.
         drafts: tokens of speculation in a step, for each of which recurrent layers keep another state.
+        above: layers, from the first on, whose cache lies elsewhere.
 
     Raises AttometerError for an unknown format, or a layout of latents on a model without.
     """
@@ -146,19 +148,22 @@ def cache_layout(
     stages = [
         tuple(
             _layer_cache(row, times, stack.layer.cache, place, (kv_format, bits, states), model.name)
-            for row, times, stack in _held(stage, model)
+            for row, times, stack in _held(stage, model, above)
         )
         for stage in shard(model, place).stages
     ]
     return max((CacheLayout(layers, engine, step, drafts) for layers in stages), key=lambda layout: layout.request(FAR))
 
 
-def _held(stage: RankStage, model: Model) -> Iterator[tuple[RankLayer, int, Stack]]:
-    """Yield the rows of a stage's layers, how many it has of each, and the stack that they are of."""
+def _held(stage: RankStage, model: Model, above: int) -> Iterator[tuple[RankLayer, int, Stack]]:
+    """Yield the rows of a stage's layers from number `above` on, how many it has of each, and the stack that they are of."""
     inside = set(stage.layers)
     stacks = [stack for stack in model.layers if inside.intersection(stack.indices)]
     rows = [(row, times) for row, times in stage.held if row.kind not in ("embedding", "head")]
-    return ((row, times, stack) for (row, times), stack in zip(rows, stacks, strict=True))
+    for (row, times), stack in zip(rows, stacks, strict=True):
+        left = times - len([k for k in stack.indices if k in inside and k < above])
+        if left:
+            yield row, left, stack
 
 
 def _layer_cache(

@@ -98,7 +98,14 @@ MIXES: dict[str, tuple[Choice, str]] = {
 """File types of llama.cpp: the choice for each tensor of a layer, and the type of the output matrix."""
 
 
-def mix(name: str, layers: int, group: int = 1, experts: int = 0, tied: bool = False) -> "Mix":
+NARROW = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
+"""What stands for a type in blocks of 256 where rows are no multiple of them; other such types become iq4_nl."""
+_BLOCKS_OF_32 = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4", "fp16", "fp32", "bf16")
+
+
+def mix(
+    name: str, layers: int, group: int = 1, experts: int = 0, tied: bool = False, narrow: frozenset[str] = frozenset()
+) -> "Mix":
     """Return the formats of a GGUF file type for a model of `layers` layers.
 
     Args:
@@ -107,6 +114,7 @@ def mix(name: str, layers: int, group: int = 1, experts: int = 0, tied: bool = F
         group: query heads per key/value head.
         experts: routed experts, 0 for a dense model.
         tied: whether the output matrix is the embedding.
+        narrow: modules whose rows are no multiple of 256.
 
     Raises AttometerError for a file type that is not known.
 
@@ -119,7 +127,7 @@ def mix(name: str, layers: int, group: int = 1, experts: int = 0, tied: bool = F
     short = name.strip().lower().replace("-", "_")
     if short not in MIXES:
         raise AttometerError(f'unknown GGUF type "{name}"; known: {", ".join(MIXES)}')
-    return Mix(short, layers, group, experts, tied)
+    return Mix(short, layers, group, experts, tied, narrow)
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ class Mix:
     group: int
     experts: int
     tied: bool
+    narrow: frozenset[str] = frozenset()
 
     by_layer = True
 
@@ -144,12 +153,17 @@ class Mix:
         choose, output = MIXES[self.name]
         path = module_path(kind, part)
         if path == "lm_head" or (path == "embed_tokens" and self.tied):
-            return FORMATS[output]
+            return self._held(output, path)
         if path == "embed_tokens":
-            return FORMATS[choose(Place(path, self.layers // 2, self.layers))]
+            return self._held(choose(Place(path, self.layers // 2, self.layers)), path)
         if layer is None or not is_linear(path):
             return self.default
-        return FORMATS[choose(Place(path, layer, self.layers, self.group, self.experts))]
+        return self._held(choose(Place(path, layer, self.layers, self.group, self.experts)), path)
+
+    def _held(self, name: str, path: str) -> Storage:
+        """Return the format that holds a module's rows where `name` is chosen for it."""
+        fits = path not in self.narrow or name in _BLOCKS_OF_32
+        return FORMATS[name if fits else NARROW.get(name, "iq4_nl")]
 
 
 _TENSORS = {

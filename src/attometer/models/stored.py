@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from attometer.errors import AttometerError
 from attometer.formats import MIXES, FileFormats, Mix, WeightFormats, from_quantization, mix, storage, uniform
 from attometer.formats.gguf_file import read_gguf
+from attometer.formats.modules import module_path
 from attometer.formats.safetensors import Checkpoint, read_folder
 from attometer.models.layer import Model
+from attometer.models.part import Part
 from attometer.view.files import read_json
 
 BESIDE = "hf_quant_config.json"
@@ -50,7 +53,25 @@ def _asked(model: Model, name: str) -> WeightFormats | Mix:
     if short not in MIXES:
         return uniform(storage(name, MIXES).name)
     shape = _shape(model)
-    return mix(short, model.depth, shape[0], shape[1], tied=any(part.tied for part in model.head))
+    tied = any(part.tied for part in model.head)
+    return mix(short, model.depth, shape[0], shape[1], tied, _narrow(model))
+
+
+def _narrow(model: Model) -> frozenset[str]:
+    """Return the modules whose rows, what a product sums over, are no multiple of 256: llama.cpp's blocks do not hold them."""
+    held = [(s.kind, part) for s in model.layers for part in s.layer.parts]
+    held += [("embedding", part) for part in model.embedding] + [("head", part) for part in model.head]
+    return frozenset(module_path(kind, part.name) for kind, part in held if _row(kind, part, model.width) % 256)
+
+
+def _row(kind: str, part: Part, width: int) -> int:
+    """Return how many entries of a part's first matrix a product sums over; 0 where it has none."""
+    first = next((tuple(map(int, t.extents)) for t in part.program.weights if len(t.extents) > 1), (0,))
+    if kind == "embedding":
+        return first[-1]
+    # Matrices are (what is summed, what is made), each perhaps heads × width of a head, experts before them.
+    inner = first[1:] if part.routed is not None and len(first) > 2 else first
+    return inner[0] if inner[0] == width or len(inner) < 3 else prod(inner[:-1])
 
 
 def _is_gguf(model: Model) -> bool:

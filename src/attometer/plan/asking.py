@@ -99,7 +99,13 @@ def asked_of(
     trainer, engine = _trainer(engine) if here.options.mode == "train" else (None, engine)
     if recipe is not None and here.options.mode != "train":
         raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
-    if here.options.offload is not None and (devices.count > 1 or not here.routed or here.options.mode == "train"):
+    whole = here.options.host_whole
+    if whole and (not layered or here.options.mode == "train"):
+        raise AttometerError(
+            f"whole layers in the host's memory are an engine's that puts layers on devices: {BY_LAYERS[0]}, ollama"
+        )
+    unknown_experts = not whole and (devices.count > 1 or not here.routed)
+    if here.options.offload is not None and (unknown_experts or here.options.mode == "train"):
         raise AttometerError(
             "offload of experts is modelled for serving a mixture of experts from one device, or from several with an engine "
             f"that puts whole layers on each ({', '.join(BY_LAYERS)})"

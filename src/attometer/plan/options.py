@@ -18,7 +18,7 @@ SCHEDULES = (
 
 FROZEN = ("", "layers", "all")
 """Whose weights training leaves as they are: nobody's, those of layers, or all."""
-OFFLOADS = ("experts",)
+OFFLOADS = ("experts", "layers")
 """What may stay in the host's memory."""
 
 
@@ -37,7 +37,8 @@ class Options:
         schedule: flash (one kernel, inputs read once), or a schedule of the catalogue: flash2, naive, two_pass, ...
         checkpoint: in training, keep only layer inputs and compute the rest again.
         chunk: in prefill, tokens computed at a time; None is all at once.
-        offload: `experts` keeps routed experts in the host's memory, `experts=N` those of the first N layers.
+        offload: `experts` keeps routed experts in the host's memory, `experts=N` those of the first N layers; `layers=N` the first N
+            layers whole, with their cache, and the head.
         host_gb_s: that memory's bandwidth in 10^9 bytes per second, that of the machine's kind of node where it is not given.
         frozen: in training, whose weights have no gradients: of `layers`, of `all`, or nobody's; adapters beside them are left out.
         update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
@@ -88,9 +89,14 @@ class Options:
 
     @property
     def host_layers(self) -> float:
-        """The layers, from the first on, whose experts stay in the host's memory."""
+        """The layers, from the first on, whose experts, or which as a whole, stay in the host's memory."""
         layers = (self.offload or "experts=0").partition("=")[2]
         return int(layers) if layers else float("inf")
+
+    @property
+    def host_whole(self) -> bool:
+        """Whether layers stay in the host's memory as a whole, and the head after them."""
+        return str(self.offload).startswith("layers")
 
     @property
     def at_once(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.weights import PartWeights, part_weights, stored_weights
 from attometer.errors import AttometerError, positive_int
@@ -17,6 +18,7 @@ from attometer.formats import CACHE_ROWS, WeightFormats, storage, uniform
 from attometer.formats.safetensors import Checkpoint
 from attometer.machine import Figure, Machine, cluster, node_of
 from attometer.models import Model, model
+from attometer.models.part import Part
 from attometer.models.stored import checkpoint, state_type, stored_type, weight_formats
 from attometer.plan.formulas import PARTS_OF_A_BIT, PlanFormulas, RowFormulas, plan_formulas
 from attometer.plan.options import MOST_TOKENS, Options, cache_format
@@ -165,7 +167,8 @@ class Planner:
             rows.append(tuple(slots))
         self._slot_parts = [part for part, _ in found]
         self._on_host = [
-            self._host_share(layers_of[k]) if part.routed else Fraction(0) for k, part in enumerate(self._slot_parts)
+            self._host_share(layers_of[k]) if self._of_host(part) else Fraction(0)
+            for k, part in enumerate(self._slot_parts)
         ]
         return tuple(rows), [held for _, held in found]
 
@@ -178,9 +181,13 @@ class Planner:
         figure = self._host.model_copy(update={"value": mixed / 1e9})
         return self.machine.model_copy(update={"memory": self.machine.memory.model_copy(update={"bandwidth": figure})})
 
+    def _of_host(self, part: Part) -> bool:
+        """Say whether a part is among those that may stay in the host's memory: routed experts, or all."""
+        return part.routed is not None or self.options.host_whole
+
     def _host_share(self, layers: Sequence[int | None]) -> Fraction:
-        """Return the share of layers whose experts stay in the host's memory."""
-        held = sum(k is not None and k < self.options.host_layers for k in layers)
+        """Return the share of layers that stay in the host's memory; what stands outside of layers goes with the first of them."""
+        held = sum(k is None or k < self.options.host_layers for k in layers)
         return Fraction(held, len(layers))
 
     @cached_property
@@ -206,10 +213,25 @@ class Planner:
         held = Fraction(0)
         for stack in self.model.layers:
             for p in stack.layer.parts:
-                if p.routed is not None:
+                if self._of_host(p):
                     each = part_weights(p, stack.kind, stack.indices, self.formats).bytes
                     held += self._host_share(stack.indices) * stack.count * each
+        if self.options.host_whole:
+            # A head that is the embedding keeps it there, too.
+            tied = any(part.tied for part in self.model.head)
+            outside = [("embedding", p) for p in self.model.embedding if tied] + [("head", p) for p in self.model.head]
+            held += sum(part_weights(p, kind, (None,), self.formats).bytes for kind, p in outside)
         return int(held)
+
+    @cached_property
+    def cache_on_device(self) -> Fraction:
+        """The share of the cache that lies on the device: without that of layers that stay in the host's memory."""
+        if not self.options.host_whole:
+            return Fraction(1)
+        at = {"m": self.options.context, "s": self.options.context}
+        kept = [(s, int(evaluate(s.layer.cache.kv, at)) * s.count) for s in self.model.layers]
+        own = sum(((1 - self._host_share(s.indices)) * size for s, size in kept), Fraction(0))
+        return own / max(1, sum(size for _, size in kept))
 
     def _rates(self) -> list[str]:
         """Return the rate that the products of each distinct part run at."""

@@ -255,7 +255,8 @@ class Plan(Report):
         if self.planner.host_bytes:
             bandwidth = self.planner.host_bandwidth / 1e9
             said.append(
-                f"{self.planner.host_bytes / 1e9:,.2f} GB of experts stay in the host's memory, read at {bandwidth:g} GB/s"
+                f"{self.planner.host_bytes / 1e9:,.2f} GB of {'layers' if o.host_whole else 'experts'} stay in the host's memory, "
+                f"read at {bandwidth:g} GB/s"
             )
         if self.planner.tower_bytes:
             names = " and ".join(tower.name for tower in self.model.towers)

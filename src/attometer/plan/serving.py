@@ -40,6 +40,7 @@ class EngineOptions:
         max_requests: requests of one step (`--max-num-seqs`, `--max-running-requests`).
         graphs: whether graphs are captured.
         pool: bytes of cache on each device, in place of what the engine would leave.
+        flash: whether attention is one kernel where the engine allocates its graph at once (`-fa`); as its version does when not given.
     """
 
     name: str
@@ -48,6 +49,7 @@ class EngineOptions:
     max_requests: int | None = None
     graphs: bool = True
     pool: int | None = None
+    flash: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("batched_tokens", "max_requests", "pool"):
@@ -220,6 +222,9 @@ def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None
     """
     planner, machine, place = at.planner, at.devices.machine, at.placement
     found = engine_on(options.name, machine)
+    if options.flash is not None:
+        version = found.version.model_copy(update={"flash": options.flash})
+        found = found.model_copy(update={"version": version})
     o = planner.options
     step = step_tokens(options, at.devices, o.context)
     # On a CPU the host's memory is the device's.
@@ -242,7 +247,8 @@ def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None
         node_of(machine.chip_id).close,
     )
     # Where neither the model nor the caller says more, the engine has a format of its own.
-    layout = cache_layout(planner.model, found, place, o.kv, None if o.state == "bf16" else o.state, step)
+    above = int(min(o.host_layers, planner.model.depth)) if o.host_whole else 0
+    layout = cache_layout(planner.model, found, place, o.kv, None if o.state == "bf16" else o.state, step, above=above)
     if drafted is not None and beside is not None:
         own = cache_layout(
             beside.planner.model, found, beside.placement, o.kv if o.kv not in CACHE_ROWS else "bf16", step=step

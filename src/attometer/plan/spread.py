@@ -81,7 +81,7 @@ class Spread:
         kept = self.planner.cost.cache
         all_kv = int(evaluate(kept.kv, {"m": context, "s": context}))
         share = -(-context // self.placement.cp)
-        own = sum(times * layer.kv_at(share) for layer, times in stage.held)
+        own = sum(times * layer.kv_at(share) for layer, times in stage.held) * float(self.planner.cache_on_device)
         return (own / all_kv if all_kv else 0.0), (stage.state / kept.state if kept.state else 0.0)
 
     def largest_context(self, batch: int, beside: int = 0) -> int:

@@ -331,6 +331,18 @@ def test_layers_in_the_memory_of_the_host(command: Callable[..., Any]) -> None:
     assert whole["engine"]["memory"]["weights"] - held[2] == 151_936 * 4096 * 8.5 / 8 + 4 * 4096
 
 
+def test_stages_of_a_pipeline_hold_their_layers_of_every_token(command: Callable[..., Any]) -> None:
+    def served(*how: str) -> Any:
+        line = ("plan", "llama-3.1-8b", "--on", "2xh100-sxm", "--engine", "vllm@0.10", "--ctx", "8k", "--json")
+        return json.loads(command(*line, *how).stdout)["engine"]
+
+    ranks, stages = served("--tp", "2"), served("--tp", "1", "--pp", "2")
+    assert ranks["bytes_per_token"] == stages["bytes_per_token"] == 65_536
+    assert stages["cache_tokens"] == stages["cache_bytes"] // 65_536 // 16 * 16
+    assert stages["cache_tokens"] == pytest.approx(ranks["cache_tokens"], rel=0.02)
+    assert stages["largest_context"] == stages["cache_tokens"]
+
+
 def test_slots_share_the_context_and_ollamas_do_not(command: Callable[..., Any]) -> None:
     def kept(engine: str, *how: str) -> int:
         line = ("plan", "qwen3-8b", "--on", "rtx-4090", "--engine", engine, "-c", "8k", "-fa", "-ub", "1024", "--json")

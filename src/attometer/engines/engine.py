@@ -112,6 +112,7 @@ class Version(_Frozen):
         before: what is taken from the memory seen before the fraction applies.
         inside: what is taken from the fraction; the pool is what is left. Terms in neither live in what the fraction leaves.
         fraction: the share of memory (utilisation, static fraction) when none is given, unless `reserve` says it.
+        fractions: that share by tensor-parallel degree, where it goes by it.
         block: tokens of one page of the cache.
         window_extra: whether layers with a window keep the batch of a step beside it.
         state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
@@ -138,6 +139,7 @@ class Version(_Frozen):
     before: tuple[Term, ...] = ()
     inside: tuple[Term, ...]
     fraction: Stated
+    fractions: tuple[Degree, ...] = ()
     reserve: Reserve | None = None
     block: Stated
     window_extra: bool = False

@@ -134,7 +134,8 @@ def pool(
 def _default_fraction(version: Version, usable: int, tokens: int, requests: int, place: Placement) -> float:
     """Return the fraction that an engine takes when none is given; a device that its reserve does not fit leaves a hundredth."""
     if version.reserve is None:
-        return version.fraction.value
+        smaller = [each.value for each in version.fractions if each.degree <= place.tp]
+        return smaller[-1] if smaller else version.fraction.value
     found = version.reserve.fraction(usable / 2**20, tokens, requests, place.tp * place.pp, place.attention_dp)
     return max(found, 0.01)
 

@@ -106,11 +106,6 @@ class Served:
         return (asked, pages) if asked > pages > 0 else None
 
     @property
-    def whole(self) -> int:
-        """Bytes for the cache on the stages of a pipeline together: each keeps its own layers'."""
-        return self.left * self.at.placement.pp
-
-    @property
     def weights(self) -> int:
         """Bytes of the rank's weights as the engine holds them."""
         return self.pool.terms["weights"]
@@ -118,24 +113,24 @@ class Served:
     @cached_property
     def tokens(self) -> int:
         """Tokens of cache, as the engine's log counts them."""
-        return tokens(self.whole, self.layout, self.planner.options.context)
+        return tokens(self.left, self.layout, self.planner.options.context)
 
     @cached_property
     def requests(self) -> int:
         """Sequences of the context asked for that the cache holds at once."""
-        return requests(self.whole, self.layout, self.planner.options.context)
+        return requests(self.left, self.layout, self.planner.options.context)
 
     @cached_property
     def largest(self) -> int:
         """The longest sequence whose cache fits alone."""
-        return largest_context(self.whole, self.layout) if self.left > 0 else 0
+        return largest_context(self.left, self.layout) if self.left > 0 else 0
 
     @property
     def cache(self) -> int:
         """Bytes that the sequences asked for take of one rank's cache."""
         o = self.planner.options
         replicas = self.at.placement.dp * self.at.placement.attention_dp
-        return -(-o.batch // replicas) * self.layout.request(o.context) // self.at.placement.pp
+        return -(-o.batch // replicas) * self.layout.request(o.context)
 
     @property
     def taken(self) -> int:

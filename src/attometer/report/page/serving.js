@@ -84,12 +84,12 @@ const ENGINE = (() => {
     const pads = p.model.serving.pad, key = `/${state.tp}/${state.ep}/${state.weights || "stored"}`;
     const padded = p.place.kind === "cpu" ? 0 : pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
     const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)));
-    const l = layout(e, p, state, found.tokens), left = found.bytes, all = left * state.pp, m = state.context;
-    const cache = (m, b) => Math.floor((Math.ceil(b / state.dp) * l.request(m)) / state.pp);
+    const l = layout(e, p, state, found.tokens), left = found.bytes, m = state.context;
+    const cache = (m, b) => Math.ceil(b / state.dp) * l.request(m);
     const terms = Object.values(found.terms).reduce((a, b) => a + b), total = (m, b) => terms + cache(m, b), taken = cache(m, state.batch);
-    const largest = left > 0 ? longest((k) => l.request(k) <= all, FAR) : 0;
+    const largest = left > 0 ? longest((k) => l.request(k) <= left, FAR) : 0;
     return {
-      engine: e, pool: found, layout: l, left, tokens: count(e, all, l, m), requests: requests(all, l, m), alone: largest, cache: taken, total, room: terms + left,
+      engine: e, pool: found, layout: l, left, tokens: count(e, left, l, m), requests: requests(left, l, m), alone: largest, cache: taken, total, room: terms + left,
       fits: left >= taken && left > 0, needed: found.needed(taken), bytes: { ...found.terms, kv: taken },
       largest: (b) => (left > 0 ? longest((k) => cache(k, b) <= left, FAR) : 0),
     };

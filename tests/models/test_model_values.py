@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -255,6 +256,17 @@ def test_encoder_decoder_has_two_lengths() -> None:
     read = model("t5-base")
     assert flops(read, n=4, m=4, s=100) > flops(read, n=4, m=4, s=50)
     assert cache(read).kv == 12 * 2 * 768 * size("m") + 12 * 2 * 768 * size("s")
+
+
+def test_whisper_hears_thirty_seconds_whatever_is_said() -> None:
+    # Radford et al. 2022 (arXiv:2212.04356): audio is padded to 30 s, 1,500 frames behind the convolutions.
+    read = model("whisper-large-v3")
+    width, frames, heard = 1280, 1500, [s for s in read.layers if s.kind == "encoder"]
+    matrices = 4 * width * width + 2 * width * 4 * width
+    each = 2 * frames * matrices + 4 * frames * frames * width
+    layers = replace(read, layers=tuple(heard), embedding=(), head=())
+    assert (read.context, flops(layers, n=448, m=448)) == (448, 32 * each)
+    assert cache(read).kv == 32 * 2 * width * (size("m") + frames)
 
 
 def test_unknown_options_are_named() -> None:

@@ -103,7 +103,9 @@ def rotary(heads: Heads, rotated: int | None = None) -> tuple[Part, Part]:
     )
 
 
-def attention(heads: Heads, where: str = "causal(i, j)", rows: str = "n", keys: str = "m", **options: Any) -> Part:
+def attention(
+    heads: Heads, where: str = "causal(i, j)", rows: Size | str = "n", keys: Size | str = "m", **options: Any
+) -> Part:
     """Return scores, softmax and values of grouped-query attention over the pairs that `where` allows.
 
     `options` are those of `mechanisms.softmax.attention`: sinks, a bias, a soft cap, unscaled scores.

@@ -90,12 +90,12 @@ def whisper(c: Reading) -> Model:
     mel, heard = c.integer("num_mel_bins"), c.integer("max_source_positions")
     c.ignore("median_filter_width", "use_weighted_layer_sum", "classifier_proj_size", "max_source_positions")
     before = (
-        convolved("conv 1", mel, width, 3, 2 * size("s")),
-        convolved("conv 2", width, width, 3, size("s"), 2),
-        embedding(heard, width, "source positions", "s"),
+        convolved("conv 1", mel, width, 3, 2 * heard),
+        convolved("conv 2", width, width, 3, heard, 2),
+        embedding(heard, width, "source positions", heard),
         embedding(c.integer("max_target_positions"), width, "positions"),
     )
-    return _finish(c, "whisper", width, v, before, True, key_bias=False, heard=True)
+    return _finish(c, "whisper", width, v, before, True, key_bias=False, heard=heard)
 
 
 def heard(c: Reading) -> Model:
@@ -112,8 +112,7 @@ def heard(c: Reading) -> Model:
         convolved("conv 2", width, width, 3, rows, 2),
         embedding(limit, width, "positions"),
     )
-    layer = _encoder(width, side, False)
-    layer = Layer("encoder", tuple(of_tokens(p, s="n") for p in layer.parts))
+    layer = _encoder(width, side, False, rows)
     layers = depth(c, "encoder_layers", "num_hidden_layers")
     model = finish(c, "audio", width, [layer] * layers, before, (layernorm(width, name="final norm"),))
     return replace(model, tokens=limit)
@@ -160,20 +159,23 @@ def _finish(
     before: Sequence[Part],
     final: bool,
     key_bias: bool = True,
-    heard: bool = False,
+    heard: int | None = None,
 ) -> Model:
+    # What Whisper hears is padded to its 30 seconds; a text has the length that is asked for.
+    source = size("s") if heard is None else heard
     function = act(c, "gelu", "activation_function")
     encoder, decoder = (_side(c, width, name, function) for name in ("encoder", "decoder"))
-    made = [_encoder(width, encoder, key_bias)] * encoder.layers + [_decoder(width, decoder, key_bias)] * decoder.layers
+    made = [_encoder(width, encoder, key_bias, source)] * encoder.layers
+    made += [_decoder(width, decoder, key_bias, source)] * decoder.layers
     words = embedding(v, width)
-    source = () if heard else (Part("source embedding", embedding(v, width, rows="s").program, tied=True),)
-    ends = (_norm(width, "s", "encoder final norm"),) if final else ()
+    said = () if heard else (Part("source embedding", embedding(v, width, rows="s").program, tied=True),)
+    ends = (_norm(width, source, "encoder final norm"),) if final else ()
     last = () if bare(architecture(c)) and not architecture(c).endswith(ENDS) else head(width, v, tied=True)
     norms = (layernorm(width, name="final norm"),) if final else ()
-    return finish(c, family, width, made, (words, *source, *before, *ends), (*norms, *last))
+    return finish(c, family, width, made, (words, *said, *before, *ends), (*norms, *last))
 
 
-def _norm(width: int, rows: str, name: str = "norm") -> Part:
+def _norm(width: int, rows: Size | str, name: str = "norm") -> Part:
     return of_tokens(layernorm(width, name=name), n=rows)
 
 
@@ -182,21 +184,21 @@ def _projected(width: int, heads: Heads, key_bias: bool) -> tuple[Part, Part, Pa
     return q, k if key_bias else projections(width, heads)[1], v, out
 
 
-def _encoder(width: int, side: Side, key_bias: bool) -> Layer:
+def _encoder(width: int, side: Side, key_bias: bool, source: Size) -> Layer:
     q, k, v, out = _projected(width, side.heads, key_bias)
     core = attention(side.heads, "", "n", "n")
     parts = (layernorm(width), q, k, v, core, out, layernorm(width, name="norm 2"), *side.feed, residual(width))
-    return Layer("encoder", tuple(of_tokens(p, n="s") for p in parts))
+    return Layer("encoder", tuple(of_tokens(p, n=source) for p in parts))
 
 
-def _decoder(width: int, side: Side, key_bias: bool) -> Layer:
+def _decoder(width: int, side: Side, key_bias: bool, source: Size) -> Layer:
     projected = _projected(width, side.heads, key_bias)
     q, k, v, out = projected
     cross_q, cross_k, cross_v, cross_out = (p.named(f"cross {p.name}") for p in projected)
-    source = tuple(of_tokens(p, n="s") for p in (cross_k, cross_v))
+    heard = tuple(of_tokens(p, n=source) for p in (cross_k, cross_v))
     start = (layernorm(width), q, k, v, attention(side.heads), out, layernorm(width, name="cross norm"), cross_q)
-    cross = attention(side.heads, "", keys="s").named("cross attention")
+    cross = attention(side.heads, "", keys=source).named("cross attention")
     end = (cross, cross_out, layernorm(width, name="norm 2"), *side.feed, residual(width, 3))
-    kept = CacheSize(side.heads.cache().kv + 2 * width * size("s"))
+    kept = CacheSize(side.heads.cache().kv + 2 * width * source)
     # One step of decoding finds the keys and values of the source in the cache.
-    return Layer("cross", (*start, *source, *end), kept, (*start, *end))
+    return Layer("cross", (*start, *heard, *end), kept, (*start, *end))

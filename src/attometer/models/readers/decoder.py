@@ -14,6 +14,7 @@ MOST_LAYERS = 1_000
 LIMITS = (
     "max_position_embeddings",
     "n_positions",
+    "max_target_positions",
     "max_seq_len",
     "max_sequence_length",
     "seq_length",

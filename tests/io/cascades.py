@@ -42,5 +42,19 @@ PROGRAMS = {
     "S[h,i,j] = Q[h,i,d] * K[h,j,d] + c[h] where causal(i, j)\nP[h,i,j] = sigmoid(S)\n"
     "dP[h,i,j] = dO[h,i,e] * V[h,j,e] where causal(i, j)\ndS[h,i,j] = dP[h,i,j] * P[h,i,j] * (1 - P[h,i,j])\n"
     "dQ[h,i,d] = dS[h,i,j] * K[h,j,d]\ndK[h,j,d] = dS[h,i,j] * Q[h,i,d]\ndc[h] = sum[i,j](dS)",
+    "own and memory": "axis i: n, j: n, u: w\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nT[i,u] = Q[i,d] * A[u,d]\n"
+    "x[i] = maximum(max[j](S), max[u](T))\nP[i,j] = exp(S - x) where causal(i, j)\nR[i,u] = exp(T - x)\n"
+    "l[i] = sum[j](P) + sum[u](R)\nO[i,e] = (P[i,j] * V[j,e] + R[i,u] * B[u,e]) / l[i]",
+    "normalised own and memory": "axis i: n, j: m, u: w\nS[i,j] = Q[i,d] * K[j,d]\nT[i,u] = Q[i,d] * A[u,d]\n"
+    "l[i] = sum[j](exp(S)) + sum[u](exp(T))\nP[i,j] = exp(S - log(l))\nR[i,u] = exp(T) / l[i]\n"
+    "O[i,e] = P[i,j] * V[j,e] + R[i,u] * B[u,e]",
+    "gated branches": "axis i: n, j: m, u: w\nS[i,j] = Q[i,d] * K[j,d]\nT[i,u] = Q[i,d] * A[u,d]\nP[i,j] = softmax[j](S)\n"
+    "R[i,u] = softmax[u](T)\nY[i,e] = g[i] * P[i,j] * V[j,e]\nZ[i,e] = R[i,u] * B[u,e]\nO[i,e] = Y[i,e] + (1 - g[i]) * Z[i,e]",
+    "one after the other": "axis i: n, j: m, u: w\nS[i,j] = Q[i,d] * K[j,d]\nx[i] = max[j](S)\nT[i,u] = Q[i,d] * A[u,d] - x[i]\n"
+    "y[i] = sum[u](exp(T))\nO[i,e] = exp(S[i,j] - y[i]) * V[j,e]",
+    "three places": "axis i: n, j: m, u: w\ns[i] = sum[j](Q[i,j]) + sum[u](R[i,u]) + sum[v](T[i,v])\n"
+    "t[i] = prod[j](Q[i,j]) * prod[u](R[i,u])\nY[i] = s[i] * t[i] + minimum(min[j](Q), min[u](R))",
+    "attention and a layer": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)\nO[i,e] = P[i,j] * V[j,e]\n"
+    "H[i,f] = relu(O[i,e] * W[e,f])\nY[i,c] = H[i,f] * U[f,c]",
     "chunks": "F[c,d,e] = sum[t](K[c*B + t, d] * V[c*B + t, e])\ninput K[T,d], V[T,e]\naxis c: T/B, t: B",
 }  # fmt: skip

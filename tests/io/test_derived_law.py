@@ -102,12 +102,12 @@ def nests(draw: st.DrawFn, name: str) -> Derived:
             plans = list(search.plans(targets, loads))
             assume(plans)
             plan = draw(st.sampled_from(plans))
-            along = search.arrange(targets, loads, plan.stream).along
-            tiled = [axis for axis in (plan.row, plan.panel, plan.stream) if axis and axis not in along]
+            along = search.arrange(targets, loads, plan.streams).along
+            tiled = [axis for axis in (plan.row, plan.panel, *plan.streams) if axis and axis not in along]
             tiles = {tile_of("")(axis).name: draw(st.integers(1, search.extent[axis])) for axis in tiled}
             width = tiles.pop(tile_of("")(str(plan.stream)).name) if plan.split else 1
             run = search.split.run(search.extent[search.split.axis], width) if plan.split and search.split else 1
-            phases.append(Chosen(plan, search.arrange(targets, loads, plan.stream), 0, 0, tiles, width, run))
+            phases.append(Chosen(plan, search.arrange(targets, loads, plan.streams), 0, 0, tiles, width, run))
     return search.result(phases)
 
 

@@ -318,7 +318,7 @@ class Search:
     views: bool = False
     split: Split | None = None
     considered: int = 0
-    arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
+    arranged: dict[tuple[frozenset[str], frozenset[str], tuple[str, ...]], Passes] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
     above: dict[tuple[frozenset[str], frozenset[str]], int] = field(default_factory=dict)
@@ -477,7 +477,7 @@ class Search:
         """Names of the stored values that a phase reads."""
         key = (targets, cut & frozenset().union(*(self.below[name] for name in targets)))
         if key not in self.read:
-            self.read[key] = Passes(self.cascade, targets, key[1] - targets, None).loads()
+            self.read[key] = Passes(self.cascade, targets, key[1] - targets, ()).loads()
         return self.read[key]
 
     @cached_property
@@ -532,16 +532,16 @@ class Search:
                 best = found
         return best
 
-    def arrange(self, targets: frozenset[str], loads: set[str], stream: str | None) -> Passes:
-        """Return what a phase computes, arranged along an axis; phases that differ in loops alone share it."""
-        key = (targets, frozenset(loads), stream)
+    def arrange(self, targets: frozenset[str], loads: set[str], streams: tuple[str, ...] = ()) -> Passes:
+        """Return what a phase computes, arranged along axes; phases that differ in loops alone share it."""
+        key = (targets, frozenset(loads), streams)
         if key not in self.arranged:
-            self.arranged[key] = Passes(self.cascade, targets, key[1], stream)
+            self.arranged[key] = Passes(self.cascade, targets, key[1], streams)
         return self.arranged[key]
 
     def _least(self, targets: frozenset[str], loads: set[str]) -> int:
         """Return words that a phase moves whatever its loops: results, and what is read, where no mask leaves words out."""
-        steps = self.arrange(targets, loads, None).steps.values()
+        steps = self.arrange(targets, loads).steps.values()
         moved = targets | loads if all(s.where is None for s in steps) else targets & set(self.cascade.outputs)
         return sum(self._size(v) for v in moved)
 
@@ -559,7 +559,7 @@ class Search:
 
     def _floor_of(self, plan: Plan, loads: set[str]) -> float | None:
         """Return words that a plan moves at least; None where its results alone do not fit."""
-        whole = {a: e for a, e in self.extent.items() if a not in (*plan.tiled, plan.stream)}
+        whole = {a: e for a, e in self.extent.items() if a not in (*plan.tiled, *plan.streams)}
         most = {a: self.extent[a] for a in (plan.row, plan.panel) if a}
         for target in plan.targets:
             axes = self.cascade.value(target).axes
@@ -572,7 +572,7 @@ class Search:
         total = 0.0
         for value in loads:
             along = self._spread(value)
-            kept = () if plan.stream in along else (plan.panel,)
+            kept = () if along.intersection(plan.streams) else (plan.panel,)
             total += self._size(value) * prod(t for a, t in times.items() if a not in along and a not in kept)
         return total * self._density + sum(self._size(t) for t in plan.targets & set(self.cascade.outputs))
 
@@ -587,7 +587,7 @@ class Search:
 
     def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
         """Yield every order of loops for a phase."""
-        passes = self.arrange(targets, loads, None)
+        passes = self.arrange(targets, loads)
         split = self.splits(targets, loads)
         if not passes.possible or split is None:
             return
@@ -596,6 +596,7 @@ class Search:
         shared = [a for a in cut if a not in passes.along and passes.tiles(a)]
         streams = [a for a in cut if a in passes.along] if passes.along else [*(a for a in summed if a in cut), None]
         streams = [self.split.axis] if split and self.split else streams
+        sequences = [] if passes.along or split else self._sequences(passes, [a for a in summed if a in cut])
         rowed = [self.cascade.value(name).axes for name in passes.carried]
         images = self.cascade.spread(
             self.cascade.images
@@ -607,28 +608,40 @@ class Search:
             rest = [a for a in shared if a not in (row, panel, *always)]
             for chosen in product((True, False), repeat=len(rest)):
                 batch = [a for a in shared if a in always or (a in rest and chosen[rest.index(a)])]
-                for stream in streams:
-                    if stream and stream in (row, panel, *batch):
-                        continue
-                    by_row = row and stream and row not in images and all(row in axes for axes in rowed)
-                    again = bool(stream and passes.carried and self.arrange(targets, loads, stream).shared)
+                tiled = {row, panel, *batch}
+                each_alone = [(a,) if a else () for a in streams if a is None or a not in tiled]
+                several = [tuple(a for a in found if a not in tiled) for found in sequences]
+                for along in dict.fromkeys((*each_alone, *(found for found in several if len(found) > 1))):
+                    by_row = row and along and row not in images and all(row in axes for axes in rowed)
+                    again = bool(along and passes.carried and self.arrange(targets, loads, along).shared)
                     for each, anew in product(
                         (False, True) if by_row else (False,), (False, True) if again else (False,)
                     ):
-                        plan = Plan(targets, tuple(batch), row, panel, stream, each, split, anew)
-                        arranged = self.arrange(targets, loads, stream)
+                        plan = Plan(targets, tuple(batch), row, panel, along, each, split, anew)
+                        arranged = self.arrange(targets, loads, along)
                         if not arranged.over(plan.tiled) if split else arranged.adds_up(plan.tiled):
                             yield plan
 
+    def _sequences(self, passes: Passes, summed: list[str]) -> list[tuple[str, ...]]:
+        """Return the axes that a pass may go along one after the other: of those that are summed, no step runs along two."""
+        together = [self.cascade.spread((*s.axes, *s.summed)) for s in passes.steps.values()]
+        found: list[tuple[str, ...]] = []
+        for first in summed:
+            chosen = [first]
+            for axis in summed:
+                chosen += [axis] if not any(axis in each and {*chosen} & each for each in together) else []
+            found += [tuple(a for a in summed if a in chosen)] if len(chosen) > 1 else []
+        return list(dict.fromkeys(found))
+
     def splits(self, targets: frozenset[str], loads: set[str]) -> bool | None:
         """Whether a phase is split: it folds along the axis; None where it would have to, and no partial results merge."""
-        passes = self.arrange(targets, loads, None)
+        passes = self.arrange(targets, loads)
         folds = self.split is not None and any(
             s.kind in MERGED and self.split.axis in s.summed for s in passes.steps.values()
         )
         if self.split is None or not folds or self.split.axis in passes.whole | passes.along or passes.triangular:
             return False
-        cut = self.arrange(targets, loads, self.split.axis)
+        cut = self.arrange(targets, loads, (self.split.axis,))
         merged = cut.mergeable and merge_of(cut.running_for_targets.values()).associative
         return True if merged else None
 
@@ -638,7 +651,7 @@ class Search:
         return Schedule("derived", "", "", axes, (), phases, tiles, copies=None, images=self.cascade.images)
 
     def _evaluated(self, plan: Plan, loads: set[str], limit: int | None, width: int = 1) -> Chosen | None:
-        passes = self.arrange(plan.targets, loads, plan.stream)
+        passes = self.arrange(plan.targets, loads, plan.streams)
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
         run = self.split.run(self.extent[self.split.axis], width) if plan.split and self.split else 1
 
@@ -646,7 +659,7 @@ class Search:
             return sympy.Integer(width) if plan.split and axis == plan.stream else tile_of("")(axis)
 
         phase = Phase(passes, plan, tile, steps=False, chunk=sympy.Integer(run * width))
-        axes = [a for a in (plan.row, plan.panel, plan.stream) if a]
+        axes = [a for a in (plan.row, plan.panel, *plan.streams) if a]
         chosen = self._schedule(phase.loops(), tuple((tile_of("")(a), a) for a in axes))
         search = PhaseTiles(chosen, chosen.phases, self.sizes, free, self.M)
         found = search.best(limit)
@@ -694,7 +707,7 @@ class Search:
             run = size(f"t{number if len(best) > 1 else ''}")
             phase = Phase(found.passes, found.plan, tile, chunk=run * tile(found.plan.stream or ""))
             phases += phase.loops()
-            for axis in (found.plan.row, found.plan.panel, found.plan.stream):
+            for axis in (found.plan.row, found.plan.panel, *found.plan.streams):
                 if axis and axis not in found.passes.along:
                     tiles.append((tile(axis), axis))
                     width = found.width if axis == found.plan.stream else 1
@@ -766,7 +779,9 @@ def tile_of(prefix: str) -> TileOf:
 
 def _title(best: list[Chosen]) -> str:
     phases = f"{len(best)} phase{'s' if len(best) > 1 else ''}"
-    streams = ", ".join(f"{'+'.join(sorted(p.plan.targets))} along {p.plan.stream or 'no axis'}" for p in best)
+    streams = ", ".join(
+        f"{'+'.join(sorted(p.plan.targets))} along {', then '.join(p.plan.streams) or 'no axis'}" for p in best
+    )
     return f"{phases}: {streams}"
 
 

@@ -12,7 +12,7 @@ from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import evaluate, fold, move, scale, scatter, settle, sort
 from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
-from attometer.schedule.running import Part, Passes, Running
+from attometer.schedule.running import Fold, Part, Passes, Running
 
 EMPTY = {"scatter": 0.0, "sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
 TileOf = Callable[[str], sympy.Expr]
@@ -26,7 +26,9 @@ PART, BLOCK = ".chunk", "s"
 
 @dataclass(frozen=True)
 class Plan:
-    """How one phase runs: `batch` axes one by one, `row` and `panel` in tiles, `stream` in passes; the rest is whole.
+    """How one phase runs: `batch` axes one by one, `row` and `panel` in tiles, `streams` in passes; the rest is whole.
+
+    A pass along several streams is a loop along each, one after the other.
 
     With `by_row` the rows of a tile follow one another inside a step of the stream, which then holds what belongs to one
     row at a time; else what is streamed comes in word by word, and a step holds what belongs to all rows of the tile.
@@ -39,10 +41,15 @@ class Plan:
     batch: tuple[str, ...] = ()
     row: str | None = None
     panel: str | None = None
-    stream: str | None = None
+    streams: tuple[str, ...] = ()
     by_row: bool = False
     split: bool = False
     again: bool = False
+
+    @property
+    def stream(self) -> str | None:
+        """The first axis that is streamed."""
+        return next(iter(self.streams), None)
 
     @property
     def tiled(self) -> tuple[str, ...]:
@@ -140,7 +147,7 @@ class Phase:
             ]  # fmt: skip
             kept = {n.tile.name for n in outside}
             inside = tuple(n for n in body if n not in outside and not (isinstance(n, Free) and n.tile.name in kept))
-            wheres = [p.where for r in self.running.values() for p in r.parts]
+            wheres = [w for r in self.running.values() for p in r.parts for w in p.wheres]
             wheres += [self.passes.steps[t].where for t in plan.targets if t not in self.running]
             panel = Loop(plan.panel, self.tile(plan.panel), inside, self._apart(plan.panel))
             skipping = self._skipping(panel, wheres, plan.targets, plan.tiled[:-1])
@@ -182,7 +189,7 @@ class Phase:
 
     def _items(self) -> list[Op | Block]:
         """Everything that one tile of rows does, pass by pass."""
-        streamed = {t: 1 + self._after(t) for t in self.plan.targets if self.passes.streams(t)}
+        streamed = {t: 1 + self._after(t) for t in self.plan.targets if self.passes.along_of(t)}
         items: list[Op | Block] = []
         for number in range(max([0, *(r.done for r in self.running.values()), *streamed.values()]) + 1):
             here = [r for r in self.running.values() if r.passed == number]
@@ -211,7 +218,7 @@ class Phase:
         """What a chunk does: its accumulators, which are stored as partial results."""
         here = list(self.running.values())
         streamed = self._streamed(here, [])
-        read = {r for p in (p for r in here for p in r.parts) for r in reads(p.term)}
+        read = {r for running in here for p in running.parts for r in p.reads}
         read |= {r for name in streamed for r in self.passes.steps[name].reads}
         held = [(name, running.step.axes) for name, (running, _) in self._accumulators.items()]
         new, stored = ([Op(name, axes, kind) for name, axes in held] for kind in ("new", "part"))
@@ -246,7 +253,7 @@ class Phase:
         """Put the loop over chunks around nodes; those that a mask leaves empty have no partial results."""
         loop = Loop(self.plan.stream or "", self.chunk, body, parallel, index=BLOCK)
         outer = tuple(a for a in self.plan.tiled if a != self.plan.panel)
-        return self._skipping(loop, [p.where for _, p in self._accumulators.values()], (), outer)
+        return self._skipping(loop, [w for _, p in self._accumulators.values() for w in p.wheres], (), outer)
 
     def _merging(self) -> Loop:
         """Merge the partial results of one chunk after another; what moves with a reduction is corrected on both sides."""
@@ -298,7 +305,7 @@ class Phase:
         items: list[Op | Block] = []
         axes = running.step.axes
         for part in running.parts:
-            if running.step.kind not in ("sum", "scatter") and part.where:
+            if running.step.kind not in ("sum", "scatter") and all(part.wheres):
                 items.append(Op(part.name, axes, "settle"))
             if part.after:
                 items.append(Op(part.name, axes, "scale", product_of(part.after)))
@@ -306,33 +313,41 @@ class Phase:
         return items + [Op(first.tensor, axes, "add", Binary("+", first, other)) for other in others]
 
     def _pass(self, here: list[Running], targets: list[str]) -> list[Op | Block]:
-        """The loop along the stream that sums the reductions `here` and stores `targets`; first what it carries, empty."""
+        """The loops along the streams that sum the reductions `here` and store `targets`; first what they carry, empty."""
+        carried = [name for name in self.passes.carried if name in self._streamed(here, targets)]
+        empty = [Op(name, self._held(name), "new") for name in carried]
+        return [*empty, *(loop for axis in self.plan.streams if (loop := self._along(axis, here, targets, carried)))]
+
+    def _along(self, axis: str, here: list[Running], targets: list[str], carried: list[str]) -> Block | None:
+        """The loop along one axis; None where nothing runs along it."""
         terms = {r.step.name: r for r in here}
-        streamed = self._streamed(here, targets)
-        carried = [name for name in self.passes.carried if name in streamed]
+        streamed = {name for name in self._streamed(here, targets) if self.passes.along_of(name) == axis}
+        targets = [t for t in targets if self.passes.along_of(t) == axis]
         # First of all, what the step before left is copied, where this one overwrites it too early.
         items = [op for step in self.passes.befores if step.name in streamed for op in self._before(step)]
+        wheres: list[Where | None] = []
         for name, step in self.passes.steps.items():
             if name in streamed:
                 items += self._step(step) if step.kind != "before" else []
                 items += [Op(name, step.axes, "store")] if name in targets and name not in self.outer else []
             elif name in terms:
-                items += [self._fold(terms[name], part, here) for part in terms[name].parts]
-        wheres = [p.where for r in here for p in r.parts] + [self.passes.steps[t].where for t in targets]
+                folds = [(p, f) for p in terms[name].parts for f in p.folds if axis in f.summed]
+                items += [self._fold(step, part, fold, here) for part, fold in folds]
+                wheres += [fold.where for _, fold in folds]
+        wheres += [self.passes.steps[t].where for t in targets]
         wheres += [None] if any(not self._idle(name, wheres) for name in carried) else []
-        empty = [Op(name, self._held(name), "new") for name in carried]
-        return [*empty, self._along(tuple(items), wheres, targets)]
+        return self._looped(axis, tuple(items), wheres, targets) if items else None
 
     def _streamed(self, here: list[Running], targets: list[str]) -> set[str]:
         """Names of what is computed at every place of the stream."""
-        todo = [r for each in here for p in each.parts for r in reads(p.term)] + targets
+        todo = [r for each in here for p in each.parts for r in p.reads] + targets
         todo += [r for each in here for _, place in each.step.places for r in reads(place)]
         streamed = set[str]()
         while todo:
             name = todo.pop()
             step = self.passes.made(name)
             todo += self.passes.places(name)
-            if step is not None and self.passes.streams(name) and name not in streamed:
+            if step is not None and self.passes.along_of(name) and name not in streamed:
                 streamed.add(name)
                 todo += step.reads
         return streamed
@@ -404,9 +419,8 @@ class Phase:
                 return added and first is not None and first.kind == "before"
         return False
 
-    def _fold(self, running: Running, part: Part, here: list[Running]) -> Op:
-        """Fold a step of the stream into an accumulator, and correct those that run with it."""
-        step = running.step
+    def _fold(self, step: Step, part: Part, fold: Fold, here: list[Running]) -> Op:
+        """Fold a step of a stream into an accumulator, and correct those that run with it."""
         carried = tuple(
             (p.name, r.step.axes, factor)
             for r in here
@@ -415,10 +429,12 @@ class Phase:
             if own == step.name
         )
         places = tuple((axis, self._read(place)) for axis, place in step.places)
-        return Op(part.name, step.axes, step.kind, self._read(part.term), step.summed, part.where, carried, places)
+        return Op(part.name, step.axes, step.kind, self._read(fold.term), fold.summed, fold.where, carried, places)
 
-    def _along(self, items: tuple[Op | Block, ...], wheres: list[Where | None], targets: list[str]) -> Block:
-        """Put a loop along the stream around instructions; with `by_row`, those that have rows run row by row."""
+    def _looped(
+        self, axis: str, items: tuple[Op | Block, ...], wheres: list[Where | None], targets: list[str]
+    ) -> Block:
+        """Put a loop along a stream around instructions; with `by_row`, those that have rows run row by row."""
         plan = self.plan
         if plan.by_row and plan.row:
             row = plan.row
@@ -427,15 +443,14 @@ class Phase:
 
             def each(body: tuple[Node, ...]) -> Loop:
                 loop = Loop(row, ONE, body, True)
-                return self._skipping(loop, wheres, targets, (*plan.tiled, plan.stream or ""))
+                return self._skipping(loop, wheres, targets, (*plan.tiled, axis))
 
             items = (*before, Block(rest, each, "row")) if rest else before
 
         def wrap(body: tuple[Node, ...]) -> Loop:
-            assert plan.stream is not None
             # What is carried is one place's: a longer step would have to know where in it each place is.
-            length = ONE if self.passes.carried else self.tile(plan.stream)
-            loop = Loop(plan.stream, length, body, backward=self.passes.way < 0)
+            length = ONE if self.passes.carried else self.tile(axis)
+            loop = Loop(axis, length, body, backward=self.passes.way < 0)
             return self._skipping(loop, wheres, targets, plan.tiled)
 
         return Block(items, wrap, "stream")
@@ -506,7 +521,7 @@ class Phase:
         """Whether a stored value is loaded at this level of the nest."""
         plan = self.plan
         rowed = plan.by_row and plan.row in self.cascade.spread(self.cascade.value(name).axes)
-        if not self.passes.streams(name) and not (plan.again and name in self.passes.shared):
+        if self.passes.along_of(name) is None and not (plan.again and name in self.passes.shared):
             return level == "rows"
         return level == ("row" if rowed else "stream")
 
@@ -523,7 +538,7 @@ class Phase:
 
     def _inner(self, name: str) -> list[str]:
         """The axes of a value that no loop of the phase runs along."""
-        return [a for a in self.cascade.value(name).axes if a not in (*self.plan.tiled, self.plan.stream)]
+        return [a for a in self.cascade.value(name).axes if a not in (*self.plan.tiled, *self.plan.streams)]
 
     def _emit(self, op: Op, streamed: list[str], dying: set[str], level: str) -> Iterator[Node]:
         """Yield the nodes of one instruction."""
@@ -554,13 +569,18 @@ class Phase:
         tiles = {name: Tile(name, self.cascade.value(name).axes) for name in streamed}
         if not self.steps and not streamed:
             return
-        node: Node = self._compute(op, tiles) if self.steps else Load(tiles[streamed[0]])
-        axes = list(dict.fromkeys(a for name in streamed for a in self._inner(name)))
-        for depth, axis in enumerate(reversed(axes)):
-            loads = tuple(map(Load, tiles.values())) if depth == 0 else ()
-            body = (*loads, node) if self.steps or depth else loads
-            node = Loop(axis, ONE, body, axis not in op.summed)
-        yield node
+        yield from self._by_words(op, tiles)
+
+    def _by_words(self, op: Op, tiles: dict[str, Tile]) -> tuple[Node, ...]:
+        """Put loops word by word around an instruction, a load as far outside as its words change; what most have is outside."""
+        inner = {name: self._inner(name) for name in tiles}
+        shared = Counter(axis for axes in inner.values() for axis in axes)
+        axes = sorted(shared, key=lambda axis: -shared[axis])
+        nodes: tuple[Node, ...] = (self._compute(op, tiles),) if self.steps else ()
+        for depth, axis in reversed([*enumerate(axes)]):
+            here = [tiles[name] for name, own in inner.items() if axis in own and not {*own} & {*axes[depth + 1 :]}]
+            nodes = (Loop(axis, ONE, (*map(Load, here), *nodes), axis not in op.summed),)
+        return nodes
 
     def _taken(self, op: Op, dying: set[str], level: str) -> str | None:
         """Return the tile that an element-wise step may overwrite: one it reads last, of the same shape."""

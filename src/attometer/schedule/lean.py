@@ -188,7 +188,7 @@ class _Nest:
     program: Program
     cascade: Cascade
     numbers: Mapping[sympy.Symbol, sympy.Integer]
-    arranged: dict[tuple[frozenset[str], frozenset[str], str | None], Passes] = field(default_factory=dict)
+    arranged: dict[tuple[frozenset[str], frozenset[str], tuple[str, ...]], Passes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cascade = with_an_axis(self.cascade)
@@ -204,21 +204,21 @@ class _Nest:
     def entries(self, name: str) -> int:
         return prod(self.extent[a] for a in self.cascade.value(name).axes)
 
-    def passes(self, targets: frozenset[str], stream: str | None) -> Passes:
-        key = (targets, frozenset(self.cut - targets), stream)
+    def passes(self, targets: frozenset[str], streams: tuple[str, ...] = ()) -> Passes:
+        key = (targets, frozenset(self.cut - targets), streams)
         if key not in self.arranged:
             self.arranged[key] = Passes(self.cascade, *key)
         return self.arranged[key]
 
     def loads(self, targets: frozenset[str]) -> set[str]:
-        steps = self.passes(targets, None).steps
+        steps = self.passes(targets).steps
         return {self.cascade.value(r).of for s in steps.values() for r in s.reads if r not in steps}
 
     # --- one phase ---------------------------------------------------------------------------------------------------
 
     def group(self, targets: frozenset[str]) -> _Group | None:
         """Return how a phase runs; None where no axis is shared by all that it stores."""
-        steps = self.passes(targets, None).steps
+        steps = self.passes(targets).steps
         summed = {a for s in steps.values() for a in s.summed}
         shared = [a for a, _ in self.cascade.axes if a not in summed and all(a in steps[t].axes for t in targets)]
         if len(targets) > 1 and not shared:
@@ -232,7 +232,7 @@ class _Nest:
             row = next((a for a, _ in self.cascade.axes if all(a in steps[t].axes for t in targets)), None)
             if row is None:
                 return None
-        plan = Plan(targets, batch, row, None, stream)
+        plan = Plan(targets, batch, row, None, (stream,) if stream else ())
         whole = {a for s in steps.values() for a in s.axes if self.extent[a] > LONG} - {row, stream, *batch}
         if whole and len(targets) > 1:
             return None
@@ -240,13 +240,13 @@ class _Nest:
 
     def _batched(self, axis: str, targets: frozenset[str]) -> bool:
         """Whether an axis may run one by one: what lacks it, and is computed again each time, is little."""
-        steps = self.passes(targets, None).steps.values()
+        steps = self.passes(targets).steps.values()
         work = {s.name: prod(self.extent[a] for a in {*s.axes, *s.summed}) for s in steps}
         again = sum(work[s.name] * self.extent[axis] for s in steps if axis not in s.axes)
         return bool(again * 16 <= sum(work.values()))
 
     def loop(self, plan: Plan, tile: Callable[[str], sympy.Expr]) -> Loop:
-        return Phase(self.passes(plan.targets, plan.stream), plan, lambda axis: tile(f"B_{axis}")).loops()[0]
+        return Phase(self.passes(plan.targets, plan.streams), plan, lambda axis: tile(f"B_{axis}")).loops()[0]
 
     def cost(self, nodes: tuple[Node, ...], spans: dict[str, int]) -> float:
         """Return weighted operations of nodes; a word that is loaded costs as much as an operation on an element."""
@@ -293,7 +293,7 @@ class _Nest:
 
     def _renames(self, group: _Group, targets: frozenset[str]) -> bool:
         """Whether a phase would read under other axes what it stores itself."""
-        steps = self.passes(targets, None).steps
+        steps = self.passes(targets).steps
         read = {r for s in steps.values() for r in s.reads if r not in steps}
         return any(self.cascade.value(r).of in group.targets and self.cascade.value(r).of != r for r in read)
 

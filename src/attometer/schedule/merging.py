@@ -54,7 +54,7 @@ def merge_of(running: Iterable[Running]) -> Merge:
     >>> from attometer.mechanisms import mechanism
     >>> from attometer.schedule.reading import cascade
     >>> from attometer.schedule.running import Passes
-    >>> passes = Passes(cascade(mechanism("softmax").program), frozenset({"O"}), frozenset(), "j")
+    >>> passes = Passes(cascade(mechanism("softmax").program), frozenset({"O"}), frozenset(), ("j",))
     >>> found = merge_of(passes.running_for_targets.values())
     >>> print(found)
     P.max = max(P.max_1, P.max_2); P.sum = P.sum_1 exp(P.max_1 - P.max) + P.sum_2 exp(P.max_2 - P.max); O = O_1 ...

@@ -1,16 +1,26 @@
 """Which reductions of a cascade run in the same pass over an axis, and which forces another one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attometer.program.expression import Binary, Call, Expression, Name, Ref, Where
 from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.incremental import Factors, correction, expanded, product_of, products, reads
+from attometer.schedule.joint import Joint, joined, terms_of
 
 MERGED = ("sum", "prod", "max", "min")
 """The folds whose partial results can be folded in turn."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is folded into an accumulator along one axis, and the mask outside of which that is nothing."""
+
+    term: Expression
+    summed: tuple[str, ...]
+    where: Where | None
 
 
 @dataclass(frozen=True)
@@ -21,10 +31,19 @@ class Part:
     """
 
     name: str
-    term: Expression
+    folds: tuple[Fold, ...]
     after: Factors
-    where: Where | None
     carried: tuple[tuple[str, Expression], ...]
+
+    @property
+    def reads(self) -> set[str]:
+        """Names of the values in its terms."""
+        return {r for fold in self.folds for r in reads(fold.term)}
+
+    @property
+    def wheres(self) -> list[Where | None]:
+        """The masks of its terms."""
+        return [fold.where for fold in self.folds]
 
 
 @dataclass(frozen=True)
@@ -48,16 +67,23 @@ class Running:
 
 @dataclass(frozen=True)
 class Passes:
-    """The steps that a phase needs to compute `targets` from what is `stored`, arranged in passes along `stream`."""
+    """The steps that a phase needs to compute `targets` from what is `stored`, arranged in passes along `streams`.
+
+    A pass goes along one axis after the other, those that it needs; no step runs along two of them.
+    """
 
     cascade: Cascade
     targets: frozenset[str]
     stored: frozenset[str]
-    stream: str | None
+    streams: tuple[str, ...]
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """The steps between what is stored and the targets, in executable order."""
+        """The steps between what is stored and the targets, in executable order; reductions along several streams are one."""
+        return joined(self._steps, self.streams, self.targets) if len(self.streams) > 1 else self._steps
+
+    @cached_property
+    def _steps(self) -> dict[str, Step]:
         todo, needed = list(self.targets), set[str]()
         while todo:
             name = todo.pop()
@@ -178,8 +204,8 @@ class Passes:
     @cached_property
     def shared(self) -> frozenset[str]:
         """The values that are loaded and read only at places of the stream, at each of them as a whole."""
-        found = {name for name in self.loads() if not self.streams(name) and not self.places(name)}
-        outside = {r for s in self.steps.values() if not self.streams(s.name) for r in s.reads}
+        found = {name for name in self.loads() if not self.along_of(name) and not self.places(name)}
+        outside = {r for s in self.steps.values() if not self.along_of(s.name) for r in s.reads}
         return frozenset(found - outside - {p for name in self.loads() for p in self.places(name)})
 
     @cached_property
@@ -200,13 +226,18 @@ class Passes:
         """Return the step of this phase that computes a value; None when it is loaded."""
         return self.steps.get(name)
 
-    def streams(self, name: str) -> bool:
-        """Whether a value exists per place of the streamed axis."""
-        return self.stream in self.cascade.spread(self.axes(name))
+    def along_of(self, name: str) -> str | None:
+        """Return the streamed axis for each place of which a value exists; None where it is none's."""
+        axes = self.cascade.spread(self.axes(name))
+        return next((a for a in self.streams if a in axes), None)
+
+    def folded(self, summed: tuple[str, ...]) -> frozenset[str]:
+        """The streamed axes among those that are folded."""
+        return frozenset(self.streams) & {*summed}
 
     def reduces(self, step: Step) -> bool:
-        """Whether a step folds along the streamed axis."""
-        return self.stream in step.summed
+        """Whether a step folds along a streamed axis."""
+        return bool(self.folded(step.summed))
 
     @cached_property
     def after(self) -> Mapping[str, frozenset[str]]:
@@ -242,7 +273,7 @@ class Passes:
 
         What is kept in windows, which overlap, is no part of a tensor.
         """
-        if self.befores or self.triangular or any(map(self.streams, self.targets)):
+        if len(self.streams) != 1 or self.befores or self.triangular or any(map(self.along_of, self.targets)):
             return False
         folds = self.running_for_targets.values()
         windows = any({*r.step.axes} & self.cascade.images.keys() for r in folds)
@@ -263,7 +294,7 @@ class Passes:
             read: set[str] = set(step.reads)
             if self.reduces(step) and not step.places:
                 parts = self.running[name].parts
-                read = {r for p in parts for node in (p.term, *(f for _, f in p.after)) for r in reads(node)}
+                read = {r for p in parts for r in (*p.reads, *(r for _, f in p.after for r in reads(f)))}
             todo += read
         return frozenset(seen)
 
@@ -275,30 +306,34 @@ class Passes:
     @cached_property
     def rows(self) -> frozenset[str]:
         """The needed values that do not vary along the streamed axis and are no reductions along it."""
-        return frozenset(n for n in self.needed if not self.streams(n) and not self.reduces(self.steps[n]))
+        return frozenset(n for n in self.needed if self.along_of(n) is None and not self.reduces(self.steps[n]))
 
     def _place(self, step: Step, found: Mapping[str, Running]) -> Running:
-        parts = self._parts(step)
         passed, forced = 1, None
-        factors: list[dict[str, Expression]] = []
-        for _, term in parts:
-            own: dict[str, Expression] = {}
-            for name in sorted(self.depends(term), key=list(found).index):
-                factor = self._factor(step, term, found[name])
-                least = found[name].done + (factor is None)
-                if least >= passed and factor is None:
-                    forced = (name, step.name)
-                passed = max(passed, least)
-                if factor is not None:
-                    own[name] = factor
-            factors.append(own)
-        named = [step.name, *(f"{step.name}~{k}" for k in range(2, len(parts) + 1))]
-        made = []
-        for name, (after, term), own in zip(named, parts, factors, strict=True):
+        folds: list[tuple[Factors, dict[str, Expression], Fold]] = []
+        for each in terms_of(step):
+            for after, term in self._parts(each):
+                own: dict[str, Expression] = {}
+                for name in sorted(self.depends(term), key=list(found).index):
+                    meets = self.folded(each.summed) & self.folded(found[name].step.summed)
+                    factor = self._factor(each, term, found[name]) if meets else None
+                    least = found[name].done + (factor is None)
+                    if least >= passed and factor is None:
+                        forced = (name, step.name) if meets else None
+                    passed = max(passed, least)
+                    if factor is not None:
+                        own[name] = factor
+                folds.append((after, own, Fold(term, each.summed, each.where or self._masked(each, term))))
+        waits = [found[r].done for after, _, _ in folds for _, factor in after for r in self.depends(factor)]
+        parts: dict[object, Part] = {}
+        for number, (after, own, fold) in enumerate(folds):
             carried = tuple((r, c) for r, c in own.items() if found[r].passed == passed)
-            made.append(Part(name, term, after, step.where or self._masked(step, term), carried))
-        waits = [found[r].done for after, _ in parts for _, factor in after for r in self.depends(factor)]
-        return Running(step, passed, max([passed, *waits]), tuple(made), forced)
+            # Terms that are corrected alike, and finished alike, add up in one accumulator.
+            key = (tuple(after), carried) if isinstance(step, Joint) else number
+            name = step.name if not parts else f"{step.name}~{len(parts) + 1}"
+            known = parts.get(key, Part(name, (), after, carried))
+            parts[key] = replace(known, folds=(*known.folds, fold))
+        return Running(step, passed, max([passed, *waits]), tuple(parts.values()), forced)
 
     def _factor(self, step: Step, term: Expression, reduction: Running) -> Expression | None:
         """Return what corrects a sum of `term` when `reduction` moves; None where nothing does."""
@@ -338,7 +373,7 @@ class Passes:
 
     def _opened(self, name: str) -> Expression | None:
         """As `_element`, where exp(x - r) is opened at the running maximum m of x: exp(x - m) exp(m - r)."""
-        if not self.streams(name) or (node := self._element(name)) is None:
+        if not self.along_of(name) or (node := self._element(name)) is None:
             return None
         difference = expanded(node, self._streamed)
         match difference:
@@ -350,22 +385,23 @@ class Passes:
         return node
 
     def _streamed(self, name: str) -> Expression | None:
-        return self._element(name) if self.streams(name) else None
+        return self._element(name) if self.along_of(name) else None
 
     def _row(self, node: Expression) -> bool:
-        return self.stream not in self.cascade.spread(axes_of(node)) and bool(self.depends(node))
+        along = self.cascade.spread(axes_of(node)).intersection(self.streams)
+        return not along and bool(self.depends(node))
 
     def _maximum(self, node: Expression) -> Ref | None:
         """Return the running maximum of an expression, where the program takes one."""
         for step in self.steps.values():
-            if step.kind == "max" and self.reduces(step) and step.expression == node:
+            if step.kind == "max" and self.reduces(step) and any(t.expression == node for t in terms_of(step)):
                 return Ref(step.name, _names(step.axes))
         return None
 
     def _known(self, node: Expression) -> Expression:
         """Return the value that already holds an expression, else the expression."""
         for step in self.steps.values():
-            if step.kind == "set" and self.streams(step.name) and expanded(step.expression, self._streamed) == node:
+            if step.kind == "set" and self.along_of(step.name) and expanded(step.expression, self._streamed) == node:
                 return Ref(step.name, _names(step.axes))
         return node
 

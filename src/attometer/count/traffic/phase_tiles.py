@@ -14,14 +14,21 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.count.traffic.tile_group import distinct
-from attometer.count.traffic.walk import Number, Problem
+from attometer.count.traffic.walk import Number, Problem, peaks, walk
 from attometer.count.traffic.words import moved
-from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store, Tile, loops, monomials
+from attometer.schedule.nest import Load, Loop, Schedule, Store, Tile, loops, monomials
 
 Ints = NDArray[np.int64]
 Form = tuple[int, int, int, int]
 """Coefficients of 1, x, y and x y."""
 _MASKED_TRIALS = 4
+
+
+class _Inside(dict[str, sympy.Expr]):
+    """The lengths of the innermost loops, by axis."""
+
+    def inside(self, loop: Loop) -> "_Inside":
+        return _Inside({**self, loop.axis: loop.length})
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,13 @@ class PhaseTiles:
     @cached_property
     def peaks(self) -> list[Form]:
         """What the phase holds wherever something is about to be dropped; the most is among them."""
-        forms = dict.fromkeys(self._peaks(self.nests, {}, (0, 0, 0, 0)))
+        forms = dict.fromkeys(peaks(self.nests, _Inside(), self._tile, _sum))
         return [f for f in forms if not any(g != f and all(p <= q for p, q in zip(f, g, strict=True)) for g in forms)]
 
     @cached_property
     def dense(self) -> Form:
         """What the phase moves where no mask skips anything, in numbers of tiles."""
-        return _sum(self._moves(self.nests, {}))
+        return _sum(self._moves())
 
     def need(self, tiles: Mapping[str, Number]) -> Number:
         """Return the fast-memory words."""
@@ -102,23 +109,9 @@ class PhaseTiles:
             forms.append(_form(words, flags))
         return _sum(forms)
 
-    def _peaks(self, body: Iterable[Node], inside: Mapping[str, sympy.Expr], outside: Form) -> Iterator[Form]:
-        live: dict[str, Form] = {}
-        for node in body:
-            if isinstance(node, Loop):
-                yield from self._peaks(node.body, {**inside, node.axis: node.length}, _sum([outside, *live.values()]))
-            elif isinstance(node, Free):
-                yield _sum([outside, *live.values()])
-                del live[node.tile.name]
-            elif isinstance(node, Load | New):
-                live[node.tile.name] = self._tile(node.tile, inside)
-        yield _sum([outside, *live.values()])
-
-    def _moves(self, body: Iterable[Node], inside: Mapping[str, sympy.Expr]) -> Iterator[Form]:
-        for node in body:
-            if isinstance(node, Loop):
-                yield from self._moves(node.body, {**inside, node.axis: node.length})
-            elif isinstance(node, Load | Store):
+    def _moves(self) -> Iterator[Form]:
+        for node, inside in walk(self.nests, _Inside()):
+            if isinstance(node, Load | Store):
                 for times, axes in monomials(node.tile.axes, self.schedule.images):
                     words, flags = times, 0
                     for axis, extent in self.axes.items():

@@ -4,11 +4,11 @@ The same walk serves SymPy sizes, integers and NumPy arrays of tile sizes. A tra
 its tensor has moves each word of that axis once in all; a loop over any other axis repeats it once per tile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add, mul
-from typing import Any, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import sympy
@@ -17,7 +17,7 @@ from attometer.count.traffic.visits import PairFloor, visited
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
-from attometer.schedule.nest import Loop, Node, Schedule, Tile, monomials
+from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Tile, monomials
 from attometer.sizes import size
 
 Number: TypeAlias = Any
@@ -176,13 +176,43 @@ def problem(
     return Problem({**given, schedule.copies: copies} if schedule.copies else given, mask, stack)
 
 
-def walk(body: Iterable[Node], place: Place) -> Iterable[tuple[Node, Place]]:
+class Within(Protocol):
+    """What a walk knows about the loops around a node."""
+
+    def inside(self, loop: Loop) -> Self:
+        """Return what it knows in the body of a loop."""
+
+
+At = TypeVar("At", bound=Within)
+
+
+def walk(body: Iterable[Node], place: At) -> Iterator[tuple[Node, At]]:
     """Yield every node but the loops, with the place where it stands."""
     for node in body:
         if isinstance(node, Loop):
             yield from walk(node.body, place.inside(node))
         else:
             yield node, place
+
+
+def peaks(
+    body: Iterable[Node],
+    place: At,
+    words: Callable[[Tile, At], Number],
+    add: Callable[[Iterable[Number]], Number],
+    outside: tuple[Number, ...] = (),
+) -> Iterator[Number]:
+    """Yield the words in use wherever something is about to be dropped; the largest is among them."""
+    live: dict[str, Number] = {}
+    for node in body:
+        if isinstance(node, Loop):
+            yield from peaks(node.body, place.inside(node), words, add, (*outside, *live.values()))
+        elif isinstance(node, Free):
+            yield add((*outside, *live.values()))
+            del live[node.tile.name]
+        elif isinstance(node, Load | New):
+            live[node.tile.name] = words(node.tile, place)
+    yield add((*outside, *live.values()))
 
 
 def greatest(values: list[Number]) -> Number:

@@ -6,10 +6,10 @@ from typing import Any
 
 import sympy
 
-from attometer.count.traffic.walk import Number, Place, Problem, greatest, problem, total, walk
+from attometer.count.traffic.walk import Number, Place, Problem, greatest, peaks, problem, total, walk
 from attometer.errors import AttometerError
 from attometer.masks import Mask
-from attometer.schedule.nest import Free, Load, Loop, New, Node, Schedule, Store
+from attometer.schedule.nest import Load, Node, Schedule, Store
 from attometer.sizes import size
 from attometer.view.printed import Printed
 
@@ -114,20 +114,4 @@ def footprint(schedule: Schedule, sizes: Mapping[str, Number] | None = None, sta
 
 def held(schedule: Schedule, phases: Iterable[Node], problem: Problem) -> Number:
     """Return the fast-memory words that some phases of a schedule need."""
-    return greatest([peak for phase in phases for peak in _peaks((phase,), Place(schedule, problem), [])])
-
-
-def _peaks(body: Iterable[Node], place: Place, outside: list[Number]) -> list[Number]:
-    """Words in use wherever something is about to be dropped; the largest is among them."""
-    live: dict[str, Number] = {}
-    peaks = []
-    for node in body:
-        if isinstance(node, Loop):
-            peaks += _peaks(node.body, place.inside(node), [*outside, *live.values()])
-        elif isinstance(node, Free):
-            peaks.append(total([*outside, *live.values()]))
-            del live[node.tile.name]
-        elif isinstance(node, Load | New):
-            live[node.tile.name] = place.words(node.tile)
-    peaks.append(total([*outside, *live.values()]))
-    return peaks
+    return greatest(list(peaks(phases, Place(schedule, problem), lambda tile, place: place.words(tile), total)))

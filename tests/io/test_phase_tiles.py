@@ -12,7 +12,9 @@ from attometer.count.traffic.words import held, moved
 from attometer.schedule.fused import Phase
 
 
-@pytest.mark.parametrize("name", ["softmax", "causal", "differential", "talking heads", "swiglu", "chunks", "own and memory"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "causal", "differential", "talking heads", "swiglu", "chunks", "own and memory"]
+)
 def test_the_coefficients_of_a_phase_are_what_the_walk_over_it_counts(name: str) -> None:
     program = am.parse(PROGRAMS[name])
     sizes = {s.name: k for s, k in zip(program.symbols, (6, 3, 5, 7, 4, 3), strict=False)}
@@ -28,7 +30,9 @@ def test_the_coefficients_of_a_phase_are_what_the_walk_over_it_counts(name: str)
             loop = Phase(passes, plan, tile_of("")).loops()[0]
             axes = [a for a in (plan.row, plan.panel, *plan.streams) if a]
             nest = search._schedule((loop,), tuple((tile_of("")(a), a) for a in axes))
-            free = {tile_of("")(a).name: search.extent[a] for a in axes[: 1 + bool(plan.panel)] if a not in plan.streams}
+            free = {
+                tile_of("")(a).name: search.extent[a] for a in axes[: 1 + bool(plan.panel)] if a not in plan.streams
+            }
             tiles = PhaseTiles(nest, (loop,), sizes, free, 10**6)
             chosen = dict.fromkeys(free, 2)
             where = Problem({**sizes, **dict.fromkeys(nest.tile_names, 1), **chosen}, None, 1, masked=False)

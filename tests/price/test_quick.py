@@ -10,13 +10,15 @@ import pytest
 pytest.importorskip("torch")
 
 from attometer.errors import AttometerError
-from attometer.machine import machine
+from attometer.machine import Figure, machine
+from attometer.machine.hardware import Peak
 from attometer.models import model
 from attometer.plan import plan
 from attometer.plan.predicted import predicted
 from attometer.price import price, quick_cases
 from attometer.price import quick as module
 from attometer.price.calibrate import fit_physics
+from attometer.price.features import by_columns, on_machine, own_words
 from attometer.price.figures import known
 from attometer.price.load import LABELS, Table
 from attometer.price.own import own_type
@@ -85,7 +87,8 @@ def test_this_machine_is_written_and_predicts_unseen_sizes(this: module.Quick) -
     assert place.bandwidth == pytest.approx(10e9, rel=0.05)
     assert place.memory.fresh is not None
     assert float(place.memory.fresh.amount) == pytest.approx(2e9, rel=0.05)
-    ask = functools.partial(kernel_seconds, "cpu_gemm", "torch|fp32|", "this", left_bytes=4, right_bytes=4, fresh=0)
+    ask = functools.partial(kernel_seconds, "cpu_gemm", "torch|fp32|", "this", left_bytes=4, right_bytes=4, fresh=0,
+                            crowded=0, spanned=0)  # fmt: skip
     for m, n, k in ((300, 900, 700), (900, 900, 900), (1500, 700, 1100)):
         assert (m, n, k) not in PRODUCTS
         assert ask(m=m, n=n, k=k).seconds[0] == pytest.approx(2 * m * n * k / 60e9, rel=0.1)
@@ -146,7 +149,7 @@ def test_drift_of_the_machine_is_taken_out() -> None:
 
     def timed(run: object) -> float:
         slow[0] *= 1.01  # a machine that becomes slower with every sample
-        return slow[0] * {"reference": 1.0, "a": 2.0, "b": 3.0}[run()]  # type: ignore[operator]
+        return slow[0] * {"reference": 1e-3, "a": 2e-3, "b": 3e-3}[run()]  # type: ignore[operator]
 
     samples, usual, complete = measure([case("a"), case("b")], timed, lambda: "reference", 0, lambda share: None)
     assert complete
@@ -157,15 +160,51 @@ def test_drift_of_the_machine_is_taken_out() -> None:
     assert b == pytest.approx(np.full(3, 3 * 1.01**2))
 
 
+def rate(value: float) -> Figure:
+    return Figure(value=value, unit="GFLOP/s", source="-", status="measured")
+
+
+def test_columns_are_walked_where_a_type_has_no_kernel() -> None:
+    x = {"m": 8.0, "n": 1024.0, "k": 4096.0, "right_bytes": 2.0}
+    slow = machine("h100-sxm").model_copy(update={"peak": Peak(fp32=rate(60.0), bf16=rate(16.0))})
+    fast = machine("h100-sxm").model_copy(update={"peak": Peak(fp32=rate(60.0), bf16=rate(120.0))})
+    # rows of 2 KiB: lines of one column share half of the places, and two rows lie on a page
+    assert by_columns(x, "bf16", "inputs", slow) == {"crowded": 4096 * 2048, "spanned": 4096 * 2048}
+    none = {"crowded": 0.0, "spanned": 0.0}
+    assert by_columns(x, "bf16", "inputs", fast) == by_columns(x, "bf16", "weights", slow) == none
+    assert by_columns(x, "fp32", "inputs", slow) == none
+
+
+def test_large_results_have_new_pages_each() -> None:
+    where = machine("h100-sxm")
+    memory = where.memory.model_copy(update={"fresh": Figure(value=1.0, unit="GB/s", source="-", status="measured")})
+    cpu = where.model_copy(update={"kind": "cpu", "memory": memory})
+    x = {"rows": 1024.0, "width": 16384.0}  # 64 MiB in 32 bits, 32 in 16
+    made = {
+        (op, size, back): on_machine("operation", x, own_words(op, size, back), cpu)[1]["fresh"] * 1e9 / 2**20
+        for op, size, back in (
+            ("act_fn", 4, 0),
+            ("optimizer", 4, 0),
+            ("optimizer", 2, 0),
+            ("loss", 2, 0),
+            ("loss", 2, 1),
+        )
+    }
+    assert list(made.values()) == pytest.approx([64, 128, 192, 128, 160])
+    assert on_machine("operation", x | {"rows": 256.0}, own_words("act_fn", 4), cpu)[1]["fresh"] == 0
+
+
 def test_rounds_last_as_long_as_asked_and_progress_ends_at_one() -> None:
     now, told = [0.0], []
 
     def timed(run: object) -> float:
         now[0] += 1.0
-        return 1.0
+        return 1.0 if run() == "slow" else 1e-3
 
-    samples, _, _ = measure([case("a")] * 4, timed, lambda: 0, 30.0, told.append, clock=lambda: now[0])
-    assert len(samples[0]) == 6
+    cases = [case("a"), case("a"), case("slow"), case("a")]
+    samples, _, _ = measure(cases, timed, lambda: 0, 30.0, told.append, clock=lambda: now[0])
+    assert len(samples[0]) == 7
+    assert len(samples[2]) == 1
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert 0 < told[0] < 0.1

@@ -30,7 +30,7 @@ _MEMORY = (
     ("blend", "power of the soft maximum", 3.0, 0.5),
 )
 
-_PAGES = ("pages", "times those of its result", 1.5, 0.4)
+_PAGES = ("pages", "times those of its results", 1.0, 0.2)
 _OPERATION = (
     ("floor", "s", 4e-6, 1.2),
     ("compute", "share of peak", 0.5, 0.8),
@@ -124,6 +124,9 @@ _CLASSES = (
             ("half_rows", "rows", 6.0, 1.0),
             ("half_columns", "columns", 4.0, 1.0),
             ("half_depth", "elements", 4.0, 1.0),
+            ("walk", "s of a product", 1e-9, 1.0),
+            ("crowd", "power of the cache filled", 0.25, 0.3),
+            ("span", "power of the pages filled", 0.35, 0.4),
             _PAGES,
             *_MEMORY,
         ),

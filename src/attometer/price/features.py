@@ -7,7 +7,7 @@ class, the counts (base units), the time the value stands for and the kernel fam
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, gcd
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def gemm(row: Row, where: Machine) -> Counted:
     op = extra.get("op", "")
     if row.text("source_id").startswith("this_"):
         own = own_product(m, extra.get("gradient", ""))
-        return Counted(*on_machine("gemm", x, left / 8, where), seconds, _family(row, dtype, own), f"{n:g}x{k:g}")
+        x |= by_columns(x, dtype, own, where)
+        return Counted(*on_machine("gemm", x, (left / 8,), where), seconds, _family(row, dtype, own), f"{n:g}x{k:g}")
     family = _family(row, dtype, variant or ("layer" if op else ""))
     if row.number("groups", 1) > 1:
         groups = row.number("groups")
@@ -81,24 +82,52 @@ def own_product(m: float, gradient: str = "") -> str:
 _CPU = {"gemm": "cpu_gemm", "operation": "cpu_operation", "prefill": "cpu_attention", "backward": "cpu_attention"}
 _FEW_ROWS = 3  # rows up to which weights are multiplied where they lie, not packed first
 _FRESH = 32 << 20  # bytes from which glibc asks the system for the pages of each result anew (M_MMAP_THRESHOLD's most)
+_LINE, _PAGE = 64, 4096  # bytes: what a cache reads at once, and the distance at which lines contend for its places
 
 
-def on_machine(kind: str, x: dict[str, float], size: float, where: Machine) -> tuple[str, dict[str, float]]:
-    """Return the class and the counts of a call on the calibrated machine, whose results have words of `size` bytes.
+def on_machine(
+    kind: str, x: dict[str, float], words: tuple[float, ...], where: Machine
+) -> tuple[str, dict[str, float]]:
+    """Return the class and the counts of a call on the calibrated machine, which makes a result of each of `words` bytes.
 
     On a CPU products, attention and operations have classes of their own, and large results new pages: `fresh` is the
     seconds in which the system hands them out.
     """
     if where.kind != "cpu" or kind not in _CPU:
         return kind, x
-    made = size * (x["m"] * x["n"] if kind == "gemm" else x["rows"] * x["width"] if kind == "operation" else 0.0)
+    entries = x["m"] * x["n"] if kind == "gemm" else x["rows"] * x["width"] if kind == "operation" else 0.0
     pages = where.memory.fresh
-    return _CPU[kind], x | {"fresh": made / float(pages.amount) if pages is not None and made >= _FRESH else 0.0}
+    made = sum(entries * word for word in words if entries * word >= _FRESH)
+    found = x | {"fresh": made / float(pages.amount) if pages is not None else 0.0}
+    return _CPU[kind], found
 
 
-def own_words(op: str, size: float) -> float:
-    """Return the bytes of a word that an operation makes: losses and optimizers work in 32 bits."""
-    return 4.0 if op in ("loss", "optimizer") else size
+def by_columns(x: dict[str, float], dtype: str, gradient: str, where: Machine) -> dict[str, float]:
+    """Return the bytes of cache, and those of pages, that one column of a product's right operand fills; 0 where rows are read.
+
+    Libraries pack an operand first. A type that a processor multiplies slower than FP32 has no kernel that does, and gradients
+    of inputs then walk down columns (aten/native/CPUBlas.cpp): each entry has a line, and where rows lie so that their lines
+    contend for places as much as a whole row's.
+    """
+    own, wide = getattr(where.peak, dtype), where.peak.fp32
+    if gradient != "inputs" or own is None or wide is None or own.amount >= wide.amount:
+        return {"crowded": 0.0, "spanned": 0.0}
+    row = x["n"] * x["right_bytes"]
+    return {"crowded": x["k"] * max(_LINE, gcd(int(row), _PAGE)), "spanned": x["k"] * min(row, _PAGE)}
+
+
+def own_words(op: str, size: float, back: bool = False) -> tuple[float, ...]:
+    """Return the bytes of a word of each tensor that an operation makes, in elements of `size` bytes.
+
+    Losses and optimizers work in 32 bits and copy narrower words first. Forward a loss makes its logarithms; `back`, two
+    gradients of them; AdamW makes the root of the second moment and a quotient of it (aten, `torch/optim/adamw.py`).
+    """
+    widened = (4.0,) if size < 4 else ()
+    if op == "optimizer":
+        return (4.0, 4.0, *widened)
+    if op == "loss":
+        return (4.0, 4.0, *((size,) if widened else ())) if back else (4.0, *widened)
+    return (size,)
 
 
 def _layer_product(row: Row) -> tuple[float, float, float]:
@@ -178,7 +207,7 @@ def attention(row: Row, where: Machine) -> Counted:
     }  # fmt: skip
     family = _family(row, row.text("dtype"), row.text("dtype_kv"), mode if kind == "backward" else "")
     if source.startswith("this_"):
-        kind, x = on_machine(kind, x, activations / 8, where)
+        kind, x = on_machine(kind, x, (), where)
     return Counted(kind, x, _seconds(row, nominal * passes), family, f"{h:g}:{g:g}:{d:g}")
 
 
@@ -350,7 +379,7 @@ _OPERATIONS: dict[str, tuple[float, str]] = {
     "final_layernorm": (8, "hidden"), "layernorm": (8, "hidden"), "norm": (8, "hidden"), "embedding": (4, "hidden"),
     "attn_rope": (4, "heads"), "rotary_emb": (4, "heads"), "qk_norm": (4, "heads"), "mlp_act": (6, "ffn"),
     "act_fn": (6, "ffn"), "sampler": (6, "vocab"), "copy": (8, "hidden"),
-    "loss": (8, "vocab"), "table": (12, "hidden"), "optimizer": (32, "hidden"),
+    "loss": (8, "vocab"), "table": (4, "hidden"), "tied": (12, "hidden"), "optimizer": (32, "hidden"),
 }  # fmt: skip
 
 
@@ -395,8 +424,8 @@ def operation(row: Row, where: Machine) -> Counted:
     seconds = _seconds(row, flops, nominal)
     if moved / seconds > _FASTEST * x["bandwidth"] and where.id != "this":
         raise Unpriced("excluded: faster than any cache could move its bytes (the compiler removed the work)")
-    size = own_words(op, precision(row.text("dtype"))[0] / 8)
-    named = on_machine("operation", x, size, where) if source.startswith("this_") else ("operation", x)
+    words = own_words(op, precision(row.text("dtype"))[0] / 8, mode == "kernel_bwd")
+    named = on_machine("operation", x, words, where) if source.startswith("this_") else ("operation", x)
     return Counted(*named, seconds, family, f"{row.text('model')}:{width:g}")
 
 

@@ -24,6 +24,7 @@ ROWS = (16, 32, 64, 128)  # heights of the tiles that grouped products choose am
 LOW = 2.0**14  # bytes to a peer that NCCL sends in low latency (NCCL_P2P_LL_THRESHOLD, src/enqueue.cc)
 BUS = 64e9  # bytes/s: devices without links of their own talk over PCIe, 5.0 x16 at most
 QUERIES, KEYS = 128, 128  # the largest attention tile
+NEAR, REACH = 2.0**15, 2.0**23  # bytes of a core's first cache, and of the pages whose places it remembers
 GROUP = 32  # query heads of a key head that decoding kernels were written for
 
 
@@ -103,10 +104,15 @@ def gemm(x: Counts, c: Counts) -> Terms:
 
 
 def cpu_gemm(x: Counts, c: Counts) -> Terms:
-    """m×k by k×n on a CPU: products at a rate that short sides halve, and the bytes of operands that are packed."""
+    """m×k by k×n on a CPU: products at a rate that short sides halve, and the bytes of operands that are packed.
+
+    Where no kernel packs a type, products that read columns walk down each, the slower the more of cache and pages it fills.
+    """
     m, n, k = x["m"], x["n"], x["k"]
     short = (1 + c["half_rows"] / m) * (1 + c["half_columns"] / n) * (1 + c["half_depth"] / k)
-    compute = 2 * m * n * k / (x["peak"] * c["compute"]) * short
+    far = np.maximum(x["crowded"] / NEAR, 1.0) ** c["crowd"] * np.maximum(x["spanned"] / REACH, 1.0) ** c["span"]
+    walked = m * n * k * c["walk"] * far * (x["crowded"] > 0)
+    compute = 2 * m * n * k / (x["peak"] * c["compute"]) * short + walked
     memory = memory_time((m * k + m * n) * x["left_bytes"] + k * n * x["right_bytes"], x, c)
     pages = x["fresh"] * c["pages"]
     total = c["floor"] + blend(c["blend"], compute, memory) + pages

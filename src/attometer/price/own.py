@@ -9,7 +9,7 @@ from attometer.count.model_cost import ModelCost
 from attometer.count.placement.rank_cost import RankCost
 from attometer.errors import AttometerError
 from attometer.machine import Machine
-from attometer.price.features import keys_on_cpu, on_machine, own_product, own_words, step_bytes
+from attometer.price.features import by_columns, keys_on_cpu, on_machine, own_product, own_words, step_bytes
 from attometer.price.model_calls import Call, Pass, calls
 from attometer.price.rows import read
 from attometer.price.tables import calibration
@@ -74,7 +74,10 @@ def own_calls(
 
 
 def _placed(call: Call, dtype: str, on: Machine) -> Call:
-    kind, counts = on_machine(call.kind, call.counts, own_words(call.types[0][0], MEASURED[dtype]), on)
+    size, op = MEASURED[dtype], call.types[0][0]
+    words = (size,) if call.kind == "gemm" else own_words(op, size, call.types[-1] == ("kernel_bwd",))
+    more = by_columns(call.counts, dtype, call.types[-1][0], on) if call.kind == "gemm" else {}
+    kind, counts = on_machine(call.kind, call.counts | more, words, on)
     return replace(call, kind=kind, counts=counts)
 
 
@@ -147,7 +150,10 @@ def _updates(cost: ModelCost, dtype: str) -> list[Call]:
                 sizes[float(prod(int(extent) for extent in tensor.extents))] += times * each.part.copies
     calls = [_operation("optimizer", 64.0, size / 64, float(times), dtype) for size, times in sizes.items()]
     width = float(cost.model.width)
-    return [*calls, _operation("table", cost.embedding.parameters / width, width, 1.0, dtype)]
+    rows = cost.embedding.parameters / width
+    # where the head is the table, the gradients of both uses are added into a new tensor
+    added = ["tied"] if any(each.part.tied for _, parts in stacks for each in parts) else []
+    return [*calls, *(_operation(op, rows, width, 1.0, dtype) for op in ("table", *added))]
 
 
 def _operation(op: str, rows: float, width: float, times: float, dtype: str) -> Call:

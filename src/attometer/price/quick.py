@@ -49,6 +49,7 @@ REFERENCE = "this_reference"  # the row of what drift is seen by
 ROUNDS = 3  # at least, where nothing interrupts
 _NO_RATES = ("memory", "cache", "fresh")  # figures that are no rates of products
 _SAMPLE = 0.01  # seconds that one sample lasts at least
+_ONCE = 1.0  # seconds of a case that has one turn: where a type is slow, a round of such would take minutes
 _LONG = 0.1  # seconds of a call that is timed as it is, without one before to warm up
 _BETWEEN = 8  # samples between two of the reference
 _EVERY = 40  # cases between two of new pages
@@ -134,7 +135,7 @@ def measure(
 ) -> tuple[list[list[float]], list[float], bool]:
     """Return the samples of each case over what the reference took beside them, those of the reference, and whether all ran.
 
-    The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least.
+    The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least; those of a second and more have one turn.
     """
     samples: list[list[float]] = [[] for _ in cases]
     begun, usual, rounds = clock(), [timed(reference)], 0
@@ -144,7 +145,8 @@ def measure(
             for index, case in enumerate(cases):
                 if index % _BETWEEN == 0:
                     usual.append(timed(reference))
-                samples[index].append(timed(case.run) / usual[-1])
+                if not samples[index] or samples[index][-1] * usual[-1] < _ONCE:
+                    samples[index].append(timed(case.run) / usual[-1])
                 share = (rounds + (index + 1) / len(cases)) / ROUNDS
                 tell(min(1.0, share, max(1 / ROUNDS, (clock() - begun) / max(seconds, 1e-9))))
             rounds += 1
@@ -257,7 +259,7 @@ def fitted(timed: Iterable[tuple[dict[str, str], list[float]]], facts: Facts, co
         shutil.rmtree(made, ignore_errors=True)
     known.cache_clear()
     calibration.cache_clear()
-    rounds = min(len(each) for _, each in done)
+    rounds = statistics.median_low(len(each) for _, each in done)
     return Quick(str(folder), len(rows), rounds, complete, facts.units, found, ends)
 
 

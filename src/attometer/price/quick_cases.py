@@ -16,7 +16,7 @@ PRODUCTS = (
     *((1, 2048, 2048), (4, 4096, 1024), (16, 1024, 4096), (32, 3072, 768), (64, 768, 3072), (96, 512, 512)),
     *((128, 2304, 768), (200, 1000, 1000), (256, 256, 256), (384, 1536, 384), (512, 768, 768), (512, 2048, 512)),
     *((1, 768, 768), (1, 256, 1024), (1, 3072, 768), (1, 768, 3072), (1, 50257, 256), (8, 256, 256)),
-    *((2, 50257, 256), (3, 1024, 1536), (2, 768, 384), (4, 1536, 512), (180, 50257, 384)),
+    *((2, 50257, 256), (3, 1024, 1536), (2, 768, 384), (4, 1536, 512), (180, 50257, 384), (4, 50257, 768)),
     *((768, 768, 3072), (1024, 1024, 1024), (1024, 3072, 768), (2048, 512, 2048), (17, 333, 777), (640, 640, 64)),
 )
 #: bytes of a working set that is read and written
@@ -217,13 +217,9 @@ def _steps(name: str, dtype: torch.dtype, device: str) -> Iterator[Case]:
         look = partial(functional.embedding, ids, table)
         told = row("this_operation", dtype=name, extra="op=embedding;tokens=128", hidden_size=width)
         yield Case(told, torch.no_grad()(look))
-        grown = _backward(look, [table])
-
-        def added(grown: Any = grown, other: Any = other) -> None:
-            other.add_(grown()[0])
-
-        told = row("this_operation", dtype=name, extra=f"op=table;tokens={entries}", hidden_size=width)
-        yield Case(told, added)
+        for op, run in (("table", _backward(look, [table])), ("tied", partial(torch.add, table.detach(), other))):
+            told = row("this_operation", dtype=name, extra=f"op={op};tokens={entries}", hidden_size=width)
+            yield Case(told, run)
     for size in MOVED:
         p = torch.nn.Parameter(filled(size // 64, 64).detach())
         adam, gradient = Adam([p]), torch.randn(size // 64, 64, device=device).to(dtype)

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from attometer.errors import AttometerError
-from attometer.machine import Machine, machine, machines
+from attometer.machine import Machine, cluster, machine, machines
+from attometer.machine.cluster import systems
 
 # id → dense bf16 (fp16 where there is no bf16) TFLOP/s, memory GB, GB/s. Sources: vendors' datasheets of the parts.
 DATASHEETS = {
@@ -88,7 +89,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         machine("h1000")
 
 
-@pytest.mark.parametrize(("typed", "near"), [("B100", "b300"), ("M5 Max", "apple-m4-max"), ("RTX 9090", "rtx-5090")])
+@pytest.mark.parametrize(("typed", "near"), [("B100", "b300"), ("M6 Max", "apple-m5-max"), ("RTX 9090", "rtx-5090")])
 def test_the_nearest_is_found_without_its_makers_word(typed: str, near: str) -> None:
     with pytest.raises(AttometerError, match=rf'^unknown hardware "{typed}"; did you mean "{near}"\?$'):
         machine(typed)
@@ -222,3 +223,21 @@ def test_names_are_read_as_drivers_and_people_write_them(written: str, identity:
 def test_a_name_of_many_machines_is_refused_with_what_to_say(written: str, message: str) -> None:
     with pytest.raises(AttometerError, match=message):
         machine(written)
+
+
+@pytest.mark.parametrize(
+    ("typed", "count", "chip"),
+    [
+        ("DGX H100", 8, "h100-sxm"),
+        ("dgx-a100", 8, "a100-80gb-sxm"),
+        ("g5.12xlarge", 4, "a10g"),
+        ("GB200 NVL72", 72, "gb200"),
+    ],
+)
+def test_what_is_sold_or_rented_as_a_whole(typed: str, count: int, chip: str) -> None:
+    found = cluster(typed)
+    assert (found.count, found.machine.chip_id) == (count, chip)
+
+
+def test_systems_hold_devices_that_are_known() -> None:
+    assert all(cluster(name).count >= 1 for name in systems())

@@ -278,6 +278,65 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
      "--micro-batch-size 2 --batch 2", {"fits": True}),
     ("foundation-model-stack/fms-acceleration#12", "2024-05-17", f"NousResearch/Llama-2-70b-hf --on 2xA100-80GB --zero 3 --batch 4 "
      f"--micro-batch-size 2 {FMS} hf-qlora,{QKVO}", {"trained": (36.3, 0.05), "fits": True}),
+    # a further fifty: names of releases, slots, layers with the host, stages of pipelines, mixtures that quantisers leave in part
+    ("LMCache/LMCache#1739", "2025-10-03", f"Qwen/Qwen3-14B --on 'RTX A6000' {V}@0.10 --max-model-len 32768 --cache-gib 6.51",
+     {"tokens": (42_656, 0.001)}),
+    ("sgl-project/sglang#18263", "2026-07-15", "Qwen/Qwen3-30B-A3B-Instruct-2507 --on MI355X --engine sglang --cache-gib 152.88 "
+     "--mode decode", {"weights": (56.98, 0.01), "tokens": (1_669_816, 0.001)}),
+    ("vllm-project/recipes#273", "2026-03-11", f"MiniMaxAI/MiniMax-M2 --on '2x MI300X' --tensor-parallel-size 2 {V}@0.17.1",
+     {"tokens": (497_600, 0.04)}),
+    ("startup log of vLLM 0.24, Qwen3-8B on a RTX 5090", "2026", "Qwen/Qwen3-8B --on 'RTX 5090' --max-model-len 32768 "
+     f"--gpu-memory-utilization 0.92 {V}@0.24", {"tokens": (89_040, 0.01), "weights": (15.27, 0.005)}),
+    ("log of vLLM: Gemma 4 E2B with a cache of 0.93 GiB", "2026", "google/gemma-4-E2B-it --on 'A100 80GB' --max-num-batched-tokens 8192 "
+     f"--max-model-len 32768 --cache-gib 0.93 {V}@0.24", {"tokens": (106_443, 0.01)}),
+    ("log of vLLM 0.19: Qwen2.5-7B, 31.92 GiB of cache", "2026-09-11", f"Qwen/Qwen2.5-7B-Instruct --on L40S {V}@0.19 --max-model-len 16384 "
+     "--cache-gib 31.92", {"tokens": (597_776, 0.001), "weights": (14.25, 0.01)}),
+    ("ai-dynamo/dynamo, examples/python_rs/llm/trtllm", "2025-02-14", "deepseek-ai/DeepSeek-R1-Distill-Llama-8B --on H100 --engine trtllm "
+     "--cache-gib 26.91 --mode decode", {"tokens": (220_480, 0.001)}),
+    ("log of vLLM 0.12: Ministral 3 14B at tp 2", "2025-12-11", "mistralai/Ministral-3-14B-Reasoning-2512 --on '2x A100 80GB' "
+     f"--tensor-parallel-size 2 --max-model-len 100000 --cache-gib 52.36 {V}@0.12", {"tokens": (686_320, 0.001)}),
+    ("xinyuwei-david/david-share, Phi4", "2024-12-22", "kaitchup/Phi-4-AutoRound-GPTQ-4bit --on 'A100 80GB' --max-model-len 2048 "
+     f"--gpu-memory-utilization 0.15 {V}@0.6.4", {"tokens": (11_440, 0.02), "weights": (8.5107, 0.001)}),
+    ("log of vLLM: Phi-4 in bitsandbytes' four bits", "2025-07-02", "unsloth/phi-4-bnb-4bit --on 'A100 80GB' --max-model-len 512 "
+     f"--gpu-memory-utilization 0.7 {V}@0.7.3", {"tokens": (237_040, 0.02), "weights": (8.6253, 0.025)}),
+    ("log of vLLM: Phi-4-mini on an A100 of 40 GB", "2025-08-06", f"microsoft/Phi-4-mini-instruct --on 'A100 40GB' {V}@0.8 "
+     "--max-model-len 2048", {"tokens": (217_888, 0.04), "weights": (7.1694, 0.005)}),
+    ("log of vLLM 0.8.4: DeepSeek-V2.5 on two nodes", "2025-04-20", f"deepseek-ai/DeepSeek-V2.5 --on '16x A100 40GB' {V}@0.8.4 "
+     "--tensor-parallel-size 8 --pp 2", {"weights": (28.48, 0.005)}),
+    ("sgl-project/sglang#2468", "2024-12-13", "mistralai/Mistral-7B-Instruct-v0.1 --on 'RTX 4090' --engine sglang@0.4.0 --mode decode",
+     {"tokens": (56_524, 0.01)}),
+    ("log of SGLang: Qwen3-14B over four cards of 24 GB", "2026", "Qwen/Qwen3-14B --on '4x RTX 4090' --tp-size 4 --engine sglang "
+     "--mem-fraction-static 0.80 --mode decode", {"tokens": (298_447, 0.03), "weights": (7.08, 0.035)}),
+    ("log of SGLang: DeepSeek-R1-FP4 on four B200", "2025-08-13", "nvidia/DeepSeek-R1-FP4 --on 4xB200 --tp 4 --engine sglang --mode decode",
+     {"weights": (94.5, 0.02)}),
+    ("calibration of a Jetson Thor: qwen3.5-122b-a10b-nvfp4", "2026-04-08", "Sehyo/Qwen3.5-122B-A10B-NVFP4 --on 'Jetson Thor' "
+     f"--gpu-memory-utilization 0.85 {V}@0.19", {"weights": (70.47, 0.02)}),
+    ("results of two RTX 3090 with QuantTrio/Qwen3.6-35B-A3B-AWQ", "2026-04-25", "QuantTrio/Qwen3.6-35B-A3B-AWQ --on '2x RTX 3090' "
+     f"--tensor-parallel-size 2 --max-model-len 32768 {V}@0.19.1", {"weights": (11.62, 0.025)}),
+    ("log of SGLang on gfx1151", "2026", "cyankiwi/Qwen3.5-35B-A3B-AWQ-4bit --on 'Strix Halo' --engine sglang --mode decode",
+     {"weights": (23.36, 0.03)}),
+    ("log of llama.cpp: Qwen2.5-0.5B on a RTX 2080 Ti", "2026-06-13", "Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M --on 'RTX 2080 Ti' "
+     "--engine llama.cpp -c 512", {"weights": (373.73 / 1024, 0.001), "kv": (6 / 1024, 0.001)}),
+    ("log of llama.cpp: Qwen3-30B-A3B-2507 Q8_0 with four slots", "2025-12", "unsloth/Qwen3-30B-A3B-Instruct-2507-GGUF:Q8_0 "
+     "--on 'A100 80GB' --engine llama.cpp -c 65536 --parallel 4 -fa", {"weights": (30658.12 / 1024, 0.001), "kv": (6.0, 0.001),
+     "buffer": (300.75 / 1024, 0.005)}),
+    ("log of ollama: gemma2:2b on ROCm", "2026-05-20", "gemma2:2b --on 'RX 7600 XT' --engine ollama --num-ctx 8192",
+     {"weights": (1548.29 / 1024, 0.001)}),
+    ("log of llama.cpp: Qwen2.5-14B Q4_K_M on ROCm", "2025", "Qwen2.5-14B-Instruct-Q4_K_M --on 'Strix Halo' --engine llama.cpp -c 4096",
+     {"weights": (8148.38 / 1024, 0.001), "kv": (0.75, 0.001)}),
+    ("log of llama.cpp: Qwen3-0.6B Q8_0 on ROCm", "2025-05", "Qwen/Qwen3-0.6B-GGUF:Q8_0 --on 'RX 7900 XTX' --engine llama.cpp@5400 "
+     "-c 4096", {"weights": (604.15 / 1024, 0.001), "kv": (448 / 1024, 0.001), "buffer": (298.75 / 1024, 0.015)}),
+    ("log of llama.cpp: Qwen3.8-27B on Vulkan with four slots", "2026-08", "unsloth/Qwen3.8-27B-GGUF:UD-Q4_K_XL --on 'RX 7900 XTX' "
+     "--engine llama.cpp -c 8192 --parallel 4", {"weights": (15009.2 / 1024, 0.015), "kv": (0.5, 0.001)}),
+    ("setup of Qwen3.5-2B on a Radeon Pro Vega 48", "2026-08", "Qwen3.5-2B-Q4_K_M --on 'RX 7600 XT' --engine llama.cpp -c 262144",
+     {"kv": (3.0, 0.001), "weights": (1201.48 / 1024, 0.025)}),
+    ("ggml-org/ci, pythia-2.8b on a V100", "2024-12", "EleutherAI/pythia-2.8b --on 'V100 32GB' --engine llama.cpp@4300 -c 2048 --dtype f16",
+     {"weights": (5049.71 / 1024, 0.001), "kv": (640 / 1024, 0.001)}),
+    ("SillyTavern's guide to KoboldCpp: the last 9 of 32 layers", "2024", "mixtral-8x7b-instruct-v0.1.Q4_K_M --on 'RTX 3060' "
+     "--engine llama.cpp -c 16384 --gpulayers 9", {"kv": (578.81 / 1024, 0.01), "weights": (7043.34 / 1024, 0.075)}),  # an older mix
+    ("ollama/ollama#10529", "2025-05-02", "qwen3:14b --on 'RTX 4090' --engine ollama --num-ctx 16384", {"kv": (2.5, 0.001)}),
+    ("unsloth's requirements: 70B in four bits within 41 GB", "2025", "unsloth/Llama-3.3-70B-Instruct --on L40S --mode train "
+     "--recipe qlora --ctx 2048", {"fits": True}),
 ]  # fmt: skip
 FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
     "fits": lambda found: found["fits"],

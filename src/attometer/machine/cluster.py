@@ -1,7 +1,10 @@
 """Several devices: how many of which, and the links between them."""
 
 import re
+import tomllib
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
@@ -141,6 +144,17 @@ def cluster(text: "str | Machine | Cluster", per_node: int | None = None) -> Clu
     return Cluster(groups, node_of(groups[0][0].chip_id).devices if per_node is None else per_node)
 
 
+@lru_cache(maxsize=1)
+def systems() -> dict[str, str]:
+    """Return what is sold or rented as a whole, as the devices in it.
+
+    >>> systems()["dgx h100"]
+    '8x h100-sxm'
+    """
+    found: dict[str, str] = tomllib.loads((files("attometer") / "data" / "systems.toml").read_text(encoding="utf-8"))
+    return found
+
+
 def _listed(text: str) -> list[tuple[Machine, int]]:
     """Return the groups that a text joins by `+`, which a name may itself hold ("Ryzen AI Max+ 395")."""
     if "+" in text:
@@ -154,6 +168,7 @@ def _listed(text: str) -> list[tuple[Machine, int]]:
 def _group(part: str, whole: str) -> tuple[Machine, int]:
     if not part:
         raise AttometerError(f'hardware "{whole}" has an empty part beside "+"')
+    part = systems().get(" ".join(part.lower().replace("-", " ").split()), systems().get(part.lower(), part))
     try:
         return machine(part), 1
     except AttometerError as error:

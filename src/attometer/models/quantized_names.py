@@ -1,6 +1,9 @@
 """What a name says of how the weights are stored: endings such as `-AWQ`, `-FP8`, `-MLX-4bit`, and tags such as `:Q4_K_M`."""
 
 import re
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 from attometer.formats import MIXES
@@ -107,3 +110,24 @@ def quantized_name(text: str) -> tuple[str, Quantization | None]:
             rest = re.sub(r"(?i)-(?:qat|gguf|mlx)$", "", text[: match.start()])
             return rest, _gguf(match[1].lower()) if values is None else values
     return text, None
+
+
+@lru_cache(maxsize=1)
+def _rules() -> tuple[dict[str, Any], ...]:
+    text = (files("attometer") / "data" / "left_out.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)["rules"])
+
+
+def of_family(said: Quantization, family: object) -> Quantization:
+    """Return what a name says of the format with what quantisers leave out of it in models of a family.
+
+    >>> of_family({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "kimi_k2")["modules_to_not_convert"]
+    ['*self_attn*']
+    """
+    found = dict(said)
+    for rule in _rules():
+        if family in rule["families"] and said.get("quant_method") in rule["methods"]:
+            found["modules_to_not_convert"] = list(rule["modules"])
+            if "group" in rule:
+                found["group_size"] = rule["group"]
+    return found

@@ -11,7 +11,7 @@ from attometer.models.config import check_nesting, read_config
 from attometer.models.layer import Model
 from attometer.models.names import NEAR, Release, cached_folder, hub_id, meant, merged, no_such_model
 from attometer.models.other_files import from_gguf, from_params, is_params
-from attometer.models.quantized_names import quantized_name
+from attometer.models.quantized_names import of_family, quantized_name
 from attometer.models.readers.decoder import architecture
 from attometer.models.readers.families import AROUND, FLAT, READERS, TEXT
 from attometer.models.readers.multimodal import towers_of, without_towers
@@ -62,7 +62,7 @@ def _shipped(text: str) -> Model:
         # llama.cpp keeps experts that were published in MXFP4 as they are, whatever type a file is called after.
         said = {**said, "file_type": "mxfp4_moe"}
     if said is not None:
-        values["quantization_config"] = said or None
+        values["quantization_config"] = of_family(said, values.get("model_type")) or None
     return from_values(values, f"{found.called}.json", found.called)
 
 

@@ -16,9 +16,10 @@ from attometer.emit import build
 from attometer.emit.source import micro
 from attometer.errors import AttometerError
 from attometer.program import band, block_causal, causal, chunked, document, global_, prefix, random, strided, window
-from attometer.run import PagedCache, attention, decode_attention
+from attometer.run import ContiguousCache, PagedCache, attention, decode_attention
 from attometer.run.biases import Terms
-from attometer.run.compiled import SINGLE, run_compiled, run_paged, scores
+from attometer.run.compiled import SINGLE, run_cached, run_compiled, scores
+from attometer.run.decoding.cache import coded, decoded
 from attometer.run.mask_text import to_text
 
 pytestmark = pytest.mark.skipif(build.unsupported() is not None, reason=f"no machine code: {build.unsupported()}")
@@ -316,8 +317,46 @@ def test_pages_are_read_where_they_lie(mask, lengths, monkeypatch) -> None:
             k[:, :, start : start + 50], v[:, :, start : start + 50], [min(50, max(0, x - start)) for x in lengths]
         )
     q = torch.randn(3, 4, 2, 24)
-    found = run_paged(q, cache, mask, 0.3)
+    found = run_cached(q, cache, mask, 0.3)
     monkeypatch.setenv("CXX", "no-such-compiler")
     wanted = decode_attention(q, cache, mask=mask, scale=0.3, return_lse=True)
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+CODES = [(torch.float32, torch.int8), (torch.bfloat16, torch.float8_e4m3fn)]
+MORE_CODES = [(torch.float16, torch.int8), (torch.float64, torch.float8_e4m3fn), (torch.bfloat16, torch.int8)]
+
+
+@pytest.mark.parametrize("paged", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "codes"), [*CODES, *(pytest.param(*x, marks=pytest.mark.slow) for x in MORE_CODES)], ids=str
+)
+def test_codes_of_a_cache_are_read_as_what_they_stand_for(dtype, codes, paged) -> None:
+    q, k, v = draw(12, 2, 4, 2, 3, 300, 24, 40, dtype, grad=False)
+    k, v = k * torch.logspace(-6, 3, 300)[:, None].to(dtype), v * torch.logspace(3, -6, 300)[:, None].to(dtype)
+    k[0, 0, 5], v[0, 1, 7] = 0.0, 0.0
+    cache = PagedCache(2, 16, codes) if paged else ContiguousCache(codes)
+    for start in range(0, 300, 100):
+        cache.append(k[:, :, start : start + 100], v[:, :, start : start + 100])
+    true = [decoded(*coded(x, codes), torch.float64) for x in (k, v)]
+    for mask in (None, causal() & window(70), causal() & (window(3) | random(20, 1))):
+        found = run_cached(q, cache, mask, 0.3, Terms(cap=5.0))
+        wanted = dense(q.double(), *true, mask, Terms(cap=5.0), scale=0.3)
+        for a, b in zip(found, wanted, strict=True):
+            step = torch.finfo(a.dtype).eps + (torch.finfo(dtype).eps if build.has_bf16() else 0)
+            assert norm(a.double() - b) <= (2 * step + 8 * torch.finfo(torch.float32).eps) * norm(b)
+
+
+def test_codes_without_scales_and_rows_that_are_not_finite() -> None:
+    from attometer.emit.operators import Held, cached_attention
+
+    q, k, v = draw(12, 1, 2, 1, 1, 20, 8, 8, torch.float32, grad=False)
+    v[0, 0, 3, 2] = torch.inf
+    cache = ContiguousCache(torch.int8)
+    cache.append(k, v)
+    assert run_cached(q, cache, None, 0.3)[0].isnan().all()
+    assert run_cached(q, cache, window(9), 0.3)[0].isfinite().all()
+    keys, values, *_ = cache.parts
+    with pytest.raises(AttometerError, match="a null pointer"):
+        cached_attention(q, Held(keys, values), 0.3, "")

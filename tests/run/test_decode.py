@@ -17,6 +17,7 @@ from attometer.run import (
     decode_attention,
 )
 from attometer.run.biases import Terms
+from attometer.run.decoding.cache import coded, decoded
 
 EXACT = 1e-12
 
@@ -99,6 +100,22 @@ def test_low_precision_is_no_worse_than_an_independent_reference(dtype):
     assert torch.linalg.norm(found.double() - truth) <= 1.5 * torch.linalg.norm(peer.double() - truth)
 
 
+@pytest.mark.parametrize("codes", [torch.int8, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("paged", [False, True])
+def test_codes_stand_for_tokens(codes, paged, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")  # the plain steps
+    q, k, v = draw(4, 2, 4, 2, 1, 30, 16, 8, grad=False)
+    cache = PagedCache(2, 8, codes) if paged else ContiguousCache(codes)
+    cache.append(k[:, :, :29], v[:, :, :29])
+    found = decode_attention(q, cache, k[:, :, 29:], v[:, :, 29:], return_lse=True)
+    kept = [decoded(*coded(x, codes), torch.float64) for x in (k, v)]
+    assert worst(found, dense(q, *kept)) < EXACT
+    for x, y in zip((k, v), kept, strict=True):  # half a step of the row's largest, or of the entry
+        largest = x.abs().amax(-1, keepdim=True)
+        bound = largest / 254 if codes == torch.int8 else torch.maximum(x.abs() / 16, largest * 2**-10 / 448)
+        assert ((x - y).abs() <= bound * (1 + 1e-6)).all()
+
+
 CASES = [
     ("cache: it is empty; append keys and values first", lambda x: decode_attention(x, ContiguousCache())),
     ("cache: it is empty; append keys and values first", lambda x: decode_attention(x, PagedCache(1))),
@@ -110,6 +127,7 @@ CASES = [
     ("page must be a positive integer, got 0", lambda x: PagedCache(1, 0)),
     ("lengths: got [2], expected 1 numbers from 0 to 1", lambda x: PagedCache(1).append(x, x, [2])),
     ("k: got batch 1, expected the cache's 2", lambda x: PagedCache(2).append(x, x)),
+    ("codes: got torch.int32, expected None or one of int8, float8_e4m3fn", lambda x: ContiguousCache(torch.int32)),
     ("length: got 3, expected 0 to 0", lambda x: ContiguousCache().truncate(3)),
     ("sequence: got 4, expected 0 to 0", lambda x: PagedCache(1).free(4)),
 ]  # fmt: skip

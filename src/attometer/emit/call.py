@@ -20,7 +20,7 @@ class Operand(ctypes.Structure):
     _fields_ = [("data", POINTER), *((name, I64) for name in ("batch", "head", "row", "column"))]
 
 
-OPERANDS = ("q", "k", "v", "o", "lse", "grad", "lse_grad", "dq", "dk", "dv", "rest", "bias")
+OPERANDS = ("q", "k", "v", "o", "lse", "grad", "lse_grad", "dq", "dk", "dv", "rest", "k_scale", "v_scale", "bias")
 
 
 class Call(ctypes.Structure):

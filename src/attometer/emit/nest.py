@@ -146,15 +146,14 @@ def _contract(nest: Nest, step: Compute) -> Iterator[str]:
     finite = f"*{operand}.finite"
     if right in nest.streamed:
         wide, field = WIDTH[_width(made.right)], f"call.{OPERAND[right]}"
-        call = f"contract_{'along' if right_form.inner == 'j' else 'rows'}<T>({out}, {field}, {wide}, seen);"
-        finite = f"(seen.all() && !call.bias.data) || finite<T>({_rows(right, 'j')}, j, {wide}, {field}.column)"
+        verb = "contract_along" if right_form.inner == "j" else "contract_rows"
+        call = f"{verb}<Stored>({out}, {field}, {field}_scale, {wide}, seen);"
+        finite = "(seen.all() && !call.bias.data) || finite_values<Stored>(head, j)"
     if nest.outer == "i" and is_scores(made.left):
         yield f"if ({finite})"
         yield f"    {call}"
         yield "else"
-        yield (
-            f"    weigh_seen<T>({made.out.name}, {_name(left, left_form)}, {_rows(right, 'j')}, call.v.column, seen);"
-        )
+        yield f"    weigh_seen<Stored>({made.out.name}, {_name(left, left_form)}, seen);"
     else:
         yield call
 
@@ -244,7 +243,8 @@ def _loop(nest: Nest, loop: Loop, indent: int) -> Iterator[str]:
     yield f"{pad}}}"
     if loop.axis == nest.inner:
         sums = "mx, l, O, i, part" if nest.outer == "i" else "packed.L, packed.D, dQ_singles, dK, dV, j"
-        yield f"{pad}singles<T>(head, visits, {sums}, scale);  // what the tiles leave"
+        types = "T, Stored" if nest.streamed else "T"
+        yield f"{pad}singles<{types}>(head, visits, {sums}, scale);  // what the tiles leave"
 
 
 def _score_views(nest: Nest) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import ctypes
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -20,10 +21,11 @@ from attometer.program import parse_mask
 Optional: TypeAlias = torch.Tensor | None
 
 
-def unit_of(schedule: str, dtype: torch.dtype) -> Unit:
-    """Return what is compiled for tensors of a type: products in bf16 where the processor forms them."""
+def unit_of(schedule: str, dtype: torch.dtype, stored: torch.dtype | None = None) -> Unit:
+    """Return what is compiled for tensors of a type: products in bf16 where the processor forms them; `stored` are codes."""
     name = str(dtype).removeprefix("torch.")
-    return Unit(schedule, name, name == "bfloat16" and has_bf16())
+    codes = "" if stored in (None, dtype) else str(stored).removeprefix("torch.")
+    return Unit(schedule, name, name == "bfloat16" and has_bf16(), stored=codes)
 
 
 def _call(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, tiles: Tiles) -> Call:
@@ -306,34 +308,44 @@ def lacks(dtype: torch.dtype) -> str | None:
     return None if name in TYPES else name
 
 
-def paged_attention(
-    q: torch.Tensor,
-    pools: tuple[torch.Tensor, torch.Tensor],
-    pages: torch.Tensor,
-    lengths: torch.Tensor,
-    scale: float,
-    mask: str,
-    bias: Biases = Biases(),  # noqa: B008
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return output [b, h, t, e] and log-sum-exp of q [b, h, t, d], the newest t tokens of each sequence; no gradients.
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A cache as decoding reads it: keys and values [b, g, m, width], or pools of pages [pages, g, page, width].
 
-    `pools` are keys and values [g, pages, page, width], `pages` int64 [b, pages of the longest], `lengths` int64 [b].
+    Codes have a `scales` for each of both, float32 and shaped as they are but for a width of 1. `pages` are int64 [b, pages of
+    the longest] and `lengths` int64 [b], where there are pages.
     """
-    v = pools[1]
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    scales: tuple[torch.Tensor, ...] = ()
+    pages: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
+
+
+def cached_attention(
+    q: torch.Tensor, held: Held, scale: float, mask: str, bias: Biases = Biases()  # noqa: B008
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Return output [b, h, t, e] and log-sum-exp of q [b, h, t, d], the newest t tokens of each sequence; no gradients."""
     b, h, t, d = q.shape
-    g, _, page, e = v.shape
+    _, g, m, e = held.values.shape
     output, lse = q.new_empty(b, h, t, e), q.new_empty(b, h, t, dtype=_sums(q))
-    m = int(lengths.max())
+    page, m = (0, m) if held.lengths is None else (m, int(held.lengths.max()))
     tiles = tiles_of("split_kv", q.dtype, h // g * t, m, d, e)
     call = Call(q=operand(q), o=operand(output), lse=operand(lse), b=b, h=h, g=g, n=t, m=m, d=d, e=e, page=page)
-    call.k, call.v = (operand(x.transpose(0, 1)) for x in pools)
-    call.pages, call.page_batch, call.lengths = pages.data_ptr(), pages.stride(0), lengths.data_ptr()
+    call.k, call.v = operand(held.keys), operand(held.values)
+    if held.scales:
+        call.k_scale, call.v_scale = map(operand, held.scales)
+    if held.pages is not None and held.lengths is not None:
+        call.pages, call.page_batch, call.lengths = (
+            held.pages.data_ptr(), held.pages.stride(0), held.lengths.data_ptr(),
+        )  # fmt: skip
     call.threads, call.scale = torch.get_num_threads(), scale
     call.tile_rows, call.tile_columns, call.budget = tiles.rows, tiles.columns, tiles.budget
     _split(call)
-    _masked(call, _each(mask, t, lengths.tolist()))
+    _masked(call, seen_intervals(mask, t, m, None) if held.lengths is None else _each(mask, t, held.lengths.tolist()))
     _bent(call, q, bias)
-    run(unit_of("split_kv", q.dtype), call)
+    run(unit_of("split_kv", q.dtype, held.keys.dtype), call)
     return output, lse
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from attometer.emit.forms import Form
 from attometer.emit.nest import Nest, _name, _packing, body, score_rooms
-from attometer.errors import unknown
+from attometer.errors import AttometerError, unknown
 from attometer.schedule import schedule
 from attometer.schedule.nest import Loop, Node, Tile
 
 MICRO = Path(__file__).parent / "micro"
 TYPES = {"float32": "float", "bfloat16": "Bfloat", "float16": "_Float16", "float64": "double"}
+CODES = {"int8": "int8_t", "float8_e4m3fn": "E4m3"}
 KERNELS = {"flash2": "i", "split_kv": "i", "flash_backward_fused": "j"}
 """The schedules that become machine code, each with the axis of its outer loop."""
 _EXTENT = {"c": "call.d", "x": "call.e", "i": "call.h / call.g * call.n", "j": "call.m"}
@@ -26,6 +27,8 @@ class Unit:
     dtype: str
     bf16: bool
     flags: tuple[str, ...] = ()
+    stored: str = ""
+    """The type of the codes that keys and values are, each row with a scale; "" where they are of `dtype`."""
 
     def text(self) -> str:
         """Return its C++."""
@@ -45,6 +48,8 @@ def source(unit: Unit) -> str:
         raise unknown("compiled schedule", unit.schedule, KERNELS)
     if unit.dtype not in TYPES:
         raise unknown("compiled type", unit.dtype, TYPES)
+    if unit.stored and (unit.stored not in CODES or unit.schedule != "split_kv"):
+        raise AttometerError(f"codes of type {unit.stored} are read by split_kv, of the types {', '.join(CODES)}")
     held = schedule(unit.schedule)
     nest = Nest.of(held, KERNELS[unit.schedule], packed=unit.schedule != "split_kv")
     backward = nest.outer == "j"
@@ -55,6 +60,7 @@ def source(unit: Unit) -> str:
         *(["#define ATTOMETER_DOUBLE"] if unit.dtype == "float64" else []),
         *(micro(name) for name in ("vectors", "call", "tiles", "seen", "bias", "steps", "stream", "singles")),
         f"typedef {TYPES[unit.dtype]} T;",
+        f"typedef {CODES.get(unit.stored, 'T')} Stored;  // keys and values",
         f"constexpr bool BACKWARD = {'true' if backward else 'false'};",
         *(f"// {line}" for line in str(held).splitlines()),
         *(_split(nest) if driver == "split" else _packed(nest)),

@@ -10,7 +10,7 @@ from attometer.emit import build
 from attometer.program import Mask
 from attometer.run import speed, transforms
 from attometer.run.biases import Terms
-from attometer.run.decoding.cache import PagedCache
+from attometer.run.decoding.cache import ContiguousCache, PagedCache
 from attometer.run.mask_text import from_text, to_text
 
 WORTH_COMPILING = 5e-3  # a call that the best of the others takes so long for is taken to come again
@@ -126,27 +126,43 @@ def _pairs_of_blocks(mask: Mask, n: int, m: int, block: tuple[int, int]) -> NDAr
     return (found + np.cumsum(change, axis=1))[:, :-1]
 
 
-def pays_in_decode(q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None) -> bool:
-    """Return whether a step of decoding runs as machine code: it can, and it is built or many keys are read."""
+def _reads(dtype: torch.dtype, codes: torch.dtype) -> bool:
+    from attometer.emit.operators import unit_of
+
+    return build.built(unit_of("split_kv", dtype, codes))
+
+
+def pays_in_decode(
+    q: torch.Tensor, k: torch.Tensor, bias: Terms, scale: float | None, codes: torch.dtype | None = None
+) -> bool:
+    """Return whether a step of decoding runs as machine code: it can, and it is built or many keys are read.
+
+    `codes` is the type of a cache's codes, which are taken to pay where keys of q's type do: others decode them first.
+    """
     rows = q.shape[1] // k.shape[1] * q.shape[2]
     if min(q.shape[0], rows, k.shape[2]) == 0 or (scale is not None and scale <= 0):
         return False
     if unsupported(q, bias) is not None or q.is_meta or transforms.active():
         return False
-    if not pays_to_build(q.dtype, "decode", k.shape[0] * k.shape[2]):
+    keys = k.shape[0] * k.shape[2]
+    if not pays_to_build(q.dtype, "decode", keys) or (codes and keys < MANY_KEYS and not _reads(q.dtype, codes)):
         return False
     found = speed.measured(q.dtype, "decode")
     return (speed.measure(q.dtype, "decode") if found is None else found).ratio > 1
 
 
-def run_paged(
-    q: torch.Tensor, cache: PagedCache, mask: Mask | None, scale: float, bias: Terms = Terms()  # noqa: B008
+def run_cached(
+    q: torch.Tensor, cache: ContiguousCache | PagedCache, mask: Mask | None, scale: float, bias: Terms = Terms()  # noqa: B008
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Run one step of decoding over a cache in pages, which are read where they lie."""
+    """Run one step of decoding over a cache, which is read where it lies: in pages, and as codes if it holds them."""
     from attometer.emit.formula import Biases
-    from attometer.emit.operators import paged_attention
+    from attometer.emit.operators import Held, cached_attention
 
-    longest = max(map(len, cache.tables))
-    held = Biases(bias.additive, bias.sinks, bias.slopes, bias.cap)
-    pools, table, lengths = (cache.pools[0], cache.pools[1]), cache.table(0, longest), torch.tensor(cache.lengths)
-    return paged_attention(q, pools, table, lengths, scale, to_text(mask), held)
+    if isinstance(cache, ContiguousCache):
+        keys, values, *scales = cache.parts
+        held = Held(keys, values, tuple(scales))
+    else:
+        keys, values, *scales = (pool.transpose(0, 1) for pool in cache.pools)
+        table = cache.table(0, max(map(len, cache.tables)))
+        held = Held(keys, values, tuple(scales), table, torch.tensor(cache.lengths))
+    return cached_attention(q, held, scale, to_text(mask), Biases(bias.additive, bias.sinks, bias.slopes, bias.cap))

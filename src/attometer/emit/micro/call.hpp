@@ -7,6 +7,7 @@ struct Operand {
 struct Call {
     Operand q, k, v, o, lse, grad, lse_grad, dq, dk, dv;
     Operand rest;                             // what rounding took from o, which gradients need; or null
+    Operand k_scale, v_scale;                 // float, [b][g][m], where keys and values are codes
     Operand bias;                             // of Real, added to the scores; strides of 0 broadcast; or null
     const Real *slopes, *sinks;               // [h]: ALiBi's slopes, logits without a value; or null
     int64_t b, h, g, n, m, d, e;
@@ -44,7 +45,7 @@ static int refused(const Operand& x, size_t bytes, bool wanted) {
     return DONE;
 }
 
-static int refused(const Call& call, size_t bytes, bool backward) {
+static int refused(const Call& call, size_t bytes, size_t stored, bool backward) {
     const int64_t far = (int64_t)1 << 31;
     for (int64_t size : {call.b, call.h, call.g, call.n, call.m, call.d, call.e, call.threads, call.tile_rows,
                          call.tile_columns, call.splits})
@@ -54,8 +55,12 @@ static int refused(const Call& call, size_t bytes, bool backward) {
         return BAD_SIZE;
     if (call.intervals && (!call.starts || !call.ends)) return NULL_POINTER;
     if (call.pages && (!call.lengths || call.page < 1)) return BAD_SIZE;
-    for (const Operand* x : {&call.q, &call.k, &call.v, &call.o})
+    for (const Operand* x : {&call.q, &call.o})
         if (int code = refused(*x, bytes, true)) return code;
+    for (const Operand* x : {&call.k, &call.v})
+        if (int code = refused(*x, stored, true)) return code;
+    for (const Operand* x : {&call.k_scale, &call.v_scale})
+        if (int code = refused(*x, sizeof(float), stored == 1)) return code;
     if (!(call.cap >= 0 && call.cap < 1e30) || !(call.dropout >= 0 && call.dropout < 1)) return BAD_SIZE;
     if (int code = refused(call.lse, sizeof(Real), true)) return code;
     if (int code = refused(call.lse_grad, sizeof(Real), call.lse_grad.data)) return code;

@@ -24,12 +24,12 @@ static inline Floats only(Floats x, int64_t many, Real other) {
 }
 
 // Online softmax over the single keys of each query: the same sums go on.
-template <class T>
+template <class T, class S = T>
 static void singles(const Head& head, const Visits& visits, Real* mx, Real* l, const Sums& O, Span i, Span part, Real scale) {
     if (!visits.lists()) return;
     const Call& call = head.call;
     const Real c = scale * LOG2E;
-    Lines<T> K(call.k, call.d, BLOCK), V(call.v, call.e, BLOCK);
+    Lines<S> K(call.k, call.k_scale, call.d, BLOCK), V(call.v, call.v_scale, call.e, BLOCK);
     Single query(call.d);
     std::vector<Real> scores;
     for (int64_t t = 0; t < i.size(); t++) {
@@ -41,7 +41,7 @@ static void singles(const Head& head, const Visits& visits, Real* mx, Real* l, c
         Floats most = all(-INF), total = {}, unused;
         for (int64_t at = 0; at < keys.many; at += CHUNK) {
             const int64_t many = std::min<int64_t>(CHUNK, keys.many - at);
-            K.take(head, call.k, keys.at + at, many);
+            K.take(head, keys.at + at, many);
             dots_of(&scores[at], query.as_units, K.at, many);
             for (int64_t k = at; k < at + CHUNK; k += LANES) {
                 Floats x = load<Floats>(&scores[k]);
@@ -66,7 +66,7 @@ static void singles(const Head& head, const Visits& visits, Real* mx, Real* l, c
                     w *= dropped(call, draws, [&](int64_t n) { return k + n < keys.many ? keys.at[k + n] : 0; });
                 put(weights + k - at, w);
             }
-            V.take(head, call.v, keys.at + at, keys.many - at);
+            V.take(head, keys.at + at, keys.many - at);
             V.leave_hidden(head, row, keys.at + at, std::min<int64_t>(CHUNK, keys.many - at));
             weigh_rows({O.block(t, 0), 1, O.columns, O.row, PANEL}, {(Unit*)weights, 0}, V.at, CHUNK);
         }
@@ -81,7 +81,7 @@ static void singles(
     Span j, Real scale) {
     if (!visits.lists()) return;
     const Call& call = head.call;
-    Lines<T> K(call.k, call.d, BLOCK), V(call.v, call.e, BLOCK);
+    Lines<T> K(call.k, call.k_scale, call.d, BLOCK), V(call.v, call.v_scale, call.e, BLOCK);
     Single query(call.d), grad(call.e);
     for (int64_t row = 0; row < head.queries(); row++) {
         const auto keys = visits.singles(row, j);
@@ -94,8 +94,8 @@ static void singles(
             const int64_t many = std::min<int64_t>(CHUNK, keys.many - at);
             Real P[CHUNK], dS[CHUNK];
             alignas(64) Element weights[CHUNK] = {};
-            K.take(head, call.k, own, many);
-            V.take(head, call.v, own, many);
+            K.take(head, own, many);
+            V.take(head, own, many);
             dots_of(P, query.as_units, K.at, many);
             dots_of(dS, grad.as_units, V.at, many);
             for (int64_t k = 0; k < many; k += LANES) {

@@ -85,8 +85,8 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
 }
 
 // O += P V where a value is not finite: only pairs that are seen, so that what is hidden does not leak.
-template <class T, class Row>
-static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, const Seen& seen) {
+template <class T> static void weigh_seen(const Sums& O, Left weights, const Seen& seen) {
+    const Call& call = seen.head.call;
     for (int64_t t = 0; t < O.rows; t++)
         for (int64_t p = 0; p < seen.panels(); p++)
             for (uint64_t left = seen.lanes(t, p); left; left &= left - 1) {
@@ -99,8 +99,9 @@ static void weigh_seen(const Sums& O, Left weights, Row value, int64_t stride, c
                 const Real w = held;
 #endif
                 if (w == 0 && hidden(seen.head, seen.i.start + t, j)) continue;
-                const T* from = value(j);
-                for (int64_t x = 0; x < O.columns; x++) O.at[t * O.row + x] += w * widen(from[x * stride]);
+                const T* from = seen.head.key<T>(call.v, j);
+                const Real factor = CODED<T> ? w * *seen.head.key<const float>(call.v_scale, j) : w;
+                for (int64_t x = 0; x < O.columns; x++) O.at[t * O.row + x] += factor * widen(from[x * call.v.column]);
             }
 }
 template <class T, class Row> static bool finite(Row row, Span t, int64_t width, int64_t stride) {

@@ -5,21 +5,31 @@ constexpr int FEW = 4;         // rows of the result that a block has
 
 // Rows of x as whole vectors of elements: where they lie, or copied where they are strided, of another type, or end early.
 template <class T> class Lines {
+    const Operand &x, &scale;
     int64_t width, wide;
     bool lies;
     std::vector<Element> room, zeros;
+    void copied(const Head& head, Element* to, const T* from, int64_t row) {
+        if constexpr (CODED<T>) {
+            const Real factor = *head.key<const float>(scale, row);
+            if (x.column == 1)  // compilers make vectors of it
+                for (int64_t k = 0; k < width; k++) to[k] = element(widen(from[k]) * factor);
+            else
+                for (int64_t k = 0; k < width; k++) to[k] = element(widen(from[k * x.column]) * factor);
+        } else copy<T>((Unit*)to, from, x.column, width);
+    }
 
   public:
     const Element* at[CHUNK];
-    Lines(const Operand& x, int64_t w, int64_t whole)
-        : width(w), wide(round_up(w, whole)), lies(as_it_lies<T>(x.column) && w == wide),
+    Lines(const Operand& x_, const Operand& scale_, int64_t w, int64_t whole)
+        : x(x_), scale(scale_), width(w), wide(round_up(w, whole)), lies(as_it_lies<T>(x.column) && w == wide),
           room(lies ? 0 : CHUNK * wide), zeros(wide) {}
     // Row `keys[k]` for each of at most CHUNK keys.
-    void take(const Head& head, const Operand& x, const int32_t* keys, int64_t many) {
+    void take(const Head& head, const int32_t* keys, int64_t many) {
         for (int64_t k = 0; k < CHUNK; k++) {
             const T* from = k < many ? head.key<T>(x, keys[k]) : nullptr;
             at[k] = !from ? zeros.data() : lies ? (const Element*)from : &room[k * wide];
-            if (from && !lies) copy<T>((Unit*)at[k], from, x.column, width);
+            if (from && !lies) copied(head, &room[k * wide], from, keys[k]);
         }
     }
     // Zeros for what a bias of -inf hides from a query: it may hold NaN.
@@ -27,13 +37,13 @@ template <class T> class Lines {
         for (int64_t k = 0; k < many && head.call.bias.data; k++)
             if (hidden(head, row, keys[k])) at[k] = zeros.data();
     }
-    void take(const Head& head, const Operand& x, Span t) {
+    void take(const Head& head, Span t) {
         int64_t k = 0;
         for (int64_t stop = std::min(CHUNK, t.size()); k < stop;) {
             const T* from = head.key<T>(x, t.start + k);
             for (int64_t last = std::min(stop, k + head.together(t.start + k)); k < last; k++, from += x.row) {
                 at[k] = lies ? (const Element*)from : &room[k * wide];
-                if (!lies) copy<T>((Unit*)at[k], from, x.column, width);
+                if (!lies) copied(head, &room[k * wide], from, t.start + k);
             }
         }
         for (; k < CHUNK; k++) at[k] = zeros.data();
@@ -142,16 +152,17 @@ static void weigh(
 }
 
 // out = a x^T
-template <class T> static void contract_rows(const Sums& out, Left a, const Operand& x, int64_t width, const Seen& seen) {
+template <class T>
+static void contract_rows(const Sums& out, Left a, const Operand& x, const Operand& scale, int64_t width, const Seen& seen) {
     const Span t = seen.j;
     const int64_t wide = round_up(units(width), LANES);
     const Dots made[] = {of_length<1>(wide), of_length<2>(wide), of_length<3>(wide), of_length<4>(wide)};
-    Lines<T> lines(x, width, LANES * PAIR);
+    Lines<T> lines(x, scale, width, LANES * PAIR);
     std::vector<Unit> whole((size_t)(out.rows * wide));
     for (int64_t r = 0; r < out.rows; r++) std::copy_n(a.at + r * a.row, units(width), &whole[r * wide]);
     for (int64_t at = 0; at < t.size(); at += CHUNK) {
         if (!seen.some(at / PANEL)) continue;
-        lines.take(seen.head, x, {t.start + at, t.stop});
+        lines.take(seen.head, {t.start + at, t.stop});
         for (int64_t k = 0; k < CHUNK; k += LANES)
             for (int64_t r = 0; r < out.rows; r += FEW)
                 made[std::min<int64_t>(FEW, out.rows - r) - 1](
@@ -172,16 +183,26 @@ static void weigh_rows(const Sums& out, Left a, const Element* const* lines, int
     for (int64_t column = 0; column < wide; column += 2 * BLOCK)
         (wide - column >= 2 * BLOCK ? weigh_rows<4> : weigh_rows<2>)(out, a, lines, column, many);
 }
-template <class T> static void contract_along(const Sums& out, Left a, const Operand& x, int64_t width, const Seen& seen) {
+template <class T>
+static void contract_along(const Sums& out, Left a, const Operand& x, const Operand& scale, int64_t width, const Seen& seen) {
     const Span t = seen.j;
-    Lines<T> lines(x, width, BLOCK);
+    Lines<T> lines(x, scale, width, BLOCK);
     for (int64_t r = 0; r < out.rows; r += ROWS)  // rows that see nothing of the tile were left without weights
         if (!seen.row(r / ROWS))
             for (int64_t k = r; k < std::min<int64_t>(out.rows, r + ROWS); k++)
                 std::fill_n(a.at + k * a.row, ceil_div(seen.panels() * PANEL, PAIR), Unit{});
     for (int64_t at = 0; at < t.size(); at += CHUNK) {
         if (!seen.some(at / PANEL)) continue;
-        lines.take(seen.head, x, {t.start + at, t.stop});
+        lines.take(seen.head, {t.start + at, t.stop});
         weigh_rows(out, {a.at + at / PAIR, a.row}, lines.at, CHUNK);
     }
+}
+// Whether all values are finite that a tile's keys have.
+template <class T> static bool finite_values(const Head& head, Span j) {
+    const Call& call = head.call;
+    if constexpr (CODED<T>) {
+        for (int64_t t = j.start; t < j.stop; t++)
+            if (!std::isfinite(*head.key<const float>(call.v_scale, t))) return false;
+        return true;
+    } else return finite<T>([&](int64_t t) { return head.key<T>(call.v, t); }, j, call.e, call.v.column);
 }

@@ -117,6 +117,17 @@ static inline void narrow(float x, Bfloat* to) {
 static inline float widen(_Float16 x) { return (float)x; }
 static inline void narrow(float x, _Float16* to) { *to = (_Float16)x; }
 #endif
+// Codes of caches, whose rows each have a scale; codes are finite, a scale says what is not.
+struct E4m3 { uint8_t bits; };  // 1 sign, 4 exponent (bias 7), 3 mantissa
+static inline Real widen(int8_t x) { return x; }
+static inline Real widen(E4m3 x) {
+    const uint32_t size = x.bits & 0x7F, normal = (size << 20) + (120 << 23);  // the exponent's bias is 127 in float
+    const float below = (float)(int32_t)size * (1.0f / 512);                    // 2^-6: whole multiples of 2^-9
+    const uint32_t small = load<uint32_t>(&below), mask = 0u - (size < 8);
+    const uint32_t bits = (small & mask) | (normal & ~mask) | (uint32_t)(x.bits & 0x80) << 24;
+    return load<float>(&bits);
+}
+template <class T> constexpr bool CODED = sizeof(T) == 1;
 template <class T> static inline T infinity(T*) {
     T made;
     narrow(std::numeric_limits<Real>::infinity(), &made);

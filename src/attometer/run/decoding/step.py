@@ -89,10 +89,10 @@ def _decode(
     check(Call(q, sample[0], sample[1], mask, bias, scale))
     b, h, t, d = q.shape
     g, wide = sample[0].shape[1], accumulation(q.dtype)
-    if compiled.pays_in_decode(q, sample[0], bias, scale):
+    if compiled.pays_in_decode(q, sample[0], bias, scale, cache.codes):
         factor = d**-0.5 if scale is None else scale
-        if isinstance(cache, PagedCache):
-            return compiled.run_paged(q, cache, mask, factor, bias)
+        if isinstance(cache, PagedCache) or cache.codes is not None:
+            return compiled.run_cached(q, cache, mask, factor, bias)
         return compiled.run_compiled(q, cache.keys, cache.values, to_text(mask), bias, factor)
     lengths = cache.lengths if isinstance(cache, PagedCache) else [len(cache)] * b
     queries = (q * (d**-0.5 if scale is None else scale)).reshape(b, g, h // g * t, d)
@@ -116,15 +116,9 @@ def _decode(
 
 def _sample(cache: ContiguousCache | PagedCache) -> tuple[torch.Tensor, torch.Tensor]:
     """Return tensors of the shape that the cache stands for, to check the arguments against."""
-    if isinstance(cache, ContiguousCache):
-        return cache.keys, cache.values
-    if not isinstance(cache, PagedCache):
+    if not isinstance(cache, ContiguousCache | PagedCache):
         raise AttometerError(f"cache: got {type(cache).__name__}, expected a ContiguousCache or a PagedCache")
-    if not cache.pools:
-        raise AttometerError("cache: it is empty; append keys and values first")
-    b, m = len(cache.lengths), max(cache.lengths)
-    k, v = (x[None, :, 0, :1].expand(b, -1, m, -1) for x in cache.pools)
-    return k, v
+    return cache.sample(len(cache) if isinstance(cache, ContiguousCache) else max(cache.lengths))
 
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -138,13 +132,15 @@ def _pieces(cache: ContiguousCache | PagedCache, mask: Mask | None, t: int, leng
     if low >= high:
         return
     if isinstance(cache, ContiguousCache):
-        yield _Piece(low, cache.keys[:, :, low:high], cache.values[:, :, low:high])
+        yield _piece(cache, low, cache.between(low, high))
         return
     each = max(1, KEYS_AT_ONCE // cache.page)
     for first in range(low // cache.page, -(-high // cache.page), each):
-        table = cache.table(first, min(first + each, -(-high // cache.page)))
-        keys, values = (pool[:, table].flatten(2, 3).transpose(0, 1) for pool in cache.pools)
-        yield _Piece(first * cache.page, keys, values)
+        yield _piece(cache, first * cache.page, cache.gathered(first, min(first + each, -(-high // cache.page))))
+
+
+def _piece(cache: ContiguousCache | PagedCache, first: int, parts: list[torch.Tensor]) -> _Piece:
+    return _Piece(first, cache.plain(parts, 0), cache.plain(parts, 1))
 
 
 def _reach(mask: Mask | None, t: int, lengths: list[int]) -> tuple[int, int]:

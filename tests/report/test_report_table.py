@@ -72,3 +72,8 @@ def test_a_missing_cell_is_a_dash_and_null() -> None:
 def test_a_row_of_the_wrong_length_is_named() -> None:
     with pytest.raises(AttometerError, match='table "t" has 2 columns, and a row of 1 cells'):
         Table("t", ("a", "b"), (("x",),))
+
+
+def test_names_too_long_for_their_column_are_parted_after_underscores() -> None:
+    lines = Table("", ("schedule", "what"), (("two_pass_outer_rowmax", "x " * 60),)).text(30).splitlines()
+    assert [line[:14].strip() for line in lines if line[:14].strip("- ")] == ["schedule", "two_pass_", "outer_rowmax"]

@@ -146,9 +146,10 @@ def show_result(result: Any, as_json: bool, **more: Any) -> None:
     if as_json:
         print(json.dumps({"schema": SCHEMA, **result.to_dict(**more)}, indent=2, allow_nan=False))
     else:
-        from attometer.view.report import Report
+        from attometer.view.report import Report, rendered
 
-        print(result.text(line_width()) if isinstance(result, Report) else printable(str(result)))
+        width = line_width()
+        print(result.text(width) if isinstance(result, Report) else rendered([str(result)], width))
 
 
 def parameters_of(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:

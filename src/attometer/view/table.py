@@ -111,8 +111,25 @@ def _fitted(natural: list[int], width: int | None) -> list[int]:
 
 
 def _folded(cell: str, width: int) -> list[str]:
-    lines = (wrap(x, width, break_on_hyphens=False) if len(x) > width else [x] for x in cell.split("\n"))
+    lines = (
+        wrap(_parted(x, width), width, break_on_hyphens=False) if len(x) > width else [x] for x in cell.split("\n")
+    )
     return [part for line in lines for part in line]
+
+
+def _parted(line: str, width: int) -> str:
+    """Return a line whose words longer than `width` are parted after their underscores, so that names stay readable.
+
+    >>> _parted("two_pass_outer_rowmax", 12)
+    'two_pass_ outer_rowmax'
+    """
+    parts = []
+    for word in line.split(" "):
+        while len(word) > width and (at := word.rfind("_", 0, width) + 1):
+            parts.append(word[:at])
+            word = word[at:]
+        parts.append(word)
+    return " ".join(parts)
 
 
 def _lines(row: list[list[str]], widths: list[int], sides: Sequence[Callable[[str, int], str]]) -> list[str]:

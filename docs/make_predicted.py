@@ -3,21 +3,10 @@
 import json
 from pathlib import Path
 
+from attometer.price.calibrate import COLUMNS
 from attometer.price.classes import CLASSES
 from attometer.price.intervals import NOMINAL
 from attometer.price.tables import SITUATIONS, folder
-
-COLUMNS = {
-    "physics": "physics held out",
-    "in sample": "in sample",
-    "held out": "held out",
-    "points": "points",
-    "blocks": "blocks",
-    "sibling": "unseen machine (sibling)",
-    "lone": "unseen machine (lone)",
-    "lone, 20 rows": "unseen machine (lone) after 20 rows",
-    "engine": "unseen engine",
-}
 
 PAGE = Path(__file__).parent / "predicted.md"
 FIRST = "| class | rows |"  # tables begin here; what stands before them is written by hand

@@ -16,6 +16,7 @@ from attometer.errors import AttometerError
 from attometer.machine import machine
 from attometer.price.calibrate import calibrate_class, fit_physics
 from attometer.price.classes import class_of
+from attometer.price.features import collective_counts
 from attometer.price.figures import figures
 from attometer.price.load import Table, load
 from attometer.price.predict import predict
@@ -68,6 +69,26 @@ def test_twenty_rows_of_a_new_machine_move_its_coefficients(tmp_path: Path) -> N
     assert before > 20
     assert after < 6
     assert refit(known, slow.where(new), "l40s").find(family, "l40s")[1].startswith("unseen machine")
+
+
+def test_what_belongs_to_a_machine_alone_says_nothing_of_others() -> None:
+    # a host whose bridge between devices takes four times as long as a pair's way
+    each, random = class_of("collective"), np.random.default_rng(0)
+    sizes, devices = (each.ravel() for each in np.meshgrid(2.0 ** np.arange(10, 31), (2.0, 4.0, 8.0)))
+    made = [collective_counts("all_gather", *one, one[1]) for one in zip(sizes, devices, strict=True)]
+    x = {name: np.array([one[name] for one in made]) for name in made[0]}
+    x |= {name: np.full(len(sizes), value) for name, value in figures(machine("l40s"), "bf16").items()}
+    x["shots"] = np.zeros(len(sizes))
+    c = {one.name: np.array([4.0 if one.name == "bridge" else one.prior]) for one in each.coefficients}
+    seconds = each.model(x, c)["total"] * np.exp(random.normal(0, 0.02, len(sizes)))
+    names = {"family": "nccl|all_gather", "machine": "l40s"}
+    labels = {name: np.full(len(sizes), value) for name, value in names.items()}
+    labels["group"] = np.arange(len(sizes)).astype(str)
+    found = fit_physics(Table("collective", x, seconds, labels))
+    bridge = [one.name for one in each.coefficients].index("bridge")
+    here, elsewhere = (np.exp(found.find("nccl|all_gather", where)[0][bridge]) for where in ("l40s", "rtx-3090"))
+    assert here == pytest.approx(4, rel=0.15)
+    assert elsewhere == pytest.approx(1, rel=0.05)
 
 
 def score(known: Calibration, table: Table) -> float:

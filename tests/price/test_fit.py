@@ -9,7 +9,7 @@ from attometer.price.classes import CLASSES
 from attometer.price.fit import by_name, fit, prior
 from attometer.price.kernels import Coefficient, tiles_seen
 
-NAMES = (Coefficient("floor", "s", 1e-5, 2.0, "-"), Coefficient("share", "of peak", 0.5, 2.0, "-"))
+NAMES = (Coefficient("floor", "s", 1e-5, 2.0), Coefficient("share", "of peak", 0.5, 2.0))
 
 
 def line(x, c):

@@ -67,6 +67,41 @@ def test_peers_take_up_to_16_kib_in_low_latency() -> None:
 def test_devices_on_a_bus_share_it_and_those_on_a_switch_do_not() -> None:
     assert reduced("l40s", 8, sharing=0.9) > 1.5 * reduced("l40s", 8, sharing=0.1)
     assert reduced("a100-80gb-sxm", 8, sharing=0.9) == reduced("a100-80gb-sxm", 8, sharing=0.1)
+    # a pair crosses no bridge, four and more do; only more than four crowd it
+    assert [reduced("l40s", n, bridge=4.0) > 3 * reduced("l40s", n, bridge=1.0) for n in (2, 4, 8)] == [
+        False,
+        True,
+        True,
+    ]
+    assert reduced("l40s", 4, sharing=0.9) == reduced("l40s", 4, sharing=0.1)
+
+
+def shot(where: str, devices: int, size: float, shots: float, **changed: float) -> float:
+    x = collective_counts("all_reduce", size, devices, devices) | figures(machine(where), "bf16") | {"shots": shots}
+    return float(
+        class_of("collective").model(
+            arrays(x), priors("collective", leave=1e-12) | {name: np.array([value]) for name, value in changed.items()}
+        )["total"][0]
+    )
+
+
+def test_engines_own_reductions_are_left_for_the_ring_without_links_and_above_a_limit() -> None:
+    # vLLM: "custom allreduce is disabled because it's not supported on more than two PCIe-only GPUs"
+    alike = {
+        (where, n): shot(where, n, 2.0**14, 1.0) == pytest.approx(shot(where, n, 2.0**14, 0.0))
+        for where in ("l40s", "h100-sxm")
+        for n in (2, 4, 8)
+    }
+    assert [pair for pair, same in alike.items() if same] == [("l40s", 4), ("l40s", 8)]
+    times = [shot("h100-sxm", 8, 2.0**28, one, limit=2.0**22) for one in (1.0, 0.0)]
+    assert times[0] == pytest.approx(times[1], rel=1e-6)
+
+
+def test_what_is_launched_one_by_one_takes_the_longer_of_host_and_devices() -> None:
+    host, idle = 1e-3, 1e-9
+    small, large = (shot("h100-sxm", 8, size, 1.0, host=host) for size in (2.0**10, 2.0**32))
+    assert small == pytest.approx(host, rel=0.05)
+    assert large == pytest.approx(shot("h100-sxm", 8, 2.0**32, 1.0, host=idle), rel=0.01)
 
 
 def test_only_engines_own_reductions_take_shots() -> None:

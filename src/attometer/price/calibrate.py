@@ -23,7 +23,7 @@ from attometer.price.intervals import coverage, width
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table
 from attometer.price.predict import PLAIN, inputs, predict
-from attometer.price.refit import MOVE, OWN, refit, votes
+from attometer.price.refit import LOCAL, MOVE, OWN, refit, spreads, votes
 from attometer.price.residual import Trees, columns, pairs_of, tokens
 from attometer.price.scores import Score, score
 from attometer.price.split import fraction
@@ -39,6 +39,7 @@ _ENOUGH = 15  # rows of an engine that decide whether the residual helps it
 _REFIT = 20  # rows of a new machine that its refit reads
 _CELL = 5  # groups below which a machine and engine are no cell of their own
 _KIN = 0.5  # of a prior's width: how far a family strays from its engine's others
+_HELD = 0.01  # where all machines are pooled, what belongs to each alone stays as expected
 _LEAVE = 3000  # rows that a leave-out fit reads at most
 
 
@@ -102,22 +103,10 @@ class Calibrated:
         """Return the errors side by side, coverage by situation, each left-out machine, and rows left out."""
         notes = (
             "median / mean % error on time, one vote per split group; in sample and held out: fitted on rows that the "
-            "split rule leaves, with the residual; siblings, lone, engines: rows of a machine or engine left out whole",
+            "split rule leaves, with the residual; sibling, lone, engine: rows of a machine or engine left out whole",
         )
-        lines = tuple((class_of(r.kind).title, *map(r.shown, _SHOWN), r.as_shipped) for r in self.reports)
-        head = (
-            "class",
-            "physics",
-            "in sample",
-            "held out",
-            "points",
-            "blocks",
-            "siblings",
-            "lone",
-            f"lone, {_REFIT} rows",
-            "engines",
-            "shipped",
-        )
+        lines = tuple((class_of(r.kind).title, *map(r.shown, COLUMNS.values()), r.as_shipped) for r in self.reports)
+        head = ("class", *COLUMNS, "shipped")
         machines = tuple(
             (class_of(r.kind).title, name.removeprefix("without "), str(each))
             for r in self.reports
@@ -137,19 +126,18 @@ class Calibrated:
         ]
 
 
-_SHOWN = (
-    "physics held out",
-    "in sample",
-    "held out",
-    "points",
-    "blocks",
-    "unseen machine (sibling)",
-    "unseen machine (lone)",
-    f"unseen machine (lone) after {_REFIT} rows",
-    "unseen engine",
-)
-
-
+#: column of a table of errors → the score that it shows
+COLUMNS = {
+    "physics": "physics held out",
+    "in sample": "in sample",
+    "held out": "held out",
+    "points": "points",
+    "blocks": "blocks",
+    "sibling": "unseen machine (sibling)",
+    "lone": "unseen machine (lone)",
+    f"lone, {_REFIT} rows": f"unseen machine (lone) after {_REFIT} rows",
+    "engine": "unseen engine",
+}
 _CELLS = ("class", "tier A", "tier B", "cells", "within 8 / 15 %", "worst", "its median / mean %")
 
 
@@ -257,31 +245,39 @@ def _provenance(table: Table, groups: int) -> dict[str, Any]:
 def fit_physics(table: Table, rounds: int = 40, apart: float = OWN) -> Calibration:
     """Fit coefficients over the class, per engine, family, machine, and family on one machine: each is the next's prior.
 
-    `apart` is how far a family on one machine strays from the machine's others, in prior's widths.
+    What belongs to a machine alone is fitted before its kernels are, and held where machines are pooled. `apart` is how
+    far a family on one machine strays from the machine's others, in prior's widths.
     """
     each, labels, shares = class_of(table.kind), table.labels, votes(table)
     cell = np.char.add(np.char.add(labels["family"], "@"), labels["machine"])
     engine = np.array([family.split("|")[0] for family in labels["family"]])
-    levels = (
-        (np.full(len(table), ANY), 1.0),
-        (engine, 1.0),
-        (labels["family"], _KIN),
-        (labels["machine"], MOVE),
-        (cell, apart),
-    )
-    logs, found = prior(each.coefficients)[None], []
-    for names, spread in levels:
-        known, first, of = np.unique(names, return_index=True, return_inverse=True)
-        moved = fit(each.model, each.coefficients, table.x, table.seconds, of, logs, spread, rounds, shares)
-        logs = logs + moved[of]
-        found.append((list(map(str, known)), logs[first], moved))
-    (_, common, _), _, (families, pooled, _), (machines, _, moved), (cells, own, _) = found
+    start = prior(each.coefficients)
+    kernels, machines = np.tile(start, (len(table), 1)), np.zeros((len(table), len(start)))  # by row
+
+    def moved(names: NDArray[np.str_], common: float, local: float) -> Array:
+        of, spread = np.unique(names, return_inverse=True)[1], spreads(each.coefficients, common, local)
+        base = kernels + machines
+        return fit(each.model, each.coefficients, table.x, table.seconds, of, base, spread, rounds, shares)[of]
+
+    kernels += moved(np.full(len(table), ANY), 1.0, _HELD)
+    common = kernels[0].copy()
+    if any(one.local for one in each.coefficients):
+        machines += moved(labels["machine"], _HELD, LOCAL)
+    for names, spread in ((engine, 1.0), (labels["family"], _KIN)):
+        kernels += moved(names, spread, _HELD)
+    machines += moved(labels["machine"], MOVE, MOVE)
+    own = kernels + machines + moved(cell, apart, apart)
     return Calibration(
         table.kind,
-        {ANY: common[0], **dict(zip(families, pooled, strict=True))},
-        dict(zip(cells, own, strict=True)),
-        dict(zip(machines, moved, strict=True)),
+        {ANY: common, **_by_name(labels["family"], kernels)},
+        _by_name(cell, own),
+        _by_name(labels["machine"], machines),
     )
+
+
+def _by_name(names: NDArray[np.str_], rows: Array) -> dict[str, Array]:
+    known, first = np.unique(names, return_index=True)
+    return {str(name): rows[place] for name, place in zip(known, first, strict=True)}
 
 
 def _predicted(calibration: Calibration, table: Table) -> Array:

@@ -21,7 +21,7 @@ def fit(
     seconds: Array,
     cell: NDArray[np.int64],
     base: Array | None = None,
-    spread: float = 1.0,
+    spread: float | Array = 1.0,
     rounds: int = 40,
     weight: Array | None = None,
 ) -> Array:
@@ -34,7 +34,7 @@ def fit(
     >>> from attometer.price.kernels import Coefficient
     >>> import numpy as np
     >>> line = lambda x, c: {"total": c["floor"] + x["bytes"] * c["each"]}
-    >>> names = (Coefficient("floor", "s", 1.0, 3.0, "-"), Coefficient("each", "s", 1.0, 3.0, "-"))
+    >>> names = (Coefficient("floor", "s", 1.0, 3.0), Coefficient("each", "s", 1.0, 3.0))
     >>> x = {"bytes": np.arange(1.0, 50.0)}
     >>> found = fit(line, names, x, 3.0 + 0.5 * x["bytes"], np.zeros(49, dtype=np.int64))
     >>> np.exp(found).round(2).tolist()

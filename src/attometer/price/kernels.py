@@ -30,13 +30,16 @@ GROUP = 32  # query heads of a key head that decoding kernels were written for
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A fitted number: its unit, the value expected before any measurement, its spread (of the logarithm), why."""
+    """A fitted number: its unit, the value expected before any measurement, its spread (of the logarithm).
+
+    A `local` one belongs to a machine as it was built, not to a kernel: what other machines showed says nothing of it.
+    """
 
     name: str
     unit: str
     prior: float
     spread: float
-    source: str
+    local: bool = False
 
 
 def blend(power: Array, *times: Array) -> Array:
@@ -231,7 +234,9 @@ def collective(x: Counts, c: Counts) -> Terms:
     """A collective of n devices: ring (in low latency or at full rate), sums in the switch, or one or two shots."""
     n, moved = x["devices"], x["bytes"]
     bus = x["link"] <= BUS
-    sharing = (n / 4) ** (c["sharing"] * bus)  # what a bus must share, a switch need not; links are told at four
+    # what a bus must share, a switch need not: beyond a pair words cross the host's bridge, beyond four they share it
+    crowd = bus & (n > 2) & (n <= x["per_node"])
+    sharing = np.where(crowd, c["bridge"] * (np.maximum(n, 4) / 4) ** c["sharing"], 1.0)
     rate = x["link"] * c["link"] / sharing * c["adding"] ** x["reduces"]
     steps = np.where(x["spread"] > 0, (n - 1) ** c["peers"], (n - 1) * x["rounds"])
     # beside what a device sends it passes on, adds or copies each byte once
@@ -244,14 +249,18 @@ def collective(x: Counts, c: Counts) -> Terms:
     summed = np.where(switched, c["join"] + (1 + 1 / n) * moved / (x["link"] * c["switch"]), full)
     slow = (x["spread"] > 0) & (np.where(x["rounds"] > 1, moved, moved / n) > LOW)
     ring = np.where(slow, full, blend(-c["blend"], quick, np.minimum(full, summed)))
-    # engines' own all-reduce: one shot below half a MiB (a quarter from 5 devices on), two up to 8 MiB, else the ring
+    # engines' own all-reduce: one shot below half a MiB (a quarter from 5 devices on), else two
     most = moved < np.where(n <= 2, 2.0**23, np.where(n <= 4, 2.0**19, 2.0**18))
     # several peers together draw more than one, up to what they share
     near = x["link"] * c["shot_link"] * (n / 2) ** c["fan"] / sharing
     start = c["shot"] + c["peer"] * bus * (n - 1)  # peers on a switch are heard at once, those on a bus in turn
     shot = np.where(most, start + (n - 1) * moved / near, 2 * start + 2 * (n - 1) / n * moved / near)
-    best = np.where(x["shots"] > 0, np.where(moved < 2.0**23, shot, ring + c["leave"]), ring)
-    return {"total": c["floor"] + best, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot}
+    # above some size, and for more than a pair without links, the ring (vLLM, device_communicators/custom_all_reduce.py)
+    own = (x["shots"] > 0) * ~crowd / (1 + (moved / c["limit"]) ** 8)
+    best = shot**own * (ring + c["leave"] * (x["shots"] > 0)) ** (1 - own)
+    # launched one by one, it is the slower of host and devices that shows
+    total = c["floor"] + blend(c["blend"], best, c["host"] + 0 * n)
+    return {"total": total, "launch": c["floor"] + 0 * n, "ring": ring, "shot": shot}
 
 
 def operation(x: Counts, c: Counts) -> Terms:

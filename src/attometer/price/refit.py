@@ -12,7 +12,7 @@ import numpy as np
 from attometer.errors import AttometerError
 from attometer.price.classes import class_of
 from attometer.price.fit import fit
-from attometer.price.kernels import Array
+from attometer.price.kernels import Array, Coefficient
 from attometer.price.load import Loaded, Table
 from attometer.price.predict import predict
 from attometer.price.scores import Score, score
@@ -22,6 +22,13 @@ from attometer.view.table import Table as Shown
 
 OWN = 1 / 3  # of a prior's width: how far one machine's family strays from the rest
 MOVE = 0.6  # how far a machine's families stray together
+LOCAL = 1.5  # how far what belongs to a machine alone strays
+
+
+def spreads(coefficients: tuple[Coefficient, ...], spread: float, local: float) -> Array:
+    """Return the width of each coefficient's prior, in its own widths: `local` for those of a machine alone."""
+    found: Array = np.array([local if each.local else spread for each in coefficients])
+    return found
 
 
 def votes(table: Table) -> Array:
@@ -41,7 +48,7 @@ def refit(known: Calibration, table: Table, machine: str) -> Calibration:
     given = replace(known, moved=known.moved | {machine: np.zeros(len(each.coefficients))})
     logs = np.array([given.find(str(family), machine)[0] for family in labels["family"]])
     seconds = table.seconds / predict(given, table.x, labels["family"], labels["machine"]).terms["residual"]
-    one, spread = np.zeros(len(table), dtype=np.int64), OWN if kin else MOVE
+    one, spread = np.zeros(len(table), dtype=np.int64), spreads(each.coefficients, OWN if kin else MOVE, LOCAL)
     moved = fit(each.model, each.coefficients, table.x, seconds, one, logs, spread, weight=votes(table))
     names, first, of = np.unique(labels["family"], return_index=True, return_inverse=True)
     logs = logs + moved

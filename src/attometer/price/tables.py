@@ -30,6 +30,8 @@ SITUATIONS = ("seen", "unseen shape", "unseen machine (sibling)", "unseen machin
 
 #: the family that stands for all of a class, where no measured family is like the one asked for
 ANY = "*"
+_LOGS = ("pooled", "moved", "near", "cells")  # what a file keeps of a calibration as coefficients by name
+_PLAIN = ("trust", "width", "coverage", "errors", "provenance")
 _ALIKE = 0.15  # share of words in common below which a family is like no other
 
 
@@ -186,10 +188,7 @@ def _plain(calibration: Calibration) -> dict[str, Any]:
         "provenance": calibration.provenance,
         "coefficients": {each.name: each.unit for each in class_of(calibration.kind).coefficients},
         "order": names,
-        "pooled": {family: _rounded(logs) for family, logs in sorted(calibration.pooled.items())},
-        "moved": {machine: _rounded(logs) for machine, logs in sorted(calibration.moved.items())},
-        "near": {cell: _rounded(logs) for cell, logs in sorted(calibration.near.items())},
-        "cells": {cell: _rounded(logs) for cell, logs in sorted(calibration.cells.items())},
+        **{part: {name: _rounded(logs) for name, logs in sorted(getattr(calibration, part).items())} for part in _LOGS},
         "trust": calibration.trust,
         "width": {name: round(value, 4) for name, value in calibration.width.items()},
         "coverage": calibration.coverage,
@@ -211,24 +210,16 @@ def calibration(kind: str, where: Path | None = None) -> Calibration:
     path = (where or folder()) / f"{kind}.json"
     if not path.is_file():
         return Calibration(kind, {}, {})
-    plain, names = _read(kind, path), [each.name for each in class_of(kind).coefficients]
+    plain, count = _read(kind, path), len(class_of(kind).coefficients)
     arrays = _arrays(path.with_suffix(".npz"))
-    return Calibration(
-        kind,
-        {name: _logs(path, f"pooled.{name}", values, len(names)) for name, values in plain["pooled"].items()},
-        {name: _logs(path, f"cells.{name}", values, len(names)) for name, values in plain["cells"].items()},
-        {name: _logs(path, f"moved.{name}", values, len(names)) for name, values in plain.get("moved", {}).items()},
-        {name: _logs(path, f"near.{name}", values, len(names)) for name, values in plain.get("near", {}).items()},
-        Trees.unpacked(arrays, "residual"),
-        Trees.unpacked(arrays, "spread"),
-        plain.get("trust", {}),
-        plain.get("width", {}),
-        arrays.get("blocks", np.zeros(0, np.uint32)),
-        arrays.get("groups", np.zeros(0, np.uint32)),
-        plain.get("coverage", {}),
-        plain.get("errors", {}),
-        plain.get("provenance", {}),
-    )
+    read: dict[str, Any] = {part: plain.get(part, {}) for part in _PLAIN}
+    for part in _LOGS:
+        read[part] = {
+            name: _logs(path, f"{part}.{name}", values, count) for name, values in plain.get(part, {}).items()
+        }
+    read |= {part: Trees.unpacked(arrays, part) for part in ("residual", "spread")}
+    read |= {part: arrays.get(part, np.zeros(0, np.uint32)) for part in ("blocks", "groups")}
+    return Calibration(kind, **read)
 
 
 def _read(kind: str, path: Path) -> dict[str, Any]:

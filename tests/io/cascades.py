@@ -30,6 +30,8 @@ PROGRAMS = {
     "W[j,e] = S[i,j] * R[i,e]\nD[c,e] = W[c * B + t, e] * U[t]\nY[j,e] = W[j,e] + D[j // B, e]",
     "norm and product": "X[i,a] = rmsnorm[a](Z[i,a])\nY[i,c] = X[i,a] * W[a,c]",
     "swiglu": "A[i,f] = X[i,a] * W[a,f]\nB[i,f] = X[i,a] * U[a,f]\nC[i,f] = silu(A) * B[i,f]\nY[i,c] = C[i,f] * D[f,c]",
+    "experts": "H[i,k,f] = X[i,a] * G[k,a,f]\nM[i,k,f] = relu(H)\nV[i,k,c] = M[i,k,f] * U[k,f,c]\n"
+    "O[i,k,c] = P[i,k] * V[i,k,c]\nY[i,c] = sum[k](O) + Z[i,c]\nW[i,c] = sum[k](V[i,k,c] / P[i,k])",
     "layernorm": "Y[i,a] = layernorm[a](X[i,a])",
     "softmax over rows stored": HEAD + "S[i,j] = Q[i,d] * K[j,d]\nP[i,j] = softmax[j](S)",
     "self attention": "axis i: n, j: n, a: d\n" + "Q[i,d] = X[i,a] * W[a,d]\nK[j,d] = X[j,a] * U[a,d]\n"

@@ -128,6 +128,20 @@ def test_simulated_equals_counted_on_the_best_nest(name: str, M: int) -> None:
     check_law(derive(program, M, **sizes), program)
 
 
+def test_sums_of_sums_add_up_over_tiles_of_the_inner_one() -> None:
+    program = am.parse(
+        "H[i,k,f] = X[i,a] * G[k,a,f]\nV[i,k,c] = H[i,k,f] * U[k,f,c]\nY[i,c] = sum[k](P[i,k] * V[i,k,c])"
+    )
+    sizes = {"i": 24, "k": 4, "a": 8, "f": 16, "c": 8}
+    found = derive(program, 400, **sizes)
+    assert found.stored == ()  # V of all k and f at once would not fit
+    check_law(found, program)
+    # What is not linear in a sum needs all of it.
+    program = am.parse("H[i,k,f] = X[i,a] * G[k,a,f]\nV[i,k,c] = H[i,k,f] * U[k,f,c]\nY[i,c] = sum[k](exp(V[i,k,c]))")
+    found = derive(program, 400, **sizes)
+    check_law(found, program)
+
+
 @pytest.mark.parametrize(
     ("n", "m", "d", "e", "M"), [(4096, 4096, 64, 64, 98304), (512, 700, 64, 32, 1024), (96, 96, 8, 24, 300)]
 )

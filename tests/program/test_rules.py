@@ -32,6 +32,11 @@ BROKEN = {
     ],
     "unknown_sizes": [
         (
+            "Y[i] = maximum(X[i], -inf)",
+            'statement "Y": "inf" is no tensor, and no axis has a size of that name; '
+            "mask the statement, where causal(i, j), or write 1e30",
+        ),
+        (
             "S[i,j] = Q[i,d] * K[j,d] / sqrt(dd)",
             'statement "S": "dd" is no tensor, and no axis has a size of that name; did you mean "d"?; '
             "a number that is given is declared as in: input dd",
@@ -210,6 +215,20 @@ SYNTAX = [
     (
         "Y[i] = argmax[j](X)",
         'notation line 1, column 8: unknown function "argmax"; the place of the largest entry is topk[j, 1](X)',
+    ),
+    (
+        "Y[i,j] = X[i,j] where causal(i, j) and window(i, j, 4)",
+        'notation line 1, column 36: unexpected "and"; masks are joined with & and |, and negated with ~',
+    ),
+    (
+        "Y[i] += X[i]",
+        'notation line 1, column 6: expected "=", got "+"; nothing is added in place: what the left has no index for is '
+        "summed, a running sum reads [t-1]",
+    ),
+    (
+        "Y[d] = conj(X[d])",
+        'notation line 1, column 8: unknown function "conj"; a complex number is two tensors, of real and imaginary parts: '
+        "(a + bi)(c + di) is ac - bd and ad + bc",
     ),
     ("Y[i] = sofmax(X[i])", 'notation line 1, column 8: unknown function "sofmax"; did you mean "softmax"?'),
     ("Y[i] = tahn(X[i])", 'notation line 1, column 8: unknown function "tahn"; did you mean "tanh"?'),

@@ -318,7 +318,10 @@ class Search:
     views: bool = False
     split: Split | None = None
     considered: int = 0
-    arranged: dict[tuple[frozenset[str], frozenset[str], tuple[str, ...]], Passes] = field(default_factory=dict)
+    arranged: dict[tuple[frozenset[str], frozenset[str], tuple[str, ...], frozenset[str]], Passes] = field(
+        default_factory=dict
+    )
+    pairs: dict[tuple[frozenset[str], ...], list[Chosen] | None] = field(default_factory=dict)
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
     above: dict[tuple[frozenset[str], frozenset[str]], int] = field(default_factory=dict)
@@ -438,6 +441,7 @@ class Search:
         found = [self._best(group, cut) for group in groups]
         if len(groups) > 1:
             groups, found = self._merged(groups, found, cut)
+            found = self._with_checkpoints(groups, found, cut)
         return None if any(f is None for f in found) else [f for f in found if f is not None]
 
     def _merged(
@@ -459,6 +463,73 @@ class Search:
                 best.insert(at, both)
                 return self._merged(kept, best, cut)
         return groups, found
+
+    def _with_checkpoints(
+        self, groups: list[frozenset[str]], found: list[Chosen | None], cut: frozenset[str]
+    ) -> list[Chosen | None]:
+        """Keep what a recurrence carries at the beginnings of chunks, where that moves fewer words than all of it."""
+        found = list(found)
+        for one, two in combinations(range(len(groups)), 2):
+            cycles = {s.cycle for s in map(self.cascade.step, groups[one] & self.cascade.carried) if s is not None}
+            if len(cycles) != 1 or None in cycles:
+                continue
+            kept = frozenset(s.name for s in self.cascade.steps if s.cycle in cycles and s.name in self.cascade.carried)
+            rest = groups[one] - kept
+            read = [{self.cascade.value(r).of for r in self.loads(group, cut)} for group in groups]
+            readers = [k for k, names in enumerate(read) if names & groups[one]]
+            if readers != [two] or kept & self.must or self.loads(groups[two], cut) & rest:
+                continue
+            pair = self._pair(kept, groups[two] | rest, cut - kept)
+            apart = [f for f in (found[one], found[two]) if f]
+            if pair and (len(apart) < 2 or _cost(pair) < _cost(apart)):
+                found[one], found[two] = pair
+        return found
+
+    def _pair(self, kept: frozenset[str], targets: frozenset[str], cut: frozenset[str]) -> list[Chosen] | None:
+        """Return a phase that keeps what a recurrence carries where chunks begin, and one that runs it again in each."""
+        first = Passes(self.cascade, kept, cut, ()).loads()
+        second = Passes(self.cascade, targets, cut - targets, (), kept).loads()
+        key = (kept, targets, frozenset(first), frozenset(second))
+        if key not in self.pairs:
+            self.pairs[key] = self._best_pair(kept, targets, first, second)
+        return self.pairs[key]
+
+    def _best_pair(
+        self, kept: frozenset[str], targets: frozenset[str], first: set[str], second: set[str]
+    ) -> list[Chosen] | None:
+        plans = [
+            sorted(
+                ((floor, plan) for plan in self.plans(made, loads, kept) if (floor := self._floor_of(plan, loads)) is not None),
+                key=lambda each: each[0],
+            )
+            for made, loads in ((kept, first), (targets, second))
+        ]  # fmt: skip
+        axes = {plan.stream for each in plans for _, plan in each}
+        if not all(plans) or len(axes) != 1:
+            return None
+        best: list[Chosen] | None = None
+        places = self.extent[str(axes.pop())]
+        halved = [(part << k) // 4 for k in range(places.bit_length() + 1) for part in (3, 4)]
+        for length in reversed([each for each in halved if 1 < each <= places]):  # longer ones keep less, and hold more
+            pair = [self._in_chunks(each, loads, length) for each, loads in zip(plans, (first, second), strict=True)]
+            both = [found for found in pair if found]
+            if len(both) == 2:
+                if best is not None and _cost(both) >= _cost(best):
+                    break
+                best = both
+        return best
+
+    def _in_chunks(self, plans: list[tuple[float, Plan]], loads: set[str], length: int) -> Chosen | None:
+        """Return the best of plans with chunks of a length."""
+        best: Chosen | None = None
+        for floor, plan in plans:
+            if best is not None and floor > best.words:
+                break
+            self.considered += 1
+            found = self._evaluated(plan, loads, best.words if best else None, length)
+            if found is not None and (best is None or _cost([found]) < _cost([best])):
+                best = found
+        return best
 
     def _may_join(self, groups: list[frozenset[str]], one: int, two: int, read: list[set[str]]) -> bool:
         """Whether phase `one` can run together with `two`: nothing between them needs it, and it is read at its own axes."""
@@ -532,11 +603,17 @@ class Search:
                 best = found
         return best
 
-    def arrange(self, targets: frozenset[str], loads: set[str], streams: tuple[str, ...] = ()) -> Passes:
+    def arrange(
+        self,
+        targets: frozenset[str],
+        loads: set[str],
+        streams: tuple[str, ...] = (),
+        kept: frozenset[str] = frozenset(),
+    ) -> Passes:
         """Return what a phase computes, arranged along axes; phases that differ in loops alone share it."""
-        key = (targets, frozenset(loads), streams)
+        key = (targets, frozenset(loads), streams, kept - targets)
         if key not in self.arranged:
-            self.arranged[key] = Passes(self.cascade, targets, key[1], streams)
+            self.arranged[key] = Passes(self.cascade, *key)
         return self.arranged[key]
 
     def _least(self, targets: frozenset[str], loads: set[str]) -> int:
@@ -585,9 +662,9 @@ class Search:
         ]
         return min([1.0, *left])
 
-    def plans(self, targets: frozenset[str], loads: set[str]) -> Iterator[Plan]:
-        """Yield every order of loops for a phase."""
-        passes = self.arrange(targets, loads)
+    def plans(self, targets: frozenset[str], loads: set[str], kept: frozenset[str] = frozenset()) -> Iterator[Plan]:
+        """Yield every order of loops for a phase; with `kept` those whose recurrences can begin again at chunks."""
+        passes = self.arrange(targets, loads, (), kept)
         split = self.splits(targets, loads)
         if not passes.possible or split is None:
             return
@@ -613,12 +690,15 @@ class Search:
                 several = [tuple(a for a in found if a not in tiled) for found in sequences]
                 for along in dict.fromkeys((*each_alone, *(found for found in several if len(found) > 1))):
                     by_row = row and along and row not in images and all(row in axes for axes in rowed)
-                    again = bool(along and passes.carried and self.arrange(targets, loads, along).shared)
+                    arranged = self.arrange(targets, loads, along, kept)
+                    if kept and not arranged.resumes(targets):
+                        continue
+                    again = bool(along and passes.carried and arranged.shared)
                     for each, anew in product(
-                        (False, True) if by_row else (False,), (False, True) if again else (False,)
+                        (False, True) if by_row and not kept else (False,),
+                        (False, True) if again and not kept else (False,),
                     ):
-                        plan = Plan(targets, tuple(batch), row, panel, along, each, split, anew)
-                        arranged = self.arrange(targets, loads, along)
+                        plan = Plan(targets, tuple(batch), row, panel, along, each, split, anew, kept)
                         if not arranged.over(plan.tiled) if split else arranged.adds_up(plan.tiled):
                             yield plan
 
@@ -651,7 +731,7 @@ class Search:
         return Schedule("derived", "", "", axes, (), phases, tiles, copies=None, images=self.cascade.images)
 
     def _evaluated(self, plan: Plan, loads: set[str], limit: int | None, width: int = 1) -> Chosen | None:
-        passes = self.arrange(plan.targets, loads, plan.streams)
+        passes = self.arrange(plan.targets, loads, plan.streams, plan.kept)
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
         run = self.split.run(self.extent[self.split.axis], width) if plan.split and self.split else 1
 
@@ -702,10 +782,17 @@ class Search:
         tiles, chosen = list[tuple[sympy.Symbol, str]](), dict[str, int]()
         forced: list[tuple[str, str]] = []
         passes: list[int] = []
+        kept = set[str]()
         for number, found in enumerate(best, 1):
             tile = tile_of(str(number) if len(best) > 1 else "")
             run = size(f"t{number if len(best) > 1 else ''}")
-            phase = Phase(found.passes, found.plan, tile, chunk=run * tile(found.plan.stream or ""))
+            chunk = run * tile(found.plan.stream or "")
+            if found.plan.kept:
+                chunk = size(f"B_{min(found.plan.kept)}")
+                chosen[chunk.name] = found.width
+                tiles += [(chunk, str(found.plan.stream))] if found.passes.kept else []
+                kept |= found.plan.kept
+            phase = Phase(found.passes, found.plan, tile, chunk=chunk)
             phases += phase.loops()
             for axis in (found.plan.row, found.plan.panel, *found.plan.streams):
                 if axis and axis not in found.passes.along:
@@ -718,10 +805,12 @@ class Search:
             passes.append(max([1, *(r.done for r in phase.running.values())]))
             later = {r.passed: r.forced for r in reversed([*phase.running.values()]) if r.forced}
             forced += [later[number] for number in sorted(later)]
-        cut = {t for found in best for t in found.plan.targets}
+        cut = {t for found in best for t in found.plan.targets} - kept
         stored = tuple(s.name for s in self.cascade.steps if s.name in cut - set(self.cascade.outputs))
         merge = merge_of(r for f in best if f.plan.split for r in f.passes.running_for_targets.values())
         reason = _reason(stored, passes, forced, self.split if merge.parts else None, merge)
+        again = [found for found in best if found.passes.kept]
+        reason = (*reason, *map(_kept_note, again))
         once = ((ONCE, sympy.Integer(1)),) if any(p.axis == ONCE for p in phases) else ()
         images = {axis: self.cascade.images[axis] for axis in self._seen(phases) if axis in self.cascade.images}
         axes = (*self.cascade.axes, *((axis, image.extent) for axis, image in images.items()), *once)
@@ -753,9 +842,11 @@ class Search:
             if (own and (value.of in self.cascade.inputs or value.of in cut)) or (not own and value.name in loaded):
                 of = None if own else value.of
                 kept.append((value.name, Tensor(value.axes, role, None, of, value.at, value.shape, value.where)))  # type: ignore[arg-type]
+        resumed = [(s.name, s) for found in best for s in found.passes.steps.values() if s.name in found.passes.kept]
+        chunks = [(n + PART, Tensor(tuple(a for a in s.axes if a != s.along), "scratch", BLOCK)) for n, s in resumed]
         parts = [r for found in best if found.plan.split for r in found.passes.running_for_targets.values()]
         partial = [(p.name + PART, Tensor(r.step.axes, "scratch", BLOCK)) for r in parts for p in r.parts]
-        return (*kept, *partial)
+        return (*kept, *chunks, *partial)
 
 
 def _cost(phases: list[Chosen]) -> tuple[int, int, int]:
@@ -783,6 +874,11 @@ def _title(best: list[Chosen]) -> str:
         f"{'+'.join(sorted(p.plan.targets))} along {', then '.join(p.plan.streams) or 'no axis'}" for p in best
     )
     return f"{phases}: {streams}"
+
+
+def _kept_note(found: Chosen) -> str:
+    names, axis = ", ".join(sorted(found.passes.kept)), found.plan.stream
+    return f"keeps {names} at the first of every {found.width} places of {axis}, and runs the places between again"
 
 
 def _reason(

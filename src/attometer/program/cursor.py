@@ -24,9 +24,12 @@ _INSTEAD = {
 _COMPARED = dict.fromkeys(
     ("<", ">", "<=", ">="), "; a comparison is less(a, b), 1 where a < b and 0 elsewhere"
 ) | dict.fromkeys(("==", "!="), "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere")
+_ADDED = "; nothing is added in place: what the left has no index for is summed, a running sum reads [t-1]"
 _HERE = _COMPARED | {
     "=": "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere",
     "if": "; choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
+    "and": "; masks are joined with & and |, and negated with ~",
+    "or": "; masks are joined with & and |, and negated with ~",
     "for": "; a statement runs over all its indices; a recurrence reads [t-1]",
 }
 """The same for what stands where a line should end."""
@@ -86,7 +89,10 @@ class Cursor:
     def take(self, expected: str) -> None:
         """Read `expected` or fail."""
         if not self.skip(expected):
-            self.fail(f'expected "{expected}", got {self.here()}{_COMPARED.get(self.peek(), "")}')
+            instead = _COMPARED.get(
+                self.peek(), _ADDED if expected == "=" and self.peek() in ("+", "-", "*", "/") else ""
+            )
+            self.fail(f'expected "{expected}", got {self.here()}{instead}')
 
     def skip(self, token: str) -> bool:
         """Read `token` if it comes next, and return whether it did."""

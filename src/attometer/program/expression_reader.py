@@ -25,34 +25,39 @@ _LARGEST = 1e300
 NESTED = REDUCTIONS
 """Functions that run along several indices one after the other: sum[j,k](X) is sum[j](sum[k](X))."""
 _PRODUCT = "a product of tensors is summed over the indices that the left does not have: Y[i,k] = A[i,j] * B[j,k]"
-_INSTEAD = {
-    "cumsum": "a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative",
-    "cumprod": "a running product is a recurrence: Z[t] = exp(L[t]), with L[t] = L[t-1] + log(X[t])   associative",
-    "cummax": "a running maximum is a recurrence: Z[t] = maximum(Z[t-1], X[t])   associative",
-    "argmax": "the place of the largest entry is topk[j, 1](X)",
-    "argmin": "the place of the smallest entry is the first of argsort[j](X)",
-    "sort": "sort by reading at argsort[j](X)",
-    "gather": "read at a tensor of places: X[T[i],d]",
-    "index_add": "sum into a tensor of places: scatter[j, T[i]](X[i,d])",
-    "where": "choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
-    "transpose": "write the indices in another order",
-    "concat": "declare one tensor with the longer axis, and read parts of it at shifted indices",
-    "clip": "write minimum(maximum(x, a), b)",
-    "clamp": "write minimum(maximum(x, a), b)",
-    "exp2": "write pow(2, x)",
-    "log2": "write log(x) / log(2)",
-    "expm1": "write exp(x) - 1",
-    "log1p": "write log(1 + x)",
-    "norm": "the length of a vector is sqrt(sum[d](square(X)))",
-    "var": "write mean[d](square(X)) - square(mean[d](X))",
-    "leaky_relu": "write maximum(x, 0.01 * x)",
-    "mish": "write x * tanh(softplus(x))",
-    "tril": "mask the statement: where causal(i, j)",
-    "triu": "mask the statement: where ~strict(i, j)",
-    "solve": "a triangular system is a recurrence over all earlier rows: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
-    "solve_triangular": "a triangular system is a recurrence: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
-    "elu": "elu(x) + 1 is exp(minimum(x, 0)) + relu(x)",
-} | dict.fromkeys(("matmul", "dot", "einsum", "bmm", "mm"), _PRODUCT)
+_COMPLEX = "a complex number is two tensors, of real and imaginary parts: (a + bi)(c + di) is ac - bd and ad + bc"
+_INSTEAD = (
+    {
+        "cumsum": "a running sum is a recurrence: Z[t] = Z[t-1] + X[t]   associative",
+        "cumprod": "a running product is a recurrence: Z[t] = exp(L[t]), with L[t] = L[t-1] + log(X[t])   associative",
+        "cummax": "a running maximum is a recurrence: Z[t] = maximum(Z[t-1], X[t])   associative",
+        "argmax": "the place of the largest entry is topk[j, 1](X)",
+        "argmin": "the place of the smallest entry is the first of argsort[j](X)",
+        "sort": "sort by reading at argsort[j](X)",
+        "gather": "read at a tensor of places: X[T[i],d]",
+        "index_add": "sum into a tensor of places: scatter[j, T[i]](X[i,d])",
+        "where": "choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
+        "transpose": "write the indices in another order",
+        "concat": "declare one tensor with the longer axis, and read parts of it at shifted indices",
+        "clip": "write minimum(maximum(x, a), b)",
+        "clamp": "write minimum(maximum(x, a), b)",
+        "exp2": "write pow(2, x)",
+        "log2": "write log(x) / log(2)",
+        "expm1": "write exp(x) - 1",
+        "log1p": "write log(1 + x)",
+        "norm": "the length of a vector is sqrt(sum[d](square(X)))",
+        "var": "write mean[d](square(X)) - square(mean[d](X))",
+        "leaky_relu": "write maximum(x, 0.01 * x)",
+        "mish": "write x * tanh(softplus(x))",
+        "tril": "mask the statement: where causal(i, j)",
+        "triu": "mask the statement: where ~strict(i, j)",
+        "solve": "a triangular system is a recurrence over all earlier rows: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
+        "solve_triangular": "a triangular system is a recurrence: X[t] = B[t] - A[t,s] * X[s]   where strict(t, s)",
+        "elu": "elu(x) + 1 is exp(minimum(x, 0)) + relu(x)",
+    }
+    | dict.fromkeys(("conj", "real", "imag", "complex", "angle", "polar"), _COMPLEX)
+    | dict.fromkeys(("matmul", "dot", "einsum", "bmm", "mm"), _PRODUCT)
+)
 """What to write for functions that other languages have."""
 
 

@@ -36,6 +36,14 @@ def undeclared_tensors(program: Program) -> Iterator[str]:
         before.append(statement.tensor)
 
 
+_CONSTANTS = {
+    "pi": "write 3.141592653589793",
+    "inf": "mask the statement, where causal(i, j), or write 1e30",
+    "nan": "mask the statement: where causal(i, j)",
+}
+"""What to write for constants that other languages have."""
+
+
 def unknown_sizes(program: Program) -> Iterator[str]:
     """A bare name is a tensor, an index, or a size that some axis or mask has."""
     from attometer.masks.counts import symbols
@@ -48,9 +56,11 @@ def unknown_sizes(program: Program) -> Iterator[str]:
     known = tensors | indices | sizes
     for statement in program.statements:
         for name in sorted(bare_names(statement.expression) - known):
+            instead = _CONSTANTS.get(name)
+            hint = f"{_only(nearest(name, known))}; a number that is given is declared as in: input {name}"
             yield (
                 f'statement "{statement.tensor}": "{name}" is no tensor, and no axis has a size of that name'
-                f"{_only(nearest(name, known))}; a number that is given is declared as in: input {name}"
+                f"{hint if instead is None else f'; {instead}'}"
             )
 
 

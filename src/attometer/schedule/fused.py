@@ -1,7 +1,7 @@
 """One phase of a derived nest: tiles of some axes outside, one axis streamed, everything between kept in fast memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import sympy
 
 from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, rewritten, walk
 from attometer.schedule.cascade import Cascade, Step
+from attometer.schedule.checkpoints import AHEAD, ALL, Rerun
 from attometer.schedule.formulas import evaluate, fold, move, scale, scatter, settle, sort
 from attometer.schedule.incremental import product_of, reads
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
@@ -18,7 +19,7 @@ EMPTY = {"scatter": 0.0, "sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": f
 TileOf = Callable[[str], sympy.Expr]
 ONCE = "once"
 """The axis of a loop around a phase that no axis is tiled in."""
-_MAKES = ("new", "make", "set", "view", "argsort", "topk")
+_MAKES = ("new", "make", "set", "view", "argsort", "topk", "resume")
 """What makes a value anew."""
 PART, BLOCK = ".chunk", "s"
 """What partial results are called after, and the number of the chunk that they are of."""
@@ -34,7 +35,8 @@ class Plan:
     row at a time; else what is streamed comes in word by word, and a step holds what belongs to all rows of the tile.
     With `again` what every step of the stream reads whole, as weights are, comes in at each step anew. With `split` the
     stream is cut into chunks that run at once, whose partial results a second nest merges; what is streamed then comes in as
-    whole tiles, which is less deep.
+    whole tiles, which is less deep. What is `kept` is carried, and stored or loaded where each chunk of the stream begins: a
+    phase whose targets these are stores nothing else, another one runs their recurrences again within a chunk.
     """
 
     targets: frozenset[str]
@@ -45,6 +47,7 @@ class Plan:
     by_row: bool = False
     split: bool = False
     again: bool = False
+    kept: frozenset[str] = frozenset()
 
     @property
     def stream(self) -> str | None:
@@ -121,6 +124,7 @@ class Phase:
     steps: bool = True
     chunk: sympy.Expr = ONE
     buffers: dict[str, Tile] = field(default_factory=dict)
+    ahead: Rerun | None = None
 
     def __post_init__(self) -> None:
         self.cascade: Cascade = self.passes.cascade
@@ -165,14 +169,14 @@ class Phase:
         """The targets that add up over tiles, each with the outermost of their loops: they are held around it."""
         found = {}
         for name in self.passes.steps:
-            over = [a for a in self.plan.tiled if a in self.passes.steps[name].summed]
+            over = [a for a in self.plan.tiled if a in self.passes.adding[name]]
             if name in self.plan.targets and over:
                 found[name] = over[0]
         return found
 
     def _apart(self, axis: str) -> bool:
         """Whether the tiles of an axis are independent: nothing adds up over them."""
-        return not any(axis in self.passes.steps[name].summed for name in self.outer)
+        return not any(axis in self.passes.adding[name] for name in self.outer)
 
     def _around(self, axis: str, loop: Loop) -> tuple[Node, ...]:
         """Put the making and the storing of what adds up over the tiles of an axis around its loop."""
@@ -314,18 +318,30 @@ class Phase:
 
     def _pass(self, here: list[Running], targets: list[str]) -> list[Op | Block]:
         """The loops along the streams that sum the reductions `here` and store `targets`; first what they carry, empty."""
-        carried = [name for name in self.passes.carried if name in self._streamed(here, targets)]
+        streamed = self._streamed(here, targets)
+        if self.plan.kept:
+            return self._in_chunks(streamed, here, targets)
+        carried = [name for name in self.passes.carried if name in streamed]
         empty = [Op(name, self._held(name), "new") for name in carried]
         return [*empty, *(loop for axis in self.plan.streams if (loop := self._along(axis, here, targets, carried)))]
 
     def _along(self, axis: str, here: list[Running], targets: list[str], carried: list[str]) -> Block | None:
         """The loop along one axis; None where nothing runs along it."""
-        terms = {r.step.name: r for r in here}
         streamed = {name for name in self._streamed(here, targets) if self.passes.along_of(name) == axis}
         targets = [t for t in targets if self.passes.along_of(t) == axis]
+        items = self._body(axis, streamed, here, targets)
+        wheres = [fold.where for r in here for p in r.parts for fold in p.folds if axis in fold.summed]
+        wheres += [self.passes.steps[t].where for t in targets]
+        wheres += [None] if any(not self._idle(name, wheres) for name in carried) else []
+        return self._looped(axis, tuple(items), wheres, targets) if items else None
+
+    def _body(
+        self, axis: str, streamed: Collection[str], here: list[Running], targets: Collection[str]
+    ) -> list[Op | Block]:
+        """What happens at each place of a stream."""
+        terms = {r.step.name: r for r in here}
         # First of all, what the step before left is copied, where this one overwrites it too early.
         items = [op for step in self.passes.befores if step.name in streamed for op in self._before(step)]
-        wheres: list[Where | None] = []
         for name, step in self.passes.steps.items():
             if name in streamed:
                 items += self._step(step) if step.kind != "before" else []
@@ -333,10 +349,61 @@ class Phase:
             elif name in terms:
                 folds = [(p, f) for p in terms[name].parts for f in p.folds if axis in f.summed]
                 items += [self._fold(step, part, fold, here) for part, fold in folds]
-                wheres += [fold.where for _, fold in folds]
-        wheres += [self.passes.steps[t].where for t in targets]
-        wheres += [None] if any(not self._idle(name, wheres) for name in carried) else []
-        return self._looped(axis, tuple(items), wheres, targets) if items else None
+        return items
+
+    # --- recurrences that run again within a chunk -------------------------------------------------------------------
+
+    def _in_chunks(self, streamed: set[str], here: list[Running], targets: list[str]) -> list[Op | Block]:
+        """The loop over chunks: it stores what it keeps, or runs that again ahead of its own loop."""
+        axis = str(self.plan.stream)
+        kept = [name for name in self.passes.carried if name in self.plan.kept]
+        carried = [name for name in self.passes.carried if name in streamed and name not in self.passes.kept]
+        if not self.passes.kept:
+            stored = [Op(name, self._held(name), "part") for name in kept]
+            body: list[Op | Block] = [*stored, self._turn(self._body(axis, streamed, here, ()), self.passes.way, kept)]
+        else:
+            body = self._rerun(Rerun(self.passes, frozenset(streamed), tuple(here), frozenset(targets)), here, targets)
+        backward = self.passes.way < 0
+        empty = [Op(name, self._held(name), "new") for name in carried]
+
+        def chunks(nodes: tuple[Node, ...]) -> Loop:
+            return Loop(axis, self.chunk, nodes, backward=backward, index=BLOCK)
+
+        return [*empty, Block(tuple(body), chunks, "chunk", frozenset(carried))]
+
+    def _rerun(self, ahead: Rerun, here: list[Running], targets: list[str]) -> list[Op | Block]:
+        """A chunk: what was kept is loaded, its recurrences run again, then the loop of the pass."""
+        made, turn = list[Op | Block](), list[Op]()
+        copies = {n: Op(n + ALL, self.passes.axes(n), "set", self._read(ahead.source(n))) for n in sorted(ahead.copied)}
+        held = ahead.crossing - ahead.copied
+        for op in self._body(str(self.plan.stream), ahead.ahead, [], [t for t in targets if t in ahead.ahead]):
+            assert isinstance(op, Op)  # what turns within a tile is in no such phase
+            (made if op.name in held and op.kind == "make" else turn).append(op)
+        for name, copy in copies.items():  # as soon as it is there; what the step before left is from the beginning
+            at = [k for k, op in enumerate(turn) if op.name == name and op.kind != "store"]
+            turn.insert(max(at, default=-1) + 1, copy)
+        own = {name: name + AHEAD for name in ahead.twice}
+        turn = [replace(op, name=own.get(op.name, op.name), expression=_renamed(op.expression, own)) for op in turn]
+        known = {op.name for op in made if isinstance(op, Op)}
+        made += [Op(n, self.passes.axes(n), "make") for n in sorted(held - known)]
+        made += [Op(op.name, op.axes, "make") for op in copies.values()]
+        self.ahead = ahead
+        rest = self._body(str(self.plan.stream), ahead.later, here, [t for t in targets if t not in ahead.ahead])
+        kept = sorted(self.passes.kept)
+        way = next(s.way for s in self.passes.befores if s.cycle in self.passes.rerun)
+        holds = [*kept, *held, *(op.name for op in copies.values())]
+        return [
+            *(Op(name, self._held(name), "resume") for name in kept), *made,
+            self._turn(turn, way, holds), self._turn(rest, self.passes.way, ()),
+        ]  # fmt: skip
+
+    def _turn(self, items: Iterable[Op | Block], way: int, held: Iterable[str]) -> Block:
+        """A loop place by place within a chunk."""
+
+        def each(nodes: tuple[Node, ...]) -> Loop:
+            return Loop(str(self.plan.stream), ONE, nodes, backward=way < 0)
+
+        return Block(tuple(items), each, "stream", frozenset(held))
 
     def _streamed(self, here: list[Running], targets: list[str]) -> set[str]:
         """Names of what is computed at every place of the stream."""
@@ -396,6 +463,8 @@ class Phase:
         def change(part: Expression) -> Expression:
             if not isinstance(part, Ref):
                 return part
+            if self.ahead is not None and (copy := self.ahead.whole(part)) is not None:
+                return copy
             step = self.passes.made(part.tensor)
             before = step is not None and step.kind == "before"
             view = step is not None and step.kind == "view" and step.reads[0] in self.passes.carried
@@ -520,6 +589,10 @@ class Phase:
     def _loaded(self, name: str, level: str) -> bool:
         """Whether a stored value is loaded at this level of the nest."""
         plan = self.plan
+        if "~" in name:
+            return False
+        if self.ahead is not None and name in self.ahead.both:
+            return level == "chunk"
         rowed = plan.by_row and plan.row in self.cascade.spread(self.cascade.value(name).axes)
         if self.passes.along_of(name) is None and not (plan.again and name in self.passes.shared):
             return level == "rows"
@@ -548,6 +621,10 @@ class Phase:
             return
         if op.kind == "part":
             yield Store(replace(self.buffers[op.name], block=BLOCK), op.name + PART)
+            return
+        if op.kind == "resume":
+            self.buffers[op.name] = Tile(op.name + PART, op.axes, BLOCK)
+            yield Load(self.buffers[op.name])
             return
         if op.kind == "view":
             assert isinstance(op.expression, Ref)
@@ -632,4 +709,4 @@ class Phase:
 
 def _renamed(node: Expression, names: dict[str, str]) -> Expression:
     """Return an expression over tiles instead of values."""
-    return rewritten(node, lambda n: Ref(names[n.tensor], n.indices) if isinstance(n, Ref) else n)
+    return rewritten(node, lambda n: Ref(names.get(n.tensor, n.tensor), n.indices) if isinstance(n, Ref) else n)

@@ -1,10 +1,10 @@
 """Which reductions of a cascade run in the same pass over an axis, and which forces another one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from attometer.program.expression import Binary, Call, Expression, Name, Ref, Where
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Ref, Where
 from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import axes_of
 from attometer.schedule.incremental import Factors, correction, expanded, product_of, products, reads
@@ -76,6 +76,13 @@ class Passes:
     targets: frozenset[str]
     stored: frozenset[str]
     streams: tuple[str, ...]
+    kept: frozenset[str] = frozenset()
+    """What is loaded at the first place of each chunk of the stream: its recurrences run again within the chunk."""
+
+    @cached_property
+    def rerun(self) -> frozenset[str]:
+        """The recurrences that run again within a chunk."""
+        return frozenset(s.cycle for n, s in self.steps.items() if n in self.kept and s.cycle is not None)
 
     @cached_property
     def steps(self) -> dict[str, Step]:
@@ -137,9 +144,14 @@ class Passes:
         return [s for s in self.steps.values() if s.kind == "before"]
 
     @property
+    def driving(self) -> frozenset[str]:
+        """What the loop of the phase itself carries: not what runs again within a chunk."""
+        return frozenset(s.reads[0] for s in self.befores if s.cycle not in self.rerun)
+
+    @property
     def way(self) -> int:
         """In which direction the stream runs: 1, or -1 from the last place to the first."""
-        return next((s.way for s in self.befores), 1)
+        return next((s.way for s in self.befores if s.cycle not in self.rerun), 1)
 
     @cached_property
     def whole(self) -> frozenset[str]:
@@ -168,14 +180,32 @@ class Passes:
         return frozenset(s.along for s in self.befores if s.along)
 
     def tiles(self, axis: str) -> bool:
-        """Whether the phase can run tile by tile along an axis: nothing folds along it but targets, which add up."""
+        """Whether the phase can run tile by tile along an axis: what folds along it ends in targets, which add up."""
         read = {r for s in self.steps.values() for r in s.reads}
         folds = {name for name, s in self.steps.items() if axis in s.summed}
-        sums = {
-            name for name in folds - read if self.steps[name].kind in ("sum", "scatter") and not self.steps[name].cycle
-        }
+        parts = {name for name, axes in self.adding.items() if axis in axes}
+        kept = all(n in parts for n, s in self.steps.items() if parts & {*s.reads})
+        sums = {name for name in parts - read if self.steps[name].kind in ("sum", "scatter")} & self.targets
         along = {name for name, s in self.steps.items() if axis in s.axes}
-        return folds <= sums and self.targets <= sums | along
+        return folds <= parts and kept and parts <= sums | read and self.targets <= sums | along
+
+    @cached_property
+    def adding(self) -> dict[str, frozenset[str]]:
+        """For each step, the axes over whose tiles it adds up: those it sums along, and those of what it is linear in."""
+        found: dict[str, frozenset[str]] = {}
+        for name, step in self.steps.items():
+            plain = step.kind in ("sum", "scatter", "set") and step.cycle is None and not step.places
+            own = frozenset(step.summed) if step.kind in ("sum", "scatter") and step.cycle is None else frozenset()
+            below = frozenset(a for r in step.reads for a in found.get(r, ()))
+            taken = own | {*step.axes}
+            found[name] = own | {
+                axis
+                for axis in below
+                if plain
+                and axis not in taken
+                and _degree(step.expression, {r for r in step.reads if axis in found.get(r, ())}) == 1
+            }
+        return found
 
     def adds_up(self, tiled: tuple[str, ...]) -> bool:
         """Whether the targets that add up over tiles of these axes do so in one accumulator that nothing changes."""
@@ -184,12 +214,13 @@ class Passes:
 
     def over(self, tiled: tuple[str, ...]) -> set[str]:
         """Names of the targets that add up over tiles of these axes."""
-        return {name for name in self.targets if {*self.steps[name].summed} & {*tiled}}
+        return {name for name in self.targets if self.adding[name] & {*tiled}}
 
     @property
     def possible(self) -> bool:
         """Whether one loop can carry everything that is carried."""
-        return len({(s.along, s.way) for s in self.befores}) <= 1
+        ways = {(s.along, s.way) for s in self.befores if s.cycle not in self.rerun}
+        return len(ways) <= 1 and len(self.along) <= 1
 
     def loads(self) -> set[str]:
         """Names of the values that are read and not computed, those that say where others are among them."""
@@ -266,6 +297,30 @@ class Passes:
             if self.reduces(step):
                 found[name] = self._place(step, found)
         return found
+
+    def below(self, names: Iterable[str]) -> set[str]:
+        """Return the steps that values are computed from, and their own."""
+        todo, found = list(names), set[str]()
+        while todo:
+            name = todo.pop()
+            if name in self.steps and name not in found:
+                found.add(name)
+                todo += self.steps[name].reads
+        return found
+
+    def resumes(self, targets: frozenset[str]) -> bool:
+        """Whether all is one pass along the stream, and what is kept waits for no other recurrence."""
+        ahead = self.below(self.kept)
+        others = any(s.name in ahead and s.cycle not in self.rerun for s in self.befores)
+        twice = (self.steps[n] for n in ahead & self.driving)
+        late = (
+            others
+            or any(s.kind != "set" or s.cycle is not None or s.name in targets for s in twice)
+            or any(r.passed > 1 or r.done > 1 for r in self.running_for_targets.values())
+        )
+        streamed = [t for t in targets if self.along_of(t)]
+        alone = len(self.streams) == 1 and self.along.issuperset(self.streams)
+        return alone and not (self.triangular or late or any(self.after[t] for t in streamed))
 
     @property
     def mergeable(self) -> bool:
@@ -404,6 +459,31 @@ class Passes:
             if step.kind == "set" and self.along_of(step.name) and expanded(step.expression, self._streamed) == node:
                 return Ref(step.name, _names(step.axes))
         return node
+
+
+def _degree(node: Expression, names: set[str]) -> int | None:
+    """Return the degree of an expression in some values: 1 where it is linear in them, None where it is no polynomial.
+
+    >>> from attometer.program.expression_reader import read_expression
+    >>> [_degree(read_expression(text), {"V"}) for text in ("P[k] * V[k]", "P[k] + V[k]", "exp(V[k])", "V[k] / P[k]")]
+    [1, None, None, 1]
+    """
+    match node:
+        case Ref(tensor=tensor):
+            return int(tensor in names)
+        case Negative(operand=operand):
+            return _degree(operand, names)
+        case Binary(op="*", left=left, right=right):
+            one, other = _degree(left, names), _degree(right, names)
+            return None if one is None or other is None else one + other
+        case Binary(op="/", left=left, right=right):
+            return _degree(left, names) if _degree(right, names) == 0 else None
+        case Binary(op="+" | "-", left=left, right=right):
+            one = _degree(left, names)
+            return one if one == _degree(right, names) else None
+        case Call(arguments=arguments):
+            return 0 if all(_degree(a, names) == 0 for a in arguments) else None
+    return 0
 
 
 def _names(axes: tuple[str, ...]) -> tuple[Name, ...]:

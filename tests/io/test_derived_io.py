@@ -127,3 +127,10 @@ def test_chunks_are_asked_for_by_number_axis_or_processors() -> None:
     assert four["merge"].startswith("P.max = max(P.max_1, P.max_2)")
     assert four["words"] == derive("--splits", "j=4")["words"] == derive("--processors", "16384")["words"]
     assert derive("--processors", "1")["merge"] is None
+
+
+def test_a_nest_of_gradients_is_derived() -> None:
+    asked = ["derive", "linear_causal", "--gradient", "-M", "500", "--at", "n=48,d=6", "--json"]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    program = am.gradient(am.mechanism("linear_causal").program)
+    assert json.loads(done.stdout)["words"] == am.derive(program, M=500, n=48, d=6).words

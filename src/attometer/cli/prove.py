@@ -144,6 +144,7 @@ def derive(
             help="cut into as few chunks as let depth be at most work / processors", parser=whole, metavar="INTEGER"
         ),
     ] = None,
+    gradient: Annotated[bool, typer.Option("--gradient", help="the program of its gradients instead")] = False,
     emit: Annotated[
         str | None, typer.Option(help="cpp or triton: print what compile builds, its nest of few operations")
     ] = None,
@@ -152,21 +153,24 @@ def derive(
     """Derive the loop nest that moves the fewest words: order, passes, tiles, and what forced each pass."""
     from attometer.count.derive import derive as derived
     from attometer.mechanisms.subject import subject
+    from attometer.program.gradient import gradient as gradients
 
+    program = subject(name).program
+    program = gradients(program) if gradient else program
     if emit is not None:
         from attometer.emit.program import emitted
         from attometer.emit.triton_source import triton_of
 
         if emit not in ("cpp", "triton"):
             raise unknown("--emit", emit, ["cpp", "triton"])
-        made, dtype = subject(name).program, "float32"
-        typer.echo((emitted(made, dtype) if emit == "cpp" else triton_of(made, dtype).emitted).text, nl=False)
+        dtype = "float32"
+        typer.echo((emitted(program, dtype) if emit == "cpp" else triton_of(program, dtype).emitted).text, nl=False)
         return
     sizes = sizes_of(at)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')
     chunks = _chunks(splits) if splits else 1
-    show_result(derived(subject(name).program, words_of(memory), chunks, processors, **sizes), json)
+    show_result(derived(program, words_of(memory), chunks, processors, **sizes), json)
 
 
 def _chunks(text: str) -> int | dict[str, int]:

@@ -304,3 +304,46 @@ def test_an_entry_covers_the_modules_that_it_names_and_no_others(entry: str) -> 
     one = rule(entry, None)
     assert [place for place in inside if not one.matches(*place)] == []
     assert [place for place in outside if one.matches(*place)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "bits"),
+    [
+        # 4 bits and a scale and a zero point of 16 bits per 64, or of 8 where they are quantised themselves
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, "hqq_int4", 4.5),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64},
+          "scale_quant_params": {}, "zero_quant_params": {}}}, "hqq_int4", 4.25),
+        ({"quant_method": "exl2", "bits": 4.25, "head_bits": 6}, "exl2_4.25", 4.25),
+        ({"quant_method": "exl3", "bits": 3, "head_bits": 6}, "exl3_3", 3.0),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}}}, "fp8", 8.0),
+        ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "uint4", "group_size": 128}]}}, "quark_uint4", 4.15625),
+        ({"quant_method": "torchao", "quant_type": "int4_weight_only"}, "torchao_int4", 4.25),
+        ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Float8WeightOnlyConfig"}}}, "fp8", 8.0),
+    ],
+)  # fmt: skip
+def test_further_quantisers(said: dict[str, Any], name: str, bits: float) -> None:
+    formats = from_quantization(said)
+    assert formats.name == name
+    assert float(formats.of(3, "full", "down").bits) == bits
+    assert formats.of(None, "embedding", "embedding").name == "bf16"
+
+
+def test_the_head_of_exllama_has_bits_of_its_own() -> None:
+    formats = from_quantization({"quant_method": "exl2", "bits": 4.0, "head_bits": 6})
+    assert float(formats.of(None, "head", "head").bits) == 6
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"quant_method": "exl2", "bits": 400}, "bits must be a number from 1 to 16, got 400"),
+        ({"quant_method": "hqq"}, "quant_config must hold weight_quant_params"),
+        ({"quant_method": "quark"}, "global_quant_config must be an object"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "int3"}}}, 'unknown quark dtype "int3"'),
+        ({"quant_method": "torchao", "quant_type": "int3"}, 'unknown torchao quant_type "int3"'),
+        ({"quant_method": "torchao", "quant_type": "int4_weight_only", "quant_type_kwargs": {"group_size": 0}}, "group_size must be"),
+    ],
+)  # fmt: skip
+def test_what_further_quantisers_cannot_mean(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(AttometerError, match=message):
+        from_quantization(said)

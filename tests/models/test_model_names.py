@@ -72,6 +72,8 @@ def test_an_id_of_the_hub_is_the_shipped_model(text: str, name: str) -> None:
         ("llama4:scout", "llama-4-scout", "q4_k_m"),
         ("llama3.3", "llama-3.1-70b", "q4_k_m"),
         ("gemma2:2b", "gemma-2-2b", "q4_0"),
+        ("LoneStriker/Mixtral-8x7B-Instruct-v0.1-4.0bpw-h6-exl2", "mixtral-8x7b", "exl2_4"),
+        ("turboderp/Qwen2.5-72B-Instruct-exl3:4.5bpw", "qwen2.5-72b", "exl3_4.5"),
         ("command-r", "command-r-08-2024", "q4_0"),
         ("google/gemma-3-12b-it-qat-q4_0-gguf", "gemma-3-12b", "q4_0"),
         ("kaitchup/Phi-4-AutoRound-GPTQ-4bit", "phi-4", "gptq-int4"),
@@ -227,3 +229,12 @@ def test_weights_alone_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes(b"x")
     with pytest.raises(AttometerError, match=r"m\.safetensors: holds weights alone; give the folder"):
         model(str(tmp_path / "m.safetensors"))
+
+
+def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(
+        '{"base_model_name_or_path": "Qwen/Qwen3-8B", "peft_type": "LORA", "r": 16}'
+    )
+    for path in (tmp_path, tmp_path / "adapter_config.json"):
+        with pytest.raises(AttometerError, match="an adapter of rank 16 to Qwen/Qwen3-8B: ask for that model"):
+            model(path)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from attometer.errors import AttometerError, unknown
+from attometer.formats.more_methods import exllama, hqq, quark, torchao
 from attometer.formats.rules import Rule, WeightFormats, rule
 from attometer.formats.storage import FORMATS, Storage, storage
 
@@ -196,6 +197,11 @@ _METHODS: dict[str, Callable[[Values, Storage], WeightFormats]] = {
     "modelopt_fp4": _modelopt,
     "modelopt_mixed": _modelopt,
     "mlx": _mlx,
+    "exl2": exllama,
+    "exl3": exllama,
+    "hqq": hqq,
+    "quark": quark,
+    "torchao": torchao,
 }
 
 

@@ -84,6 +84,11 @@ def quantized_name(text: str) -> tuple[str, Quantization | None]:
     >>> quantized_name("unsloth/Qwen3-8B-GGUF:Q8_0"), quantized_name("Qwen/Qwen3-8B")
     (('unsloth/Qwen3-8B', {'quant_method': 'gguf', 'file_type': 'q8_0'}), ('Qwen/Qwen3-8B', None))
     """
+    mean = re.fullmatch(r"(?i)(.+?)[-_:](?:exl([23])[-_:])?(\d(?:\.\d+)?)bpw(?:[-_]h(\d))?(?:[-_]exl([23]))?", text)
+    if mean is not None:
+        method = f"exl{mean[2] or mean[5] or 2}"
+        plain = re.sub(r"(?i)-exl[23]$", "", mean[1])
+        return plain, {"quant_method": method, "bits": float(mean[3]), "head_bits": int(mean[4] or 6)}
     text = re.sub(r"(?i)\b(?:ud-)?(q[2-68])_k_xl$", lambda m: _DYNAMIC[m[1].lower()], text)
     text = re.sub(r"(?i)\bud-(?=i?q\d)", "", text)
     name, colon, tag = text.partition(":")

@@ -72,6 +72,10 @@ def release_values(release: Release) -> dict[str, Any]:
     return merged(values if release.inside is None else {release.inside: values}, release.values)
 
 
+ADAPTER = "adapter_config.json"
+"""What PEFT writes beside the weights of an adapter: the model itself is another one."""
+
+
 def _read(path: Path) -> Model:
     """Read the file at a path, or the one in a folder."""
     if path.is_dir():
@@ -83,6 +87,11 @@ def _read(path: Path) -> Model:
     if path.suffix.lower() in (".safetensors", ".bin", ".pt", ".pth") and path.is_file():
         raise AttometerError(f"{path}: holds weights alone; give the folder that also holds config.json")
     values = read_config(path)
+    if path.name == ADAPTER:
+        base, rank = values.get("base_model_name_or_path"), values.get("r")
+        raise AttometerError(
+            f"{path}: an adapter of rank {rank!s:.10} to {base!s:.100}: ask for that model; a recipe trains it, as in --recipe lora"
+        )
     if is_params(values):
         values = from_params(values, str(path))
     made = from_values(values, str(path), _name(str(path)))
@@ -92,7 +101,7 @@ def _read(path: Path) -> Model:
 
 def _inside(folder: Path) -> Path:
     """Return the file of a folder that describes the model: its configuration, Meta's, or the one GGUF file."""
-    for name in ("config.json", "params.json"):
+    for name in ("config.json", "params.json", ADAPTER):
         if (folder / name).is_file():
             return folder / name
     files = sorted(folder.glob("*.gguf"))

@@ -298,7 +298,7 @@ AROUND: dict[str, str] = {
 }
 """Families that wrap a text model, with the text model that they hold."""
 
-FLAT = frozenset({"gemma3", "llama4", "gemma4", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe"})
+FLAT = frozenset({"gemma3", "llama4", "gemma4", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "step3p7"})
 """Wrapping families whose text-only files carry the keys of the text model at the top."""
 
 DUAL: dict[str, Reader] = {

@@ -148,3 +148,24 @@ def test_kernels_that_are_launched_one_by_one_wait_for_the_host() -> None:
     assert (graphs.way, eager.way, eager.other) == ("whole model", "kernels", None)
     assert eager.low < 0.0148 < eager.high
     assert abs(eager.seconds / 0.0148 - 1) < 0.25
+
+
+def test_what_stands_on_other_machines_does_not_widen_an_interval() -> None:
+    # vLLM's whole models were measured on A100s, its kernels on the H200
+    made = plan("llama-3.1-8b", "h200-sxm", engine="vllm", context=8192, mode="decode", batch=32).predicted
+    assert made is not None
+    assert made.way == "kernels"
+    assert made.other is not None
+    assert not made.low <= made.other <= made.high
+    assert "the other way" not in str(made)
+
+
+def test_a_mac_stands_on_macs_and_has_a_prefill() -> None:
+    made = plan("llama-3.1-8b", "m2-ultra", engine="llama.cpp", context=512, weights_dtype="q4_k_m").predicted
+    assert made is not None
+    assert made.measured_for.startswith("llama.cpp metal")
+    # too few Macs were measured for an interval of whole models on another: kernels tell, and whole models check
+    other = plan("llama-3.1-8b", "m4-max", engine="llama.cpp", context=4096).predicted
+    assert other is not None
+    assert other.high < 10 * other.low
+    assert other.other is not None

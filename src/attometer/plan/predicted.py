@@ -19,7 +19,7 @@ from attometer.price.model_calls import Pass, alike, calls, stored
 from attometer.price.own import ENGINE as ENGINE_HERE
 from attometer.price.own import check_own, own_calls, own_type
 from attometer.price.predict import PLAIN, own_folder
-from attometer.price.tables import SITUATIONS, Calibration, calibration
+from attometer.price.tables import SITUATIONS, Calibration, are_siblings, calibration
 from attometer.schedule.placement import Placement
 from attometer.view.numbers import seconds as spelled
 
@@ -69,7 +69,8 @@ class Expected:
     alike: float | None = None
 
     def __str__(self) -> str:
-        check = "" if self.other is None else f"; the other way, {_OTHER[self.way]}: {spelled(self.other)}"
+        near = self.other is not None and self.low <= self.other <= self.high  # else it stands on another machine
+        check = f"; the other way, {_OTHER[self.way]}: {spelled(self.other)}" if self.other and near else ""
         same = "" if self.alike is None else f"; {spelled(self.alike)} where all tokens choose the same experts"
         lent = "" if not self.borrowed else f"; borrowed: {', '.join(map(_plain, self.borrowed))}"
         return (
@@ -146,7 +147,7 @@ def predicted_or_why(plan: "Plan") -> Expected | str:
         ways = _ways(plan, engine)
     except AttometerError as error:
         return str(error)
-    first, *others = sorted(ways, key=lambda way: _standing(plan, way))
+    first, *others = sorted(ways, key=lambda way: (_tells_nothing(way), *_standing(plan, way)))
     found = checked([first, *(way for way in others if not _is_of_other_width(plan, way))])
     return found.above(plan.seconds) if found else f"the ends of its interval are more than {WIDEST:g} times apart"
 
@@ -170,8 +171,15 @@ def replays(plan: "Plan") -> bool:
 
 def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, int, float]:
     """Return what a way stands on, best least: the engine's own figures, of weights as wide, of the machine; then the interval."""
-    place = SITUATIONS.index(way.situation) if way.situation in SITUATIONS else 0  # measured here
-    return bool(way.borrowed), _is_of_other_width(plan, way), place, way.high / way.low
+    return bool(way.borrowed), _is_of_other_width(plan, way), _place(way), way.high / way.low
+
+
+def _tells_nothing(way: Expected) -> bool:
+    return way.high > WIDEST * way.low
+
+
+def _place(way: Expected) -> int:
+    return SITUATIONS.index(way.situation) if way.situation in SITUATIONS else 0  # measured here
 
 
 def _is_of_other_width(plan: "Plan", way: Expected) -> bool:
@@ -188,11 +196,15 @@ def widths(plan: "Plan") -> tuple[str, ...]:
 def checked(ways: list[Expected]) -> Expected | None:
     """Return the first of the ways with the second as its check, or None where its interval tells nothing."""
     chosen, *others = ways
-    if chosen.high > WIDEST * chosen.low:
+    if _tells_nothing(chosen):
         return None
-    # where both ways are the engine's own, how far they are apart is a part of what is not known
-    told = next((way.seconds for way in others if not way.borrowed), None)
-    ends = (chosen.low, chosen.high) if told is None else (min(chosen.low, told), max(chosen.high, told))
+    # where both ways are the engine's own and stand as firmly, how far they are apart is a part of what is not known
+    other = next((way for way in others if not way.borrowed), None)
+    told = None if other is None else other.seconds
+    firm = other is not None and _place(other) <= max(_place(chosen), SITUATIONS.index("unseen shape"))
+    ends = (chosen.low, chosen.high)
+    if told is not None and firm:
+        ends = min(chosen.low, told), max(chosen.high, told)
     same = min((way.alike for way in ways if way.alike is not None), default=None)
     low = ends[0] if same is None else min(ends[0], same * chosen.low / chosen.seconds)
     return replace(chosen, low=low, high=ends[1], other=told, alike=same)
@@ -330,7 +342,13 @@ def of_class(
 ) -> Expected:
     """Return a time by a class of whole passes, of the nearest family whose name begins with one of `words`."""
     known = calibration(kind)
-    (family, *_), lent = families_of(known, types, plan.machine, words)
+    names, lent = families_of(known, types, plan.machine, words)
+
+    def own(name: str) -> float:  # a backend of such machines alone (Metal) goes before one of all
+        where = known.machines(name)
+        return sum(are_siblings(each, plan.machine.chip_id) for each in where) / max(1, len(where))
+
+    family = max(names, key=own)
     made = raised_figures(kind, family, plan.machine, counts)
     seconds, low, high = (float(v[0]) for v in (made.seconds, made.low, made.high))
     terms = {k: float(v[0]) for k, v in made.found.terms.items() if k not in ("total", "residual")}

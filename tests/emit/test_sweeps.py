@@ -7,9 +7,11 @@ from tests.emit.programs import drawn, expected, results
 
 import attometer as am
 from attometer.emit import build
+from attometer.emit.compiled import gradients_of
 from attometer.emit.program import emitted
 from attometer.program import parse
 from attometer.program.keeping import declared
+from attometer.schedule.gathers import with_gathers_apart
 from attometer.schedule.lean import pieces
 
 machine_code = pytest.mark.skipif(build.unsupported() is not None, reason=f"needs {build.unsupported()}")
@@ -93,6 +95,31 @@ def test_places_that_data_choose_and_those_outside() -> None:
     n, v = 7, 5
     rows, places = torch.tensor([0, 4, 4, -1, 5, 2, 1]), torch.tensor([-2, -1, 0, 3, 5, 6, 99])
     close(parse(GATHERS), {"n": n, "v": v, "d": 3}, {1: rows, 2: places})
+
+
+PERMUTED = """axis i: n, j: m
+input Q[n,d], K[m,d], V[m,e], T[m]
+S[i,j] = Q[i,d] * K[T[j],d]
+P[i,j] = softmax[j](S)
+O[i,e] = P[i,j] * V[T[j],e]"""
+
+
+def test_scores_with_gathered_keys_are_formed_in_a_nest() -> None:
+    held = gradients_of(str(with_gathers_apart(parse(PERMUTED))), ("O",), ())
+    forward, backward = parse(held.forward), parse(held.backward)
+    for program in (forward, backward):
+        names = {s.output.name for sweep in swept(program) for s in sweep.steps}
+        assert not names & {"S", "P", "dS", "dP"}
+        # What a nest makes again from a gather that an earlier level stored needs that gather.
+        assert {"K_1", "V_1"} <= names
+
+
+@machine_code
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [False, True])
+def test_gathered_keys(apart) -> None:
+    program = with_gathers_apart(parse(PERMUTED)) if apart else parse(PERMUTED)
+    close(program, {"n": 6, "m": 7, "d": 3, "e": 2}, {3: torch.tensor([4, 0, 4, 1, 9, -1, 2])})
 
 
 @machine_code

@@ -10,6 +10,7 @@ from attometer.program import Program
 from attometer.program.keeping import declared
 from attometer.run import transforms
 from attometer.run.validation import check_name
+from attometer.schedule.gathers import with_gathers_apart
 from attometer.simulate.sizes import bind
 from attometer.view.printed import Printed
 
@@ -25,7 +26,7 @@ class Compiled(Printed):
         check_name("impl", impl, IMPLEMENTATIONS)
         self.impl, self._full = impl, " ".join(full)
         self.program = declared(program)
-        self._text = str(self.program)
+        self._text = str(with_gathers_apart(self.program))
         self._reading = reading(self._text)
         self.inputs, self.outputs = self._reading.inputs, self._reading.outputs
         self._known: set[tuple[tuple[int, ...], ...]] = set()

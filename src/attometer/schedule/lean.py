@@ -108,6 +108,16 @@ class _Pieces:
             here = names <= self.swept
             level = max((self.level[n] + (n in self.swept and not here) for n in held), default=0)
             self.level |= dict.fromkeys(names, level)
+        # What is too large to be stored is made again where it is read, from what its own level stores.
+        self.last = dict(self.level)
+        for operation in reversed(self.operations):
+            for ref in refs_of(operation):
+                if (
+                    ref.tensor in self.made
+                    and ref.tensor not in self.swept
+                    and not self.small(self._tensor(ref.tensor))
+                ):
+                    self.last[ref.tensor] = max(self.last[ref.tensor], self.last[operation.output.name])
 
     def _tensor(self, name: str) -> TensorOf:
         return next(s.output for s in steps_of(self.made[name]) if s.output.name == name)
@@ -130,7 +140,7 @@ class _Pieces:
         """Names that sweeps of this level or operations of later ones read, and that are small enough to be stored."""
         found = set()
         for operation in self.operations:
-            swept, at = operation.output.name in self.swept, self.level[operation.output.name]
+            swept, at = operation.output.name in self.swept, self.last[operation.output.name]
             if at > level or (swept and at == level):
                 for ref in refs_of(operation):
                     if ref.tensor in self.made and (swept or self.small(self._tensor(ref.tensor))):

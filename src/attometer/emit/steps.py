@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attometer.emit.expressions import Writer, cxx, index_of, name_of
-from attometer.program.expression import Expression, Name, Ref, Where, factors_of, walk
+from attometer.program.expression import Expression, Name, Ref, Where, factors_of, reads, refs_in
 from attometer.schedule.formulas import axes_of, evaluate
-from attometer.schedule.incremental import product_of, reads
+from attometer.schedule.incremental import product_of
 from attometer.schedule.nest import Compute, Formula, Tile
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _over_many(code: PhaseCode, node: Compute, done: tuple[str, ...]) -> Iterato
         body = [_set(code, writer, node)] if formula.kind not in FOLD else _one(code, writer, node, done)
         yield from _nest(out, writer, body)
         return
-    last = {code.tiles[n.tensor][-1] for n in walk(formula.expression) if isinstance(n, Ref) and code.tiles[n.tensor]}
+    last = {code.tiles[n.tensor][-1] for n in refs_in(formula.expression) if code.tiles[n.tensor]}
     if out and not formula.carried and not last & set(folded):
         writer = code.writer(out[-1])
         yield from _nest([*out[:-1], *folded, out[-1]], writer, [_set(code, writer, node)])
@@ -289,7 +289,7 @@ class Product:
             return node.tensor
         tile = Tile(f"term{len(code.tiles)}", axes)
         code.tiles[tile.name] = code.layout(axes)
-        read = tuple(Tile(n.tensor, axes_of(n)) for n in walk(node) if isinstance(n, Ref))
+        read = tuple(Tile(n.tensor, axes_of(n)) for n in refs_in(node))
         yield from elementwise(code, [evaluate(tile, node, read, inside)])
         return tile.name
 

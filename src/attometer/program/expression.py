@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from attometer.masks import Mask
@@ -124,6 +125,17 @@ def walk(node: Expression) -> Iterator[Expression]:
         node = todo.pop()
         yield node
         todo.extend(reversed(children(node)))
+
+
+def refs_in(node: Expression) -> Iterator[Ref]:
+    """Yield every read of a tensor in an expression, those in indices among them."""
+    return (part for part in walk(node) if isinstance(part, Ref))
+
+
+@lru_cache(maxsize=4096)
+def reads(node: Expression) -> frozenset[str]:
+    """Return the names of the tensors that an expression reads."""
+    return frozenset(ref.tensor for ref in refs_in(node))
 
 
 def rewritten(node: Expression, change: Callable[[Expression], Expression], outer: bool = False) -> Expression:

@@ -22,6 +22,7 @@ from attometer.program.expression import (
     Statement,
     Where,
     factors_of,
+    refs_in,
     walk,
 )
 from attometer.program.indices import index_names, indices_of, step_of
@@ -391,7 +392,7 @@ class _Reverse:
     def over_all(self, statement: Statement) -> bool:
         """Return whether a statement reads all earlier places of its recurrence: then its own mask has to say so."""
         later = set(self.made[self.made.index(statement.tensor) :])
-        refs = [n for n in walk(statement.expression) if isinstance(n, Ref) and n.tensor in later]
+        refs = [n for n in refs_in(statement.expression) if n.tensor in later]
         return any(not any(map(step_of, ref.indices)) for ref in refs)
 
     def apart(

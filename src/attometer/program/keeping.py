@@ -7,7 +7,7 @@ from functools import lru_cache
 import sympy
 
 from attometer.program.explicit import Names, explicit, summed_by
-from attometer.program.expression import Along, Binary, Call, Name, Ref, Statement, walk
+from attometer.program.expression import Along, Binary, Call, Name, Ref, Statement, refs_in, walk
 from attometer.program.gradient import active_in, gradient
 from attometer.program.operations import Tensor
 from attometer.program.program import Declaration, Program
@@ -70,7 +70,7 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     needed = _needed(backward, results, may)
     kept = tuple(s.tensor for s in forward if s.tensor in may & needed)
     left = tuple(s for s in backward if s.tensor in needed and s.tensor not in kept)
-    read = {n.tensor for s in left for n in walk(s.expression) if isinstance(n, Ref)}
+    read = {n.tensor for s in left for n in refs_in(s.expression)}
     inputs = tuple(d for d in grads.declarations if d.role != "output" and d.tensor in read)
     extra = tuple(Declaration("input", name, tensors[name].indices) for name in kept)
     outputs = tuple(d for d in grads.declarations if d.role == "output")
@@ -142,5 +142,5 @@ def _needed(statements: Sequence[Statement], wanted: Sequence[str], kept: set[st
             continue
         found.add(name)
         if name in made and name not in kept:
-            todo += [n.tensor for n in walk(made[name].expression) if isinstance(n, Ref)]
+            todo += [n.tensor for n in refs_in(made[name].expression)]
     return found

@@ -27,6 +27,7 @@ from attometer.program.expression import (
     Statement,
     Where,
     factors_of,
+    refs_in,
     walk,
 )
 from attometer.program.expression_reader import read_expression
@@ -328,7 +329,7 @@ class _Statement:
 
     def map(self, name: str, expression: Expression, indices: tuple[str, ...], origin: Origin | None = None) -> Ref:
         extents = self.extents(indices)
-        where = self.where([n for n in walk(expression) if isinstance(n, Ref)], extents)
+        where = self.where([*refs_in(expression)], extents)
         self.same_pairs(expression)
         output = self.tensor(name, indices, where)
         label = expression_text(expression)
@@ -388,7 +389,7 @@ class _Statement:
 
     def pairs_of(self, expression: Expression) -> tuple[Where, str] | None:
         """Return the mask of what an expression reads, and the name of a tensor that has it."""
-        refs = [n for n in walk(expression) if isinstance(n, Ref)]
+        refs = [*refs_in(expression)]
         found = {w: ref.tensor for ref in refs if (w := self.operand_where(ref)) is not None}
         if len({(w.query, w.key) for w in found}) != 1:
             return None

@@ -7,7 +7,7 @@ from typing import TypeVar
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Expression, Name, Ref, walk
+from attometer.program.expression import Expression, Name, Ref, refs_in, walk
 from attometer.program.indices import look_of, step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 
@@ -16,9 +16,7 @@ Op = TypeVar("Op", bound=Operation)
 
 def reads(expression: Expression) -> set[str]:
     """Return the names that an expression may read: references, and bare names that may be tensors."""
-    return {n.tensor for n in walk(expression) if isinstance(n, Ref)} | {
-        n.name for n in walk(expression) if isinstance(n, Name)
-    }
+    return {n.tensor for n in refs_in(expression)} | {n.name for n in walk(expression) if isinstance(n, Name)}
 
 
 def group_steps(operations: list[Operation], made: set[str], tensors: dict[str, Tensor]) -> list[Operation]:
@@ -63,13 +61,13 @@ def refs_of(operation: Operation) -> list[Ref]:
     """Return the tensor references an operation reads."""
     match operation:
         case Einsum(operands=operands):
-            return [n for ref in operands for n in walk(ref) if isinstance(n, Ref)]
+            return [n for ref in operands for n in refs_in(ref)]
         case Map(expression=expression):
-            return [n for n in walk(expression) if isinstance(n, Ref)]
+            return [*refs_in(expression)]
         case Reduce(operand=operand) | Sort(operand=operand):
-            return [n for n in walk(operand) if isinstance(n, Ref)]
+            return [*refs_in(operand)]
         case Scatter(operand=operand, places=places):
-            return [n for node in (operand, *(place for _, place in places)) for n in walk(node) if isinstance(n, Ref)]
+            return [n for node in (operand, *(place for _, place in places)) for n in refs_in(node)]
         case Scan(term=term, decay=decay):
             return [term] if decay is None else [term, decay]
         case Recurrence(steps=steps):

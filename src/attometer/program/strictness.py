@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from attometer.errors import nearest
-from attometer.program.expression import Along, Expression, Name, Position, Ref, Statement, walk
+from attometer.program.expression import Along, Expression, Name, Position, Ref, Statement, refs_in, walk
 from attometer.program.indices import index_names
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
@@ -23,7 +23,7 @@ def undeclared_tensors(program: Program) -> Iterator[str]:
     before: list[str] = []
     for statement in program.statements:
         unread = [name for name in before if name not in read]
-        for name in dict.fromkeys(n.tensor for n in walk(statement.expression) if isinstance(n, Ref)):
+        for name in dict.fromkeys(n.tensor for n in refs_in(statement.expression)):
             if name in declared | made:
                 continue
             alike = [own for own in unread if _squeezed(own) == _squeezed(name)]
@@ -52,7 +52,7 @@ def unknown_sizes(program: Program) -> Iterator[str]:
     indices = _indices(program) | {name for s in program.statements for name in _placed(s)}
     sizes = {str(s) for _, value in program.axes for s in value.free_symbols}
     sizes |= {str(x) for s in program.statements if s.where is not None for x in symbols(s.where.mask)}
-    tensors |= {n.tensor for s in program.statements for n in walk(s.expression) if isinstance(n, Ref)}
+    tensors |= {n.tensor for s in program.statements for n in refs_in(s.expression)}
     known = tensors | indices | sizes
     for statement in program.statements:
         for name in sorted(bare_names(statement.expression) - known):
@@ -133,10 +133,10 @@ def _used(node: Expression) -> Iterator[str]:
 
 
 def _read(statement: Statement) -> set[str]:
-    refs = {n.tensor for n in walk(statement.expression) if isinstance(n, Ref)}
+    refs = {n.tensor for n in refs_in(statement.expression)}
     return refs | bare_names(statement.expression)
 
 
 def _shape(statement: Statement, name: str) -> list[str]:
-    ref = next(n for n in walk(statement.expression) if isinstance(n, Ref) and n.tensor == name)
+    ref = next(n for n in refs_in(statement.expression) if n.tensor == name)
     return [part.name if isinstance(part, Name) else "..." for part in ref.indices]

@@ -1,12 +1,12 @@
 """A Program as a cascade: steps over plain axes, which is what a loop nest can tile."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import sympy
 
-from attometer.program.expression import Expression, Name, Ref, Where, walk
+from attometer.program.expression import Expression, Name, Where, reads, refs_in
 from attometer.program.printer import expression_text
 from attometer.schedule.nest import Image
 
@@ -35,13 +35,14 @@ class Step:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """Names of the values read."""
-        return tuple(dict.fromkeys(r for node in (self.expression, *(p for _, p in self.places)) for r in refs(node)))
+        nodes = (self.expression, *(place for _, place in self.places))
+        return tuple(dict.fromkeys(ref.tensor for node in nodes for ref in refs_in(node)))
 
     @cached_property
     def whole(self) -> frozenset[str]:
         """The axes that no loop may cut: those that data decide about."""
         if self.kind in ("argsort", "topk"):
-            operand = {a.name for n in walk(self.expression) if isinstance(n, Ref) for a in n.indices}  # type: ignore[union-attr]
+            operand = {a.name for n in refs_in(self.expression) for a in n.indices}  # type: ignore[union-attr]
             return frozenset(self.summed) | (frozenset(self.axes) - operand)
         return frozenset(axis for axis, _ in self.places)
 
@@ -69,7 +70,7 @@ class Value:
     @cached_property
     def places(self) -> frozenset[str]:
         """Names of the values that say where it is."""
-        return frozenset(r for node in self.at for r in refs(node))
+        return frozenset(r for node in self.at for r in reads(node))
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Cascade:
 
     def decided(self, *nodes: Expression) -> frozenset[str]:
         """Return the axes along which expressions read at places that they compute: no loop may cut them."""
-        found = [n for node in nodes for n in walk(node) if isinstance(n, Ref)]
+        found = [n for node in nodes for n in refs_in(node)]
         places = [pair for n in found for pair in zip(self.value(n.tensor).axes, n.indices, strict=False)]
         return frozenset(axis for axis, part in places if not isinstance(part, Name) and axis not in self.images)
 
@@ -132,8 +133,3 @@ class Cascade:
     @cached_property
     def _steps(self) -> dict[str, Step]:
         return {s.name: s for s in self.steps}
-
-
-def refs(node: Expression) -> Iterator[str]:
-    """Yield the names of the values that an expression reads."""
-    return (n.tensor for n in walk(node) if isinstance(n, Ref))

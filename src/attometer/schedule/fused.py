@@ -7,11 +7,11 @@ from functools import cached_property
 
 import sympy
 
-from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, rewritten, walk
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, Where, reads, refs_in, rewritten
 from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.checkpoints import AHEAD, ALL, Rerun
 from attometer.schedule.formulas import evaluate, fold, move, scale, scatter, settle, sort
-from attometer.schedule.incremental import product_of, reads
+from attometer.schedule.incremental import product_of
 from attometer.schedule.nest import ONE, Compute, Free, Load, Loop, New, Node, Store, Tile
 from attometer.schedule.running import Fold, Part, Passes, Running
 
@@ -439,7 +439,7 @@ class Phase:
             plain = Ref(before.name, tuple(map(Name, source.axes)))
             readers = [s for s in self.passes.steps.values() if before.name in s.reads]
             late = any(order.index(s.name) > order.index(source.name) for s in readers)
-            used = [n for n in walk(source.expression) if isinstance(n, Ref) and n.tensor == before.name]
+            used = [n for n in refs_in(source.expression) if n.tensor == before.name]
             if late or (used and (source.kind != "set" or any(n != plain for n in used))):
                 copied.add(before.name)
         return frozenset(copied)
@@ -606,7 +606,7 @@ class Phase:
             return False  # a loop word by word would have to know where in an image it is
         if self.cascade.decided(op.expression) & {*self._inner(name)}:
             return False  # another value is read along it at places that are computed
-        found = [n for n in walk(op.expression) if isinstance(n, Ref) and n.tensor == name]
+        found = [n for n in refs_in(op.expression) if n.tensor == name]
         return len(found) == 1 and all(isinstance(part, Name) for part in found[0].indices)
 
     def _inner(self, name: str) -> list[str]:
@@ -663,7 +663,7 @@ class Phase:
         """Return the tile that an element-wise step may overwrite: one it reads last, of the same shape."""
         if op.kind != "set":
             return None
-        found = [n for n in walk(op.expression) if isinstance(n, Ref)]
+        found = [*refs_in(op.expression)]
         moved = {n.tensor for n in found if not all(isinstance(part, Name) for part in n.indices)}
         for name in sorted((dying & reads(op.expression)) - moved):
             # A tile that stays for the next panel must not be overwritten.

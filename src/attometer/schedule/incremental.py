@@ -23,7 +23,6 @@ from attometer.program.expression import (
     Position,
     Ref,
     factors_of,
-    walk,
 )
 from attometer.program.printer import expression_text
 
@@ -267,9 +266,3 @@ def _product(factors: Factors) -> Expression:
 
 
 product_of = _product
-
-
-@lru_cache(maxsize=4096)
-def reads(node: Expression) -> frozenset[str]:
-    """Return the names of the values that an expression reads."""
-    return frozenset(n.tensor for n in walk(node) if isinstance(n, Ref))

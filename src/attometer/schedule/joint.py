@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from attometer.program.expression import Binary, Call, Expression, Name, Ref, rewritten, walk
+from attometer.program.expression import Binary, Call, Expression, Name, Ref, refs_in, rewritten
 from attometer.schedule.cascade import Step
 
 _KINDS = {"+": "sum", "*": "prod", "maximum": "max", "minimum": "min"}
@@ -34,7 +34,7 @@ def joined(steps: Mapping[str, Step], streams: Collection[str], targets: Collect
     >>> print(*found.values())
     m[i] = max maximum(S[i,j], T[i,u])
     """
-    read = Counter(n.tensor for s in steps.values() for n in walk(s.expression) if isinstance(n, Ref))
+    read = Counter(n.tensor for s in steps.values() for n in refs_in(s.expression))
     found: dict[str, Step] = {}
 
     def part(node: Expression) -> Step | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import sympy
 
-from attometer.program.expression import Expression, Ref, Where, walk
+from attometer.program.expression import Expression, Where, refs_in
 from attometer.program.printer import expression_text
 from attometer.view.printed import Printed
 
@@ -261,7 +261,7 @@ def uses(node: Node, schedule: Schedule) -> tuple[set[str], dict[str, bool]]:
     match node:
         case Load(tile=tile):
             declared = schedule.tensor(tile.name)
-            return {f"{declared.of or tile.name}:", *(r.tensor for at in declared.at for r in _refs(at))}, {
+            return {f"{declared.of or tile.name}:", *(r.tensor for at in declared.at for r in refs_in(at))}, {
                 tile.name: False
             }
         case Store(tile=tile):
@@ -276,10 +276,6 @@ def uses(node: Node, schedule: Schedule) -> tuple[set[str], dict[str, bool]]:
             made = dict.fromkeys((name for _, makes in inner for name in makes), False)
             return {name for needs, _ in inner for name in needs} | made.keys(), made
     return set(), {}
-
-
-def _refs(node: Expression) -> Iterator[Ref]:
-    return (part for part in walk(node) if isinstance(part, Ref))
 
 
 def _lines(node: Node, schedule: Schedule, indent: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from attometer.program.expression import Expression, Name, Position, Ref, Where, rewritten, walk
+from attometer.program.expression import Expression, Name, Position, Ref, Where, refs_in, rewritten, walk
 from attometer.program.indices import index_names
 from attometer.schedule.cascade import Cascade, Step, Value
 
@@ -84,7 +84,7 @@ def _transposed(found: Cascade, step: Step, value: Value) -> Cascade | None:
     if made is None or value.name == value.of or value.at or found.step(value.name) or {*made.axes} != {*value.axes}:
         return None
     axes = dict(zip(value.axes, made.axes, strict=True))
-    refs_read = [n for n in walk(step.expression) if isinstance(n, Ref)]
+    refs_read = [*refs_in(step.expression)]
     plain = all(isinstance(part, Name) for n in refs_read for part in n.indices)
     if not plain or any(found.value(n.tensor).at for n in refs_read) or not {*axes} <= extents.keys():
         return None
@@ -252,7 +252,7 @@ class _Copy:
     def along(self, node: Expression, axes: dict[str, str]) -> Expression | None:
         """Return an expression along other axes; None where it reads what cannot be computed there."""
         moved = dict[str, str]()
-        for ref in (n for n in walk(node) if isinstance(n, Ref)):
+        for ref in refs_in(node):
             plain = all(isinstance(part, Name) for part in ref.indices)
             touched = {n for part in ref.indices for n in index_names(part)} & axes.keys()
             name = self.of(ref.tensor, axes) if plain else None if touched else ref.tensor

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Ref, Where
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Ref, Where, reads
 from attometer.schedule.cascade import Cascade, Step
 from attometer.schedule.formulas import axes_of
-from attometer.schedule.incremental import Factors, correction, expanded, product_of, products, reads
+from attometer.schedule.incremental import Factors, correction, expanded, product_of, products
 from attometer.schedule.joint import Joint, joined, terms_of
 
 MERGED = ("sum", "prod", "max", "min")

@@ -19,6 +19,7 @@ from attometer.program.expression import (
     Number,
     Position,
     Ref,
+    refs_in,
     walk,
 )
 from attometer.program.indices import indices_of
@@ -274,7 +275,7 @@ class _Flow:
         owners: set[str] = set()
         for axis, part in zip(self.program.tensors[ref.tensor].indices, ref.indices, strict=True):
             if axis in axes and any(isinstance(node, Ref) for node in walk(part)):
-                owners |= {i for node in walk(part) if isinstance(node, Ref) for i in indices_of(node)}
+                owners |= {i for node in refs_in(part) for i in indices_of(node)}
                 if axis in self.repeated:
                     raise AttometerError(f'axis "{axis}" is looked up and shorter than its pieces')
         return frozenset(owners) or None
@@ -309,7 +310,7 @@ class _Flow:
 
 def _mapped(node: Expression, held: Holds) -> Kind:
     """Return what an element-wise expression is over ranks: whole, a sum that every rank adds to, or one rank's entry."""
-    kinds = [held(ref) for ref in walk(node) if isinstance(ref, Ref)]
+    kinds = [held(ref) for ref in refs_in(node)]
     sums = [kind for kind in kinds if kind is not Held.WHOLE]
     if not sums:
         return Held.WHOLE

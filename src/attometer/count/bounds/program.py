@@ -27,10 +27,9 @@ from attometer.count.traffic.visits import visits
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.masks.counts import substitute
 from attometer.program.conditions import check_conditions
-from attometer.program.expression import Binary, Ref, Where
+from attometer.program.expression import Binary, Ref, Where, reads
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade, Step
-from attometer.schedule.incremental import reads
 from attometer.schedule.reading import cascade
 from attometer.sizes import size
 from attometer.view.printed import Printed

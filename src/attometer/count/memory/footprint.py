@@ -7,7 +7,7 @@ from sympy import Add
 
 from attometer.algebra import Expr
 from attometer.count.work.dominance import largest
-from attometer.program.expression import Binary, Call, Expression, Negative, Ref, walk
+from attometer.program.expression import Binary, Call, Expression, Negative, refs_in
 from attometer.program.operations import Einsum, Map, Operation, Origin, Recurrence, Reduce, Tensor, steps_of
 from attometer.program.program import Program
 from attometer.program.recurrences import refs_of
@@ -163,4 +163,4 @@ def _factors(node: Expression) -> set[str]:
 
 
 def _tensors(node: Expression) -> set[str]:
-    return {n.tensor for n in walk(node) if isinstance(n, Ref)}
+    return {n.tensor for n in refs_in(node)}

@@ -9,7 +9,7 @@ import sympy
 from numpy.typing import NDArray
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Expression, Name, Ref, Where, walk
+from attometer.program.expression import Expression, Name, Ref, Where, refs_in
 from attometer.program.grid import Grid
 from attometer.program.operations import Einsum, Map, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
@@ -148,7 +148,7 @@ class _Walker:
 def _outer_refs(operation: Einsum | Map | Reduce) -> list[Ref]:
     """Return the references an operation reads, without those inside another's index (`read` follows these itself)."""
     refs = refs_of(operation)
-    inner = {id(n) for r in refs for part in r.indices for n in walk(part) if isinstance(n, Ref)}
+    inner = {id(n) for r in refs for part in r.indices for n in refs_in(part)}
     return [r for r in refs if id(r) not in inner]
 
 
@@ -170,7 +170,7 @@ class _Grid(Grid):
         at: list[NDArray[np.int64]] = []
         chosen: list[Steps] = []
         for axis, part in enumerate(ref.indices):
-            inner = [node for node in walk(part) if isinstance(node, Ref)]
+            inner = [*refs_in(part)]
             if inner:
                 # The data choose this position: it may be any, and depends on what chose it.
                 steps = steps.min(axis=axis, keepdims=True)

@@ -13,7 +13,7 @@ from attometer.count.work.elementwise import scalars as per_point
 from attometer.count.work.exclusive import readers
 from attometer.count.work.history import history_walk, most_levels
 from attometer.count.work.walks import longest_walk
-from attometer.program.expression import Binary, Expression, Name, Number, Ref, walk
+from attometer.program.expression import Binary, Expression, Name, Number, Ref, refs_in
 from attometer.program.indices import step_of
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor, space
 from attometer.program.recurrences import earlier_places, refs_of
@@ -233,7 +233,7 @@ def _levels(operation: Simple, exclusive: bool, axis: str | None = None) -> list
 
 def with_positions(refs: tuple[Ref, ...]) -> list[Ref]:
     """Return `refs` and the tensors that say where they are read: a gather costs nothing, but waits for its position."""
-    return [inner for ref in refs for inner in walk(ref) if isinstance(inner, Ref)]
+    return [inner for ref in refs for inner in refs_in(ref)]
 
 
 def _spread(operation: Einsum | Map | Reduce, ref: Ref, exclusive: bool, axis: str | None) -> sympy.Expr:

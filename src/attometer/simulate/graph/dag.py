@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.masks.counts import substitute
 from attometer.program.conditions import check_conditions
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
+from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, refs_in
 from attometer.program.grid import index_value
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.program import Program
@@ -127,7 +127,7 @@ class _Builder:
             self.broadcast(operation, points)
         for at in points:
             leaf = self.point(operation, at)
-            positions = [self.read(n, at) for part in waits for n in walk(part) if isinstance(n, Ref)]
+            positions = [self.read(n, at) for part in waits for n in refs_in(part)]
             leaf = self.graph.wait(leaf, *positions) if positions else leaf
             leaves.setdefault(tuple(at[i] for i in kept), []).append(leaf)
         self.copies = {}
@@ -195,7 +195,7 @@ class _Builder:
             return FREE
         entry = self.copies.get(reader, self.entry(ref.tensor, place))
         # A gather reads where data says: it waits for the position.
-        positions = [self.read(n, at) for part in ref.indices for n in walk(part) if isinstance(n, Ref)]
+        positions = [self.read(n, at) for part in ref.indices for n in refs_in(part)]
         if positions and self.exclusive:
             raise AttometerError(f'a gather of "{ref.tensor}" has as many readers of an entry as data says')
         return self.graph.wait(entry, *positions) if positions else entry

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.counts import substitute
-from attometer.program.expression import Name, Ref, Where, walk
+from attometer.program.expression import Name, Where, refs_in
 from attometer.schedule.nest import (
     Compute,
     Formula,
@@ -307,7 +307,7 @@ class _Machine:
             return self._window(tile, declared)
         source = self.slow[str(declared.of)].reshape([self._extent(extent) for extent in declared.shape])
         spans = {axis: self._span(axis) for axis in self.sizes}
-        named = {r.tensor: r for node in declared.at for r in walk(node) if isinstance(r, Ref)}
+        named = {r.tensor: r for node in declared.at for r in refs_in(node)}
         tiles: dict[Named, tuple[Array, tuple[str, ...]]] = {}
         for name, ref in named.items():
             axes = tuple(part.name for part in ref.indices if isinstance(part, Name))

@@ -22,6 +22,7 @@ from attometer.program.expression import Along, Binary, Call, Expression, Number
 from attometer.program.expression_reader import read_expression
 from attometer.program.printer import expression_text
 from attometer.schedule.catalogue import schedule
+from attometer.schedule.fused import Plan
 from attometer.schedule.incremental import correction
 from attometer.schedule.merging import Merge
 from attometer.simulate import interpret
@@ -298,3 +299,23 @@ def test_weights_that_do_not_fit_are_read_at_every_step(name: str) -> None:
     assert all(b.words <= found.words for b in found.bounds.bounds)
     assert found.ratio < 4
     check_law(derive(program, 40, n=4, d=5, b=2), program)
+
+
+def test_own_keys_and_a_memory_share_one_pass_and_one_accumulator() -> None:
+    n, w, d, e = 512, 300, 16, 8
+    found = derive(am.parse(PROGRAMS["own and memory"]), 1024, n=n, w=w, d=d, e=e)
+    assert (found.stored, found.passes, found.tiles["B_e"]) == ((), (1,), e)
+    rows = found.tiles["B_i"]
+    ends = [min(n, begin + rows) for begin in range(0, n, rows)]  # a tile of queries reads the keys up to its last one
+    assert found.words == n * (d + e) + sum(end + w for end in ends) * (d + e)
+    # Two accumulators of the output, one for each normaliser, would leave room for a third fewer queries.
+    assert rows > 1024 // (d + 2 * e + 4)
+
+
+def test_words_that_a_loop_does_not_change_are_loaded_outside_of_it() -> None:
+    search = Search(am.parse("Y[i,k] = X[i,d] * W[k,d]"), 10**6, {"i": 3, "k": 4, "d": 5})
+    targets, loads = frozenset({"Y"}), {"X", "W"}
+    plan = Plan(targets, ("i",))
+    found = search.result([Chosen(plan, search.arrange(targets, loads), 0, 0, {})])
+    assert found.traffic.reads == {"X": 3 * 5, "W": 3 * 4 * 5}  # a word of X once for all k
+    check_law(found, found.program)

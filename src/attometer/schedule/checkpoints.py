@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from attometer.program.expression import Name, Ref
+from attometer.program.expression import Name, Ref, reads
 from attometer.schedule.cascade import Step
-from attometer.schedule.incremental import reads
 from attometer.schedule.running import Passes, Running
 
 ALL, AHEAD = "~all", "~ahead"

@@ -213,7 +213,7 @@ def test_products_at_positions_are_limited_as_those_at_plain_places() -> None:
 @pytest.mark.parametrize(
     ("text", "sizes"),
     [
-        (ROUTED, {"i": 24, "c": 6, "x": 8, "k": 3, "f": 5}),
+        pytest.param(ROUTED, {"i": 24, "c": 6, "x": 8, "k": 3, "f": 5}, marks=pytest.mark.slow),
         (BLOCKS, {"i": 24, "d": 6, "j": 48, "c": 12, "k": 3, "B": 4, "t": 4}),
         (SHIFTED, {"n": 40, "u": 5, "d": 6}),
     ],

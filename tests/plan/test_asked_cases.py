@@ -260,7 +260,7 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
     ("log of llama.cpp b10809: Qwen3.8-27B", "2026-09", "unsloth/Qwen3.8-27B-GGUF:Q4_K_M --on 'RTX 4090' --engine llama.cpp -c 32768",
      {"kv": (2.0, 0.001), "state": (149.62 / 1024, 0.02)}),
     ("notes on llama-server: Qwen3.5-9B at 262,144 tokens on 12 GB", "2026", "bartowski/Qwen_Qwen3.5-9B-GGUF:Q4_K_M --on 'RTX 3060' "
-     "--engine llama.cpp -c 262144 --cache-type-k q8_0 --batch 1", {"kv": (4.25, 0.001), "state": (50.25 / 1024, 0.025), "fits": True}),
+     "--engine llama.cpp -c 262144 -ctk q8_0 -ctv q8_0 --batch 1", {"kv": (4.25, 0.001), "state": (50.25 / 1024, 0.025), "fits": True}),
     ("measured footprint of Qwen3-Coder-Next on Strix Halo", "2026", "unsloth/Qwen3-Coder-Next-GGUF:Q3_K_M --on 'Ryzen AI Max+ 395' "
      "--engine llama.cpp -c 131072", {"kv": (3.0, 0.001), "fits": True}),
     ("ggml-org/ci, bge-small on a V100", "2024-12", "bge-small-en-v1.5-F16 --on 'V100 32GB' --engine llama.cpp@4300 -c 512",
@@ -334,6 +334,16 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
      {"weights": (5049.71 / 1024, 0.001), "kv": (640 / 1024, 0.001)}),
     ("SillyTavern's guide to KoboldCpp: the last 9 of 32 layers", "2024", "mixtral-8x7b-instruct-v0.1.Q4_K_M --on 'RTX 3060' "
      "--engine llama.cpp -c 16384 --gpulayers 9", {"kv": (578.81 / 1024, 0.01), "weights": (7043.34 / 1024, 0.075)}),  # an older mix
+    ("log of llama.cpp v8247: keys alone in eight bits", "2026", "Llama-3.2-3B-Q4_0 --on 'epyc-9654 64GB' --engine llama.cpp -c 4096 "
+     "--cache-type-k q8_0", {"kv": (343 / 1024, 0.001)}),
+    ("log of llama.cpp: Qwen3.8-27B with a cache in eight bits", "2026", "unsloth/Qwen3.8-27B-GGUF:Q4_K_M --on 'RTX 3090' "
+     "--engine llama.cpp -c 32768 --cache-type-k q8_0 --cache-type-v q8_0", {"kv": (1088 / 1024, 0.001)}),
+    ("log of llama.cpp on two Hexagon NPUs: OLMoE Q4_0", "2025", "allenai/OLMoE-1B-7B-0924 --quant q4_0 --kv-dtype q8_0 -c 8192 "
+     "--engine llama.cpp --on 'RTX 3060'", {"kv": (544 / 1024, 0.001), "file": (3743.86 / 1024, 0.001)}),
+    ("log of vLLM: Qwen2.5-1.5B beside a DGX Spark", "2026", f"Qwen/Qwen2.5-1.5B-Instruct --on 'RTX 3060' {V} --cache-gib 0.56",
+     {"weights": (2.89, 0.01), "tokens": (20_992, 0.005)}),
+    ("GCP A100 cohort, vLLM, Llama-3.1-8B", "2026-05-03", f"meta-llama/Llama-3.1-8B-Instruct --on 'A100-SXM4-40GB' {V}@0.19",
+     {"tokens": (163_168, 0.04)}),
     ("ollama/ollama#10529", "2025-05-02", "qwen3:14b --on 'RTX 4090' --engine ollama --num-ctx 16384", {"kv": (2.5, 0.001)}),
     ("unsloth's requirements: 70B in four bits within 41 GB", "2025", "unsloth/Llama-3.3-70B-Instruct --on L40S --mode train "
      "--recipe qlora --ctx 2048", {"fits": True}),

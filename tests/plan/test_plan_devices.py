@@ -356,6 +356,26 @@ def test_slots_share_the_context_and_ollamas_do_not(command: Callable[..., Any])
     assert "--parallel and --batch" in twice.stderr
 
 
+def test_keys_and_values_in_formats_of_their_own(command: Callable[..., Any]) -> None:
+    def kept(*how: str) -> int:
+        line = ("plan", "llama-3.2-3b", "--on", "rtx-4090", "--engine", "llama.cpp", "-c", "4k", "--json")
+        found: int = json.loads(command(*line, *how).stdout)["kv_bytes"]
+        return found
+
+    # 28 layers of 8 heads of 128 at 4,096 tokens: 224 MiB each in 16 bits, 119 in q8_0, 63 in q4_0 (a log of llama.cpp)
+    mib = {name: kept(*how) / 2**20 for name, how in {
+        "none": (), "keys": ("-ctk", "q8_0"), "values": ("-ctv", "q4_0"), "both": ("-ctk", "q8_0", "--cache-type-v", "q8_0"),
+    }.items()}  # fmt: skip
+    assert mib == {"none": 448, "keys": 343, "values": 287, "both": 238}
+    for model, how, message in (
+        ("llama-3.2-3b", ("--kv-dtype", "q8_0"), "said more than once"),
+        ("deepseek-v3", (), "keeps latents, in one format"),
+    ):
+        wrong = command("plan", model, "--engine", "llama.cpp", "-ctk", "q8_0", *how)
+        assert wrong.returncode == 2
+        assert message in wrong.stderr
+
+
 def test_flash_attention_is_said_or_the_versions(command: Callable[..., Any]) -> None:
     def buffer(engine: str, *how: str) -> int:
         line = (

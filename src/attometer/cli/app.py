@@ -20,7 +20,7 @@ SAID = (
     ("on", "gpu", "machine", "hardware", "device"),
     ("tp", "tensor-parallel-size", "tp-size"), ("pp", "pipeline-parallel-size", "pp-size"),
     ("dp", "data-parallel-size", "dp-size"), ("ep", "expert-parallel-size", "ep-size"),
-    ("kv-dtype", "kv-cache-dtype", "cache-type-k"), ("weights-dtype", "quantization", "quant"),
+    ("kv-dtype", "kv-cache-dtype"), ("weights-dtype", "quantization", "quant"),
     ("batched-tokens", "chunked-prefill-size", "ubatch-size"), ("max-requests", "max-running-requests"),
     ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size",
      "per-device-batch-size"),

@@ -95,6 +95,8 @@ Zero = Annotated[int | None, typer.Option(help="what replicas divide: 0 to 3 (3 
 Goal = Annotated[str | None, typer.Option(help="rank what would help by: fits, latency, throughput or context")]
 WhatIf = Annotated[list[str] | None, typer.Option(help="another model, which needs training: window=4096, kv_heads=4")]
 GpuLayers = Annotated[str | None, typer.Option("--n-gpu-layers", "-ngl", hidden=True)]
+CacheTypeK = Annotated[str | None, typer.Option("--cache-type-k", "-ctk", hidden=True)]
+CacheTypeV = Annotated[str | None, typer.Option("--cache-type-v", "-ctv", hidden=True)]
 Slots = Annotated[str | None, typer.Option("--parallel", "-np", hidden=True)]
 MicroBatchOfLlama = Annotated[str | None, typer.Option("-ub", hidden=True)]
 FlashAttention = Annotated[str | None, typer.Option("--flash-attn", "-fa", hidden=True)]
@@ -164,6 +166,8 @@ def plan(
     goal: Goal = None,
     what_if: WhatIf = None,
     n_gpu_layers: GpuLayers = None,
+    cache_type_k: CacheTypeK = None,
+    cache_type_v: CacheTypeV = None,
     parallel: Slots = None,
     ub: MicroBatchOfLlama = None,
     flash_attn: FlashAttention = None,
@@ -240,7 +244,7 @@ def _plan(given: Mapping[str, Any]) -> None:
         **given,
         **{name: None for name in ("kv_dtype", "weights_dtype", "dtype") if str(given[name]).lower() in _AS_STORED},
     }
-    given["weights_dtype"] = _weights(given)
+    given["weights_dtype"], given["kv_dtype"] = _weights(given), _kept(given)
     options = {name: given[name] for name in _AS_GIVEN} | {name: _number(given, name) for name in _NUMBERS}
     options["offload"] = _offload(given)
     options |= _slots(given, options)
@@ -272,6 +276,17 @@ def _weights(given: Mapping[str, Any]) -> str | None:
     if len(found) > 1:
         raise AttometerError(f"the format of the weights is said more than once: {', '.join(sorted(found))}")
     return found.pop() if found else None
+
+
+def _kept(given: Mapping[str, Any]) -> str | None:
+    """Return the format of the cache; llama.cpp says that of keys and of values, each 16 bits where it is not said."""
+    keys, values = given["cache_type_k"], given["cache_type_v"]
+    if keys is None and values is None:
+        kept: str | None = given["kv_dtype"]
+        return kept
+    if given["kv_dtype"] is not None:
+        raise AttometerError("the format of the cache is said more than once: --kv-dtype, and --cache-type-k or -v")
+    return f"{keys or 'f16'}/{values or 'f16'}"
 
 
 def _plain(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:

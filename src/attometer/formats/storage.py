@@ -107,12 +107,23 @@ ALIASES = {
 def storage(name: str, more: Iterable[str] = ()) -> Storage:
     """Return the format called `name`.
 
+    Of a cache whose keys and values are kept unlike it is what an element takes on average: `q8_0/f16`.
+
     Raises AttometerError that lists what exists (and `more` names that are known where it was asked) and never suggests a
     format of another kind.
 
     >>> storage("bfloat16").name, float(storage("q4_k").bits), float(storage("mxfp4").bits)
     ('bf16', 4.5, 4.25)
+    >>> storage("q8_0/f16").name, float(storage("q8_0/f16").bits)
+    ('q8_0/fp16', 12.25)
     """
+    first, slash, second = str(name).partition("/")
+    if slash:
+        keys, values = storage(first, more), storage(second, more)
+        wide = max(keys, values, key=lambda form: form.bits)
+        both = f"{keys.name}/{values.name}"
+        source = f"keys in {keys.name}, values in {values.name}"
+        return keys if keys == values else Storage(both, (keys.bits + values.bits) / 2, wide.rate, source)
     short = str(name).strip().lower().removeprefix("torch.")
     short = ALIASES.get(short, short)
     if short not in FORMATS:

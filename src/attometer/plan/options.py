@@ -118,7 +118,7 @@ def cache_format(name: str) -> str:
     if name in CACHE_ROWS:
         return name
     form = storage(name, CACHE_ROWS).name
-    if form not in CACHE_FORMATS:
+    if not set(form.split("/")) <= set(CACHE_FORMATS):
         known = ", ".join((*CACHE_FORMATS, *CACHE_ROWS))
         raise AttometerError(f'data type "{name}" is none that caches are kept in; known: {known}')
     return form

@@ -526,6 +526,10 @@ def cache_format_of(subject: Model, name: str) -> str:
         raise AttometerError(
             f'cache format "{name}" holds latents of {ROWS_OF[0]} + {ROWS_OF[1]}; {subject.name} keeps something else'
         )
+    if "/" in cache_format(name) and any(c.latent is not None for c in kept):
+        raise AttometerError(
+            f'cache format "{name}" is of keys and values; {subject.name} keeps latents, in one format'
+        )
     rows = any(stack.layer.cache.index for stack in subject.layers)
     return "fp8_ds_mla" if rows and cache_format(name) == "fp8" else name
 

@@ -23,6 +23,25 @@ from attometer.program import parse_mask
         (["swep", "gpt2"], 'unknown command "swep"; did you mean "sweep"?'),
         (["list"], "list needs kind: models, machines, mechanisms"),
         (["pebble", "softmax", "-M", "5"], "pebble needs --sizes: as in n=2,d=1"),
+        (["models"], 'unknown command "models"; attometer list models'),
+        (["list", "gpus"], 'unknown list "gpus"; did you mean "machines"?'),
+        (["plan", "gpt2", "--mode", "finetune"], 'unknown mode "finetune"; did you mean "train"?'),
+        (
+            ["plan", "gpt2", "--on", "h100", "--tp", "4"],
+            "tp 4 takes 4 devices, H100 SXM5 80GB are 1; name them, as in --on 4x-h100-sxm",
+        ),
+        (
+            ["plan", "gpt2", "--mode", "train", "--recipe", "lora,r=8"],
+            'unknown part of a recipe "r"; did you mean "lora_rank"?',
+        ),
+        (["plan", "llama-4"], '"llama-4" may be llama-4-maverick, llama-4-scout'),
+        (["plan", "gpt2", "--gpu", "24GB"], '"24GB" is a size of memory; name the device'),
+        (["sweep", "gpt2", "--context", "1k-8k"], 'context "1k-8k" is no amount; a range is written 1k..8k'),
+        (
+            ["io", "softmax", "-n", "64", "-d", "8", "-M", "99", "--mask", "sliding"],
+            'unknown mask "sliding"; did you mean "window"?',
+        ),
+        (["show", "softmax", "--at", "n=x"], 'size "n" must be a positive integer, got x'),
         (["plan", "claude-3"], 'unknown model "claude-3"; give the path of a config.json'),
     ],
 )
@@ -35,6 +54,11 @@ def test_slips_are_told_what_is_right(arguments: list[str], message: str) -> Non
 def test_what_people_call_things_is_understood() -> None:
     runner = CliRunner()
     assert runner.invoke(app, ["show", "self-attention"]).output == runner.invoke(app, ["show", "softmax"]).output
+    assert runner.invoke(app, ["show", "linear_attention"]).output == runner.invoke(app, ["show", "linear"]).output
+    assert runner.invoke(app, ["show", "s6"]).output == runner.invoke(app, ["show", "mamba"]).output
+    assert runner.invoke(app, ["claims", "004"]).output == runner.invoke(app, ["claims", "--source", "004"]).output
+    alone, named = (runner.invoke(app, ["plan", "gpt2", *on, "-c", "1k"]).output for on in (["l4"], ["--on", "l4"]))
+    assert alone == named
     commas, spaces = (
         runner.invoke(app, ["compare", *names, "-n", "512"]) for names in (["softmax,linear"], ["softmax", "linear"])
     )

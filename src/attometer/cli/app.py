@@ -76,14 +76,25 @@ class _Panels(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called; of an unknown one say the nearest, or all where none is near."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
-            near = nearest(args[0], self.commands, 0.7)
-            hint = "; plan --explain says where each number comes from" if args[0] == "explain" else near
+            hint = _ELSEWHERE.get(args[0]) or nearest(args[0], self.commands, 0.7)
             raise AttometerError(f'unknown command "{args[0]}"{hint}')
         name, command, rest = super().resolve_command(ctx, _in_full(args))
         if command is not None:
             own = (option.lstrip("-") for param in command.params for option in param.opts)
             command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}
         return name, command, rest
+
+
+_ELSEWHERE = {
+    "explain": "; plan --explain says where each number comes from",
+    "help": "; attometer --help",
+    "version": "; attometer --version",
+    "compile": "; in Python, am.compile(text) makes notation a function of torch",
+} | {
+    kind: f"; attometer list {kind}"
+    for kind in ("models", "machines", "mechanisms", "masks", "schedules", "engines", "recipes")
+}
+"""What people type as a command, and where it is."""
 
 
 app = typer.Typer(
@@ -181,8 +192,13 @@ def whole(text: str) -> int:
 def sizes_of(text: str) -> dict[str, int]:
     """Read sizes, as in n=8192,d=64."""
     found = parameters_of([part.strip().replace(" ", "=", 1) for part in text.split(",") if part.strip()], "sizes")
+    from attometer.view.amounts import amount
+
     for name, value in found.items():
-        positive_int(f'size "{name}"', value)
+        # 4k and 1e5 are amounts; a lone minus or word is for the message.
+        found[name] = (
+            amount(value, f'size "{name}"') if isinstance(value, str) else positive_int(f'size "{name}"', value)
+        )
     return found
 
 

@@ -65,9 +65,18 @@ WeightsDtype = Annotated[
     str | None, typer.Option("--weights-dtype", "--quant", help="format of the weights: fp8, awq, nf4, q4_k_m, ...")
 ]
 Engine = Annotated[str | None, typer.Option(help="a serving engine, as in vllm or sglang@0.5.4")]
+
+
+def share(text: str) -> float:
+    """Read a share, as in 0.9 or 90%."""
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
 Utilization = Annotated[
     float | None,
-    typer.Option("--utilization", "--gpu-memory-utilization", "--mem-fraction-static", help="the engine's share"),
+    typer.Option(
+        "--utilization", "--gpu-memory-utilization", "--mem-fraction-static", help="the engine's share", parser=share
+    ),
 ]
 BatchedTokens = Annotated[
     str | None, typer.Option("--batched-tokens", "--max-num-batched-tokens", help="tokens of one engine step")
@@ -250,7 +259,7 @@ def _plan(given: Mapping[str, Any]) -> None:
     options |= _slots(given, options)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
-    models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or ["h100-sxm"])
+    models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or [])
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
     spread = given["enable_expert_parallel"]
     made = [
@@ -405,7 +414,7 @@ def _models_and_machines(names: list[str], on: list[str]) -> tuple[list[str], li
             machines.append(name)
         except AttometerError:
             models.append(name)
-    return models, machines
+    return models, machines or ["h100-sxm"]
 
 
 class _Checked:

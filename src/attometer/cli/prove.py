@@ -248,7 +248,10 @@ def pebble(
 
 @app.command(rich_help_panel=PROVE)
 def claims(
-    source: Annotated[str | None, typer.Option(help="only this document: 000, 001, 002, 003, 004 or io")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="[DOCUMENT]", help="only this document: 000, 001, 002, 003, 004 or io")
+    ] = None,
+    said: Annotated[str | None, typer.Option("--source", help="the same")] = None,
     verdict: Annotated[str | None, typer.Option(help="only agrees, wrong or convention")] = None,
     summary: Annotated[bool, typer.Option("--summary", help="only how many of each document agree")] = False,
     json: Json = False,
@@ -256,5 +259,5 @@ def claims(
     """Recompute what the five documents print, and say which numbers are wrong and why."""
     from attometer.ledger import ledger
 
-    found = ledger(source=source, verdict=verdict)
+    found = ledger(source=source or said, verdict=verdict)
     show_result(found.by_document() if summary else found, json)

@@ -113,7 +113,7 @@ class Recipe(_Frozen):
         """
         for key in parts:
             if key not in type(self).model_fields:
-                raise unknown("part of a recipe", key, type(self).model_fields)
+                raise unknown("part of a recipe", key, type(self).model_fields, {"r": "lora_rank", "rank": "lora_rank"})
         if "optimizer" in parts:
             optimizer(str(parts["optimizer"]))
         try:

@@ -1,6 +1,7 @@
 """Machines by name or from a file; only the file that is asked for is parsed in full."""
 
 import os
+import re
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
@@ -47,6 +48,10 @@ def machine(name: str | Path) -> Machine:
     aliases = _aliases()
     if wanted in aliases:
         return _shipped(aliases[wanted])
+    if re.fullmatch(r"[\d.]+\s*(gi?b?|t[ib]*b)?", name.strip(), re.IGNORECASE):
+        raise AttometerError(
+            f'"{name}" is a size of memory; name the device, or describe it in a file: docs/how-to/machine.md'
+        )
     found, size = _meant(name, ids), sized(name)
     if found is None and size is not None:
         return _of_size(machine(size[0]), size[1])

@@ -95,6 +95,10 @@ _MEANT = dict.fromkeys(
     "multi_query_attention": "mqa",
     "swa": "sliding_window",
     "local": "sliding_window",
+    "s6": "mamba",
+    "s4": "ssm",
+    "gated_deltanet": "gated_delta",
+    "rwkv": "wkv",
 }
 """What people call a mechanism of the catalogue."""
 
@@ -135,7 +139,7 @@ def mechanism(name: str, /, **parameters: object) -> Mechanism:
             raise AttometerError(
                 f'"{name}" is a schedule of softmax attention, which it computes exactly: show softmax, or io softmax for what it moves'
             )
-        name = _MEANT.get(word, word)
+        name = next((w for w in (_MEANT.get(word, word), word.removesuffix("_attention")) if w in _ENTRIES), word)
     if not isinstance(name, str) or name not in _ENTRIES:
         raise unknown("mechanism", name, _ENTRIES)
     return build(_ENTRIES[name], parameters)

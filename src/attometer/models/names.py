@@ -181,6 +181,10 @@ def cached_folder(folder: Path) -> Path:
     return found
 
 
+MOST_BEGUN = 6
+"""Shipped names that are listed where a name may be any of them."""
+
+
 def no_such_model(text: str) -> AttometerError:
     """Build the error for a name that is no shipped model and no path: which file to save, or the nearest shipped name.
 
@@ -193,6 +197,10 @@ def no_such_model(text: str) -> AttometerError:
             f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
         )
+    begun = [name for name in shipped() if text and name.startswith(text.lower())]
+    if len(begun) > 1:
+        more = f" or {len(begun) - MOST_BEGUN} more of: attometer list models" if len(begun) > MOST_BEGUN else ""
+        return AttometerError(f'"{text[:200]}" may be {", ".join(begun[:MOST_BEGUN])}{more}')
     near = nearest(text[:200], (*shipped(), *releases(), *same_sizes()), NEAR)
     hint = (
         near

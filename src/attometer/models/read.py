@@ -1,5 +1,6 @@
 """`model`: a configuration file, a folder or a shipped name → Model."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,8 @@ def _kind(c: Reading) -> str:
     if not isinstance(kind, str):
         raise c.error("model_type", f"must be a text, got {str(kind)[:80]}")
     if kind not in READERS:
-        near = nearest(kind[:80], READERS, NEAR)
+        # The name of a class, as architectures holds it, begins with that of its family.
+        near = nearest(re.sub(r"(For[A-Z]|LMHead|Model$).*", "", kind[:80]), READERS, NEAR)
         hint = near if "did you mean" in near else "; docs/models.md lists the families that are"
         raise c.error("model_type", f'is "{kind[:80]}", which is not modelled{hint}')
     if kind in AROUND and c.values.get("text_config") is None:

@@ -8,6 +8,12 @@ from attometer.formats import CACHE_FORMATS, CACHE_ROWS, storage
 PASSES = {"prefill": "prefill", "decode": "decode step", "train": "training step"}
 """What one pass of each mode is called."""
 MODES = tuple(PASSES)
+MEANT = {
+    **dict.fromkeys(("generate", "generation", "decoding", "chat"), "decode"),
+    **dict.fromkeys(("training", "finetune", "fine-tune", "finetuning", "fine-tuning", "sft", "pretrain"), "train"),
+    **dict.fromkeys(("prompt", "prefilling", "encode"), "prefill"),
+}
+"""What people call a mode."""
 SCHEDULES = (
     "flash", "naive", "two_pass", "two_pass_rowmax", "two_pass_outer", "two_pass_outer_rowmax", "flash1",
     "flash2", "flash2_sliced", "two_pass_recompute", "split_kv",
@@ -65,7 +71,7 @@ class Options:
             if name != "chunk" or value is not None:
                 object.__setattr__(self, name, positive_int(name, value, most))
         if self.mode not in MODES:
-            raise unknown("mode", str(self.mode), MODES)
+            raise unknown("mode", str(self.mode), MODES, MEANT)
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
         if self.frozen not in FROZEN:

@@ -142,7 +142,8 @@ def spread(planner: Planner, devices: Cluster, placement: Placement, load: Load 
     Raises AttometerError for devices of unlike kinds, degrees that are not their number, or that do not divide the model.
     """
     if placement.devices != devices.count:
-        raise AttometerError(f"{placement} takes {placement.devices} devices, {devices} are {devices.count}")
+        hint = f"; name them, as in --on {placement.devices}x-{devices.id}" if devices.count == 1 else ""
+        raise AttometerError(f"{placement} takes {placement.devices} devices, {devices} are {devices.count}{hint}")
     if devices.count > 1 and not devices.uniform:
         raise AttometerError(f"a placement needs devices of one kind, got {devices}")
     return Spread(planner, devices, shard(planner.cost, placement), load or load_of(planner))

@@ -25,6 +25,7 @@ _COMPARED = dict.fromkeys(
     ("<", ">", "<=", ">="), "; a comparison is less(a, b), 1 where a < b and 0 elsewhere"
 ) | dict.fromkeys(("==", "!="), "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere")
 _ADDED = "; nothing is added in place: what the left has no index for is summed, a running sum reads [t-1]"
+_FOR_EQUALS = _COMPARED | dict.fromkeys("+-*/", _ADDED) | {"(": "; indices stand in square brackets, as in S[i,j]"}
 _HERE = _COMPARED | {
     "=": "; numbers are compared with equal(a, b), 1 where a is b and 0 elsewhere",
     "if": "; choose by a product with less(a, b) or equal(a, b), or mask the statement: where causal(i, j)",
@@ -89,9 +90,7 @@ class Cursor:
     def take(self, expected: str) -> None:
         """Read `expected` or fail."""
         if not self.skip(expected):
-            instead = _COMPARED.get(
-                self.peek(), _ADDED if expected == "=" and self.peek() in ("+", "-", "*", "/") else ""
-            )
+            instead = (_FOR_EQUALS if expected == "=" else _COMPARED).get(self.peek(), "")
             self.fail(f'expected "{expected}", got {self.here()}{instead}')
 
     def skip(self, token: str) -> bool:

@@ -144,7 +144,7 @@ class MaskReader(ExpressionReader):
         column = self.column()
         name = self.name("a mask")
         if name not in MASKS:
-            self.fail(f'unknown mask "{name}"{nearest(name, MASKS)}', column)
+            self.fail(f'unknown mask "{name}"{nearest(name, MASKS, also=_MEANT)}', column)
         self.take("(")
         query = self.name("the query index")
         self.take(",")
@@ -196,7 +196,7 @@ class BareMaskReader(MaskReader):
         column = self.column()
         name = self.name("a mask")
         if name not in MASKS:
-            self.fail(f'unknown mask "{name}"{nearest(name, MASKS)}', column)
+            self.fail(f'unknown mask "{name}"{nearest(name, MASKS, also=_MEANT)}', column)
         over.append(("i", "j"))
         if len(over) > _MAX_ATOMS:
             self.fail(f"a mask of more than {_MAX_ATOMS} parts", column)
@@ -209,6 +209,12 @@ class BareMaskReader(MaskReader):
         return self.made(name, parameters, (), column)
 
 
+_MEANT = {
+    **dict.fromkeys(("sliding", "sliding_window", "local", "swa"), "window"),
+    **dict.fromkeys(("lower_triangular", "tril", "autoregressive"), "causal"),
+    "dilated": "strided",
+}
+"""What people call a mask."""
 _SIGNS = {"and": "&", "or": "|", "not": "~"}
 _WORDS = re.compile(r"\b(?:and|or|not)\b")
 

@@ -137,7 +137,7 @@ def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
     strided
     """
     if kind not in KINDS:
-        raise unknown("list", kind, KINDS)
+        raise unknown("list", kind, KINDS, dict.fromkeys(("gpus", "gpu", "devices", "hardware", "cards"), "machines"))
     one = KINDS[kind]
     for column in equal:
         if column not in one.columns:

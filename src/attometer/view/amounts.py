@@ -10,6 +10,7 @@ SUFFIXES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 MOST_STEPS = 64
 
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]{1,2})?)\s*([kmgt]?)i?")
+_DASHED = re.compile(r"\s*([0-9.]+[kmgt]?)\s*[-–:]\s*([0-9.]+[kmgt]?)\s*", re.IGNORECASE)
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 
 
@@ -49,6 +50,8 @@ def amounts(text: str, name: str = "amount") -> tuple[int, ...]:
 
 def _range(text: str, name: str) -> list[int]:
     first, dots, last = text.partition("..")
+    if (ends := _DASHED.fullmatch(text)) is not None:
+        raise AttometerError(f'{name} "{text.strip()}" is no amount; a range is written {ends[1]}..{ends[2]}')
     low = amount(first, name)
     if not dots:
         return [low]

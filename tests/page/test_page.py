@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from collections.abc import Collection
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ from attometer.plan.verdict import verdict
 from attometer.program import causal, parse, strided, window
 from attometer.report.page import page, write_page
 from attometer.report.page.assemble import asked
-from attometer.report.page.data import page_data, plannable
+from attometer.report.page.config_data import config_data, forms
+from attometer.report.page.data import machine_data, page_data, plannable
 from attometer.report.page.mechanism_data import QUANTITIES, drawn, mechanism_data
 from attometer.report.page.pebble_data import games
 from attometer.report.page.rank_data import cuts
@@ -76,7 +78,8 @@ PAGE = """
     if (s.schedule) { const shape = { ...s, w: s.w ?? Infinity }; return [IO.best(s.schedule, shape, s.M), IO.bounds(shape, s.M)]; }
     if (s.config !== undefined) try { s.model = CONFIG.give(s.config, "given"); } catch (error) { return error.message; }
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
-    const p = AM.plan(s);
+    let p = null;
+    try { p = AM.plan(s); } catch (error) { return error.message; }
     if (s.engine) {
       const v = p.served;
       return [...Object.values(v.pool.terms), v.left, v.cache, v.tokens, v.requests, v.alone, Math.min(v.needed, 1e9), +v.fits, p.seconds];
@@ -357,11 +360,8 @@ def test_recipes_hold_what_python_says_of_every_model(tmp_path: Path) -> None:
     _hold_recipes(tmp_path, shipped(), 300)
 
 
-GIVEN = (
-    "llama-3-8b", "llama-2-7b", "llama-3.2-1b", "mistral-7b", "mistral-7b-v0.3", "qwen2-7b", "qwen2.5-0.5b", "qwen3-8b",
-    "qwen3-0.6b",
-)  # fmt: skip
-"""Models whose texts stand in for the configurations given: key heads shared or not, output weights tied or not, a window."""
+READ = ("llama", "mistral", "qwen3", "gemma2", "mixtral", "gpt2")
+"""Families whose forms are read in every run: heads shared or not, output weights tied or not, windows, experts, fused matrices."""
 ROUNDS = (
     {"mode": "prefill"}, {"mode": "decode", "weights": "gptq"}, {"mode": "train", "checkpoint": True},
     {"mode": "decode", "tp": 2, "pp": 2}, {"mode": "prefill", "engine": "vllm"},
@@ -372,36 +372,76 @@ def _values(name: str) -> dict[str, Any]:
     return dict(json.loads(shipped_path(name).read_text(encoding="utf-8")))
 
 
-def _configurations() -> list[dict[str, Any]]:
-    """Return configurations of the families that the page reads, those shipped and others."""
-    llama, mistral, qwen = (_values(name) for name in ("llama-3-8b", "mistral-7b", "qwen3-8b"))
-    sizes = {"hidden_size": 1536, "intermediate_size": 5120, "num_hidden_layers": 7, "vocab_size": 50001}
-    return [
-        *map(_values, ("llama-3.1-70b", "llama-2-13b", "qwen2.5-14b", "qwen2.5-1.5b", "qwen3-14b", "mistral-nemo-12b")),
-        llama | sizes | {"num_attention_heads": 24, "num_key_value_heads": 6, "torch_dtype": "float16"},
-        mistral | sizes | {"num_attention_heads": 12, "num_key_value_heads": 4, "sliding_window": 999},
-        qwen | sizes | {"num_attention_heads": 10, "num_key_value_heads": 2, "head_dim": 96},
-    ]
+def _forms(types: Collection[str] | None = None) -> list[dict[str, Any]]:
+    return [form for form in forms() if types is None or form["type"] in types]
 
 
-@browser
-def test_configurations_given_cost_what_python_reads_of_them(tmp_path: Path) -> None:
+def _configurations(chosen: random.Random, read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return shipped configurations of the families that are read, and of each form two at other sizes."""
+    kinds = {form["type"] for form in read}
+    shipped_ones = [values for values in map(_values, shipped()) if values.get("model_type") in kinds]
+    plain = [values for values in shipped_ones if not values.get("quantization_config")]
+    for form in 2 * read:
+        values = _values(form["model"])
+        keys = [key for key in form["sizes"] if key in values and key != "max_window_layers"]
+        for key in chosen.sample(keys, min(len(keys), chosen.choice((1, 2, 3)))):
+            values[key] = chosen.choice((2 * values[key], 3 * values[key], values[key] + 16))
+        plain.append(values)
+    return plain
+
+
+def _hold_configurations(folder: Path, read: list[dict[str, Any]], most: int) -> None:
+    chosen = random.Random(18)
     base = {"machine": "h100-sxm", "context": 5000, "batch": 3, "weights": "", "kv": "", "chunk": 0, "checkpoint": False,
             "tp": 1, "pp": 1, "dp": 1, "ep": 1, "utilization": 0}  # fmt: skip
     points: list[dict[str, Any]] = [
-        base | one | {"config": json.dumps(values)} for values in _configurations() for one in ROUNDS
+        base | one | {"config": json.dumps(values)} for values in _configurations(chosen, read) for one in ROUNDS
     ]
-    for k, (point, got) in enumerate(zip(points, _answers(tmp_path, GIVEN, points), strict=True)):
-        folder = tmp_path / str(k)
-        folder.mkdir()
-        (folder / "config.json").write_text(point["config"], encoding="utf-8")
-        point["model"] = str(folder / "config.json")
+    points = chosen.sample(points, min(most, len(points)))
+    names = tuple(dict.fromkeys(form["model"] for form in read))
+    held = 0
+    for k, (point, got) in enumerate(zip(points, _answers(folder, names, points), strict=True)):
+        if isinstance(got, str):
+            assert re.search(r"the command|attometer plan config.json", got), (point, got)
+            continue
+        held += 1
+        file = folder / str(k) / "config.json"
+        file.parent.mkdir()
+        file.write_text(point["config"], encoding="utf-8")
+        point["model"] = str(file)
         if "engine" in point:
             _same(point, got, _served(point))
         elif point["tp"] > 1:
             _same(point, got[:8], _spread(point))
         else:
             _same(point, got, _python(point))
+    assert held > len(points) / 2
+
+
+@browser
+def test_configurations_given_cost_what_python_reads_of_them(tmp_path: Path) -> None:
+    _hold_configurations(tmp_path, _forms(READ), 80)
+
+
+@browser
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_configurations_of_every_form_cost_what_python_reads_of_them(tmp_path: Path) -> None:
+    _hold_configurations(tmp_path, _forms(), 300)
+
+
+def test_forms_are_kept_as_the_readers_have_them() -> None:
+    for form in _forms(("gpt2", "gemma2")):
+        assert {k: v for k, v in form.items() if k not in ("model", "type")} == config_data(model(form["model"]))
+
+
+@pytest.mark.slow
+def test_every_form_is_kept_as_the_readers_have_it() -> None:
+    assert all(_forms())
+    for form in _forms():
+        assert {k: v for k, v in form.items() if k not in ("model", "type")} == config_data(model(form["model"])), form[
+            "model"
+        ]
 
 
 @browser
@@ -410,17 +450,17 @@ def test_configurations_that_the_page_does_not_read_are_refused_with_the_command
     texts = {
         "[1]": "a configuration is an object in JSON",
         '{"model_type"': "this is not JSON, or is cut off",
-        json.dumps(_values("gemma-2-2b")): '$.model_type is "gemma2": this page reads llama, mistral, qwen2, qwen3',
+        json.dumps(_values("gpt2")): '$.model_type is "gpt2": this page reads llama',
         json.dumps(llama | {"num_experts": 8}): "$.num_experts is not read by this page",
         json.dumps(llama | {"quantization_config": {"bits": 4}}): '$.quantization_config is {"bits":4}',
-        json.dumps(
-            llama | {"num_attention_heads": 30}
-        ): "$.hidden_size 4096 is no multiple of $.num_attention_heads 30",
+        json.dumps(llama | {"num_attention_heads": 30}): "$.hidden_size/$.num_attention_heads is no whole number",
         json.dumps(llama | {"vocab_size": 0}): "$.vocab_size is no positive whole number",
         json.dumps({k: v for k, v in llama.items() if k != "hidden_size"}): "$.hidden_size is missing",
         json.dumps(llama | {"attention_bias": True}): "$.attention_bias is true",
     }
-    found = _answers(tmp_path, ("llama-3-8b",), [{"config": text} for text in texts])
+    found = _answers(
+        tmp_path, tuple(form["model"] for form in _forms(("llama",))), [{"config": text} for text in texts]
+    )
     assert [said.partition("; the command reads it: attometer plan config.json")[0] for said in found] == list(
         texts.values()
     )
@@ -516,6 +556,9 @@ TEXTS = (
     f"{AXES}{SCORES} where causal(i, j) & window(i, j, w)\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
     f"axis i: n, j: m, e: d\n{SCORES} where window(i, j, 7)\nP[b,h,i,j] = sigmoid(S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
     "axis i: n, j: m\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nT[i,j] = 50 * tanh(S[i,j] / 50)\nZ[i] = sum[j](T)\nM[i] = max[j](S)",
+    f"{AXES}{SCORES} where 0 <= i - j < w\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+    f"{AXES}{SCORES} where j <= i & i - j <= 6\nP[b,h,i,j] = softmax[j](S)",
+    f"{AXES}{SCORES} where i >= j\nP[b,h,i,j] = softmax[j](S)",
     "F[i,d] = relu(Q[i,d]) * cos(A[i]) + 2 * Q[i,d] - exp(-Q[i,d])\nC[d,e] = F[i,d] * V[i,e]\nY[d] = F[i,d]",
     "A[b,i,f] = X[b,i,c] * G[c,f]\nB[b,i,f] = X[b,i,c] * W[c,f]\nM[b,i,f] = silu(A) * B[b,i,f]\nY[b,i,c] = M[b,i,f] * U[f,c] * 2",
 )  # fmt: skip
@@ -523,6 +566,10 @@ REFUSED = {
     "S[i,j] = Q[i,d] * K[j,d] where prefix(i, j, 3)": (
         'line 1: mask "prefix": the page counts causal and window; attometer show counts every mask'
     ),
+    f"{AXES}{SCORES} where (i - j) % s == 0": (
+        'line 2: mask "(i-j)%s==0": the page counts causal and window; attometer show counts every mask'
+    ),
+    f"{AXES}{SCORES} where i - j < w": "line 2: a window needs its near end too, as in 0 <= i - j < w",
     "H[t,d] = H[t-1,d] + X[t,d]": 'line 1: index "t-…": the page reads plain indices; attometer show reads shifts and shared heads',
     "O[i] = foo(A[i])": 'line 1: the page does not know the function "foo"',
     "O[i,k] = A[i,j] * B[j,k] * C[k,l]": "line 1: a sum is over one product of two tensors and a constant in the page's notation",
@@ -792,6 +839,22 @@ def test_the_number_shown_first_waits_for_one_model_and_machine() -> None:
     assert {key: list_[0] for key, list_ in first["models"]["fields"].items()} == {
         key: list_[at] for key, list_ in rest["models"]["fields"].items()
     }
+
+
+def test_a_machine_given_is_shown_first_with_its_measured_ceilings(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'name = "Mine"\nvendor = "AMD"\nkind = "cpu"\n[sources]\nran = "measured here"\n[peak]\n'
+        'fp32 = { value = 95, unit = "GFLOP/s", source = "ran", status = "measured" }\n[memory]\n'
+        'capacity = { value = 16, unit = "GB", source = "ran", status = "measured" }\n'
+        'bandwidth = { value = 14, unit = "GB/s", source = "ran", status = "measured" }\n'
+    )
+    start = {"model": "gpt2", "context": 1024}
+    text = write_page(tmp_path / "page.html", (), start, ("gpt2",), places=[tmp_path / "mine.toml"]).read_text("utf-8")
+    assert verdict(plan("gpt2", str(tmp_path / "mine.toml"), context=1024)) in text
+    assert not [path for path in machine_data(machine("h100-sxm"))["measured"] if path.startswith("peak")]
+    assert "peak.fp32" in machine_data(machine(tmp_path / "mine.toml"))["measured"]
+    if BROWSER is not None:
+        assert "95.0 GFLOP/s, measured" in _run(tmp_path, text) or "95 GFLOP/s, measured" in _run(tmp_path, text)
 
 
 def test_every_control_has_a_name() -> None:

@@ -41,9 +41,14 @@ def page(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="the file to write")] = Path("attometer.html"),
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", "--gpu", help="a machine to show first, as in this or my-card.toml; more by more --on"),
+    ] = None,
 ) -> None:
     """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
     from attometer.ledger.ledger import ledger
+    from attometer.machine import machine
     from attometer.mechanisms.subject import SUFFIX
     from attometer.models import model as read
     from attometer.report.page import write_page
@@ -51,4 +56,5 @@ def page(
 
     in_folder(out, "page")  # asked before a minute of work, not after
     subjects = [one if one.endswith(SUFFIX) else read(one) for one in models or ()]
-    print(f"wrote {write_page(out, subjects, claims=ledger().to_dict())}")
+    places = [machine(one) for one in on or ()]
+    print(f"wrote {write_page(out, subjects, claims=ledger().to_dict(), places=places)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from attometer.machine import Machine, machine
 from attometer.mechanisms import Mechanism
 from attometer.mechanisms.subject import SUFFIX, subject
 from attometer.models import Model
@@ -33,6 +34,7 @@ def write_page(
     start: Mapping[str, Any] | None = None,
     names: Iterable[str] | None = None,
     claims: Mapping[str, Any] | None = None,
+    places: Iterable[str | Path | Machine] = (),
 ) -> Path:
     """Write the explorer page and return its path.
 
@@ -42,6 +44,7 @@ def write_page(
         start: the state shown first, as in `{"model": "gpt2", "machine": "l4", "context": 1024, "mode": "decode"}`.
         names: the shipped models that are offered; all when not given.
         claims: what documents print and what is counted, as `am.claims().to_dict()`: a tab of its own.
+        places: machines to offer beside those shipped, as `this` after `calibrate --quick` or a file; the first one is shown first.
 
     Raises AttometerError for a folder that does not exist and a configuration that cannot be read.
     """
@@ -52,7 +55,8 @@ def write_page(
             texts.append(subject(str(one)))
         else:
             models.append(one if isinstance(one, Model) else read(one))
-    return write_atomically(path, page(models, start, names, texts, claims))
+    on = [one if isinstance(one, Machine) else machine(one) for one in places]
+    return write_atomically(path, page(models, start, names, texts, claims, on))
 
 
 CODE = (
@@ -60,7 +64,7 @@ CODE = (
     ("notation.js", "config.js", "memory.js", "tabs.js"),
 )
 """What runs once the data is there, and is packed with it: for the plan shown first, and for the rest; numbers.js unpacks them."""
-LATER = ("mechanisms", "games", "schedules", "bounds", "functions", "free", "claims")
+LATER = ("mechanisms", "games", "schedules", "bounds", "forms", "functions", "free", "claims")
 """Data that the plan shown first does not need."""
 
 
@@ -70,6 +74,7 @@ def page(
     names: Iterable[str] | None = None,
     texts: Iterable[Mechanism] = (),
     claims: Mapping[str, Any] | None = None,
+    places: Iterable[Machine] = (),
 ) -> str:
     """Return the explorer page: one HTML text that makes no request.
 
@@ -79,16 +84,21 @@ def page(
         names: the shipped models that are offered; all when not given.
         texts: mechanisms to offer beside the catalogue's; with no model given, their tab is shown first.
         claims: the ledger of claims, as a dictionary; without it there is no such tab.
+        places: machines to offer beside those shipped.
     """
-    added, mine = list(more), list(texts)
-    shown = {**START, **({"model": added[0].name} if added else {}), **(start or {})}
-    data = page_data(added, names, mine) | {"claims": claims}
+    added, mine, own = list(more), list(texts), {one.id: one for one in places}
+    first_of = {"model": added[0].name} if added else {}
+    shown = {**START, **first_of, **({"machine": next(iter(own))} if own else {}), **(start or {})}
+    data = page_data(added, names, mine, own.values()) | {"claims": claims}
     tab = {"tab": "mechanisms"} if mine and not added else {}
-    first = _first(shown, added)
+    first = _first(shown, added, own)
     pieces = {
         "css": _file("page.css"),
         "numbers": _file("numbers.js"),
-        **{name: _packed(part, code) for (name, part), code in zip(_split(data, first).items(), CODE, strict=True)},
+        **{
+            name: _packed(part, code)
+            for (name, part), code in zip(_split(data, first, shown["machine"]).items(), CODE, strict=True)
+        },
         "state": html.escape(urlencode({**shown, **tab})),
         "own": html.escape(mine[0].name) if mine else "",
         "verdict": "✓ fits" if first.fits else "✗ does not fit",
@@ -100,9 +110,9 @@ def page(
     return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], made)
 
 
-def _split(data: Mapping[str, Any], shown: Plan) -> dict[str, dict[str, Any]]:
+def _split(data: Mapping[str, Any], shown: Plan, on: str) -> dict[str, dict[str, Any]]:
     """Return what a plan needs of the data, and the rest; models and machines stand in both, of the first those of the plan."""
-    models, place = data["models"], shown.machine.chip_id
+    models, place = data["models"], on if on in data["machines"] else shown.machine.chip_id
     at = models["at"][models["names"].index(shown.model.name)]
     own = {"names": [shown.model.name], "at": [0], "fields": {k: [v[at]] for k, v in models["fields"].items()}}
     first = {k: v for k, v in data.items() if k not in LATER}
@@ -116,9 +126,9 @@ def _packed(data: Mapping[str, Any], code: Iterable[str]) -> str:
     return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def _first(shown: Mapping[str, Any], added: list[Model]) -> Plan:
+def _first(shown: Mapping[str, Any], added: list[Model], own: Mapping[str, Machine]) -> Plan:
     subject = next((m for m in added if m.name == shown["model"]), shown["model"])
-    return plan(subject, shown["machine"], **asked(shown))
+    return plan(subject, own.get(shown["machine"], shown["machine"]), **asked(shown))
 
 
 def asked(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,106 +1,141 @@
 "use strict";
-// A configuration given to the page: the texts of a shipped model of its family and form, at the sizes that it says.
+// A configuration given to the page: the texts of a shipped model of its form, at the sizes that its keys say. Which forms
+// there are, and how sizes follow from keys, was found by asking Python's readers (data.forms).
 const CONFIG = (() => {
-  const FAMILIES = ["llama", "mistral", "qwen2", "qwen3"];
-  const READ = ["model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size", "max_position_embeddings", "tie_word_embeddings", "hidden_act", "sliding_window", "use_sliding_window", "max_window_layers", "layer_types", "attention_bias", "mlp_bias", "architectures", "torch_dtype", "dtype", "quantization_config", "compression_config", "is_encoder_decoder", "add_cross_attention"];
+  const LAYERS = "layer_types", NAMES_OF = ["model_type", "architectures", "torch_dtype", "dtype"], FAR = 2 ** 30;
   const refuse = (why) => { throw new Error(`${why}; the command reads it: attometer plan config.json, or attometer page config.json for a page that has it`); };
-  // What the layers' sizes follow from; everything else must be known to cost nothing.
-  const values = (c) => {
-    if (!c || typeof c !== "object" || Array.isArray(c)) refuse("a configuration is an object in JSON");
-    if (!FAMILIES.includes(c.model_type)) refuse(`$.model_type is ${JSON.stringify(c.model_type ?? null)}: this page reads ${FAMILIES.join(", ")}`);
-    for (const key of Object.keys(c)) if (!READ.includes(key) && !AM.data.free.includes(key)) refuse(`$.${key} is not read by this page`);
-    const must = (key, ...allowed) => { if (c[key] !== undefined && c[key] !== null && !allowed.includes(c[key])) refuse(`$.${key} is ${JSON.stringify(c[key]).slice(0, 40)}`); };
-    const whole = (key, other) => { const v = c[key] ?? other; if (!Number.isInteger(v) || v < 1 || v > 2 ** 31) refuse(`$.${key} ${c[key] === undefined ? "is missing" : "is no positive whole number"}`); return v; };
-    const old = c.model_type === "llama", windowed = c.model_type === "mistral", qwen = c.model_type.startsWith("qwen");
-    for (const key of ["attention_bias", "mlp_bias", "use_sliding_window", "is_encoder_decoder", "add_cross_attention"]) must(key, false);
-    for (const key of ["quantization_config", "compression_config"]) must(key);
-    must("hidden_act", "silu"); must("tie_word_embeddings", true, false);
-    for (const one of c.layer_types || []) if (one !== (windowed && c.sliding_window ? "sliding_attention" : "full_attention")) refuse(`$.layer_types holds ${JSON.stringify(one)}`);
-    for (const one of c.architectures || []) if (!/ForCausalLM$/.test(one)) refuse(`$.architectures is ${one}`);
-    const D = whole("hidden_size"), h = whole("num_attention_heads"), g = whole("num_key_value_heads", old ? h : undefined);
-    const d = c.head_dim ? whole("head_dim") : c.model_type === "qwen3" ? 128 : D / h;
-    if (!Number.isInteger(d)) refuse(`$.hidden_size ${D} is no multiple of $.num_attention_heads ${h}`);
-    if (h % g) refuse(`$.num_attention_heads ${h} is no multiple of $.num_key_value_heads ${g}`);
-    const w = windowed ? (c.sliding_window === undefined ? 4096 : c.sliding_window) : null;
-    if (w !== null) whole("sliding_window", w);
-    if (!windowed && !qwen && c.sliding_window) refuse("$.sliding_window is not read of this family");
-    const type = String(c.dtype ?? c.torch_dtype ?? "bfloat16").replace("torch.", "");
-    if (!["bfloat16", "float16", "float32"].includes(type)) refuse(`$.torch_dtype is ${type}`);
-    return { family: c.model_type, D, F: whole("intermediate_size"), L: whole("num_hidden_layers"), h, g, d, V: whole("vocab_size"), w, tied: !!c.tie_word_embeddings, context: c.max_position_embeddings || null, own: type === "float16" ? "fp16" : "bf16" };
-  };
-  const namesOf = (model, pair) => AM.data.texts[model.texts[pair][0]].sizes;
-  const formOf = (model) => {
-    const attention = model.parts.find((p) => p[1] === "attention"), names = attention ? namesOf(model, attention[0]) : [];
-    return `${names.includes("g")}/${names.includes("w")}/${model.stored.at(-1).some(([, tied]) => tied)}`;
-  };
-  const template = (v) => {
-    const asked = `${v.h !== v.g}/${v.w !== null}/${v.tied}`;
-    const found = Object.entries(AM.data.models).find(([, m]) => m.family === v.family && !m.given && m.cache.length === 1 && !m.towers.length && m.tower === 0 && formOf(m) === asked && m.weights.as.stored[0] === m.own);
-    if (!found) refuse(`no shipped ${v.family} has this form (${v.h === v.g ? "a key head for each query head" : "shared key heads"}, ${v.w ? "a window" : "no window"}, ${v.tied ? "tied" : "own"} output weights)`);
-    return found[1];
-  };
-  const sizeOf = (v, name, axis) => {
-    const wide = v.d + (v.d % 2), keys = name === "rotary k" || name === "norm k", turned = name.startsWith("rotary");
-    const found = { c: v.D, f: v.F, h: keys ? v.g : v.h, g: v.g, d: turned ? wide : v.d, e: v.d, v: v.V, o: v.V, k: wide / 2, w: v.w }[axis];
-    if (!found) refuse(`part ${name} has an axis ${axis} that this page does not know`);
+  const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  const short = (v) => JSON.stringify(v ?? null).slice(0, 40);
+  const whole = (v, key) => { if (!Number.isInteger(v) || v < 1 || v > 2 ** 31) refuse(`$.${key} is no positive whole number`); return v; };
+  // `2*a*b/c` or `a+2` of the values of keys.
+  const product = (text, of) => {
+    const value = (name) => (/^-?\d+$/.test(name) ? Number(name) : of(name));
+    if (String(text).includes("+")) return text.split("+").reduce((sum, name) => sum + value(name), 0);
+    const [above, ...below] = String(text).split("/"), found = below.reduce((v, name) => v / value(name), above.split("*").reduce((v, name) => v * value(name), 1));
+    if (!Number.isInteger(found)) refuse(`${text.replace(/[a-z_]\w*/gi, (name) => `$.${name}`)} is no whole number`);
     return found;
   };
-  const caches = (rows, elements, w) => `const f = (m) => [${rows.map((k) => (k ? `${elements}*${w === null ? "m" : `Math.min(m, ${w})`}` : 0)).join(", ")}];`;
+  const reader = (c, form) => {
+    const at = {};
+    const of = (key) => (at[key] ??= c[key] !== undefined && c[key] !== null ? whole(c[key], key) : form.sizes[key] ? product(form.sizes[key], of) : refuse(`$.${key} is missing`));
+    return of;
+  };
+  const head = (c) => ((c.architectures || [])[0] || "").match(/(For|LMHead)\w+$|Model$|$/)[0];
+  // Why a configuration is not of a form, in the order in which it is said; none where it is.
+  const unlike = (c, form) => {
+    const found = [], known = (key) => key in form.sizes || key in form.fixed || key === LAYERS || NAMES_OF.includes(key) || form.free.includes(key) || AM.data.free.includes(key);
+    for (const key of Object.keys(c)) if (!known(key) && c[key] !== null && c[key] !== false) found.push(`$.${key} is not read by this page`);
+    for (const [key, [value, optional]] of Object.entries(form.fixed)) if (!same(c[key], value) && !(optional && (c[key] ?? null) === null)) found.push(c[key] === undefined ? `$.${key} is missing` : `$.${key} is ${short(c[key])}`);
+    for (const key of ["quantization_config", "compression_config"]) if (c[key]) found.push(`$.${key} is ${short(c[key])}`);
+    if (c.architectures && head(c) !== form.head) found.push(`$.architectures is ${c.architectures[0]}`);
+    for (const [key, stands] of Object.entries(form.sizes)) if (c[key] === null && /^\d+$/.test(stands ?? "")) found.push(`$.${key} is null`);
+    const of = reader(c, form);
+    try { for (const key of Object.keys(form.sizes)) of(key); } catch (error) { found.push(error.message.split(";")[0]); return found; }
+    for (const [a, b, equal] of form.same) if ((of(a) === of(b)) !== !!equal) found.push(`no shipped ${c.model_type} has this form: $.${a} and $.${b} are ${equal ? "two numbers" : "one number"}`);
+      else if (Math.max(of(a), of(b)) % Math.min(of(a), of(b))) found.push(`$.${a} is ${of(a)} and $.${b} ${of(b)}: neither is a multiple of the other`);
+    return found;
+  };
+  const chosen = (c) => {
+    if (!c || typeof c !== "object" || Array.isArray(c)) refuse("a configuration is an object in JSON");
+    const offered = AM.data.forms.filter((form) => AM.data.models[form.model]), types = [...new Set(offered.map((form) => form.type))].sort();
+    if (!types.includes(c.model_type)) refuse(`$.model_type is ${short(c.model_type)}: this page reads ${types.join(", ") || "none, since it was made for few models"}`);
+    const judged = offered.filter((form) => form.type === c.model_type).map((form) => [form, unlike(c, form)]).sort((a, b) => a[1].length - b[1].length);
+    if (judged[0][1].length) refuse(judged[0][1][0]);
+    return judged[0][0];
+  };
+  // How many layers each row has, and which row each layer is of.
+  const stacked = (c, form, from, of) => {
+    const listed = c[LAYERS], inner = form.rows.slice(1, -1), depth = (rows) => rows.reduce((a, b) => a + b, 0);
+    if (form.types) {
+      if (!Array.isArray(listed)) refuse(`$.${LAYERS} is missing`);
+      const stacks = listed.map((type) => form.types.indexOf(type) + 1);
+      if (stacks.includes(0)) refuse(`$.${LAYERS} holds ${short(listed[stacks.indexOf(0)])}`);
+      if ("num_hidden_layers" in form.sizes && of("num_hidden_layers") !== stacks.length) refuse(`$.${LAYERS} names ${stacks.length} layers`);
+      return { layers: inner.map((_, k) => stacks.filter((s) => s === k + 1).length), stacks };
+    }
+    const layers = inner.map(([count]) => product(count, of)), L = depth(layers);
+    const stacks = form.order === "runs" ? layers.flatMap((count, k) => Array(count).fill(k + 1)) : Array.from({ length: L }, (_, k) => from.stacks[k % from.stacks.length]);
+    const type = (k) => (inner[stacks[k] - 1][2] === null ? "full_attention" : "sliding_attention");
+    if (listed) for (let k = 0; k < Math.max(L, listed.length); k++) if (listed[k] !== type(k)) refuse(`$.${LAYERS} holds ${short(listed[k])}`);
+    return { layers, stacks };
+  };
+  const caches = (rows) => `const f = (m) => [${rows.map(([kept, w]) => (kept ? `${kept}*${w === null ? "m" : `Math.min(m, ${w})`}` : 0)).join(", ")}];`;
   const read = (text) => {
     let c;
     try { c = JSON.parse(text); } catch { refuse("this is not JSON, or is cut off"); }
-    return finished(values(c));
+    return finished(c, chosen(c));
   };
   // The model as Python would put it on the page.
-  const finished = (v) => {
-    const from = template(v), made = { ...from, given: true, memo: {}, made: [], texts: [], asked: v };
-    const add = (text, sizes) => made.texts.push([text, sizes]) - 1;
-    made.parts = from.parts.map((p) => {
-      const [text] = from.texts[p[0]], part = [...p];
-      part[0] = add(text, namesOf(from, p[0]).map((axis) => sizeOf(v, p[1], axis)));
-      if (part[5] !== null) part[5] = v.V;
-      part[6] = part[8] ? 0 : part[3] * AM.fn(AM.data.texts[text].weights)(...made.texts[part[0]][1]).reduce((a, b) => a + b, 0);
+  const finished = (c, form) => {
+    const from = AM.data.models[form.model], of = reader(c, form), { layers: inner, stacks } = stacked(c, form, from, of), layers = [1, ...inner, 1];
+    const type = String(c.dtype ?? c.torch_dtype ?? "bfloat16").replace("torch.", ""), own = type === "float16" ? "fp16" : "bf16";
+    if (!["bfloat16", "float16", "float32"].includes(type)) refuse(`$.torch_dtype is ${type}`);
+    const made = { ...from, given: true, memo: {}, made: [], texts: [], own, state: own, depth: stacks.length, width: product(form.width, of), context: form.context && product(form.context, of), vocabulary: product(form.vocabulary, of) };
+    const add = (text, sizes) => made.texts.push([text, sizes]) - 1, sizesOf = {};
+    let at = 0;
+    // The same part of two rows is one; it must be so here, too.
+    for (const row of from.stored) for (const [index] of row) {
+      const [sizes, copies, routed, rows] = form.parts[at++], [text] = from.texts[from.parts[index][0]], names = AM.data.texts[text].sizes;
+      const found = { sizes: sizes.map((e) => product(e, of)), copies: product(copies, of), routed: routed && routed.map((e) => product(e, of)), rows: rows === null ? null : product(rows, of) };
+      found.sizes.forEach((v, k) => { if (v <= 4 && !/^\d+$/.test(sizes[k]) && !"ghkx".includes(names[k])) refuse(`a size of ${v} for ${sizes[k]}`); });
+      if (sizesOf[index] && !same(sizesOf[index], found)) refuse("rows that are alike in the shipped model differ");
+      sizesOf[index] = found;
+    }
+    made.parts = from.parts.map((p, k) => {
+      const found = sizesOf[k], part = [...p];
+      if (!found) refuse(`part ${p[1]} is not read by this page`);
+      part[0] = add(from.texts[p[0]][0], found.sizes); part[3] = found.copies; part[4] = found.routed; part[5] = found.rows;
+      part[6] = part[8] ? 0 : part[3] * elements(made, part[0]);
       return part;
     });
-    const layers = [1, v.L, 1], held = from.stored.map((row) => row.reduce((sum, [k]) => sum + made.parts[k][6], 0)), kept = 2 * v.g * v.d, rows = [0, 1, 0];
+    const held = from.stored.map((row) => row.reduce((sum, [k]) => sum + made.parts[k][6], 0)), over = (values) => values.reduce((sum, v, k) => sum + layers[k] * v, 0);
+    const unused = from.stored.map((row) => row.reduce((sum, [k]) => { const [, , , , routed, , count] = made.parts[k]; return sum + (routed ? (count / routed[0]) * (routed[0] - routed[1]) : 0); }, 0));
     made.phases = { prefill: from.phases.prefill.map(([kind, , , parts], k) => [kind, layers[k], held[k], parts]) };
-    made.parameters = made.active = held.reduce((sum, one, k) => sum + layers[k] * one, 0);
-    Object.assign(made, { context: v.context, depth: v.L, width: v.D, own: v.own, state: v.own, notes: [`read on this page, as the shipped ${v.family} models are`], stacks: Array(v.L).fill(1), kv: caches(rows, kept, v.w) });
-    made.cache = [[v.L, v.w === null ? `${kept} m` : `${kept} min(${v.w}, m)`, from.cache[0][2], 0]];
+    made.parameters = over(held); made.active = made.parameters - over(unused);
+    const rows = form.rows.map(([, kept, w]) => [product(kept, of), w === null ? null : product(w, of)]);
+    Object.assign(made, { notes: [`read on this page, as the shipped ${form.model} is`], stacks, kv: caches(rows) });
+    made.cache = rows.slice(1, -1).map(([kept, w], k) => [inner[k], kept ? (w === null ? `${kept} m` : `${kept} min(${w}, m)`) : "0", from.cache[k][2], 0]);
     const { names, as, patterns } = from.weights, plain = Object.entries(as).filter(([, [, , k, all]]) => all && !patterns[k].flat().some(Array.isArray));
-    made.weights = { names, patterns, as: { ...Object.fromEntries(plain), stored: [v.own, v.own, as[v.own][2], 1] } };
-    made.ranks = Object.fromEntries(Object.entries(from.ranks).map(([key, cut]) => [key, ranked(from, made, cut, key, v, add)]));
-    made.serving = serving(from, made, v);
+    made.weights = { names, patterns, as: { ...Object.fromEntries(plain), stored: [own, own, as[own][2], 1] } };
+    made.ranks = Object.fromEntries(Object.entries(from.ranks).map(([key, cut]) => [key, ranked(from, made, cut, key, rows, add)]));
+    made.serving = serving(from, made, layers, rows);
     return made;
   };
+  const elements = (made, pair) => { const [text, sizes] = made.texts[pair]; return AM.fn(AM.data.texts[text].weights)(...sizes).reduce((a, b) => a + b, 0); };
+  const sentOne = (from, index, pair) => { const names = AM.data.texts[from.texts[pair][0]].sizes, k = names.indexOf("k"); return k >= 0 && from.texts[pair][1][k] === 1 && from.texts[from.parts[index][0]][1][k] > 1; };
   // A cut divides the sizes of this model as it divides those of the shipped one; rows of a table are rounded up.
-  const ranked = (from, made, cut, key, v, add) => {
-    if (typeof cut === "string") return `${key.split("/")[0]} ranks are not cut on this page for this form: the command does`;
-    let failed = "", groups = v.g;
-    const local = (index, pair) => {
-      const name = from.parts[index][1], [, whole] = from.texts[from.parts[index][0]], [text, part] = from.texts[pair], axes = namesOf(from, pair);
+  const ranked = (from, made, cut, key, rows, add) => {
+    const tp = +key.split("/")[0];
+    if (typeof cut === "string") return `${tp} ranks are not cut on this page for this form: the command does`;
+    let failed = "";
+    // A token that is sent to an expert has one there: k is 1.
+    const local = (index, pair, sent) => {
+      const name = from.parts[index][1], [text, part] = from.texts[pair], [, whole] = from.texts[from.parts[index][0]], axes = AM.data.texts[text].sizes, now = made.texts[made.parts[index][0]][1];
       return add(text, axes.map((axis, k) => {
-        const pieces = whole[k] / part[k], exact = made.texts[made.parts[index][0]][1][k] / pieces;
-        if (!Number.isInteger(exact) && axis !== "v" && axis !== "o") failed = `part "${name}": ${axis} ${exact * pieces} is not shared by ${pieces} ranks on this page: the command says how it is`;
-        if (name === "attention" && axis === (v.h === v.g ? "h" : "g")) groups = exact;
+        const pieces = sent && axis === "k" ? now[k] : axis === "v" || axis === "o" ? Math.round(whole[k] / part[k]) : whole[k] / part[k], exact = now[k] / pieces;
+        // Heads that this form copies to several ranks may be divided elsewhere.
+        if ((!Number.isInteger(exact) && axis !== "v" && axis !== "o") || ("gh".includes(axis) && pieces < tp && now[k] !== whole[k])) failed = `part "${name}": ${axis} ${now[k]} is not shared by ${tp} ranks on this page: the command says how it is`;
         return Math.ceil(exact);
       }));
     };
-    const running = cut.phases.prefill.map((row, k) => row.map(([pair, tokens, copies], j) => [local(from.phases.prefill[k][3][j], pair), tokens, copies]));
-    const stored = cut.stored.map((row, k) => row.map(([pair, copies], j) => [local(from.stored[k][j][0], pair), copies]));
-    return failed || { phases: { prefill: running }, stored, kv: caches([0, 1, 0], 2 * groups * v.d, v.w), state: cut.state };
+    const running = cut.phases.prefill.map((row, k) => row.map(([pair, tokens, copies], j) => { const index = from.phases.prefill[k][3][j], routed = tokens > 1 && from.phases.prefill[k][3].map((i) => made.parts[i][4]).find(Boolean); return [local(index, pair, sentOne(from, index, pair)), routed ? routed[1] + 1 : tokens, copies === 1 ? 1 : (copies * made.parts[index][3]) / from.parts[index][3]]; }));
+    const stored = cut.stored.map((row, k) => row.map(([pair, copies], j) => { const index = from.stored[k][j][0], here = (copies * made.parts[index][3]) / from.parts[index][3]; if (!Number.isInteger(here)) failed = `experts are not shared by ${key.split("/")[1]} ranks`; return [local(index, pair, sentOne(from, index, pair)), here]; }));
+    const all = AM.fn(from.kv)(FAR), each = AM.fn(cut.kv)(FAR);
+    return failed || { phases: { prefill: running }, stored, kv: caches(rows.map(([kept, w], k) => [kept && (kept * each[k]) / all[k], w])), state: cut.state };
   };
-  const serving = (from, made, v) => {
-    const step = {}, rank = PARTS.rank(made, made.ranks["1/1"], 1, "prefill");
-    for (const t of Object.keys(from.serving.step)) step[t] = rank.live(1, +t, +t)[1];
-    const held = Object.fromEntries(Object.keys(from.serving.held).filter((name) => made.weights.as[name]).map((name) => [name, WEIGHTS.held(made, name).total]));
-    return { vocabulary: v.V, experts: false, routed: 0, images: false, step, buffer: {}, cache: [[0, v.w, 0]], pad: {}, adapters: {}, held };
+  const serving = (from, made, layers, rows) => {
+    const step = {}, s = from.serving, inner = [...new Set(made.phases.prefill.slice(1, -1).flatMap(([, , , parts]) => parts))];
+    const live = (index, t) => { const [text, sizes] = made.texts[made.parts[index][0]]; return AM.fn(AM.data.texts[text].served)(1, t, t, t, ...sizes)[3]; };
+    for (const t of Object.keys(s.step)) step[t] = Math.max(...inner.map((index) => live(index, +t)));
+    const held = Object.fromEntries(Object.keys(s.held).filter((name) => made.weights.as[name]).map((name) => [name, WEIGHTS.held(made, name).total]));
+    const routed = made.phases.prefill.reduce((sum, [, , , parts], k) => sum + layers[k] * parts.reduce((a, index) => a + (made.parts[index][4] ? made.parts[index][6] : 0), 0), 0);
+    return { vocabulary: made.vocabulary, experts: s.experts, routed, images: false, step, buffer: {}, cache: rows.slice(1, -1).map(([, w]) => [0, w, 0]), pad: Object.fromEntries(Object.keys(s.pad).map((key) => [key, null])), adapters: {}, held };
   };
   // Puts a configuration into the list of models under a name, and returns the name.
   const give = (text, name) => {
     const made = read(text);
     AM.data.models[name] = made;
-    made.text = JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).filter(([key]) => READ.includes(key))));
+    made.text = JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(text)).filter(([key]) => NAMES_OF.includes(key) || !AM.data.free.includes(key))));
     return name;
   };
   return { read, give };

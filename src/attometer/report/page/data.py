@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from attometer.errors import AttometerError
 from attometer.formats import CACHE_FORMATS, FORMATS
 from attometer.machine import Machine, machine, machines, node_of
 from attometer.mechanisms import Mechanism
@@ -15,6 +16,7 @@ from attometer.plan.formulas import PARTS_OF_A_BIT
 from attometer.plan.planner import OPTIMIZER_BYTES, TRAFFIC
 from attometer.plan.rates import HOLDS
 from attometer.program.expression import FUNCTIONS
+from attometer.report.page.config_data import forms
 from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, optimizers_data, recipes_data
 from attometer.report.page.mechanism_data import catalogue_data, mechanism_data
 from attometer.report.page.model_data import model_data
@@ -24,9 +26,19 @@ from attometer.report.page.schedule_data import bounds_data, schedules_data
 
 
 def page_data(
-    more: Iterable[Model] = (), names: Iterable[str] | None = None, texts: Iterable[Mechanism] = ()
+    more: Iterable[Model] = (),
+    names: Iterable[str] | None = None,
+    texts: Iterable[Mechanism] = (),
+    places: Iterable[Machine] = (),
 ) -> dict[str, Any]:
-    """Return models (those of `names`, all shipped ones when not given, and `more`), machines, formats, and mechanisms."""
+    """Return models (those of `names`, all shipped ones when not given, and `more`), machines, formats, and mechanisms.
+
+    Raises AttometerError for one of `places` that does not state memory, bandwidth and a rate.
+    """
+    own = list(places)
+    for place in own:
+        if not plannable(place):
+            raise AttometerError(f"{place.name} states no memory, bandwidth or peak rate: a plan needs all three")
     listed = [*more, *map(model, shipped() if names is None else names)]
     shown = Console(stderr=True)
     followed = track(listed, "formulas of models", console=shown, transient=True, disable=not shown.is_terminal)
@@ -34,7 +46,14 @@ def page_data(
     return {
         "texts": numbered(models.values()),
         "models": columns(models),
-        "machines": {name: machine_data(place) for name in machines() if plannable(place := machine(name))},
+        "machines": {
+            **{place.id: machine_data(place) for place in own},
+            **{
+                name: machine_data(place)
+                for name in machines()
+                if name not in {each.id for each in own} and plannable(place := machine(name))
+            },
+        },
         "formats": {name: [PARTS_OF_A_BIT * float(f.bits), f.rate, f.source] for name, f in FORMATS.items()},
         "caches": list(CACHE_FORMATS),
         "rows": {name: PARTS_OF_A_BIT * bits for name, bits in TRAFFIC.items()},
@@ -50,6 +69,7 @@ def page_data(
         "functions": list(FUNCTIONS),
         "schedules": schedules_data(),
         "bounds": bounds_data(),
+        "forms": forms(),
     }
 
 
@@ -87,6 +107,7 @@ def machine_data(place: Machine) -> dict[str, Any]:
         "bandwidth": place.bandwidth,
         "peak": {path[5:]: place.amount(path) for path in figures if path.startswith("peak.")},
         "figures": {path: [str(figure), sources.index(figure.source)] for path, figure in kept.items()},
+        "measured": [path for path, figure in kept.items() if figure.status == "measured"],
         "status": "/".join(
             sorted({f.status for p, f in figures.items() if p.startswith("peak") or p.endswith("bandwidth")})
         ),

@@ -78,20 +78,67 @@ const NOTATION = (() => {
     const sizes = [...new Set([...used.map((i) => axes.get(i) ?? i), ...statements.flatMap((s) => (s.mask && /^[a-z]/i.test(s.mask.w ?? "") ? [s.mask.w] : []))])].filter((s) => !/^\d/.test(s)).sort();
     return { statements, axes: new Map(axes), sizes, text };
   };
-  // causal(i, j) & window(i, j, w): both are windows, the first of every length.
+  // A sum of indices, sizes and numbers, as how often each stands in it; numbers under "1".
+  const linear = () => {
+    const found = {}, add = (key, v) => { found[key] = (found[key] || 0) + v; };
+    let sign = 1;
+    if (is("-")) { take(); sign = -1; }
+    for (;;) {
+      if (is("(")) { take(); for (const [key, v] of Object.entries(linear())) add(key, sign * v); take(")"); }
+      else if (/^\d+$/.test(reader.found[reader.at] ?? "")) add("1", sign * +take());
+      else add(name(), sign);
+      if (!is("+") && !is("-")) return found;
+      sign = take() === "+" ? 1 : -1;
+    }
+  };
+  const OTHER = "the page counts causal and window; attometer show counts every mask", FLIPPED = { "<": ">", "<=": ">=", ">": "<", ">=": "<=" };
+  // 0 <= i - j < w: comparisons of two indices of one size, which together are causal or a window.
+  const compared = () => {
+    const from = reader.at, bounds = [], refuse = () => fail(`mask "${reader.found.slice(from).join("")}": ${OTHER}`);
+    let left = linear();
+    do {
+      let op = take();
+      if (!["<", ">"].includes(op)) refuse();
+      if (is("=")) op += take();
+      const right = linear(), rest = { ...left };
+      for (const [key, v] of Object.entries(right)) rest[key] = (rest[key] || 0) - v;
+      bounds.push([op, Object.fromEntries(Object.entries(rest).filter(([, v]) => v))]); left = right;
+    } while (is("<") || is(">"));
+    return bounds.map(([op, rest]) => {
+      const order = [...axes.keys()], pair = Object.keys(rest).filter((key) => axes.has(key));
+      if (pair.length !== 2 || rest[pair[0]] + rest[pair[1]] || Math.abs(rest[pair[0]]) !== 1) refuse();
+      const [query, key] = pair.sort((a, b) => order.indexOf(a) - order.indexOf(b));
+      if (axes.get(query) !== axes.get(key)) fail(`a comparison of ${query} and ${key}, which have two sizes: write causal(${query}, ${key}), or attometer show`);
+      const sign = rest[query], way = sign > 0 ? op : FLIPPED[op], others = Object.entries(rest).filter(([k]) => !pair.includes(k)).map(([k, v]) => [k, -sign * v]);
+      // i - j >= 0 is causal, i - j < w a window's far end.
+      const number = others.every(([k]) => k === "1") ? (others[0] || [0, 0])[1] : null;
+      if (number !== null && ((way === ">=" && number === 0) || (way === ">" && number === -1))) return { query, key, near: true };
+      if (way[0] === "<" && number !== null && number + (way === "<=" ? 1 : 0) >= 1) return { query, key, w: String(number + (way === "<=" ? 1 : 0)) };
+      if (way === "<" && others.length === 1 && others[0][1] === 1) return { query, key, w: others[0][0] };
+      if (way === "<=" && others.length === 2 && others.every(([k, v]) => v === (k === "1" ? -1 : 1))) return { query, key, w: others.find(([k]) => k !== "1")[0] };
+      return refuse();
+    });
+  };
+  // causal(i, j) & window(i, j, w), or as comparisons: both are windows, the first of every length.
   const maskOf = () => {
-    let found = null;
+    let found = null, near = false, far = false;
+    const joined = (one) => {
+      if (found && (found.query !== one.query || found.key !== one.key)) fail("masks of one line stand over the same two indices");
+      if (found && found.w !== null && (one.w ?? null) !== null) fail("one window on a line");
+      found = { query: one.query, key: one.key, w: one.w ?? (found ? found.w : null) };
+    };
     do {
       if (is("&")) take("&");
+      if (!(reader.found[reader.at + 1] === "(" && /^[A-Za-z_]/.test(reader.found[reader.at] ?? ""))) { for (const one of compared()) { if (one.near) near = true; else far = true; joined(one); } continue; }
       const kind = name();
-      if (!["causal", "window"].includes(kind)) fail(`mask "${kind}": the page counts causal and window; attometer show counts every mask`);
+      near = true;
+      if (!["causal", "window"].includes(kind)) fail(`mask "${kind}": ${OTHER}`);
       take("("); const query = name(); take(","); const key = name(); let w = null;
       if (kind === "window") { take(","); w = take(); }
       take(")");
-      if (found && (found.query !== query || found.key !== key)) fail("masks of one line stand over the same two indices");
-      if (found && found.w !== null && w !== null) fail("one window on a line");
-      found = { query, key, w: w ?? (found ? found.w : null) };
+      joined({ query, key, w });
     } while (is("&"));
+    if (far && !near) fail(`a window needs its near end too, as in 0 <= ${found.query} - ${found.key} < ${found.w}`);
     return found;
   };
   const count = ({ statements, axes: own }, sizes) => {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attometer.machine import machine
+from attometer.machine import machine, machines
 from attometer.models import model as read
 from attometer.plan import plan
 from attometer.report.page.assemble import asked, page
@@ -36,9 +36,10 @@ def open_page(subjects: Sequence[str], on: str, options: Mapping[str, Any]) -> P
     models = [read(subject) for subject in subjects]
     given = {name: value for name, value in options.items() if value not in (None, False)}
     start = {_NAMES.get(name, name): value for name, value in given.items()}
-    made = plan(models[0], machine(on), **asked(start))
-    start = {"model": models[0].name, "machine": made.machine.chip_id, "context": made.options.context, **start}
-    text = page(models, start, names=())
+    place = machine(on)
+    made = plan(models[0], place, **asked(start))
+    start = {"model": models[0].name, "machine": place.id, "context": made.options.context, **start}
+    text = page(models, start, names=(), places=() if place.id in machines() else [place])
     path = write_atomically(Path(tempfile.mkdtemp(prefix="attometer-")) / "attometer.html", text)
     webbrowser.open(path.as_uri())
     return path

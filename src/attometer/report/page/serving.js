@@ -82,6 +82,7 @@ const ENGINE = (() => {
   const serve = (state, p) => {
     const e = of(state), usable = p.place.usable, name = `${state.engine}/${p.place.vendor.toLowerCase() === "amd" ? "rocm" : "cuda"}`;
     const pads = p.model.serving.pad, key = `/${state.tp}/${state.ep}/${state.weights || "stored"}`;
+    if (pads[name + key] === null || pads[`${state.engine}/cuda${key}`] === null) throw new Error(`${e.title} pads or leaves with the host weights of a configuration given here: attometer plan config.json --engine ${state.engine}`);
     const padded = p.place.kind === "cpu" ? 0 : pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
     const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)));
     const l = layout(e, p, state, found.tokens), left = found.bytes, m = state.context;

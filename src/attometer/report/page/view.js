@@ -304,7 +304,9 @@ const drawRoofline = (p) => {
   $("precision").innerHTML = `<option value="">as planned: ${used.join(", ")}</option>` + Object.entries(p.place.peak).sort((a, b) => b[1] - a[1]).map(([r, v]) => `<option value="${r}"${r === asked ? " selected" : ""}>${r}: ${short(v)}FLOP/s</option>`).join("");
   const roofs = [...rates].sort((a, b) => p.place.peak[b] - p.place.peak[a]).map((r) => {
     const top = p.place.peak[r], knee = top / p.place.bandwidth, start = Math.max(low, f.bottom / p.place.bandwidth);
-    return `<path class="roof${used.includes(r) ? "" : " other"}" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text x="${f.x(knee) - 8}" y="${f.y(top) + 4}" text-anchor="end">${r} ${short(top)}FLOP/s</text>`;
+    // What was measured is dashed, a datasheet's figure is not.
+    const told = (p.place.measured || []).includes(`peak.${r}`);
+    return `<path class="roof${used.includes(r) ? "" : " other"}${told ? " measured" : ""}" d="M${f.x(start)} ${f.y(start * p.place.bandwidth)}L${f.x(knee)} ${f.y(top)}L${f.x(high)} ${f.y(top)}"/><text ${f.x(knee) < box.l + 190 ? `x="${f.x(knee) + 2}" y="${f.y(top) - 22}"` : `x="${f.x(knee) - 8}" y="${f.y(top) + 4}" text-anchor="end"`}>${r} ${short(top)}FLOP/s${told ? ", measured" : ""}</text>`;
   }).join("");
   const kinds = p.table.map((r) => r.kind);
   const dots = merged.map((q) => `<circle class="dot k${1 + (kinds.indexOf(q.kind) % 5)}" cx="${f.x(q.at)}" cy="${f.y(q.rate)}" r="${3 + 15 * Math.sqrt(q.share)}"><title>${esc(`${q.kind}, ${q.name}: ${per(q.at)} FLOP per byte, ${(100 * q.share).toFixed(1)} % of the time, bound by ${q.bound}`)}</title></circle>`).join("");

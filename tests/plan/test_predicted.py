@@ -160,6 +160,15 @@ def test_what_stands_on_other_machines_does_not_widen_an_interval() -> None:
     assert "the other way" not in str(made)
 
 
+def test_an_engine_as_it_is_now_goes_before_what_it_was() -> None:
+    # whole models of vLLM on H100s were measured in 2023, its kernels since
+    made = plan("llama-3.1-70b", "4x-h100-sxm", engine="vllm", context=4096, mode="decode", batch=16).predicted
+    assert made is not None
+    assert made.way == "kernels"
+    assert made.other is not None
+    assert made.high < made.other
+
+
 def test_a_mac_stands_on_macs_and_has_a_prefill() -> None:
     made = plan("llama-3.1-8b", "m2-ultra", engine="llama.cpp", context=512, weights_dtype="q4_k_m").predicted
     assert made is not None

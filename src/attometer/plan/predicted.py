@@ -5,6 +5,7 @@ measured of the engine itself goes before what is borrowed, then weights as wide
 interval; the other way is the cross-check. Training steps have a class of their own.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from math import exp
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, storage
 from attometer.machine import Machine
 from attometer.plan.predicted_training import TRAINERS, training_family, training_step
-from attometer.price.composed import ENGINES, FIGURES, Own, composed, engine_of, families_of, raised_figures
+from attometer.price.composed import ENGINES, FIGURES, OWN, Own, composed, engine_of, families_of, raised_figures
 from attometer.price.model_calls import Pass, alike, calls, stored
 from attometer.price.own import ENGINE as ENGINE_HERE
 from attometer.price.own import check_own, own_calls, own_type
@@ -99,7 +100,8 @@ class Expected:
         parts = ", ".join(f"{name} {spelled(value)}" for name, value in self.terms.items() if value > 0)
         more = {name: 100 * max(0.0, gain - 1) for name, gain in self.gains.items()}  # noise of the residual is no loss
         worth = ", ".join(f"{_CALLED[name]} {gain:.1f} %" for name, gain in more.items())
-        floor = ": launch-bound" if sum(more.values()) < _LAUNCH else ""
+        # on the calibrated machine what no figure brings is waited for in caches, too
+        floor = ": launch-bound" if sum(more.values()) < _LAUNCH and self.situation != OWN else ""
         return [
             f"predicted time = {total} = {spelled(self.seconds)}: {parts}",
             f"predicted / datasheet = {self.seconds / bound:.2f}{floor}",
@@ -169,9 +171,20 @@ def replays(plan: "Plan") -> bool:
     return plan.served is None or plan.served.options.graphs
 
 
-def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, int, float]:
-    """Return what a way stands on, best least: the engine's own figures, of weights as wide, of the machine; then the interval."""
-    return bool(way.borrowed), _is_of_other_width(plan, way), _place(way), way.high / way.low
+def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, bool, int, float]:
+    """Return what a way stands on, best least: the engine's own figures, of weights as wide, as it is now, of the machine;
+    then the interval."""
+    return bool(way.borrowed), _is_of_other_width(plan, way), _dated(way), _place(way), way.high / way.low
+
+
+def _dated(way: Expected) -> bool:
+    """Say whether a family states a year, as in `vllm (2023, splitwise paper)`: engines have changed since."""
+    return re.search(r"\(20\d\d\b", way.measured_for) is not None
+
+
+def _stands_as_firmly(other: Expected, chosen: Expected) -> bool:
+    measured = _place(other) <= max(_place(chosen), SITUATIONS.index("unseen shape"))
+    return measured and (_dated(chosen) or not _dated(other))
 
 
 def _tells_nothing(way: Expected) -> bool:
@@ -201,10 +214,9 @@ def checked(ways: list[Expected]) -> Expected | None:
     # where both ways are the engine's own and stand as firmly, how far they are apart is a part of what is not known
     other = next((way for way in others if not way.borrowed), None)
     told = None if other is None else other.seconds
-    firm = other is not None and _place(other) <= max(_place(chosen), SITUATIONS.index("unseen shape"))
     ends = (chosen.low, chosen.high)
-    if told is not None and firm:
-        ends = min(chosen.low, told), max(chosen.high, told)
+    if other is not None and _stands_as_firmly(other, chosen):
+        ends = min(chosen.low, other.seconds), max(chosen.high, other.seconds)
     same = min((way.alike for way in ways if way.alike is not None), default=None)
     low = ends[0] if same is None else min(ends[0], same * chosen.low / chosen.seconds)
     return replace(chosen, low=low, high=ends[1], other=told, alike=same)

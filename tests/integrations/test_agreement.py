@@ -144,7 +144,9 @@ def test_gradients(name, padding):
     assert len(ours) == len(eager) == len(wanted)
     held = error(eager, wanted)
     if name in ("gemma2", "gpt_oss"):
-        held *= 1.6 / FACTOR  # what torch's fused backward has beside eager's where it runs
+        # Torch's fused backward, whose error bounds ours elsewhere, runs neither; it has 1.6 times eager's where it does. Here
+        # machine code has 0.78 to 1.30 times eager's (gemma2) and 1.32 to 1.46 (gpt_oss; AVX2).
+        held *= 1.6 / FACTOR
     else:
         with implementation(models(name, torch.float32)[0], "sdpa") as model:
             held = max(held, error(grads(model), wanted))

@@ -52,20 +52,22 @@ struct Seen {
     }
     auto left() const {
         return [this](int64_t r, int64_t, Span k) {
-            int64_t first = k.start * PAIR / PANEL, last = ceil_div(k.stop * PAIR, PANEL) - 1;
-            while (first <= last && !some(r, first)) first++;
-            while (last >= first && !some(r, last)) last--;
-            return Span{std::max(k.start, first * PANEL / PAIR), std::min(k.stop, (last + 1) * PANEL / PAIR)};
+            return run<PANEL>(k, [&](int64_t p) { return some(r, p); });
         };
     }
     auto right() const {
         return [this](int64_t, int64_t p, Span k) {
-            int64_t first = k.start * PAIR / ROWS, last = ceil_div(k.stop * PAIR, ROWS) - 1;
-            while (first <= last && !some(first, p)) first++;
-            while (last >= first && !some(last, p)) last--;
-            return first > last ? Span{0, 0}
-                                : Span{std::max(k.start, first * ROWS / PAIR), std::min(k.stop, (last + 1) * ROWS / PAIR)};
+            return run<ROWS>(k, [&](int64_t r) { return some(r, p); });
         };
+    }
+    // The first units of k that lie in seen blocks of so many elements, as far as these follow one another.
+    template <int MANY, class Some> static Span run(Span k, Some some) {
+        const int64_t last = ceil_div(k.stop * PAIR, MANY);
+        int64_t first = k.start * PAIR / MANY;
+        while (first < last && !some(first)) first++;
+        int64_t end = first;
+        while (end < last && some(end)) end++;
+        return {std::max(k.start, first * MANY / PAIR), std::min(k.stop, end * MANY / PAIR)};
     }
 };
 static inline auto whole() {

@@ -11,8 +11,9 @@ struct Single {
     }
 };
 // The products of a query with at most CHUNK rows.
-static inline void dots_of(Real* to, const std::vector<Unit>& query, const Element* const* rows, int64_t many) {
-    const Dots made = of_length<1>((int64_t)query.size());
+template <class E>
+static inline void dots_of(Real* to, const std::vector<Unit>& query, const E* const* rows, int64_t many) {
+    const Dots<E> made = of_length<1, E>((int64_t)query.size());
     for (int64_t k = 0; k < many; k += LANES) made(to + k, 0, query.data(), 0, rows + k, (int64_t)query.size());
 }
 static inline void add_row(Real* to, Real factor, const std::vector<Real>& x) {

@@ -193,7 +193,7 @@ static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit*
     if (M > 1) _tile_stored(3, c + 16 * row + 16, across);
 }
 
-// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block.
+// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block first.
 template <class Range>
 static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh, Range range) {
     for (int64_t start = 0, stop; start < out.rows; start = stop) {  // whole blocks, then the rest in tiles of fewer rows
@@ -202,15 +202,17 @@ static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh
         const auto made = stop - start > 16 ? block<2> : block<1>;
         for (int64_t p = 0; p * PANEL < out.columns; p++)
             for (int64_t k = 0; k < depth; k += DEPTH)
-                for (int64_t r = start; r < stop; r += ROWS) {
-                    const Span seen = range(r / ROWS, p, Span{k, std::min(depth, k + DEPTH)});
-                    if (seen.size() <= 0) continue;
-                    // As wide as a step sums: the product may be the next one's operand.
-                    for (int64_t c = 0; c < PANEL && p * PANEL + c < out.columns; c += STEP * PAIR)
-                        made(
-                            out.block(r, p) + c, out.row, a.at + r * a.row + seen.start, a.row,
-                            b.at + p * b.panel + seen.start * PANEL + c, seen.size(), fresh && k == 0);
-                }
+                for (int64_t r = start; r < stop; r += ROWS)
+                    for (Span left{k, std::min(depth, k + DEPTH)}; left.size() > 0;) {
+                        const Span seen = range(r / ROWS, p, left);
+                        if (seen.size() <= 0) break;
+                        left.start = seen.stop;
+                        // As wide as a step sums: the product may be the next one's operand.
+                        for (int64_t c = 0; c < PANEL && p * PANEL + c < out.columns; c += STEP * PAIR)
+                            made(
+                                out.block(r, p) + c, out.row, a.at + r * a.row + seen.start, a.row,
+                                b.at + p * b.panel + seen.start * PANEL + c, seen.size(), fresh && k == 0);
+                    }
     }
     _tile_release();
 }
@@ -262,20 +264,22 @@ static Block of_shape(int64_t rows, int vectors) {
     }
 }
 
-// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block.
+// out += a b over `depth` units; `range(row block, panel, units)` says which of the units matter to a register block first.
 template <class Range>
 static void contract(const Sums& out, Left a, Right b, int64_t depth, bool fresh, Range range) {
     for (int64_t p = 0; p * PANEL < out.columns; p++) {
         const int vectors = (int)ceil_div(std::min<int64_t>(PANEL, out.columns - p * PANEL), LANES);
         const Block whole = of_shape(ROWS, vectors), rest = of_shape(out.rows % ROWS, vectors);
         for (int64_t k = 0; k < depth; k += DEPTH)
-            for (int64_t r = 0; r < out.rows; r += ROWS) {
-                const Span held = range(r / ROWS, p, Span{k, std::min(depth, k + DEPTH)});
-                if (held.size() <= 0) continue;
-                (r + ROWS <= out.rows ? whole : rest)(
-                    out.block(r, p), out.row, a.at + r * a.row + held.start, a.row,
-                    b.at + p * b.panel + held.start * PANEL, held.size(), fresh && k == 0);
-            }
+            for (int64_t r = 0; r < out.rows; r += ROWS)
+                for (Span left{k, std::min(depth, k + DEPTH)}; left.size() > 0;) {
+                    const Span held = range(r / ROWS, p, left);
+                    if (held.size() <= 0) break;
+                    left.start = held.stop;
+                    (r + ROWS <= out.rows ? whole : rest)(
+                        out.block(r, p), out.row, a.at + r * a.row + held.start, a.row,
+                        b.at + p * b.panel + held.start * PANEL, held.size(), fresh && k == 0);
+                }
     }
 }
 #endif

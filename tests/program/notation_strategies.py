@@ -56,7 +56,7 @@ def mask_atoms(symbolic: bool = False):
         p.map(ap.strided),
         p.map(ap.chunked),
         st.builds(ap.fixed, p, p),
-        st.builds(ap.random, small, st.integers(0, 3)),
+        st.builds(ap.random, small, st.integers(0, 3), st.integers(1, 3)),
         st.lists(small, min_size=1, max_size=4).map(ap.document),
         st.builds(ap.block, small, st.lists(bits, min_size=1, max_size=3)),
     )

@@ -27,7 +27,7 @@ SIZED = {
 PLAIN = {
     "causal": (masks.causal(),),
     "strict": (masks.strict(),),
-    "random": (masks.random(3, 1), masks.random(90)),
+    "random": (masks.random(3, 1), masks.random(90), masks.random(2, 5, 3), masks.random(9, 0, 4)),
     "document": (masks.document([3, 1, 9]), masks.document([40])),
     "block": (masks.block(4, [[1, 0, 1], [0, 1, 0]]), masks.block(1, [[0]])),
 }
@@ -45,6 +45,7 @@ OTHERS = (
     masks.document([6, 4]),
     masks.global_(2),
     masks.random(2, 7),
+    masks.random(1, 3, 4),
 )
 LENGTHS = [(1, 9), (9, 1), (6, 13), (12, 12)]
 
@@ -152,6 +153,13 @@ def test_random_keys_are_distinct_and_every_pair_is_as_likely(m: int) -> None:
     times = np.bincount(drawn[:, 0] * m + drawn[:, 1], minlength=m * m)[np.flatnonzero(np.triu(np.ones((m, m)), 1))]
     expected = 20_000 / len(times)
     assert ((times - expected) ** 2 / expected).sum() / (len(times) - 1) < 2  # chi-squared: about 1
+
+
+def test_random_blocks_are_those_of_the_same_draw_of_single_keys() -> None:
+    blocks, keys = masks.random(3, 8, 4).matrix(40), masks.random(3, 8).matrix(10)
+    assert (blocks == np.kron(keys, np.ones((4, 4), bool))).all()
+    assert masks.random(3, 8, 4).pairs(42) == masks.random(3, 8, 4).matrix(42).sum()  # the last block is cut
+    assert masks.random(3, 8, 4).matrix(6, 40).tolist() == blocks[34:].tolist()
 
 
 def test_intersections_list_only_the_keys_that_can_be_seen() -> None:

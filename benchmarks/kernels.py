@@ -10,11 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from attometer.emit.build import has_bf16, processor
-from attometer.program import Mask, band, causal, global_, random, strided, window
+from attometer.program import Mask, band, block, causal, global_, random, strided, window
 from attometer.run import Sinks, SoftCap, attention, favor_features, linear_attention, performer_attention
 
 Work = Callable[[], Any]
@@ -92,6 +94,7 @@ def sparse(n: int, report: Callable[..., None]) -> None:
     masks = {
         "Longformer (256, 16 global)": band(128, 128) | global_(16),
         "BigBird (192, 64 global, 192 random)": band(96, 96) | global_(64) | random(192, 0),
+        "BigBird in blocks of 64 (3, 2 global, 3 random)": band(96, 96) | global_(128) | random(3, 0, 64),
         "strided 64": causal() & (window(64) | strided(64)),
     }
     for said, mask in masks.items():
@@ -109,6 +112,18 @@ def _alone(module: Any) -> Any:
     """Return an attention module of transformers without its projections."""
     module.query = module.key = module.value = _Copy()
     return module
+
+
+def _big_bird(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return BigBird's layout of blocks of 64 as transformers has it, and the 3 random ones of each row but the first and last."""
+    blocks, draw = n // 64, np.random.default_rng(0)
+    inner = np.arange(1, blocks - 1)
+    layout = np.zeros((blocks, blocks), dtype=np.int64)
+    layout[[0, -1]] = layout[:, [0, -1]] = 1
+    drawn = np.stack([draw.permutation(inner[abs(inner - row) > 1])[:3] for row in inner])
+    for row, own in zip(inner, drawn, strict=True):
+        layout[row, row - 1 : row + 2] = layout[row, own] = 1
+    return layout, drawn
 
 
 def published(n: int, report: Callable[..., None]) -> None:
@@ -133,17 +148,20 @@ def published(n: int, report: Callable[..., None]) -> None:
     masks = BigBirdModel.create_masks_for_block_sparse_attn(torch.ones(1, n), 64)
     given = dict(zip(("from_blocked_mask", "band_mask", "from_mask", "to_mask"), masks, strict=True))
     given["to_blocked_mask"] = given["from_blocked_mask"]
+    layout, drawn = _big_bird(n)  # of transformers' own draws each head has others
+    bird._bigbird_block_rand_mask = lambda *_, **__: drawn
+    bird._bigbird_block_rand_mask_with_head = lambda *_, **__: [drawn] * 8
     chunks = LongformerConfig(**sizes, attention_window=[256])
     long = _alone(LongformerSelfAttention(chunks, 0))
     none = torch.zeros(1, n)
     nothing = {"is_index_masked": none.bool(), "is_index_global_attn": none.bool(), "is_global_attn": False}
     cases: dict[str, tuple[Mask, Callable[[torch.Tensor], torch.Tensor]]] = {
-        "BigBird (192, 128 global, 192 random)": (
-            band(96, 96) | global_(128) | random(192, 0), lambda x: bird(x, **given)[0],
-        ),
+        "BigBird, the same blocks": (block(64, layout.tolist()), lambda x: bird(x, **given)[0]),
         "Longformer (256)": (band(128, 128), lambda x: long(x, none, **nothing)[0]),
-    }  # fmt: skip
+    }
     for said, (mask, peer) in cases.items():
+        if "same" in said:
+            torch.testing.assert_close(compiled(mask)(x), peer(x), atol=1e-4, rtol=1e-4)
         works = [partial(training, call, grad, x) for call in (compiled(mask), peer)]
         report(f"fp32 {said} n={n} forward+backward", works, ["compiled", "transformers"])
 

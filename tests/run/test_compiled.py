@@ -37,6 +37,7 @@ MASKS = (
     causal() & chunked(16),
     block_causal(8),
     random(40, 1),
+    random(2, 1, 16),
     ~window(9),
     ~causal(),
 )

@@ -156,4 +156,4 @@ def random(r: int, seed: int = 0, block: int = 1) -> Mask:
     for what, value in (("count", chosen), ("block", length)):
         if not isinstance(value, int):
             raise AttometerError(f"random {what} must be a number, got {value}")
-    return Random(chosen, seed, length)  # type: ignore[arg-type]
+    return Random(chosen, seed, length)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from test_derived_law import check_law
 
 import attometer as am
-from attometer.count.derive import Chosen, Search, derive, tile_of
+from attometer.count.derive import derive
+from attometer.count.derived import derived_of
+from attometer.count.nest_search import Chosen, Search, tile_of
 from attometer.schedule.fused import Plan
 
 TEXTS = {
@@ -57,7 +59,7 @@ def test_simulated_equals_counted_in_any_chunks(name: str, data: st.DataObject) 
         plan = data.draw(st.sampled_from(plans))
         tiles = {tile_of("")(a).name: data.draw(st.integers(1, search.extent[a])) for a in (plan.row, plan.panel) if a}
         phases.append(Chosen(plan, search.arrange(plan.targets, loads, plan.streams, kept), 0, 0, tiles, length))
-    check_law(search.result(phases), program)
+    check_law(derived_of(search, phases), program)
 
 
 @pytest.mark.parametrize(("name", "M"), [("linear", 400), ("delta", 500), ("scan", 60)])

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from recurrent_cascades import PROGRAMS as RECURRENT
 
 import attometer as am
-from attometer.count.derive import Chosen, Derived, Search, Split, derive, tile_of
+from attometer.count.derive import derive
+from attometer.count.derived import Derived, derived_of
+from attometer.count.nest_search import Chosen, Search, Split, tile_of
 from attometer.count.traffic.words import footprint, traffic
 from attometer.count.work.schedule_work import work
 from attometer.count.work.split_tradeoff import split_tradeoff
@@ -109,7 +111,7 @@ def nests(draw: st.DrawFn, name: str) -> Derived:
             width = tiles.pop(tile_of("")(str(plan.stream)).name) if plan.split else 1
             run = search.split.run(search.extent[search.split.axis], width) if plan.split and search.split else 1
             phases.append(Chosen(plan, search.arrange(targets, loads, plan.streams), 0, 0, tiles, width, run))
-    return search.result(phases)
+    return derived_of(search, phases)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -316,6 +318,6 @@ def test_words_that_a_loop_does_not_change_are_loaded_outside_of_it() -> None:
     search = Search(am.parse("Y[i,k] = X[i,d] * W[k,d]"), 10**6, {"i": 3, "k": 4, "d": 5})
     targets, loads = frozenset({"Y"}), {"X", "W"}
     plan = Plan(targets, ("i",))
-    found = search.result([Chosen(plan, search.arrange(targets, loads), 0, 0, {})])
+    found = derived_of(search, [Chosen(plan, search.arrange(targets, loads), 0, 0, {})])
     assert found.traffic.reads == {"X": 3 * 5, "W": 3 * 4 * 5}  # a word of X once for all k
     check_law(found, found.program)

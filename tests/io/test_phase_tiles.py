@@ -5,7 +5,7 @@ import sympy
 from cascades import PROGRAMS
 
 import attometer as am
-from attometer.count.derive import Search, tile_of
+from attometer.count.nest_search import Search, tile_of
 from attometer.count.traffic.phase_tiles import PhaseTiles
 from attometer.count.traffic.walk import Problem
 from attometer.count.traffic.words import held, moved

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from attometer.count import count
-from attometer.count.derive import Derived, derive, filled
+from attometer.count.derive import derive
+from attometer.count.derived import Derived
+from attometer.count.nest_search import filled
 from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError
 from attometer.price.brent import Bounds, brent_curve, cutoff

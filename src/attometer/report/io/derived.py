@@ -7,7 +7,8 @@ from typing import Any
 
 from attometer.count.bounds.attention import AlgorithmClass
 from attometer.count.bounds.program import Bounds, ProgramBound, bounds
-from attometer.count.derive import Derived, derive
+from attometer.count.derive import derive
+from attometer.count.derived import Derived
 from attometer.count.evaluate import usual
 from attometer.errors import AttometerError
 from attometer.mechanisms.mechanism import Mechanism

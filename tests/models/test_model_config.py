@@ -191,10 +191,6 @@ def test_what_no_reference_implements_is_refused_by_its_key() -> None:
     text = {"model_type": "kimi_linear", "hidden_size": 64, "num_hidden_layers": 2, "attn_res_block_size": 12}
     with pytest.raises(AttometerError, match=r"\$\.text_config\.attn_res_block_size is not modelled"):
         from_values({"model_type": "kimi_k3", "text_config": text})
-    with pytest.raises(
-        AttometerError, match=r"\$\.text_config is missing: a \"step3p7\" keeps the sizes of its text model there"
-    ):
-        from_values({"model_type": "step3p7", "hidden_size": 64})
 
 
 def test_two_names_of_the_longest_context_may_differ() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attometer.count.placement.rank_cost import shard
 from attometer.errors import AttometerError
-from attometer.formats import CACHE_ROWS, storage
+from attometer.formats import CACHE_ROWS, WeightFormats, storage
 from attometer.machine import Machine
 from attometer.plan.predicted_training import TRAINERS, training_family, training_step
 from attometer.price.composed import ENGINES, FIGURES, OWN, Own, composed, engine_of, families_of, raised_figures
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from attometer.plan.result import Plan
     from attometer.plan.speculation import Speculation
 
-ENGINE = "vllm"
-"""Whose coefficients stand for a plan without an engine; on the calibrated machine `this` it is plain torch, as it was measured."""
+ENGINE, LOCAL = "vllm", "llama.cpp"
+"""Whose coefficients stand for a plan without an engine, and those of a GGUF file or a Mac, which vLLM serves badly or not at
+all; on the calibrated machine `this` it is plain torch, as it was measured."""
 RUN = ("flash", "flash2")
 """Schedules of attention that engines run; no kernel of the others was measured."""
 WIDEST = 10.0
@@ -229,7 +230,10 @@ def engine_for(plan: "Plan") -> str | None:
         return None
     if plan.served is not None:
         return plan.served.engine.name
-    return ENGINE_HERE if plan.machine.chip_id == "this" else ENGINE
+    if plan.machine.chip_id == "this":
+        return ENGINE_HERE
+    a_file = not isinstance(plan.planner.formats, WeightFormats)
+    return LOCAL if a_file or plan.machine.vendor == "Apple" else ENGINE
 
 
 def kernels_of(engine: str, on: Machine) -> str:

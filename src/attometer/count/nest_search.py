@@ -448,9 +448,9 @@ class Search:
         streams = [self.split.axis] if split and self.split else streams
         sequences = [] if passes.along or split else self._sequences(passes, [a for a in summed if a in cut])
         rowed = [self.cascade.value(name).axes for name in passes.carried]
-        images = self.cascade.spread(
-            self.cascade.images
-        )  # a row at a time would compute what rows share for each of them
+        # A row at a time would compute what rows share for each of them, and read what is summed over rows before it is.
+        unrowed = self.cascade.spread(self.cascade.images)
+        unrowed |= {a for s in passes.steps.values() if s.name not in targets for a in s.summed}
         lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
         always = [a for a in shared if a not in lacked and a not in summed]
         # An axis along which a target adds up may be whole instead: its accumulator is then made in the loops of the others.
@@ -462,7 +462,7 @@ class Search:
                 each_alone = [(a,) if a else () for a in streams if a is None or a not in tiled]
                 several = [tuple(a for a in found if a not in tiled) for found in sequences]
                 for along in dict.fromkeys((*each_alone, *(found for found in several if len(found) > 1))):
-                    by_row = row and along and row not in images and all(row in axes for axes in rowed)
+                    by_row = row and along and row not in unrowed and all(row in axes for axes in rowed)
                     arranged = self.arrange(targets, loads, along, kept)
                     if kept and not arranged.resumes(targets):
                         continue

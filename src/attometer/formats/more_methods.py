@@ -1,14 +1,11 @@
 """Further quantisers' words in a `quantization_config`: ExLlama's averages, HQQ, AMD Quark and torchao."""
 
-from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 from attometer.errors import AttometerError, unknown
-from attometer.formats.rules import Rule, WeightFormats, rule
+from attometer.formats.rules import WeightFormats, rule
+from attometer.formats.said import Values, ignored, number
 from attometer.formats.storage import FORMATS, Storage
-
-Values = Mapping[str, Any]
 
 
 def exllama(values: Values, default: Storage) -> WeightFormats:
@@ -40,12 +37,12 @@ def hqq(values: Values, default: Storage) -> WeightFormats:
     params = said.get("weight_quant_params") if isinstance(said, dict) else None
     if not isinstance(said, dict) or not isinstance(params, dict):
         raise AttometerError("hqq: quant_config must hold weight_quant_params that all layers share")
-    bits, group = _whole(params, "nbits", 4), _whole(params, "group_size", 64)
+    bits, group = number(params, "nbits", 4), number(params, "group_size", 64)
     meta = sum(8 if isinstance(said.get(f"{name}_quant_params"), dict) else 16 for name in ("scale", "zero"))
     form = Storage(
         f"hqq_int{bits}", bits + Fraction(meta, group), "fp16", f"hqq: {bits} bits, scale and zero per {group}"
     )
-    return WeightFormats(form.name, default, form, _skipped(values, "skip_modules", "modules_to_not_convert"))
+    return WeightFormats(form.name, default, form, ignored(values, "skip_modules", "modules_to_not_convert"))
 
 
 def quark(values: Values, default: Storage) -> WeightFormats:
@@ -57,7 +54,7 @@ def quark(values: Values, default: Storage) -> WeightFormats:
     named = tuple(rule(entry, _of_quark(spec)) for entry, spec in own.items() if isinstance(spec, dict))
     form = _of_quark(general)
     shown = form or next((one.form for one in named if one.form), default)
-    return WeightFormats(shown.name, default, form, (*_skipped(values, "exclude"), *named))
+    return WeightFormats(shown.name, default, form, (*ignored(values, "exclude"), *named))
 
 
 def _of_quark(spec: Values) -> Storage | None:
@@ -94,22 +91,8 @@ def torchao(values: Values, default: Storage) -> WeightFormats:
         raise unknown("torchao quant_type", str(kind), _TORCHAO)
     form = FORMATS[_TORCHAO[kind]]
     if form.name == "int4":
-        group = _whole(data if isinstance(data, dict) else {}, "group_size", 128)
+        group = number(data if isinstance(data, dict) else {}, "group_size", 128)
         form = Storage(
             "torchao_int4", 4 + Fraction(32, group), "int4", f"torchao: bf16 scale and zero point per {group}"
         )
-    return WeightFormats(form.name, default, form, _skipped(values, "modules_to_not_convert"))
-
-
-def _whole(values: Values, key: str, usual: int) -> int:
-    found = usual if values.get(key) is None else values[key]
-    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= 1 << 20:
-        raise AttometerError(f"{key} must be a positive whole number, got {found!r:.40}")
-    return found
-
-
-def _skipped(values: Values, *keys: str) -> tuple[Rule, ...]:
-    found: Any = next((values[key] for key in keys if values.get(key) is not None), [])
-    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
-        raise AttometerError(f"{keys[0]} must be a list of module names, got {found!r:.80}")
-    return tuple(rule(entry, None) for entry in found)
+    return WeightFormats(form.name, default, form, ignored(values, "modules_to_not_convert"))

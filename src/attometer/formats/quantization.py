@@ -1,6 +1,6 @@
 """What a configuration says of how its weights are stored: `quantization_config` and its relatives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -8,33 +8,8 @@ from typing import Any
 from attometer.errors import AttometerError, unknown
 from attometer.formats.more_methods import exllama, hqq, quark, torchao
 from attometer.formats.rules import Rule, WeightFormats, rule
+from attometer.formats.said import Values, ignored, listed, number
 from attometer.formats.storage import FORMATS, Storage, storage
-
-Values = Mapping[str, Any]
-# A list of modules longer than this is no list of a model's modules.
-MOST_MODULES = 200_000
-
-
-def _listed(values: Values, *keys: str) -> list[str]:
-    """Return the modules that the first of `keys` lists."""
-    for key in keys:
-        found = values.get(key)
-        if found is None:
-            continue
-        if isinstance(found, str):
-            return [found]
-        if not isinstance(found, list) or not all(isinstance(item, str) for item in found) or len(found) > MOST_MODULES:
-            raise AttometerError(f"{key} must be a list of module names, got {found!r:.80}")
-        return found
-    return []
-
-
-def _number(values: Values, key: str, default: int, least: int = 1, most: int = 1 << 20) -> int:
-    found = values.get(key)
-    value = default if found is None else found
-    if isinstance(value, bool) or not isinstance(value, int) or not (least <= value <= most or value == -1):
-        raise AttometerError(f"{key} must be an integer from {least} to {most:,}, got {value!r:.40}")
-    return value
 
 
 def _grouped(name: str, bits: int, group: int, symmetric: bool, rate: str, zero_bits: int | None = None) -> Storage:
@@ -49,16 +24,12 @@ def _grouped(name: str, bits: int, group: int, symmetric: bool, rate: str, zero_
     )
 
 
-def _ignored(values: Values, *keys: str) -> tuple[Rule, ...]:
-    return tuple(rule(entry, None) for entry in _listed(values, *keys))
-
-
 def _gptq(values: Values, default: Storage) -> WeightFormats:
-    bits, group = _number(values, "bits", 4, most=8), _number(values, "group_size", 128)
+    bits, group = number(values, "bits", 4, most=8), number(values, "group_size", 128, row=True)
     method = str(values.get("quant_method", "gptq"))
     # The zero points are stored even where they are all the same.
     form = _grouped(f"{method}-int{bits}", bits, group, False, "int4" if bits <= 4 else "int8", zero_bits=bits)
-    formats = WeightFormats(form.name, default, form, _ignored(values, "modules_to_not_convert"))
+    formats = WeightFormats(form.name, default, form, ignored(values, "modules_to_not_convert"))
     return replace(formats, rules=(rule("lm_head", form), *formats.rules)) if values.get("lm_head") is True else formats
 
 
@@ -70,17 +41,15 @@ def _fp8(values: Values, default: Storage) -> WeightFormats:
             raise AttometerError(f"weight_block_size must be two positive integers, got {block!r:.60}")
         scale = 8 if values.get("scale_fmt") == "ue8m0" else 32
         form = Storage("fp8_block", 8 + Fraction(scale, block[0] * block[1]), "fp8", "one scale per block of the file")
-    return WeightFormats("fp8", default, form, _ignored(values, "modules_to_not_convert", "ignored_layers", "ignore"))
+    return WeightFormats("fp8", default, form, ignored(values, "modules_to_not_convert", "ignored_layers", "ignore"))
 
 
 def _mxfp4(values: Values, default: Storage) -> WeightFormats:
-    return WeightFormats(
-        "mxfp4", default, FORMATS["mxfp4"], _ignored(values, "modules_to_not_convert"), scope="experts"
-    )
+    return WeightFormats("mxfp4", default, FORMATS["mxfp4"], ignored(values, "modules_to_not_convert"), scope="experts")
 
 
 def _bitsandbytes(values: Values, default: Storage) -> WeightFormats:
-    skip = _ignored(values, "llm_int8_skip_modules")
+    skip = ignored(values, "llm_int8_skip_modules")
     if values.get("load_in_4bit") or values.get("_load_in_4bit"):
         form = FORMATS["nf4_double" if values.get("bnb_4bit_use_double_quant") else "nf4"]
     else:
@@ -90,7 +59,7 @@ def _bitsandbytes(values: Values, default: Storage) -> WeightFormats:
 
 def _weights_of(values: Values) -> Storage:
     """Return the format that a `weights` entry of a configuration group describes."""
-    bits, kind = _number(values, "num_bits", 8, most=16), str(values.get("type", "int"))
+    bits, kind = number(values, "num_bits", 8, most=16), str(values.get("type", "int"))
     group = values.get("group_size")
     if kind == "float":
         if bits == 8:
@@ -99,7 +68,7 @@ def _weights_of(values: Values) -> Storage:
             scaled = group == 32 or str(values.get("scale_dtype", "")).endswith("uint8")
             return FORMATS["mxfp4" if scaled else "nvfp4"]
         return FORMATS["bf16"]
-    width = _number(values, "group_size", -1)
+    width = number(values, "group_size", -1, row=True)
     if bits == 8 and width == -1:
         return FORMATS["int8"]
     return _grouped(
@@ -111,19 +80,19 @@ def _compressed(values: Values, default: Storage) -> WeightFormats:
     groups = values.get("config_groups")
     if not isinstance(groups, dict) or not all(isinstance(g, dict) for g in groups.values()):
         raise AttometerError(f"config_groups must hold groups, got {groups!r:.60}")
-    ignored = _ignored(values, "ignore")
+    left_out = ignored(values, "ignore")
     named: list[Rule] = []
     general: Storage | None = None
     for group in groups.values():
         weights = group.get("weights")
         form = _weights_of(weights) if isinstance(weights, dict) else None
-        for target in _listed(group, "targets") or ["Linear"]:
+        for target in listed(group, "targets") or ["Linear"]:
             if target in ("Linear", "FusedMoE", "LinearBase"):
                 general = form
             else:
                 named.append(rule(target, form))
     shown = general or next((one.form for one in named if one.form), default)
-    return WeightFormats(shown.name, default, general, (*ignored, *named))
+    return WeightFormats(shown.name, default, general, (*left_out, *named))
 
 
 _ALGORITHMS: dict[str, str] = {
@@ -144,7 +113,7 @@ def _modelopt(values: Values, default: Storage) -> WeightFormats:
     """NVIDIA ModelOpt: one algorithm for all but what is excluded."""
     form = _algorithm(values.get("quant_algo"))
     return WeightFormats(
-        form.name, default, form, _ignored(values, "exclude_modules", "ignore", "modules_to_not_convert")
+        form.name, default, form, ignored(values, "exclude_modules", "ignore", "modules_to_not_convert")
     )
 
 
@@ -169,14 +138,14 @@ def _without_ignored(values: Values) -> Values:
 
 
 def _mlx(values: Values, default: Storage) -> WeightFormats:
-    bits, group = _number(values, "bits", 4, most=8), _number(values, "group_size", 64)
+    bits, group = number(values, "bits", 4, most=8), number(values, "group_size", 64)
     form = Storage(f"mlx_{bits}bit", bits + Fraction(32, group), "fp16", f"mlx: fp16 scale and bias per {group}")
     own = []
     for entry, value in values.items():
         if value is False:
             own.append(rule(entry, None))
         elif isinstance(value, dict) and "bits" in value:
-            inner, size = _number(value, "bits", bits, most=8), _number(value, "group_size", group)
+            inner, size = number(value, "bits", bits, most=8), number(value, "group_size", group)
             own.append(rule(entry, Storage(f"mlx_{inner}bit", inner + Fraction(32, size), "fp16", form.source)))
     return WeightFormats(form.name, default, form, tuple(own), everything=True)
 

@@ -270,13 +270,7 @@ class Search:
     def _best_pair(
         self, kept: frozenset[str], targets: frozenset[str], first: set[str], second: set[str]
     ) -> list[Chosen] | None:
-        plans = [
-            sorted(
-                ((floor, plan) for plan in self.plans(made, loads, kept) if (floor := self._floor_of(plan, loads)) is not None),
-                key=lambda each: each[0],
-            )
-            for made, loads in ((kept, first), (targets, second))
-        ]  # fmt: skip
+        plans = [self._floored(made, loads, kept) for made, loads in ((kept, first), (targets, second))]
         axes = {plan.stream for each in plans for _, plan in each}
         if not all(plans) or len(axes) != 1:
             return None
@@ -284,24 +278,14 @@ class Search:
         places = self.extent[str(axes.pop())]
         halved = [(part << k) // 4 for k in range(places.bit_length() + 1) for part in (3, 4)]
         for length in reversed([each for each in halved if 1 < each <= places]):  # longer ones keep less, and hold more
-            pair = [self._in_chunks(each, loads, length) for each, loads in zip(plans, (first, second), strict=True)]
+            pair = [
+                self._best_of(each, loads, width=length) for each, loads in zip(plans, (first, second), strict=True)
+            ]
             both = [found for found in pair if found]
             if len(both) == 2:
                 if best is not None and cost(both) >= cost(best):
                     break
                 best = both
-        return best
-
-    def _in_chunks(self, plans: list[tuple[float, Plan]], loads: set[str], length: int) -> Chosen | None:
-        """Return the best of plans with chunks of a length."""
-        best: Chosen | None = None
-        for floor, plan in plans:
-            if best is not None and floor > best.words:
-                break
-            self.considered += 1
-            found = self._evaluated(plan, loads, best.words if best else None, length)
-            if found is not None and (best is None or cost([found]) < cost([best])):
-                best = found
         return best
 
     def _may_join(self, groups: list[frozenset[str]], one: int, two: int, read: list[set[str]]) -> bool:
@@ -359,19 +343,29 @@ class Search:
         return found
 
     def _best_plan(self, targets: frozenset[str], loads: set[str], limit: int | None = None) -> Chosen | None:
-        best: Chosen | None = None
         least = self._least(targets, loads)
         if limit is not None and least > limit:
             return None
-        plans = [
-            (floor, plan) for plan in self.plans(targets, loads) if (floor := self._floor_of(plan, loads)) is not None
-        ]
-        for floor, plan in sorted(plans, key=lambda each: each[0]):
+        return self._best_of(self._floored(targets, loads), loads, limit, least)
+
+    def _floored(
+        self, targets: frozenset[str], loads: set[str], kept: frozenset[str] = frozenset()
+    ) -> list[tuple[float, Plan]]:
+        """Return the plans of a phase that may fit, each after the words that it moves at least, the fewest first."""
+        plans = ((self._floor_of(plan, loads), plan) for plan in self.plans(targets, loads, kept))
+        return sorted(((floor, plan) for floor, plan in plans if floor is not None), key=lambda each: each[0])
+
+    def _best_of(
+        self, plans: list[tuple[float, Plan]], loads: set[str], limit: int | None = None, least: int = 0, width: int = 1
+    ) -> Chosen | None:
+        """Return the best of floored plans with at most `limit` words, or the first that moves no more than `least`."""
+        best: Chosen | None = None
+        for floor, plan in plans:
             most = best.words if best else limit
             if most is not None and (floor > most or (best is not None and most <= least)):
                 break
             self.considered += 1
-            found = self._evaluated(plan, loads, most)
+            found = self._evaluated(plan, loads, most, width)
             if found is not None and (best is None or cost([found]) < cost([best])):
                 best = found
         return best

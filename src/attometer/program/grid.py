@@ -113,5 +113,5 @@ class Grid:
         return self.walk.integer(size_in(node, self.walk.program.size_of))
 
     def gathered(self, ref: Ref) -> NDArray[np.int64]:
-        """Return the positions that a tensor holds."""
-        raise NotImplementedError
+        """Return the positions that a tensor holds; where no values are known, none can be followed."""
+        raise AttometerError(f'cannot follow "{ref.tensor}" as an index')

@@ -15,6 +15,7 @@ import sympy
 from attometer.program.expression import Binary, Expression, Name, Ref
 from attometer.schedule.cascade import Cascade, Step, Value
 from attometer.schedule.nest import Image
+from attometer.schedule.places import affine
 
 Axes = frozenset[str]
 
@@ -64,16 +65,11 @@ class Positions:
                     if value.of == step.name and value.axes == step.axes and indices == tuple(map(Name, step.axes)):
                         return (axis,)
             case Binary(op="+", left=Binary(op="*", left=Ref() as chosen, right=length), right=Name(name=inner)):
-                if self.extents.get(inner, 0) <= self._number(length):  # places within blocks that do not overlap
-                    return (*self._place(chosen), inner)
+                told = affine(length, ())
+                long = None if told is None else told[1].xreplace(dict(self.numbers))
+                if long is not None and long.is_Integer and self.extents.get(inner, 0) <= long:
+                    return (*self._place(chosen), inner)  # places within blocks that do not overlap
         return (None,)
-
-    def _number(self, length: Expression) -> int:
-        match length:
-            case Name(name=name):
-                return int(next((v for s, v in self.numbers.items() if str(s) == name), 0))
-        value = getattr(length, "value", 0)
-        return int(value)
 
     def extent(self, axis: str, words: Axes) -> int:
         """Return how many places an axis stands for where it names words; its own extent elsewhere."""

@@ -79,7 +79,7 @@ Utilization = Annotated[
     ),
 ]
 BatchedTokens = Annotated[
-    str | None, typer.Option("--batched-tokens", "--max-num-batched-tokens", help="tokens of one engine step")
+    str | None, typer.Option("--batched-tokens", "--max-num-batched-tokens", "-ub", help="tokens of one engine step")
 ]
 MaxRequests = Annotated[
     str | None, typer.Option("--max-requests", "--max-num-seqs", help="requests of one engine step")
@@ -107,7 +107,6 @@ GpuLayers = Annotated[str | None, typer.Option("--n-gpu-layers", "-ngl", hidden=
 CacheTypeK = Annotated[str | None, typer.Option("--cache-type-k", "-ctk", hidden=True)]
 CacheTypeV = Annotated[str | None, typer.Option("--cache-type-v", "-ctv", hidden=True)]
 Slots = Annotated[str | None, typer.Option("--parallel", "-np", hidden=True)]
-MicroBatchOfLlama = Annotated[str | None, typer.Option("-ub", hidden=True)]
 FlashAttention = Annotated[str | None, typer.Option("--flash-attn", "-fa", hidden=True)]
 ExpertParallel = Annotated[bool, typer.Option("--enable-expert-parallel", hidden=True)]
 Dtype = Annotated[str | None, typer.Option("--dtype", hidden=True)]
@@ -178,7 +177,6 @@ def plan(
     cache_type_k: CacheTypeK = None,
     cache_type_v: CacheTypeV = None,
     parallel: Slots = None,
-    ub: MicroBatchOfLlama = None,
     flash_attn: FlashAttention = None,
     enable_expert_parallel: ExpertParallel = False,
     dtype: Dtype = None,
@@ -369,8 +367,7 @@ def _engine(given: Mapping[str, Any]) -> Any:
     """Return the engine with its flags, which mean nothing without one."""
     from attometer.plan import EngineOptions
 
-    step = _number(given, "ub") if given["batched_tokens"] is None else _number(given, "batched_tokens")
-    flags = (given["utilization"], step, _number(given, "max_requests"))
+    flags = (given["utilization"], _number(given, "batched_tokens"), _number(given, "max_requests"))
     cache = given["cache_gib"]
     if given["engine"] is not None:
         held = None if cache is None else int(cache * 2**30)

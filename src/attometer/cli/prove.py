@@ -1,8 +1,9 @@
 """What is proved: words moved, bounds, optimal orders, claims."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,40 +56,44 @@ def io(
     json: Json = False,
 ) -> None:
     """Words moved through a fast memory of M words: every schedule, or one derived, against what no algorithm can beat."""
-    from attometer.mechanisms.subject import subject
-    from attometer.program import parse_mask
-    from attometer.report.io.report import io_report
     from attometer.view.style import figure_path
 
     if plot is not None:
         figure_path(plot)
     if others:
         only(call, "--others", "others", "name", "memory", "n", "d", "json")
-        return _io_others(name, n, d, words_of(memory), json)
-    if strassen:
+        _io_others(name, n, d, words_of(memory), json)
+    elif strassen:
         only(call, "--strassen", "strassen", "name", "memory", "n", "d", "json")
-        return _io_strassen(name, n, d, words_of(memory), json)
-    if splits:
+        _io_strassen(name, n, d, words_of(memory), json)
+    elif splits:
         only(call, "--splits", "splits", "name", "memory", "n", "d", "m", "e", "plot", "json")
-        return _io_splits(name, n, d, words_of(memory), m, e, plot, json)
-    if compiled and not verify:
+        _io_splits(name, n, d, words_of(memory), m, e, plot, json)
+    else:
+        _io(call.params)
+
+
+def _io(given: Mapping[str, Any]) -> None:
+    from attometer.mechanisms.subject import subject
+    from attometer.program import parse_mask
+    from attometer.report.io.report import io_report
+
+    if given["compiled"] and not given["verify"]:
         raise AttometerError("--compiled goes with --verify")
-    given = {k: v for k, v in {"n": n, "d": d, "m": m, "e": e}.items() if v is not None} | sizes_of(sizes)
-    seen = parse_mask(mask) if mask else None
     report = io_report(
-        subject(name),
-        M=words_of(memory),
-        sizes=given,
-        mask=seen,
-        schedules=schedule,
-        backward=backward,
-        bounds=bounds,
-        check=verify,
-        compiled=compiled,
+        subject(given["name"]),
+        M=words_of(given["memory"]),
+        sizes={k: given[k] for k in ("n", "d", "m", "e") if given[k] is not None} | sizes_of(given["sizes"]),
+        mask=parse_mask(given["mask"]) if given["mask"] else None,
+        schedules=given["schedule"] or None,
+        backward=given["backward"],
+        bounds=given["bounds"],
+        check=given["verify"],
+        compiled=given["compiled"],
     )
-    show_result(report, json)
-    if plot is not None:
-        print(f"wrote {report.plot(plot)}", file=sys.stderr if json else sys.stdout)
+    show_result(report, given["json"])
+    if given["plot"] is not None:
+        print(f"wrote {report.plot(given['plot'])}", file=sys.stderr if given["json"] else sys.stdout)
 
 
 def _io_others(name: str, n: int | None, d: int | None, memory: int, json: bool) -> None:

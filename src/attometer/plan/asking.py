@@ -99,17 +99,7 @@ def asked_of(
     trainer, engine = _trainer(engine) if here.options.mode == "train" else (None, engine)
     if recipe is not None and here.options.mode != "train":
         raise AttometerError(f'a recipe trains; mode is "{here.options.mode}", use --mode train')
-    whole = here.options.host_whole
-    if whole and (not layered or here.options.mode == "train"):
-        raise AttometerError(
-            f"whole layers in the host's memory are an engine's that puts layers on devices: {BY_LAYERS[0]}, ollama"
-        )
-    unknown_experts = not whole and (devices.count > 1 or not here.routed)
-    if here.options.offload is not None and (unknown_experts or here.options.mode == "train"):
-        raise AttometerError(
-            "offload of experts is modelled for serving a mixture of experts from one device, or from several with an engine "
-            f"that puts whole layers on each ({', '.join(BY_LAYERS)})"
-        )
+    _check_host(here, devices, layered)
     found = EngineOptions(engine) if isinstance(engine, str) else engine
     if found is not None and not devices.uniform:
         raise AttometerError(f"{found.name} shares each layer over devices of one kind, got {devices}")
@@ -138,6 +128,21 @@ def _trainer(engine: str | EngineOptions | None) -> tuple[str | None, None]:
             f'an engine serves; training takes a recipe, or a framework as engine: {known}; got "{name}"'
         )
     return name, None
+
+
+def _check_host(here: Planner, devices: Cluster, layered: bool) -> None:
+    """Refuse parts in the host's memory where no engine is known to keep them there: `layered` puts whole layers on devices."""
+    o = here.options
+    if o.host_whole and (not layered or o.mode == "train"):
+        raise AttometerError(
+            f"whole layers in the host's memory are an engine's that puts layers on devices: {BY_LAYERS[0]}, ollama"
+        )
+    unknown_experts = not o.host_whole and (devices.count > 1 or not here.routed)
+    if o.offload is not None and (unknown_experts or o.mode == "train"):
+        raise AttometerError(
+            "offload of experts is modelled for serving a mixture of experts from one device, or from several with an engine "
+            f"that puts whole layers on each ({', '.join(BY_LAYERS)})"
+        )
 
 
 def _with_draft(asked: Asked, draft: str | Path | Model | None, tokens: int | None, acceptance: float | None) -> Asked:

@@ -58,6 +58,7 @@ def training(x: Counts, c: Counts) -> Terms:
     # the head's products stay in 16 bits, as scores do
     products = (x["flops"] + (x["narrow"] - 1) * x["head"]) / (x["peak"] * c["compute"] * shard * rows)
     scores = x["scores"] * x["narrow"] / (x["peak"] * c["scores"])
+    # frameworks without fused attention write scores too, several times the bytes that are counted
     pointwise = x["pointwise"] / (x["bandwidth"] * c["pointwise"])
     tensor = x["tensor_bytes"] / (x["link"] * c["link"])
     experts = x["expert_bytes"] / (x["link"] * c["experts"])

@@ -32,7 +32,7 @@ const CONFIG = (() => {
     const of = reader(c, form);
     try { for (const key of Object.keys(form.sizes)) of(key); } catch (error) { found.push(error.message.split(";")[0]); return found; }
     for (const [a, b, equal] of form.same) if ((of(a) === of(b)) !== !!equal) found.push(`no shipped ${c.model_type} has this form: $.${a} and $.${b} are ${equal ? "two numbers" : "one number"}`);
-      else if (Math.max(of(a), of(b)) % Math.min(of(a), of(b))) found.push(`$.${a} is ${of(a)} and $.${b} ${of(b)}: neither is a multiple of the other`);
+      else if (of(a) % of(b)) found.push(`$.${a} is ${of(a)}, which is not a multiple of $.${b} = ${of(b)}`);
     return found;
   };
   const chosen = (c) => {

@@ -60,7 +60,7 @@ const ENGINE = (() => {
       for (const l of layers) if (l.grows || (l.state && e.pages)) { const key = `${l.grows}/${l.window}`; counts.set(key, (counts.get(key) || 0) + l.layers); }
       const sizes = [...counts.values()], few = Math.min(...sizes), many = Math.max(...sizes), together = many < few * 1.25 ? many : few;
       return {
-        block, request, page: sizes.length ? page * together : 0, groups: sizes.reduce((sum, k) => sum + Math.ceil(k / together), 0),
+        block, request, page: sizes.length > 1 ? page * together : layers.reduce((sum, l) => sum + l.layers * Math.ceil((l.growing[0] * block) / l.growing[1]), 0), groups: sizes.reduce((sum, k) => sum + Math.ceil(k / together), 0),
         perToken: layers.reduce((sum, l) => sum + Math.floor((l.layers * (l.at(2 * FAR) - l.at(FAR))) / FAR), 0),
       };
     };

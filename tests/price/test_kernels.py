@@ -10,6 +10,7 @@ from attometer.price.classes import class_of
 from attometer.price.features import collective_counts, decode_counts
 from attometer.price.figures import figures, shots
 from attometer.price.kernels import Array, Counts, blend, memory_time
+from attometer.price.model_features import Shape, training_counts
 
 
 def priors(kind: str, **changed: float) -> Counts:
@@ -163,3 +164,34 @@ def test_keys_that_a_window_hides_may_be_read() -> None:
 
 def test_blocks_of_many_heads_move_more_queries_and_results() -> None:
     assert decoding(2048, 4, 32, 1, queries=20.0) > 2 * decoding(2048, 4, 1, 1, queries=20.0)
+
+
+def test_a_step_passes_its_bytes_at_the_rate_of_its_instructions_where_memory_is_fast() -> None:
+    def seconds(where: str, **changed: float) -> float:
+        x = {"bytes": 1e9, "flops": 0.0, "rows": 1.0, "width": 1.0} | figures(machine(where), "bf16")
+        c = priors("operation", **{"row": 1e-9, "floor": 1e-9, "blend": 50.0} | changed)
+        return float(class_of("operation").model(arrays(x), c)["total"][0])
+
+    # an A100 has three times the bandwidth of an A40 and as many wires
+    slow = 1e9 * 1.3 / (0.02 * figures(machine("a100-80gb-sxm"), "bf16")["wires"])
+    assert seconds("a100-80gb-sxm", handled=0.02) == pytest.approx(slow, rel=1e-3)
+    assert seconds("a40", handled=0.02) / slow == pytest.approx(1, rel=0.05)
+    assert seconds("a40", handled=10.0) / seconds("a100-80gb-sxm", handled=10.0) > 2.5
+
+
+def test_experts_are_products_of_their_own_widths_and_tokens() -> None:
+    def terms(hidden: float, experts: float, chosen: float, **degree: float) -> Counts:
+        model = Shape(8.0, 4096.0, 32.0, 128.0, hidden, 2e9, 3 * 4096 * hidden * 8, experts, chosen, 1e8, 2048.0, 8.0)
+        found = training_counts(
+            model, {"tp": 1.0, "pp": 1.0, "cp": 1.0, "ep": 1.0, "vp": 1.0} | degree, 64.0, micro=1.0, whole=64.0,
+            length=4096.0, recompute=3.0, adapters=False, causal=0.5, sharded=False, gradient=2.0, nodes=8.0,
+        )  # fmt: skip
+        return class_of("training").model(arrays(found | figures(machine("h100-sxm"), "bf16")), priors("training"))
+
+    few, many = terms(8192.0, 8.0, 2.0), terms(1024.0, 64.0, 16.0)  # as many FLOPs, in narrow pieces of fewer tokens
+    assert few["products"] == many["products"]
+    assert 0 < few["routed"][0] < 0.8 * many["routed"][0]
+    assert terms(8192.0, 0.0, 0.0)["routed"][0] == 0
+    # more ranks hold fewer experts each, and each of these sees the tokens of all ranks
+    assert terms(1024.0, 64.0, 16.0, ep=8.0)["routed"][0] < many["routed"][0]
+    assert many["experts"][0] == 0 < terms(1024.0, 64.0, 16.0, ep=8.0)["experts"][0]

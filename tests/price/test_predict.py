@@ -63,6 +63,16 @@ def test_a_family_is_borrowed_of_the_machines_vendor_and_of_the_kernel_that_most
     assert shipped.nearest("vllm 0.24 vllm_flash_attn_fa2|bf16", "arc-pro-b70") == "vllm 0.20 vllm_flash_attn|bf16"
 
 
+def test_a_step_lends_its_coefficients_as_far_as_its_name_is_alike() -> None:
+    logs, sampler = prior(class_of("operation").coefficients), "vllm 0.19|sampler|bf16|"
+    pooled = {ANY: logs, sampler: logs + 1.0}
+    steps = Calibration("operation", pooled, {f"{sampler}@l40s": logs + 1.0}, {"b200": np.full(len(logs), 0.2)})
+    made, situation, source = steps.find("vllm 0.19|layernorm|bf16|", "b200")
+    assert made == pytest.approx(logs + 3 / 5 + 0.2)  # of five words three are common
+    assert (situation, source) == ("unseen engine", sampler)
+    assert steps.find(sampler, "b200")[0] == pytest.approx(logs + 1.2)
+
+
 def test_no_rows_are_priors_and_said() -> None:
     made = kernel_seconds("gemm", "vllm|bf16", "h100-sxm", calibrated=Path("nowhere"), **SHAPE)
     assert made.situation[0] == "no rows"

@@ -32,7 +32,7 @@ _CLASSES: tuple[tuple[str, Model, str, str], ...] = (
     ("mla_prefill", kernels.attention, "attention memory", "MLA prefill"),
     ("mla_decode", kernels.decode, "decode memory", "MLA decode"),
     ("mixed", kernels.mixed, "mixed memory", "mixed batch"),
-    ("operation", kernels.operation, "operation memory", "norms and other operations"),
+    ("operation", kernels.operation, "operation instructions memory", "norms and other operations"),
     ("cpu_operation", kernels.cpu_operation, "operation memory pages", "operations on a CPU"),
     ("cpu_attention", kernels.cpu_attention, "cpu_attention memory", "attention on a CPU"),
     ("collective", kernels.collective, "collective", "collectives"),

@@ -264,8 +264,15 @@ def collective(x: Counts, c: Counts) -> Terms:
 
 
 def operation(x: Counts, c: Counts) -> Terms:
-    """A norm, rotation, activation, look-up, scan, loss or other step: bytes against products, and a cost per row."""
-    memory = memory_time(x["bytes"] * c["passes"], x, c)
+    """A norm, rotation, activation, look-up, scan, loss or other step: bytes against products, and a cost per row.
+
+    Its instructions pass bytes at a share of the wires, which binds where memory is fast beside the multiprocessors.
+    """
+    return _step(x, c, x["bytes"] * c["passes"] / (x["wires"] * c["handled"]))
+
+
+def _step(x: Counts, c: Counts, handled: Array) -> Terms:
+    memory = blend(c["blend"], memory_time(x["bytes"] * c["passes"], x, c), handled)
     compute = x["flops"] / (x["peak"] * c["compute"])
     rows = x["rows"] * c["row"] / x["bandwidth"]
     launch = c["floor"] * x["launched"]
@@ -275,7 +282,7 @@ def operation(x: Counts, c: Counts) -> Terms:
 
 def cpu_operation(x: Counts, c: Counts) -> Terms:
     """A step of a layer on a CPU: as any operation, and pages that the system hands out for a large result."""
-    terms = operation(x, c)
+    terms = _step(x, c, 0 * x["bytes"])
     pages = x["fresh"] * c["pages"]
     return terms | {"pages": pages, "total": terms["total"] + pages}
 

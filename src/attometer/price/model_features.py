@@ -460,7 +460,7 @@ def training_counts(
     rounds = max(1.0, whole / replicas / micro)
     share = degree["tp"] * degree["pp"] * degree["cp"]
     tokens = micro * length / degree["cp"]
-    products = 2 * model.active * tokens * rounds
+    products = 2 * tokens * rounds / (degree["tp"] * degree["pp"])
     scores = causal * 4 * length * tokens * model.heads * model.head_dim * model.layers * rounds
     stored = model.total / (degree["tp"] * degree["pp"])
     # with stages or ranks of experts, frameworks split the optimizer's state over the replicas
@@ -469,12 +469,13 @@ def training_counts(
     held = model.read_per_device(1e9, degree["tp"], max(degree["ep"], degree["tp"])) / degree["pp"]
     each = rounds * tokens * model.layers / degree["pp"] * model.width / degree["tp"]
     return {
-        "flops": recompute * products / (degree["tp"] * degree["pp"]),
+        "flops": recompute * products * (model.shared + model.embedding),
+        "routed_flops": recompute * products * model.expert * model.chosen,
         "head": 6 * model.embedding * tokens * rounds / (degree["tp"] * degree["pp"]),
         "scores": (recompute + 0.5) * scores / (degree["tp"] * degree["pp"]),
         "pointwise": 60 * each,
         "tensor_bytes": 16 * (degree["tp"] - 1) * each,
-        "expert_bytes": 8 * model.chosen * (degree["ep"] > 1) * each,
+        "expert_bytes": 8 * model.chosen * (degree["ep"] - 1) / degree["ep"] * each,
         "gather_bytes": rounds * 4 * held * sharded * (replicas > 1),
         "gradient_bytes": 2 * gradient * held * (replicas - 1) / replicas * (not adapters),
         "optimizer_bytes": 24 * stored / (replicas if apart else 1.0) * (not adapters),
@@ -482,7 +483,9 @@ def training_counts(
         # replicas on other machines are reached over a network, which no row states
         "nodes": nodes,
         "bubble": (degree["pp"] - 1) / (rounds * degree["vp"]),
-        "shard": min(model.hidden, model.width) / degree["tp"], "tokens": tokens,
+        "shard": (model.width if model.experts else min(model.hidden, model.width)) / degree["tp"], "tokens": tokens,
+        "hidden": model.hidden, "each": tokens * degree["ep"] * model.chosen / max(model.experts, 1.0),
+        "local": rounds * model.layers / degree["pp"] * model.experts / degree["ep"],
         "length": length, "replicas": replicas, "rounds": rounds, "split": share, "experts": model.experts,
     }  # fmt: skip
 

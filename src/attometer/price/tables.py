@@ -81,11 +81,11 @@ class Calibration:
         A tie goes to one measured on `machine`, then to the one measured on most architectures. It is `*`, all families
         together, where none is alike.
         """
-        wanted, vendor = _words(family), _kind(machine)[0]
+        vendor = _kind(machine)[0]
 
         def likeness(name: str) -> tuple[float, bool, int, str]:
-            words, kinds = _words(name), {_kind(each) for each in self.machines(name)}
-            return len(words & wanted) / len(words | wanted), f"{name}@{machine}" in self.cells, len(kinds), name
+            kinds = {_kind(each) for each in self.machines(name)}
+            return _alike(name, family), f"{name}@{machine}" in self.cells, len(kinds), name
 
         near = [name for name in self.pooled if vendor in {_kind(each)[0] for each in self.machines(name)}]
         best = max(near or (name for name in self.pooled if name != ANY), key=likeness, default=None)
@@ -108,6 +108,10 @@ class Calibration:
         ] or [self.cells[f"{found}@{each}"] for each in self.machines(found) if are_siblings(each, machine)]
         near = np.mean(kin, axis=0) if kin else self.pooled[found]
         logs = own if own is not None else near + self.moved.get(machine, 0.0)
+        if self.kind == "operation" and found not in (family, ANY) and ANY in self.pooled:
+            # a layer's steps are unlike one another (sampling and a norm): one lends as far as its name is alike
+            common = self.pooled[ANY] + self.moved.get(machine, 0.0)
+            logs = common + _alike(found, family) * (logs - common)
         logs = self.near.get(f"{family}@{machine}", logs)
         if found != family:
             return logs, "unseen engine", found
@@ -121,6 +125,13 @@ def _words(family: str) -> frozenset[str]:
     """Return the words of a family; FlashAttention in its spellings is `flash attn`."""
     text = re.sub(r"flash_?attention[-_v]*|(?<![a-z])fa(?=\d)", "flash attn ", family.lower())
     return frozenset(re.split(r"[\s|_:-]+", text)) - {""}
+
+
+@lru_cache(maxsize=4096)
+def _alike(one: str, other: str) -> float:
+    """Return the share of the words of two families that both have."""
+    first, second = _words(one), _words(other)
+    return len(first & second) / len(first | second)
 
 
 @lru_cache(maxsize=4096)

@@ -57,6 +57,9 @@ def training(x: Counts, c: Counts) -> Terms:
     rows = x["tokens"] / (x["tokens"] + c["half_tokens"])
     # the head's products stay in 16 bits, as scores do
     products = (x["flops"] + (x["narrow"] - 1) * x["head"]) / (x["peak"] * c["compute"] * shard * rows)
+    # each expert is a product of its own, as wide as it and of its tokens alone
+    slim = x["hidden"] / (x["hidden"] + c["half_hidden"]) * x["each"] / (x["each"] + c["half_each"])
+    routed = x["routed_flops"] / (x["peak"] * c["compute"] * np.maximum(slim, 1e-9)) + x["local"] * c["local"]
     scores = x["scores"] * x["narrow"] / (x["peak"] * c["scores"])
     # frameworks without fused attention write scores too, several times the bytes that are counted
     pointwise = x["pointwise"] / (x["bandwidth"] * c["pointwise"])
@@ -64,11 +67,11 @@ def training(x: Counts, c: Counts) -> Terms:
     experts = x["expert_bytes"] / (x["link"] * c["experts"])
     gathered = c["exposed"] * x["gather_bytes"] / (x["link"] * c["network"])
     layers = x["launches"] * c["layer"]
-    busy = products + scores + pointwise + tensor + experts + gathered + layers
+    busy = products + routed + scores + pointwise + tensor + experts + gathered + layers
     bubble = busy * c["bubble"] * x["bubble"]
     gradients = x["gradient_bytes"] / (x["link"] * c["network"])
     update = x["optimizer_bytes"] / (x["bandwidth"] * c["optimizer"])
     total = busy + bubble + gradients + update + c["constant"]
-    return {"total": total, "products": products, "scores": scores, "pointwise": pointwise, "tensor": tensor,
-            "experts": experts, "gathered": gathered, "layers": layers, "bubble": bubble, "gradients": gradients,
+    return {"total": total, "products": products, "routed": routed, "scores": scores, "pointwise": pointwise,
+            "tensor": tensor, "experts": experts, "gathered": gathered, "layers": layers, "bubble": bubble, "gradients": gradients,
             "update": update}  # fmt: skip

@@ -29,8 +29,9 @@ def test_lists_are_filtered_by_words_and_by_column() -> None:
 
 
 def test_an_unknown_list_or_column_is_refused_in_words() -> None:
-    with pytest.raises(AttometerError, match=r'^unknown list "model"; did you mean "models"\?$'):
-        listing("model")
+    with pytest.raises(AttometerError, match=r'^unknown list "mdels"; did you mean "models"\?$'):
+        listing("mdels")
+    assert listing("Mask").rows == listing("masks").rows
     with pytest.raises(AttometerError, match=r"^masks have no vendor; columns: mask, which keys a query sees$"):
         listing("masks", vendor="nvidia")
 

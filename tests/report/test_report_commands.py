@@ -65,7 +65,7 @@ def test_figures_says_what_it_wrote(command: Callable[..., Any], tmp_path: Path)
         (["compare", "softmax", "rnn", "--sizes", "of=3"], '--sizes does not take "of"; use --of'),
         (["compare", "softmax", "rnn", "--sizes", "names=3"], 'unknown size "names"; known: b, d, e, h, m, n'),
         (["figures", "--out", "/dev/null/x"], 'folder "/dev/null/x" cannot be made: not a directory'),
-        (["figures", "--out", "f", "--formats", "jpg"], 'unknown format "jpg"; did you mean "png"?'),
+        (["figures", "--out", "f", "--formats", "jpg"], 'unknown format "jpg"; known: pdf, png, svg'),
         (["figures", "--out", "f", "--on", "h1000"], 'unknown hardware "h1000"'),
     ],
 )

@@ -2,43 +2,17 @@
 
 import gc
 import json
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
 
+from attometer.cli.words import no_such_option, own_words
 from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_int, printable
 from attometer.view.terminal import line_width, patient_streams
-
-SAID = (
-    ("context", "max-model-len", "context-length", "ctx-size", "max-seq-len", "sequence-len", "max-seq-length", "num-ctx", "ctx",
-     "max-model-length", "model-max-length", "max-length"),
-    ("batch", "batch-size"),
-    ("on", "gpu", "machine", "hardware", "device"),
-    ("tp", "tensor-parallel-size", "tp-size"), ("pp", "pipeline-parallel-size", "pp-size"),
-    ("dp", "data-parallel-size", "dp-size"), ("ep", "expert-parallel-size", "ep-size"),
-    ("kv-dtype", "kv-cache-dtype"), ("weights-dtype", "quantization", "quant"),
-    ("batched-tokens", "chunked-prefill-size", "ubatch-size"), ("max-requests", "max-running-requests"),
-    ("enforce-eager", "disable-cuda-graph"), ("micro-batch", "micro-batch-size", "per-device-train-batch-size",
-     "per-device-batch-size"),
-    ("checkpoint", "gradient-checkpointing"), ("n-gpu-layers", "gpu-layers", "gpulayers", "num-gpu"),
-    ("parallel", "num-parallel", "n-parallel"), ("at", "sizes", "set"), ("heads", "num-heads"),
-)  # fmt: skip
-"""Options in the words of engines, trainers, launchers and other commands: a command takes whichever of them it has as any."""
-
-
-def _spelled(own: Iterable[str]) -> Callable[[str], str]:
-    """Return what finds the option of a command, of those that are its own, that a name stands for."""
-    known = set(own)
-
-    def found(name: str) -> str:
-        near = next((group for group in SAID if name in group), ())
-        return name if name in known else next((one for one in near if one in known), name)
-
-    return found
 
 
 def _in_full(args: list[str]) -> list[str]:
@@ -63,32 +37,76 @@ class _Panels(typer.core.TyperGroup):
             with formatter.section(panel):
                 formatter.write_dl([(f"{c.name:{longest}}", c.get_short_help_str(200)) for c in listed])
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read what stands before the command; of an option that is none say what is near."""
+        try:
+            return super().parse_args(ctx, args)
+        except _USAGE as error:
+            if not hasattr(error, "possibilities"):
+                raise
+            hint = _ELSEWHERE.get(error.option_name.lstrip("-"), "; attometer --help")
+            raise AttometerError(f"no option {error.option_name} stands before a command{hint}") from None
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that is called; of what it lacks say what that is, in the words of its help."""
+        """Run the command that is called; what it lacks, or cannot read, is one line with what is right."""
         try:
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            if error.message or error.param is None:
-                raise
-            lacks = error.param
-            raise AttometerError(f"{ctx.invoked_subcommand} needs {lacks.opts[0]}: {lacks.help}") from None  # type: ignore[attr-defined]
+        except _USAGE as error:
+            raise AttometerError(self._told(error, ctx.invoked_subcommand)) from None
+
+    def _told(self, error: Any, name: str) -> str:
+        """Return what is said of arguments that do not fit a command."""
+        param = getattr(error, "param", None)
+        if param is not None and not error.message:
+            return f"{name} needs {param.opts[0]}: {param.help}"
+        if hasattr(error, "possibilities"):
+            own = {n: [o for p in c.params for o in p.opts] for n, c in self.commands.items()}
+            return no_such_option(name, error.option_name, own)
+        if param is not None:
+            return f"{param.opts[0]}: {error.message}"
+        told = error.format_message().rstrip(".")
+        more = "; sizes are joined by commas, as in n=1024,d=64" if "=" in told and "argument" in told else ""
+        return f"{name}: {told[:1].lower()}{told[1:]}{more}"
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called; of an unknown one say the nearest, or all where none is near."""
+        if args and args[0].replace("_", "-") in self.commands:
+            args = [args[0].replace("_", "-"), *args[1:]]
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             hint = _ELSEWHERE.get(args[0]) or nearest(args[0], self.commands, 0.7)
             raise AttometerError(f'unknown command "{args[0]}"{hint}')
         name, command, rest = super().resolve_command(ctx, _in_full(args))
         if command is not None:
-            own = (option.lstrip("-") for param in command.params for option in param.opts)
-            command.context_settings = {**command.context_settings, "token_normalize_func": _spelled(own)}
+            named = [p for p in command.params if p.param_type_name == "option"]
+            rest = own_words(rest, [option for param in named for option in param.opts])
+            if "model" in (p.name for p in command.params if p not in named):
+                rest = _positional(rest)
         return name, command, rest
 
 
+def _positional(args: list[str]) -> list[str]:
+    """Return arguments with the model that engines take after an option in its place."""
+    return [a.removeprefix("--model=") for a in args if a not in ("--model", "-m", "--model-path")]
+
+
+_USAGE: Any = typer.BadParameter.__base__
+"""What typer raises for arguments that do not fit, by whichever name its version has."""
+
 _ELSEWHERE = {
-    "explain": "; plan --explain says where each number comes from",
-    "help": "; attometer --help",
-    "version": "; attometer --version",
+    "explain": "; plan --explain says where each number comes from, explain-tool why another tool prints another",
+    "ls": "; attometer list",
+    "serve": "; plan MODEL --mode serve",
+    "train": "; plan MODEL --mode train",
+    "bench": "; measure times mechanisms",
+    "benchmark": "; measure times mechanisms",
+    "count": "; show counts a mechanism, shares a model's layers",
+    "flops": "; show counts a mechanism, shares a model's layers",
+    "html": "; attometer page",
+    **dict.fromkeys(
+        ("memory", "fit", "fits", "estimate", "run", "vram"), "; plan says whether a model fits, and how fast"
+    ),
+    **dict.fromkeys(("help", "info", "about"), "; attometer --help"),
+    **dict.fromkeys(("version", "V", "v"), "; attometer --version"),
     "compile": "; in Python, am.compile(text) makes notation a function of torch",
 } | {
     kind: f"; attometer list {kind}"
@@ -113,6 +131,23 @@ SCHEMA = 1
 """Version of what `--json` prints: it grows when a key changes its meaning or goes away, not when one is added."""
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+
+
+def whole(text: str) -> int:
+    """Read a whole number as people write it; what it must be is for the command to say."""
+    from attometer.view.amounts import amount
+
+    written = str(text)
+    if written.removeprefix("-").isdecimal():
+        return int(written)
+    try:
+        return amount(written, "it")
+    except AttometerError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+N = Annotated[int | None, typer.Option("-n", help="size n, as in 4096 or 4k", parser=whole, metavar="INTEGER")]
+D = Annotated[int | None, typer.Option("-d", help="size d", parser=whole, metavar="INTEGER")]
 Parameters = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="a parameter of the mechanism, as in --set w=256"),
@@ -163,43 +198,46 @@ def show_result(result: Any, as_json: bool, **more: Any) -> None:
         print(result.text(width) if isinstance(result, Report) else rendered([str(result)], width))
 
 
-def parameters_of(pairs: list[str] | None, flag: str = "--set") -> dict[str, Any]:
+def parameters_of(pairs: list[str] | None) -> dict[str, Any]:
     """Read NAME=VALUE pairs: whole numbers, true and false, or words."""
     found: dict[str, Any] = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name or not value:
-            raise AttometerError(f'{flag} take{"s" * flag.startswith("-")} NAME=VALUE, got "{pair}"')
+            raise AttometerError(f'--set takes NAME=VALUE, got "{pair}"')
         found[name] = (
             int(value) if value.lstrip("-").isdigit() else {"true": True, "false": False}.get(value.lower(), value)
         )
     return found
 
 
-def whole(text: str) -> int:
-    """Read a whole number as people write it; what it must be is for the command to say."""
+def sizes_of(text: str, **given: int | None) -> dict[str, int]:
+    """Read sizes, as in n=8192,d=64, beside those that options of their own have `given`."""
     from attometer.view.amounts import amount
 
-    written = str(text)
-    if written.removeprefix("-").isdecimal():
-        return int(written)
-    try:
-        return amount(written, "it")
-    except AttometerError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def sizes_of(text: str) -> dict[str, int]:
-    """Read sizes, as in n=8192,d=64."""
-    found = parameters_of([part.strip().replace(" ", "=", 1) for part in text.split(",") if part.strip()], "sizes")
-    from attometer.view.amounts import amount
-
-    for name, value in found.items():
-        # 4k and 1e5 are amounts; a lone minus or word is for the message.
-        found[name] = (
-            amount(value, f'size "{name}"') if isinstance(value, str) else positive_int(f'size "{name}"', value)
-        )
+    found: dict[str, int] = {name: positive_int(name, value) for name, value in given.items() if value is not None}
+    for part in _SIZES.split(_SAYS.sub("=", text)):
+        name, equals, value = part.strip().partition("=")
+        if part.strip() and (not equals or not name or not value):
+            raise AttometerError(f'sizes take NAME=VALUE, got "{part.strip()}"')
+        if name in found:
+            raise AttometerError(f'size "{name}" is given twice: {found[name]:,} and {value}')
+        if name:
+            found[name] = amount(value, f'size "{name}"')
     return found
+
+
+_SAYS = re.compile(r"\s*[=:]\s*|(?<=[a-zA-Z_])\s+(?=\d)")
+"""Between a name and its number."""
+_SIZES = re.compile(r"[;\s]+|,(?!\d{3}(?!\d))\s*")
+"""Between sizes; a comma before three digits groups those of one number."""
+
+
+def machines_of(*given: list[str] | None) -> list[str]:
+    """Return machines, also those between commas: h100,h200; a comma before three digits groups those of a number."""
+    return [
+        part.strip() for names in given for name in names or () for part in re.split(r"(?<!\d),|,(?!\d{3}(?!\d))", name)
+    ]
 
 
 def words_of(text: str) -> int:

@@ -1,5 +1,6 @@
 """What is asked of a model or a mechanism."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from attometer.cli import complete
-from attometer.cli.app import ASK, Json, Parameters, app, parameters_of, show_result, sizes_of, whole
+from attometer.cli.app import ASK, D, Json, N, Parameters, app, machines_of, parameters_of, show_result, sizes_of, whole
 from attometer.errors import AttometerError
 
 
@@ -48,7 +49,7 @@ def devices(
 
     made = make(
         model,
-        [*(on or ()), *(more or ())] or ["h100-sxm"],
+        machines_of(on, more) or ["h100-sxm"],
         context=None if context is None else amount(context, "context"),
         batch=None if batch is None else amount(batch, "batch"),
         mode=mode,
@@ -100,7 +101,7 @@ def sweep(
         in_folder(csv)
     made = make(
         model,
-        [*(on or ()), *(more or ())] or "h100-sxm",
+        machines_of(on, more) or "h100-sxm",
         context=amounts(context, "context"),
         batch=amounts(batch, "batch"),
         mode=mode,
@@ -148,18 +149,23 @@ def show(
     ],
     parameters: Parameters = None,
     at: Annotated[str, typer.Option(help="give numbers too, at sizes as in n=8192,h=12,d=64")] = "",
+    n: N = None,
+    d: D = None,
     gradient: Annotated[bool, typer.Option("--gradient", help="the program of its gradients instead")] = False,
     loads: Annotated[bool, typer.Option("--loads", help="also count loads of inputs and stores of outputs")] = False,
     json: Json = False,
 ) -> None:
     """Show a mechanism: notation, cost per operation, orders of growth, path length, citation."""
+    from attometer.program import parse_mask
     from attometer.report.show import show as report
 
     given = parameters_of(parameters)
     for taken in ("at", "gradient", "loads"):
         if taken in given:
             raise AttometerError(f'--set does not take "{taken}"; use --{taken}')
-    show_result(report(name, at=sizes_of(at), gradient=gradient, loads=loads, **given), json)
+    if isinstance(given.get("mask"), str):
+        given["mask"] = parse_mask(given["mask"])
+    show_result(report(name, at=sizes_of(at, n=n, d=d), gradient=gradient, loads=loads, **given), json)
 
 
 @app.command(rich_help_panel=ASK)
@@ -219,8 +225,12 @@ def compare(
     for taken, option in {"n": "-n", "d": "-d", "h": "--heads", "of": "--of", "crossings": "fewer mechanisms"}.items():
         if taken in given:
             raise AttometerError(f'--sizes does not take "{taken}"; use {option}')
-    listed = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    listed = [part.strip() for name in names for part in _BETWEEN.split(name) if part.strip()]
     show_result(report(listed, n=n, d=d, h=heads, of=of, **given), json)
+
+
+_BETWEEN = re.compile(r",|(?:^|\s)(?:vs\.?|versus|and)(?:\s|$)", re.IGNORECASE)
+"""What people put between mechanisms that are compared."""
 
 
 @app.command("explain-tool", rich_help_panel=ASK)

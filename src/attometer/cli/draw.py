@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from attometer.cli.app import DRAW, Json, app, show_result
+from attometer.cli.app import DRAW, Json, app, machines_of, show_result
 from attometer.errors import AttometerError
 
 
@@ -29,7 +29,7 @@ def figures(
     from attometer.report.figures.draw import HARDWARE
 
     kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
-    show_result(draw_all(out, model, on or HARDWARE, kinds), json)
+    show_result(draw_all(out, model, machines_of(on) or HARDWARE, kinds), json)
 
 
 @app.command(rich_help_panel=DRAW)
@@ -54,7 +54,9 @@ def page(
     from attometer.report.page import write_page
     from attometer.view.files import in_folder
 
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise AttometerError(f'a page is HTML: name it as in attometer.html, got "{out.name}"')
     in_folder(out, "page")  # asked before a minute of work, not after
     subjects = [one if one.endswith(SUFFIX) else read(one) for one in models or ()]
-    places = [machine(one) for one in on or ()]
+    places = [machine(one) for one in machines_of(on)]
     print(f"wrote {write_page(out, subjects, claims=ledger().to_dict(), places=places)}")

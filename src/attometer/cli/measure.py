@@ -43,10 +43,13 @@ def measure(
     """Time mechanisms on this machine: medians, peak memory, growth with n, speed-ups against the counted ones."""
     from attometer.report.measure.options import Options
     from attometer.report.measure.report import measure as report
+    from attometer.view.files import in_folder
     from attometer.view.style import figure_path
 
     if plot is not None:
         figure_path(plot)
+    if out is not None:
+        in_folder(out)
     asked = Options.of(
         names or (),
         lengths,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from attometer.cli import complete
-from attometer.cli.app import ASK, Json, app, only, show_result
+from attometer.cli.app import ASK, Json, app, machines_of, only, show_result
 from attometer.errors import AttometerError, printable
 from attometer.view.terminal import line_width
 
@@ -69,7 +69,10 @@ Engine = Annotated[str | None, typer.Option(help="a serving engine, as in vllm o
 
 def share(text: str) -> float:
     """Read a share, as in 0.9 or 90%."""
-    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f'a share is 0.9 or 90%, got "{text}"') from None
 
 
 Utilization = Annotated[
@@ -229,7 +232,7 @@ def _open(call: typer.Context) -> None:
     options: dict[str, Any] = {name: _number(given, name) for name in ("context", "batch", "chunk")}
     options |= {n: given[n] for n in ("weights_dtype", "kv_dtype", "checkpoint", "engine", "utilization", "recipe")}
     options |= {"mode": given["mode"] or "prefill"}
-    machine = (given["on"] or ["h100-sxm"])[0]
+    machine = (machines_of(given["on"]) or ["h100-sxm"])[0]
     print(f"wrote {open_page([given['model'], *(given['more'] or ())], machine, options)}")
 
 
@@ -257,7 +260,7 @@ def _plan(given: Mapping[str, Any]) -> None:
     options |= _slots(given, options)
     options["placement"] = {k: given[k] for k in _DEGREES if given[k] is not None} or None
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
-    models, machines = _models_and_machines([given["model"], *(given["more"] or ())], given["on"] or [])
+    models, machines = _models_and_machines([given["model"], *(given["more"] or ())], machines_of(given["on"]))
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
     spread = given["enable_expert_parallel"]
     made = [

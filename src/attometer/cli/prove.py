@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from attometer.cli import complete
-from attometer.cli.app import PROVE, Json, app, only, show_result, sizes_of, whole, words_of
+from attometer.cli.app import PROVE, D, Json, N, app, only, show_result, sizes_of, whole, words_of
 from attometer.errors import AttometerError, unknown
 
 
@@ -83,9 +83,9 @@ def _io(given: Mapping[str, Any]) -> None:
     report = io_report(
         subject(given["name"]),
         M=words_of(given["memory"]),
-        sizes={k: given[k] for k in ("n", "d", "m", "e") if given[k] is not None} | sizes_of(given["sizes"]),
+        sizes=sizes_of(given["sizes"], **{k: given[k] for k in ("n", "d", "m", "e")}),
         mask=parse_mask(given["mask"]) if given["mask"] else None,
-        schedules=given["schedule"] or None,
+        schedules=[one.strip() for each in given["schedule"] or () for one in each.split(",")] or None,
         backward=given["backward"],
         bounds=given["bounds"],
         check=given["verify"],
@@ -139,6 +139,8 @@ def derive(
         ),
     ],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
+    n: N = None,
+    d: D = None,
     at: Annotated[str, typer.Option(help="sizes at which nests are compared, as in n=4096,d=64")] = "",
     splits: Annotated[
         str, typer.Option(help="chunks that run at once and are merged: 16 of the longest axis that can be, or j=16")
@@ -171,7 +173,7 @@ def derive(
         dtype = "float32"
         typer.echo((emitted(program, dtype) if emit == "cpp" else triton_of(program, dtype).emitted).text, nl=False)
         return
-    sizes = sizes_of(at)
+    sizes = sizes_of(at, n=n, d=d)
     if "M" in sizes:
         raise AttometerError('--at does not take "M"; use -M')
     chunks = _chunks(splits) if splits else 1
@@ -196,8 +198,8 @@ def scale(
         ),
     ],
     processors: Annotated[str, typer.Option(help="numbers of processors, as in 1,1024,1M")] = "1,64,4096,262144",
-    n: Annotated[int | None, typer.Option("-n", help="size n", parser=whole, metavar="INTEGER")] = None,
-    d: Annotated[int | None, typer.Option("-d", help="size d", parser=whole, metavar="INTEGER")] = None,
+    n: N = None,
+    d: D = None,
     memory: Annotated[str | None, typer.Option("-M", help="words of fast memory of each processor")] = None,
     at: Annotated[str, typer.Option(help="further sizes, as in h=8,e=64")] = "",
     json: Json = False,
@@ -207,13 +209,12 @@ def scale(
     from attometer.report.scale import scale as report
     from attometer.view.amounts import amounts
 
-    sizes = sizes_of(at)
-    for taken, option in {"n": "-n", "d": "-d", "M": "-M", "processors": "--processors"}.items():
+    sizes = sizes_of(at, n=n, d=d)
+    for taken, option in {"M": "-M", "processors": "--processors"}.items():
         if taken in sizes:
             raise AttometerError(f'--at does not take "{taken}"; use {option}')
-    given = {k: v for k, v in {"n": n, "d": d}.items() if v is not None} | sizes
     words = None if memory is None else words_of(memory)
-    show_result(report(subject(name).program, amounts(processors, "processors"), words, **given), json)
+    show_result(report(subject(name).program, amounts(processors, "processors"), words, **sizes), json)
 
 
 @app.command(rich_help_panel=PROVE)
@@ -224,8 +225,10 @@ def pebble(
             help="softmax, matmul, matmul-tree, a mechanism, a notation file, or -", autocompletion=complete.mechanisms
         ),
     ],
-    sizes: Annotated[str, typer.Option(help="as in n=2,d=1")],
     memory: Annotated[str, typer.Option("-M", help="words of fast memory, as in 98304 or 96k")],
+    sizes: Annotated[str, typer.Option(help="as in n=2,d=1")] = "",
+    n: N = None,
+    d: D = None,
     slide: Annotated[bool, typer.Option("--slide", help="a result may take the place of an operand")] = False,
     no_recompute: Annotated[bool, typer.Option("--no-recompute", help="nothing may be computed twice")] = False,
     seconds: Annotated[float, typer.Option(help="limit on the search; then the proven lower bound is printed")] = 60.0,
@@ -241,7 +244,10 @@ def pebble(
 
     if plot is not None:
         figure_path(plot)
-    made = report(name, sizes_of(sizes), words_of(memory), "slide" if slide else "place", not no_recompute, seconds)
+    at = sizes_of(sizes, n=n, d=d)
+    if not at:
+        raise AttometerError("pebble needs --sizes: as in n=2,d=1")
+    made = report(name, at, words_of(memory), "slide" if slide else "place", not no_recompute, seconds)
     if (play or step) and not json:
         from attometer.report.pebble.play import play as animate
 

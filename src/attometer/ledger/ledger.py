@@ -106,6 +106,7 @@ def ledger(source: str | None = None, verdict: str | None = None) -> Ledger:
     >>> ledger(source="004").totals["agrees"] > 0
     True
     """
+    source = None if source is None else source.zfill(3) if source.isdecimal() else source.lower()
     if source is not None and source not in SOURCES:
         raise unknown("document", source, SOURCES)
     if verdict is not None and verdict not in VERDICTS:

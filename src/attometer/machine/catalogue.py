@@ -20,6 +20,12 @@ _LIMIT = 1 << 20
 
 # Words that stand for many machines, with examples of one.
 _TOO_FEW = {
+    **dict.fromkeys(
+        ("cuda", "auto", "local", "mps", "rocm"), '"h100-sxm" or "rtx-4090"; "this" is this machine, once calibrated'
+    ),
+    "hgx": '"hgx-h100" or "hgx-b200"',
+    "dgx": '"dgx-h100" or "dgx-spark"',
+    "nvl72": '"gb200-nvl72" or "gb300-nvl72"',
     "cpu": '"epyc-9654" or "ryzen-9950x", or a file of your own',
     "gpu": '"h100-sxm" or "rtx-4090"',
     "tpu": '"tpu-v5e" or "tpu-v6e"',
@@ -48,6 +54,8 @@ def machine(name: str | Path) -> Machine:
     aliases = _aliases()
     if wanted in aliases:
         return _shipped(aliases[wanted])
+    if name.strip().isdecimal():
+        raise AttometerError(f'"{name}" is a number: a device\'s name stands after it, as in {name.strip()}x-h100-sxm')
     if re.fullmatch(r"[\d.]+\s*(gi?b?|t[ib]*b)?", name.strip(), re.IGNORECASE):
         raise AttometerError(
             f'"{name}" is a size of memory; name the device, or describe it in a file: docs/how-to/machine.md'
@@ -104,9 +112,7 @@ def _measured() -> Machine:
 def _meant(name: str, ids: tuple[str, ...]) -> str | None:
     """Return the id of the machine that `name` means, None where it fits none."""
     if Path(name).suffix.lower() in (".yaml", ".yml", ".json"):
-        raise AttometerError(
-            f'hardware files are TOML, got "{name}"; `attometer list machines --file h100-sxm` shows one'
-        )
+        raise AttometerError(f'hardware files are TOML, got "{name}"; docs/how-to/machine.md shows one')
     if name.strip().lower() in _TOO_FEW:
         raise AttometerError(f'"{name}" names no one machine: say which, as in {_TOO_FEW[name.strip().lower()]}')
     heads = _heads()

@@ -168,7 +168,10 @@ def _listed(text: str) -> list[tuple[Machine, int]]:
 def _group(part: str, whole: str) -> tuple[Machine, int]:
     if not part:
         raise AttometerError(f'hardware "{whole}" has an empty part beside "+"')
-    part = systems().get(" ".join(part.lower().replace("-", " ").split()), systems().get(part.lower(), part))
+    part = re.sub(r"^(cuda|gpu|mps|xpu):\d+$", r"\1", part, flags=re.I)  # a place of torch's, not a number of devices
+    # Azure and SageMaker put a word before the names of their instances.
+    rented = re.sub(r"^(standard_|ml\.)", "", part.lower())
+    part = systems().get(" ".join(rented.replace("-", " ").split()), systems().get(rented, part))
     try:
         return machine(part), 1
     except AttometerError as error:

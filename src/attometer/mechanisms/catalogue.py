@@ -1,6 +1,9 @@
 """The catalogue: every mechanism by name, explicitly."""
 
+import re
+
 from attometer.errors import AttometerError, unknown
+from attometer.masks import MASKS
 from attometer.mechanisms import (
     feed_forward,
     hashing,
@@ -99,8 +102,25 @@ _MEANT = dict.fromkeys(
     "s4": "ssm",
     "gated_deltanet": "gated_delta",
     "rwkv": "wkv",
+    "swiglu": "gated_ffn",
+    "mlp": "ffn",
+    "gemm": "matmul",
+    "mixture_of_experts": "moe",
 }
 """What people call a mechanism of the catalogue."""
+_WRITTEN = {
+    "gla": "gated_linear",
+    "nsa": "native_sparse",
+    "diff": "differential",
+    "deltanet": "delta_rule_chunked",
+    "fox": "forgetting",
+    "nystromformer": "nystrom",
+    "lightning_attention": "lightning",
+    "talking": "talking_heads",
+    "stickbreaking": "stick_breaking",
+    "cos": "cosformer",
+}
+"""What is written out in `examples`, by another name for it."""
 
 
 def mechanisms() -> tuple[str, ...]:
@@ -135,10 +155,16 @@ def mechanism(name: str, /, **parameters: object) -> Mechanism:
     """
     if isinstance(name, str) and name not in _ENTRIES:
         word = name.lower().replace("-", "_").replace(" ", "_")
-        if word.replace("_", "").startswith("flash"):
+        if re.fullmatch(r"flash.*|fa[123]?", word.replace("_", "")):
             raise AttometerError(
                 f'"{name}" is a schedule of softmax attention, which it computes exactly: show softmax, or io softmax for what it moves'
             )
+        if word in _WRITTEN or word in _WRITTEN.values():
+            raise AttometerError(
+                f'"{name}" is not in the catalogue; its notation is examples/{_WRITTEN.get(word, word)}.att of the source'
+            )
+        if word in MASKS:
+            raise AttometerError(f'"{name}" is a mask, not a mechanism: io softmax --mask {word}')
         name = next((w for w in (_MEANT.get(word, word), word.removesuffix("_attention")) if w in _ENTRIES), word)
     if not isinstance(name, str) or name not in _ENTRIES:
         raise unknown("mechanism", name, _ENTRIES)

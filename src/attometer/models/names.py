@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from attometer.errors import AttometerError, nearest
+from attometer.machine.catalogue import machine
 from attometer.models.shipped import shipped
 
 # What an id may add to the model's name without changing its sizes.
@@ -25,6 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?::[\w.-]+)?")
 _HUB = re.compile(
     r"(?:https?:/{1,2})?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+(?::[\w.-]+)?)(?:[/?#].*)?", re.IGNORECASE
 )
+_CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
 NEAR = 0.75
 """How alike a name must be to be suggested: another model is no help."""
 
@@ -156,10 +159,15 @@ def hub_id(text: str) -> str | None:
 
     >>> hub_id("https://huggingface.co/meta-llama/Llama-3.1-8B"), hub_id("configs/x.json"), hub_id("a/b")
     ('meta-llama/Llama-3.1-8B', None, 'a/b')
+    >>> hub_id("hub/models--meta-llama--Llama-3.1-8B")
+    'meta-llama/Llama-3.1-8B'
     """
     address = _HUB.fullmatch(text.strip())
     if address:
         return address[1]
+    cached = _CACHED.search(text)
+    if cached and not Path(text).exists():
+        return f"{cached[1]}/{cached[2]}"
     file = Path(text).suffix.lower() in (".json", ".gguf", ".safetensors", ".toml", ".yaml", ".bin", ".pt", ".pth")
     return text if _ID.fullmatch(text) and not file and not Path(text).parent.exists() else None
 
@@ -196,6 +204,10 @@ def no_such_model(text: str) -> AttometerError:
         return AttometerError(
             f'"{where[:200]}" is not shipped, and nothing is downloaded: save '
             f"huggingface.co/{where[:200]}/resolve/main/config.json and give its path"
+        )
+    with suppress(AttometerError):
+        return AttometerError(
+            f'"{text}" is a machine: name the model first, as in llama-3.1-8b --on {machine(text).id}'
         )
     begun = [name for name in shipped() if text and name.startswith(text.lower())]
     if len(begun) > 1:

@@ -85,7 +85,9 @@ def asked_of(
     **options: Any,
 ) -> Asked:
     """Return the question that the arguments of `plan` ask, checked."""
-    asking = Asking(mode, context, batch, concurrency, input_length, output_length, prefix_hit_rate, new_tokens)
+    asking = Asking(
+        mode, context, batch, concurrency, input_length, output_length, prefix_hit_rate, new_tokens, recipe is not None
+    )
     options["mode"], context, batch, workload = asking.read()
     devices = cluster(on)
     model = subject if isinstance(subject, Model) else read(subject)

@@ -12,6 +12,7 @@ MEANT = {
     **dict.fromkeys(("generate", "generation", "decoding", "chat"), "decode"),
     **dict.fromkeys(("training", "finetune", "fine-tune", "finetuning", "fine-tuning", "sft", "pretrain"), "train"),
     **dict.fromkeys(("prompt", "prefilling", "encode"), "prefill"),
+    **dict.fromkeys(("serving", "server", "inference"), "serve"),
 }
 """What people call a mode."""
 SCHEDULES = (
@@ -71,7 +72,7 @@ class Options:
             if name != "chunk" or value is not None:
                 object.__setattr__(self, name, positive_int(name, value, most))
         if self.mode not in MODES:
-            raise unknown("mode", str(self.mode), MODES, MEANT)
+            raise unknown("mode", str(self.mode), (*MODES, "serve"), MEANT)
         if self.schedule not in SCHEDULES:
             raise unknown("schedule", str(self.schedule), SCHEDULES)
         if self.frozen not in FROZEN:

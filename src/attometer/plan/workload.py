@@ -79,6 +79,7 @@ class Asking:
     output_length: int | None = None
     prefix_hit_rate: float | None = None
     new_tokens: int | None = None
+    trains: bool = False
 
     def read(self) -> tuple[str, int | None, int | None, Workload | None]:
         """Return mode, context, batch and workload of a plan's pass.
@@ -86,7 +87,7 @@ class Asking:
         Raises AttometerError for what contradicts itself, and for numbers that are none.
         """
         load = {name: getattr(self, name) for name in _LOAD if getattr(self, name) is not None}
-        mode = self.mode or ("serve" if load else "prefill")
+        mode = self.mode or ("serve" if load else "train" if self.trains else "prefill")
         if mode == "serve" and self.new_tokens is None:
             return self._serve()
         if load:

@@ -123,6 +123,16 @@ KINDS: dict[str, Kind] = {
 """Everything that `attometer list` lists."""
 
 
+_MEANT = {
+    **{kind.removesuffix("s"): kind for kind in KINDS},
+    **dict.fromkeys(("gpus", "gpu", "devices", "device", "hardware", "cards", "cpus"), "machines"),
+    **dict.fromkeys(("dtypes", "datatypes", "data-types", "quantizations", "quants", "quantization"), "formats"),
+    **dict.fromkeys(("families", "architectures"), "models"),
+    **dict.fromkeys(("attention", "attentions", "mixers"), "mechanisms"),
+}
+"""What people call a list."""
+
+
 def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
     """Return the names of one kind, each with a line of what it is.
 
@@ -136,8 +146,9 @@ def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
     >>> print(listing("masks", ("stride",)).rows[0][0])
     strided
     """
+    kind = kind.lower() if kind.lower() in KINDS else _MEANT.get(kind.lower(), kind)
     if kind not in KINDS:
-        raise unknown("list", kind, KINDS, dict.fromkeys(("gpus", "gpu", "devices", "hardware", "cards"), "machines"))
+        raise unknown("list", kind, KINDS)
     one = KINDS[kind]
     for column in equal:
         if column not in one.columns:

@@ -1,5 +1,6 @@
 """The schedules by name."""
 
+import re
 from collections.abc import Callable
 
 from attometer.errors import unknown
@@ -62,7 +63,8 @@ def schedule(name: str) -> Schedule:
     """
     builders = SCHEDULES | APPROXIMATE
     if name not in builders:
-        raise unknown("schedule", name, builders)
+        flash = re.fullmatch(r"(?:fa|flash)([12])", re.sub(r"[ _-]|attention", "", str(name).lower()))
+        raise unknown("schedule", name, builders, {str(name).lower(): f"flash{flash[1]}"} if flash else None)
     if name not in _BUILT:
         _BUILT[name] = builders[name]()
     return _BUILT[name]

@@ -28,6 +28,8 @@ def amount(text: str, name: str = "amount") -> int:
     value = Fraction(match[1]) * SUFFIXES[match[2]] if match else Fraction(0)
     if value < 1 or value.denominator != 1:
         told = printable(text.strip())
+        if re.search(r"\d[kmgt]?\s*(,|\.\.)\s*\d", bare, re.IGNORECASE):
+            raise AttometerError(f"{name} is one number here, got {told:.60}; sweep takes lists and ranges")
         raise AttometerError(f"{name} must be a positive integer, got {told:.60}; as in 4096, 128k, 1M, 131,072 or 1e5")
     return int(value)
 

@@ -71,13 +71,14 @@ def seconds(value: float) -> str:
 def ratio(first: Any, second: Any) -> str:
     """Return how many times `second` goes into `first`.
 
-    >>> ratio(10, 5), ratio(1, 8), ratio(1, 0)
-    ('2.0×', '0.125×', 'infinite')
+    >>> ratio(10, 5), ratio(1, 8), ratio(9999, 10000), ratio(1, 0)
+    ('2.0×', '0.125×', '1.0×', 'infinite')
     """
     if not second:
         return "infinite"
     quotient = float(Fraction(int(first), int(second)))
-    return f"{quotient:,.1f}×" if quotient >= 1 else f"{quotient:.3g}×"
+    below = f"{quotient:.3g}×"
+    return f"{quotient:,.1f}×" if quotient >= 1 or below == "1×" else below
 
 
 def share(part: Any, whole: Any) -> str:

@@ -69,10 +69,13 @@ class Options:
         for name, number in {"heads": heads, "d": d, "batch": batch, "repeats": repeats, "threads": threads}.items():
             if number is not None:
                 positive_int(name, number)
+        # first what needs no torch, which takes seconds to load
+        asked, short = _lengths(lengths), _dtype(dtype)
+        _check_device(device)
         made = Options(
             _names(mechanisms, backward),
-            _lengths(lengths),
-            _dtype(dtype),
+            asked,
+            short,
             heads,
             d,
             batch,
@@ -112,7 +115,6 @@ class Options:
             raise AttometerError(
                 f"--impl {self.impl} says nothing to {', '.join(self.mechanisms)}; leave it out, or add softmax"
             )
-        _check_device(self.device)
         for name in self.mechanisms:
             for n in self.lengths:
                 flops(name, b=self.batch, h=self.heads, n=n, d=self.d)  # refuses lengths that the mechanism cannot take
@@ -145,10 +147,12 @@ def _dtype(given: str) -> str:
 
 
 def _check_device(device: str) -> None:
-    import torch
-
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
         raise AttometerError(f'device must be cpu, cuda or cuda:NUMBER, got "{device}"')
-    if kind == "cuda" and int(number or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
+    if kind == "cpu":
+        return
+    import torch
+
+    if int(number or 0) >= (torch.cuda.device_count() if torch.cuda.is_available() else 0):
         raise AttometerError(f'device "{device}" is not there; torch sees {torch.cuda.device_count()} CUDA devices')

@@ -22,7 +22,18 @@ from typing import Any
 
 from attometer.count.placement.rank_cost import shard
 from attometer.count.weights import Formats, matrices_and_rest
-from attometer.engines import Engine, Recipe, cache_layout, engine, padding, pool, recipe, tokens, training
+from attometer.engines import (
+    Engine,
+    Recipe,
+    cache_layout,
+    engine,
+    padding,
+    pool,
+    recipe,
+    rotary_tables,
+    tokens,
+    training,
+)
 from attometer.engines.engine import GIB
 from attometer.engines.pool import graph_buffer, seen, step_activations, vocabulary
 from attometer.errors import AttometerError
@@ -154,11 +165,9 @@ def formats(row: Row, found: Model) -> Formats:
     raise AttometerError(f'no format "{written}"')
 
 
-def rank_weights(found: Model, forms: Formats, place: Placement, rotary: bool = False) -> int:
-    """Return the bytes of the fullest rank, and of the table of sines and cosines that vLLM keeps for every position."""
-    head = max((int(t.extents[-1]) for s in found.layers for p in s.layer.parts for t in p.program.tensors.values()
-                if t.role == "cache"), default=0)  # fmt: skip
-    return max(shard(found, place).weights(forms)) + (2 * head * (found.context or 0) if rotary else 0)
+def rank_weights(found: Model, forms: Formats, place: Placement) -> int:
+    """Return the bytes of the fullest rank."""
+    return max(shard(found, place).weights(forms))
 
 
 def placement(row: Row) -> Placement:
@@ -227,7 +236,8 @@ def engine_weights(row: Row, found: Model) -> int:
         return rank_weights(found, forms, place)
     # towers stay in 16 bits, and nearly whole on every rank
     towers = sum(max(shard(tower, Placement()).weights()) for tower in found.towers)
-    return rank_weights(found, forms, place, True) + padding(engine_of(row), found, forms, place) // place.tp + towers
+    extra = padding(engine_of(row), found, forms, place) // place.tp + rotary_tables(found)
+    return rank_weights(found, forms, place) + extra + towers
 
 
 def predict_pool(row: Row, found: Model) -> float:

@@ -7,9 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attometer.count.weights import stored_weights
-from attometer.engines import NAMES, cache_layout, engine, largest_context, padding, pool, requests, tokens
+from attometer.engines import (
+    NAMES,
+    cache_layout,
+    engine,
+    largest_context,
+    padding,
+    pool,
+    requests,
+    rotary_tables,
+    tokens,
+)
 from attometer.engines.engine import GIB
-from attometer.engines.pool import graph_buffer
+from attometer.engines.pool import graph_buffer, seen_whole
 from attometer.errors import AttometerError
 from attometer.formats import uniform
 from attometer.models import from_values, model
@@ -138,7 +148,7 @@ def test_a_utilisation_is_a_share():
 
 def test_versions_are_ranges():
     asked = ("vllm@0.2.5", "vllm@0.6.3", "vllm 0.7", "vLLM 0.10.1", "vllm==0.16.0+cu128", "vllm:0.19.1rc2", "vllm")
-    since = ["0", "0.5.4", "0.6.5", "0.8", "0.11", "0.18", "0.21"]
+    since = ["0", "0.5.4", "0.6.5", "0.8", "0.11", "0.18", "0.29"]
     assert [engine(text).version.since for text in asked] == since
 
 
@@ -249,6 +259,47 @@ def test_drafts_keep_states_of_their_own():
         "layer_types": [*["linear_attention"] * 3, "full_attention"] * 16,
     }  # fmt: skip
     reader = from_values(values, "hybrid")
-    layout = cache_layout(reader, engine("vllm"), Placement(tp=2), "fp8", drafts=3)
+    layout = cache_layout(reader, engine("vllm@0.26"), Placement(tp=2), "fp8", drafts=3)
     assert layout.per_token == 32 * 1024 / 2
     assert tokens(int(4.99 * GIB), layout, 262_144) == 302_921
+
+
+def test_tables_of_positions_stand_beside_the_weights():
+    # vllm-project/vllm#10517: "Loading model weights took 14.9888 GB", of 8,030,261,248 parameters in 16 bits and one table
+    assert round((2 * 8_030_261_248 + rotary_tables(model("llama-3.1-8b"))) / GIB, 4) == 14.9888
+    values = dict(model("qwen3-8b").values)
+    plain = rotary_tables(from_values(values, "x.json"))
+    assert plain == 2 * 40_960 * 128
+    stretched = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}
+    several = {"rope_type": "default", "mrope_section": [24, 20, 20]}
+    for scaling, positions in ((stretched, 131_072), (several, 4 * 40_960), ({"type": "linear", "factor": 2}, 81_920)):
+        assert rotary_tables(from_values({**values, "rope_scaling": scaling}, "x.json")) == 2 * positions * 128
+    assert rotary_tables(from_values({**values, "rope_scaling": {"type": "yarn", "factor": "4"}}, "x.json")) == plain
+    # One table for layers with a window, one for the others, eight times as long.
+    assert rotary_tables(model("gemma-3-27b")) == 2 * 128 * (131_072 + 8 * 131_072)
+
+
+def test_prefixes_keep_states_twice_and_images_stand_whole_in_a_step():
+    hybrid = model("qwen3.5-27b")
+    held = [cache_layout(hybrid, engine(name)).request(8192) for name in ("vllm@0.26", "vllm@0.29")]
+    layout = cache_layout(hybrid, engine("vllm@0.29"))
+    growing = sum(each.layers for each in layout.layers if each.growing)
+    # A report on vLLM 0.29.0: 11 pages of keys and 3 groups of 2 pages of states.
+    assert held[1] * 14 == held[0] * 17
+    assert held[1] == 17 * growing * 784 * 4096
+    version = engine("vllm@0.25").version
+    assert [version.step_tokens(version.scales[-1], 4096, family) for family in ("gemma4", "llama")] == [2496, 2048]
+    assert [seen_whole(model(name)) for name in ("gemma-4-26b-a4b", "gemma-4-e4b", "llama-3.1-8b")] == [
+        "gemma4",
+        "",
+        "",
+    ]
+
+
+def test_llama_cpp_knows_no_window_of_phi_and_mistral():
+    for name in ("phi-3-mini-4k", "mistral-7b"):
+        whole, window = (cache_layout(model(name), engine(e)) for e in ("llama.cpp", "vllm"))
+        assert whole.per_token > 0
+        assert all(each.window is None for each in whole.layers)
+        assert whole.request(1024) == window.request(1024)
+    assert cache_layout(model("gemma-3-27b"), engine("llama.cpp")).layers[0].window == 1024

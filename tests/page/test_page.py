@@ -249,7 +249,7 @@ def _served(point: dict[str, Any]) -> list[float]:
     devices = cluster(f"{point['tp'] * point['pp'] * point['dp']}x-{point['machine']}")
     asked = planner(
         point["model"], point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
-        kv_dtype=point["kv"] or None, chunk=step_tokens(options, devices, point["context"]),
+        kv_dtype=point["kv"] or None, chunk=step_tokens(options, devices, point["context"], model(point["model"])),
     ).with_options(context=point["context"], batch=point["batch"])  # fmt: skip
     found = serve(spread(asked, devices, Placement(**degrees)), options)
     seconds = asked.seconds(point["context"], point["batch"]) / devices.count

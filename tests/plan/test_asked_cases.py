@@ -347,6 +347,41 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
     ("ollama/ollama#10529", "2025-05-02", "qwen3:14b --on 'RTX 4090' --engine ollama --num-ctx 16384", {"kv": (2.5, 0.001)}),
     ("unsloth's requirements: 70B in four bits within 41 GB", "2025", "unsloth/Llama-3.3-70B-Instruct --on L40S --mode train "
      "--recipe qlora --ctx 2048", {"fits": True}),
+    # tables of positions, states that a prefix keeps, images that a step holds whole, windows that llama.cpp does not know
+    ("vllm-project/vllm#5248", "2024-06-04", "deepseek-ai/deepseek-coder-6.7b-instruct --on '2x T4' --tensor-parallel-size 2 "
+     f"--dtype float16 {V}@0.4.2", {"fits": False}),
+    ("notes on eight L40S, vLLM 0.10.2", "2025-09-24", "Qwen/Qwen3-235B-A22B-Instruct-2507-FP8 --on 8xL40S --tensor-parallel-size 8 "
+     f"--enable-expert-parallel --gpu-memory-utilization 0.90 --max-model-len 32K {V}@0.10.2", {"weights": (27.72, 0.002)}),
+    ("guide to a node of four L40S: Qwen3-Coder", "2026", "Qwen/Qwen3-Coder-30B-A3B-Instruct --on 4xL40S --tensor-parallel-size 4 "
+     f"--max-model-len 32768 {V}@0.19", {"pool": (23.74, 0.05), "tokens": (1_037_152, 0.05)}),
+    ("notes on the cache of vLLM 0.25.1, an L40S", "2026", "RedHatAI/gemma-4-26B-A4B-it-FP8-dynamic --on L40S --max-model-len 32768 "
+     f"--gpu-memory-utilization 0.92 {V}@0.25.1", {"weights": (25.8, 0.025), "pool": (12.75, 0.02), "tokens": (321_600, 0.02)}),
+    ("notes on the cache of vLLM 0.25.1, an L40S", "2026", "google/gemma-4-E4B-it --on L40S --gpu-memory-utilization 0.85 "
+     f"--max-model-len 16384 {V}@0.25.1", {"pool": (22.01, 0.02), "tokens": (1_033_831, 0.02)}),
+    ("report on Gemma 4 E2B, vLLM 0.21.0", "2026-05-29", "google/gemma-4-E2B --on L4 --language-model-only --max-model-len 8192 "
+     f"--gpu-memory-utilization 0.90 --enforce-eager {V}@0.21.0", {"weights": (8.89, 0.025), "pool": (9.92, 0.01),
+     "tokens": (1_062_157, 0.01)}),
+    ("Arm's learning path: a voice chatbot on DGX Spark", "2026-01-23", "TheBloke/Mistral-7B-Instruct-v0.2-GPTQ --on 'DGX Spark' "
+     f"--quantization gptq --dtype float16 --cache-gib 102.56 {V}@0.11.0", {"weights": (3.8844, 0.005), "tokens": (840_160, 0.001)}),
+    ("log of vLLM 0.20.0 on WSL", "2026-05-01", "RedHatAI/Qwen3.6-35B-A3B-NVFP4 --on 'RTX 5090' --gpu-memory-utilization 0.80 "
+     f"--max-model-len 8192 --enforce-eager --enable-prefix-caching {V}@0.20.0", {"weights": (21.86, 0.001)}),
+    ("stage report on vLLM 0.29.0, an RTX PRO 6000", "2026-09-17", "Qwen/Qwen3.8-27B --on 'RTX PRO 6000' --dtype bfloat16 "
+     f"--max-model-len 8192 --max-num-seqs 256 --gpu-memory-utilization 0.90 {V}@0.29.0", {"weights": (51.1, 0.002),
+     "pool": (31.24, 0.01), "tokens": (314_187, 0.01)}),
+    ("IBM's batch inferencing with Granite 4, vLLM 0.11.0", "2025-11-14", "ibm-granite/granite-4.0-micro --on L40S --quantization fp8 "
+     f"{V}@0.11.0", {"weights": (3.4244, 0.001), "pool": (35.34, 0.01), "tokens": (463_136, 0.01)}),
+    ("course on vLLM 0.23: Qwen3.5-0.8B", "2026", "Qwen/Qwen3.5-0.8B --on 'RTX 3060' --dtype float16 --max-model-len 4096 "
+     f"--cache-gib 3.06 {V}@0.23", {"weights": (1.72, 0.01), "tokens": (183_202, 0.005)}),
+    ("notes on TensorRT-LLM: Qwen3-Reranker-0.6B", "2026", "Qwen/Qwen3-Reranker-0.6B --on H100 --engine tensorrt-llm --mode decode",
+     {"pool": (68.69, 0.01), "tokens": (643_136, 0.01)}),
+    ("jinaai/jina-embeddings-v4-gguf", "2025-08", "Qwen2.5-3B-Instruct-Q8_0 --on L4 --engine llama.cpp@6000 -c 4096 -b 4096 -ub 4096 -fa",
+     {"weights": (3127.61 / 1024, 0.001), "held": (144 / 1024, 0.001), "buffer": (2470.16 / 1024, 0.03)}),
+    ("log of llama.cpp: Gemma 4 E2B with windows kept whole", "2026-06", "google/gemma-4-E2B-it-Q4_K_M --on 'DGX Spark' "
+     "--engine llama.cpp -c 4096 --swa-full", {"held": (72 / 1024, 0.001), "buffer": (515 / 1024, 0.001)}),
+    ("log of llama.cpp: Phi-3-mini, whose window it leaves out", "2025-07", "microsoft/Phi-3-mini-4k-instruct-q4_k_m --on 'RTX 3060' "
+     "--engine llama.cpp@5600 -c 4096 -b 256 -ub 256", {"held": (1.5, 0.001), "buffer": (150 / 1024, 0.03)}),
+    ("log of llama.cpp: GLM-Z1-32B in IQ4_XS", "2025-04", "THUDM/GLM-Z1-32B-0414-IQ4_XS --on 'RTX 3090 Ti' --engine llama.cpp@5200 -fa "
+     "-ctk f16 -ctv f16 -c 32768 -ngl 99", {"weights": (16303.48 / 1024, 0.01), "kv": (1952 / 1024, 0.001)}),
 ]  # fmt: skip
 FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
     "fits": lambda found: found["fits"],
@@ -357,6 +392,7 @@ FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
     "buffer": lambda found: found["engine"]["memory"]["activations"] / GIB,
     "file": lambda found: sum(found["devices"]["rank_weights"]) / GIB,
     "kv": lambda found: found["kv_bytes"] / GIB,
+    "held": lambda found: found["engine"]["cache_asked"] / GIB,
     "state": lambda found: found["bytes"]["state"] / GIB,
     "trained": lambda found: found["training"]["total"] / GIB,
 }

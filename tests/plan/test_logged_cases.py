@@ -218,7 +218,7 @@ def test_18_a_hybrid_with_an_fp8_cache() -> None:
     # mitchross/talos-argocd-proxmox, pull request 1995
     fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head"]}
     model = hybrid(5120, 17408, 24, 64, 48, tie_word_embeddings=False, quantization_config=fp8)
-    engine = EngineOptions("vllm", pool=int(4.99 * GIB))
+    engine = EngineOptions("vllm@0.26", pool=int(4.99 * GIB))
     made = plan(model, "2x rtx-3090", context=262_144, mode="decode", kv_dtype="fp8", engine=engine)
     assert made.fits
     assert 2 * served(made).layout.per_token == 32 * 1024

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -111,6 +112,10 @@ CacheTypeK = Annotated[str | None, typer.Option("--cache-type-k", "-ctk", hidden
 CacheTypeV = Annotated[str | None, typer.Option("--cache-type-v", "-ctv", hidden=True)]
 Slots = Annotated[str | None, typer.Option("--parallel", "-np", hidden=True)]
 FlashAttention = Annotated[str | None, typer.Option("--flash-attn", "-fa", hidden=True)]
+LogicalBatch = Annotated[str | None, typer.Option("-b", hidden=True)]
+LanguageOnly = Annotated[bool, typer.Option("--language-model-only", hidden=True)]
+SwaFull = Annotated[bool, typer.Option("--swa-full", hidden=True)]
+Prefixes = Annotated[bool | None, typer.Option("--enable-prefix-caching/--no-enable-prefix-caching", hidden=True)]
 ExpertParallel = Annotated[bool, typer.Option("--enable-expert-parallel", hidden=True)]
 Dtype = Annotated[str | None, typer.Option("--dtype", hidden=True)]
 FourBit = Annotated[bool, typer.Option("--load-in-4bit", hidden=True)]
@@ -181,6 +186,10 @@ def plan(
     cache_type_v: CacheTypeV = None,
     parallel: Slots = None,
     flash_attn: FlashAttention = None,
+    logical_batch: LogicalBatch = None,
+    language_model_only: LanguageOnly = False,
+    enable_prefix_caching: Prefixes = None,
+    swa_full: SwaFull = False,
     enable_expert_parallel: ExpertParallel = False,
     dtype: Dtype = None,
     load_in_4bit: FourBit = False,
@@ -262,6 +271,8 @@ def _plan(given: Mapping[str, Any]) -> None:
     options |= {"engine": _engine(given), "what_if": _what_ifs(given["what_if"])}
     models, machines = _models_and_machines([given["model"], *(given["more"] or ())], machines_of(given["on"]))
     subjects = [_mixed(read(name), given["attention"], given["mode"]) for name in models]
+    if given["language_model_only"]:
+        subjects = [replace(subject, towers=()) for subject in subjects]
     spread = given["enable_expert_parallel"]
     made = [
         make(s, place, **options | _plain(s, given) | _layers(s, given) | (_experts(options, place) if spread else {}))
@@ -370,18 +381,32 @@ def _engine(given: Mapping[str, Any]) -> Any:
     """Return the engine with its flags, which mean nothing without one."""
     from attometer.plan import EngineOptions
 
-    flags = (given["utilization"], _number(given, "batched_tokens"), _number(given, "max_requests"))
+    flags = (given["utilization"], _step(given), _number(given, "max_requests"))
     cache = given["cache_gib"]
     if given["engine"] is not None:
         held = None if cache is None else int(cache * 2**30)
         flash = _FLASH.get(str(given["flash_attn"]).lower())
-        return EngineOptions(given["engine"], *flags, graphs=not given["enforce_eager"], pool=held, flash=flash)
+        graphs = not given["enforce_eager"]
+        more = (given[name] for name in ("enable_prefix_caching", "language_model_only", "swa_full"))
+        return EngineOptions(given["engine"], *flags, graphs, held, flash, *more)
     if cache is not None or given["enforce_eager"] or any(flag is not None for flag in flags):
         raise AttometerError(
             "--utilization, --batched-tokens, --max-requests, --enforce-eager and --cache-gib are an engine's; "
             "name one: --engine vllm"
         )
     return None
+
+
+def _step(given: Mapping[str, Any]) -> int | None:
+    """Return the tokens of a step; llama.cpp's are those of its `-ub`, 512, of which no more than `-b`, 2,048, go together."""
+    from attometer.engines import canonical
+
+    whole, parts = _number(given, "logical_batch"), _number(given, "batched_tokens")
+    if canonical(given["engine"] or "")[0] == "llama.cpp":
+        return None if whole is None and parts is None else min(whole or 2048, parts or 512)
+    if whole is not None:
+        raise AttometerError("-b is llama.cpp's: sequences at once are --batch, tokens of a step --batched-tokens")
+    return parts
 
 
 _FLASH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}

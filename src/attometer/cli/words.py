@@ -19,7 +19,7 @@ SAID = (
     ("kv-dtype", "kv-cache-dtype", "kv-quant", "kv-cache-quant", "kv-format"),
     ("weights-dtype", "quantization", "quant", "weight-dtype", "weights-format"),
     ("dtype", "torch-dtype", "precision"),
-    ("batched-tokens", "max-num-batched-tokens", "chunked-prefill-size", "ubatch-size"),
+    ("batched-tokens", "max-num-batched-tokens", "chunked-prefill-size", "ubatch-size", "max-num-tokens"),
     ("max-requests", "max-num-seqs", "max-running-requests"),
     ("utilization", "gpu-memory-utilization", "mem-fraction-static", "gpu-mem-util", "gpu-memory-util", "gpu-util"),
     ("input-length", "input-len", "isl", "prompt-length", "prompt-len", "prompt-tokens", "input-tokens"),

@@ -1,8 +1,8 @@
 """Engines and recipes as data: what serving and training take beside the model, and what they leave for the cache."""
 
 from attometer.engines.cache import CacheLayout, cache_layout, largest_context, requests, tokens
-from attometer.engines.engine import NAMES, Engine, canonical, engine
-from attometer.engines.padding import padding
+from attometer.engines.engine import NAMES, Engine, canonical, engine, superseded
+from attometer.engines.padding import longest, padding, rotary_tables
 from attometer.engines.pool import Pool, pool
 from attometer.engines.recipe import LOSSES, RECOMPUTE, Recipe, optimizers, recipe, recipes
 from attometer.engines.training import Training, adapters, training
@@ -21,12 +21,15 @@ __all__ = [
     "canonical",
     "engine",
     "largest_context",
+    "longest",
     "optimizers",
     "padding",
     "pool",
     "recipe",
     "recipes",
     "requests",
+    "rotary_tables",
+    "superseded",
     "tokens",
     "training",
 ]

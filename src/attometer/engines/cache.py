@@ -85,7 +85,9 @@ class CacheLayout:
             keys = max((other.growing for other in self.layers), default=Fraction(0))
             paged = self.engine.version.state_pages and each.state and keys
             # Each draft token that may be refused keeps the state before it.
-            return (1 + self.drafts) * (ceil(keys * self.block) if paged else each.bytes_at(tokens))
+            return (self.engine.version.state_copies + self.drafts) * (
+                ceil(keys * self.block) if paged else each.bytes_at(tokens)
+            )
         block = self.block
         kept = tokens
         if each.window is not None:
@@ -147,7 +149,9 @@ def cache_layout(
     states = storage(state_format or _state_format(model) or engine.version.states or "bf16").bits / 8
     stages = [
         tuple(
-            _layer_cache(row, times, stack.layer.cache, place, (kv_format, bits, states), model.name)
+            _layer_cache(
+                (row, _kept(row, engine, model)), times, stack.layer.cache, place, (kv_format, bits, states), model.name
+            )
             for row, times, stack in _held(stage, model, above)
         )
         for stage in shard(model, place).stages
@@ -166,25 +170,36 @@ def _held(stage: RankStage, model: Model, above: int) -> Iterator[tuple[RankLaye
             yield row, left, stack
 
 
+def _kept(row: RankLayer, engine: Engine, model: Model) -> sympy.Expr:
+    """Return the elements that a layer of a rank keeps: all, where the engine does not know its window."""
+    whole = engine.version.ignores_windows(model.family) and window_of(row.kv) is not None
+    return _at(row.kv, 1) * size("m") if whole else row.kv
+
+
 def _layer_cache(
-    row: RankLayer, times: int, kept: CacheSize, place: Placement, form: tuple[str, Fraction, Fraction], name: str
+    on_rank: tuple[RankLayer, sympy.Expr],
+    times: int,
+    kept: CacheSize,
+    place: Placement,
+    form: tuple[str, Fraction, Fraction],
+    name: str,
 ) -> LayerCache:
-    """Return the cache of one layer on one rank; `kept` is what the whole layer keeps."""
-    kv_format, bits, states = form
+    """Return the cache of one layer on one rank, and elements that it keeps; `kept` is what the whole layer keeps."""
+    (row, kv), (kv_format, bits, states) = on_rank, form
     element = bits / 8 / place.cp
-    if kv_format in CACHE_ROWS and row.kv != 0:
+    if kv_format in CACHE_ROWS and kv != 0:
         if kept.latent != LATENT:
             held = "keys and values" if kept.latent is None else f"latents of {kept.latent[0]} + {kept.latent[1]}"
             raise AttometerError(f'cache format "{kv_format}" holds latents of 512 + 64; {name} keeps {held}')
         # An index beside the latents keeps 8 bits an element, and a scale per 128.
         row_bytes = CACHE_ROWS[kv_format][0] + kept.index * Fraction(33, 32)
-        element = Fraction(row_bytes, place.cp) / int(_at(row.kv, 1))
-    window = window_of(row.kv)
+        element = Fraction(row_bytes, place.cp) / int(_at(kv, 1))
+    window = window_of(kv)
     at = FAR if window is None else window
     # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
     tail = -(-kept.conv // place.attention_tp)
     state = tail * 2 + ceil((row.state - tail) * states)
-    return LayerCache(row.kind, times, row.kv, element, element * int(_at(row.kv, at)) / at, window, state)
+    return LayerCache(row.kind, times, kv, element, element * int(_at(kv, at)) / at, window, state)
 
 
 def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:

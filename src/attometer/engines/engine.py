@@ -114,8 +114,11 @@ class Version(_Frozen):
         fraction: the share of memory (utilisation, static fraction) when none is given, unless `reserve` says it.
         fractions: that share by tensor-parallel degree, where it goes by it.
         block: tokens of one page of the cache.
+        unwindowed: families whose windows the engine does not know: their layers keep every token.
         window_extra: whether layers with a window keep the batch of a step beside it.
         state_pages: whether recurrent states and keys share pages of one size, by groups of layers.
+        state_copies: pages of states that a request takes in each group of layers: a prefix that can be met again keeps one more.
+        tables: whether each rank keeps cosines and sines of every position beside its weights.
         states: format of recurrent states where the model's file asks for none; the model's own when absent.
         tokens_by: whether the tokens of hybrid models are counted by `groups` of layers or by whole `requests`.
         step: how the memory of a step is found: by a `profile` run, or as a `graph` that is allocated once (llama.cpp), with
@@ -133,6 +136,7 @@ class Version(_Frozen):
         scales: batched tokens and requests by device size, largest first.
         whole: a step is one whole prompt, of at least the tokens of its scale, for prompts of up to so many tokens.
         cut: tokens of a step of longer prompts than that.
+        items: by the beginnings of families whose images see both ways, the tokens of their largest item: a step holds one whole.
     """
 
     since: str
@@ -142,8 +146,11 @@ class Version(_Frozen):
     fractions: tuple[Degree, ...] = ()
     reserve: Reserve | None = None
     block: Stated
+    unwindowed: tuple[str, ...] = ()
     window_extra: bool = False
     state_pages: bool = False
+    state_copies: int = Field(default=1, ge=1)
+    tables: bool = False
     states: str | None = None
     tokens_by: Literal["groups", "requests"] = "requests"
     step: Literal["profile", "graph"] = "profile"
@@ -163,6 +170,7 @@ class Version(_Frozen):
     scales_source: str
     whole: int = 0
     cut: int = 0
+    items: tuple[tuple[str, int], ...] = ()
 
     def graph_gib(self, requests: int) -> float:
         """Return the GiB of graphs that are captured for up to `requests` requests at once."""
@@ -173,15 +181,23 @@ class Version(_Frozen):
         """Return the defaults for a device of which `seen` bytes are seen, by its name where that counts."""
         return next(s for s in self.scales if seen >= s.gib * GIB and not any(name in device for name in s.but))
 
-    def step_tokens(self, scale: Scale, length: int) -> int:
-        """Return the tokens of one step where sequences have up to `length` tokens.
+    def ignores_windows(self, family: str) -> bool:
+        """Say whether layers with a window keep every token of models of a family."""
+        return bool(self.unwindowed) and family.startswith(self.unwindowed)
+
+    def item(self, family: str) -> int:
+        """Return the tokens that a step of a family of models has at least."""
+        return max((tokens for start, tokens in self.items if family.startswith(start)), default=0)
+
+    def step_tokens(self, scale: Scale, length: int, family: str = "") -> int:
+        """Return the tokens of one step where sequences have up to `length` tokens, of a family of models.
 
         >>> found = engine("vllm@0.6.3").version
         >>> [found.step_tokens(found.scales[-1], length) for length in (1000, 20_000, 120_000)]
         [2048, 20000, 512]
         """
         if not self.whole:
-            return scale.tokens
+            return max(scale.tokens, self.item(family))
         return max(scale.tokens, length) if length <= self.whole else self.cut
 
 
@@ -209,6 +225,7 @@ class Engine(_Frozen):
 
 class _File(_Frozen):
     fitted: str
+    superseded: tuple[str, ...] = ()
     padding: tuple[Padding, ...] = ()
     versions: tuple[Version, ...] = Field(min_length=1)
 
@@ -251,6 +268,16 @@ def engine(text: str, platform: str = "cuda") -> Engine:
             found = version
     padding = tuple(rule for rule in read.padding if wanted is None or _numbers(rule.since) <= wanted)
     return Engine(name=name, version=found, fitted=read.fitted, padding=padding)
+
+
+@lru_cache(maxsize=1)
+def superseded() -> frozenset[str]:
+    """Return the engines of measurements, by their names there, that have changed too much since to stand for what runs now.
+
+    >>> superseded()
+    frozenset({'vllm (2023, splitwise paper)'})
+    """
+    return frozenset(name for one in NAMES for name in _read(one, "cuda").superseded)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """What an engine leaves for the cache on one device: every byte that it takes first, by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -115,7 +116,7 @@ def pool(
     visible = seen(engine, usable)
     scale = version.scale(visible, device)
     at_once = max_requests or scale.at_once(place.tp)
-    batched = batched_tokens or version.step_tokens(scale, length)
+    batched = batched_tokens or version.step_tokens(scale, length, seen_whole(model))
     if fraction is None:
         fraction = _default_fraction(version, usable, batched, at_once, place)
     if not 0 < fraction <= 1:
@@ -212,6 +213,13 @@ def vocabulary(model: Model) -> int:
     widths = [int(t.extents[-1]) for part in model.head for t in part.program.weights if len(t.extents) > 1]
     widths = widths or [int(t.extents[0]) for part in model.embedding for t in part.program.weights]
     return max(widths, default=model.width)
+
+
+def seen_whole(model: Model) -> str:
+    """Return the family of a model within whose images tokens see both ways; of others nothing."""
+    nested = model.values.get("text_config")
+    values = nested if isinstance(nested, Mapping) else model.values
+    return model.family if values.get("use_bidirectional_attention") == "vision" else ""
 
 
 def has_experts(model: Model) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attometer.engines import Recipe, Training, adapters, recipe, training
+from attometer.engines import Recipe, Training, adapters, canonical, longest, recipe, training
 from attometer.errors import AttometerError
 from attometer.machine import Cluster, Machine, cluster
 from attometer.models import Model
@@ -96,7 +96,7 @@ def asked_of(
         # Whole layers on each device: together they are one with all their memory.
         devices = Cluster(((joined(devices, together=True), 1),), 1)
     asked = planner(changed(model, what_if or {}), joined(devices), **options)
-    tokens = asked.options.context if context is None else context
+    tokens = (_longest(model, engine) or asked.options.context) if context is None else context
     here = asked.with_options(context=tokens, batch=1 if batch is None else batch)
     trainer, engine = _trainer(engine) if here.options.mode == "train" else (None, engine)
     if recipe is not None and here.options.mode != "train":
@@ -119,6 +119,12 @@ def asked_of(
             "speculation is modelled for single steps: no serving load and no new_tokens beside a draft"
         )
     return _with_draft(asked_of_one, draft, draft_tokens, acceptance)
+
+
+def _longest(model: Model, engine: str | EngineOptions | None) -> int | None:
+    """Return the tokens that an engine allows a sequence where none are given, if that is not what the file states."""
+    name = engine.name if isinstance(engine, EngineOptions) else engine
+    return longest(model) if name is not None and canonical(name)[0] == "vllm" else None
 
 
 def _trainer(engine: str | EngineOptions | None) -> tuple[str | None, None]:
@@ -210,7 +216,7 @@ def _on_one(asked: Asked, fewest: bool) -> Plan:
 def _placed(asked: Asked, fewest: bool) -> Plan:
     here, devices, engine = asked.here, asked.devices, asked.engine
     if engine is not None and here.options.chunk is None:
-        here = here.with_options(chunk=step_tokens(engine, devices, here.options.context))
+        here = here.with_options(chunk=step_tokens(engine, devices, here.options.context, here.model))
     o, found = here.options, None
     if asked.degrees is not None:
         at = spread(here, devices, asked.degrees)

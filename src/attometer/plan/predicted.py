@@ -5,12 +5,12 @@ measured of the engine itself goes before what is borrowed, then weights as wide
 interval; the other way is the cross-check. Training steps have a class of their own.
 """
 
-import re
 from dataclasses import dataclass, field, replace
 from math import exp
 from typing import TYPE_CHECKING, Any
 
 from attometer.count.placement.rank_cost import shard
+from attometer.engines import superseded
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_ROWS, WeightFormats, storage
 from attometer.machine import Machine
@@ -179,8 +179,8 @@ def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, bool, int, float
 
 
 def _dated(way: Expected) -> bool:
-    """Say whether a family states a year, as in `vllm (2023, splitwise paper)`: engines have changed since."""
-    return re.search(r"\(20\d\d\b", way.measured_for) is not None
+    """Say whether a way stands on an engine that has changed since it was measured."""
+    return way.measured_for.partition("||")[0] in superseded()
 
 
 def _stands_as_firmly(other: Expected, chosen: Expected) -> bool:

@@ -14,12 +14,14 @@ from attometer.engines import (
     padding,
     pool,
     requests,
+    rotary_tables,
     tokens,
 )
-from attometer.engines.pool import seen
+from attometer.engines.pool import seen, seen_whole
 from attometer.errors import positive_int
 from attometer.formats import CACHE_ROWS
 from attometer.machine import Cluster, Machine, node_of
+from attometer.models import Model
 from attometer.plan.planner import Planner
 from attometer.plan.speculation import Speculation
 from attometer.plan.spread import Spread
@@ -41,6 +43,9 @@ class EngineOptions:
         graphs: whether graphs are captured.
         pool: bytes of cache on each device, in place of what the engine would leave.
         flash: whether attention is one kernel where the engine allocates its graph at once (`-fa`); as its version does when not given.
+        prefixes: whether prefixes met again are looked for in the cache, for which recurrent states take more; as its version does.
+        swa_full: whether layers with a window keep every token (`--swa-full`).
+        text_only: whether images are left out (`--language-model-only`).
     """
 
     name: str
@@ -50,6 +55,9 @@ class EngineOptions:
     graphs: bool = True
     pool: int | None = None
     flash: bool | None = None
+    prefixes: bool | None = None
+    text_only: bool = False
+    swa_full: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batched_tokens", "max_requests", "pool"):
@@ -93,7 +101,7 @@ class Served:
     @property
     def step(self) -> int:
         """Tokens of one step."""
-        return step_tokens(self.options, self.at.devices, self.planner.options.context)
+        return step_tokens(self.options, self.at.devices, self.planner.options.context, self.planner.model)
 
     @property
     def crowded(self) -> tuple[int, int] | None:
@@ -179,6 +187,7 @@ class Served:
             "utilization": self.pool.fraction,
             "cache_bytes": self.left,
             "cache_tokens": self.tokens,
+            "cache_asked": self.cache,
             "requests": self.requests,
             "largest_context": self.largest,
             "bytes_per_token": self.layout.per_token,
@@ -195,12 +204,13 @@ def engine_on(name: str, machine: Machine) -> Engine:
     return engine(name, "rocm" if machine.vendor.lower() == "amd" else "cuda")
 
 
-def step_tokens(options: EngineOptions, devices: Cluster, length: int) -> int:
+def step_tokens(options: EngineOptions, devices: Cluster, length: int, model: Model) -> int:
     """Return the tokens of one step of an engine on such devices: prompts of up to `length` are computed in chunks of so many."""
     machine = devices.machine
     found = engine_on(options.name, machine)
     scale = found.version.scale(seen(found, machine.usable_bytes), machine.chip_id)
-    return options.batched_tokens or found.version.step_tokens(scale, length)
+    family = "" if options.text_only else seen_whole(model)
+    return options.batched_tokens or found.version.step_tokens(scale, length, family)
 
 
 def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None) -> Served:
@@ -217,14 +227,19 @@ def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None
     """
     planner, machine, place = at.planner, at.devices.machine, at.placement
     found = engine_on(options.name, machine)
-    if options.flash is not None:
-        version = found.version.model_copy(update={"flash": options.flash})
-        found = found.model_copy(update={"version": version})
+    changed: dict[str, Any] = {
+        "flash": options.flash,
+        "state_copies": None if options.prefixes is None else 1 + options.prefixes,
+    }
+    changed |= {"unwindowed": ("",) if options.swa_full else None}
+    version = found.version.model_copy(update={k: v for k, v in changed.items() if v is not None})
+    found = found.model_copy(update={"version": version})
     o = planner.options
-    step = step_tokens(options, at.devices, o.context)
+    step = step_tokens(options, at.devices, o.context, planner.model)
     # On a CPU the host's memory is the device's.
     every = 0 if machine.kind == "cpu" else padding(found, planner.model, planner.formats, place)
     padded = every // (place.tp * place.pp)
+    padded += rotary_tables(planner.model) if found.version.tables else 0
     beside = None if drafted is None else drafted.at
     weights = max(at.stage_weights) + padded + (0 if beside is None else max(beside.stage_weights))
     left = pool(

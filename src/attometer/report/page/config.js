@@ -98,7 +98,7 @@ const CONFIG = (() => {
     const { names, as, patterns } = from.weights, plain = Object.entries(as).filter(([, [, , k, all]]) => all && !patterns[k].flat().some(Array.isArray));
     made.weights = { names, patterns, as: { ...Object.fromEntries(plain), stored: [own, own, as[own][2], 1] } };
     made.ranks = Object.fromEntries(Object.entries(from.ranks).map(([key, cut]) => [key, ranked(from, made, cut, key, rows, add)]));
-    made.serving = serving(from, made, layers, rows);
+    made.serving = serving(from, made, layers, rows, c);
     return made;
   };
   const elements = (made, pair) => { const [text, sizes] = made.texts[pair]; return AM.fn(AM.data.texts[text].weights)(...sizes).reduce((a, b) => a + b, 0); };
@@ -123,13 +123,27 @@ const CONFIG = (() => {
     const all = AM.fn(from.kv)(FAR), each = AM.fn(cut.kv)(FAR);
     return failed || { phases: { prefill: running }, stored, kv: caches(rows.map(([kept, w], k) => [kept && (kept * each[k]) / all[k], w])), state: cut.state };
   };
-  const serving = (from, made, layers, rows) => {
+  // Bytes of cosines and sines, as engines/padding.py has them.
+  const tables = (c, context, width) => {
+    const object = (v) => v && v.constructor === Object, positive = (values, name, otherwise) => (typeof values[name] === "number" && values[name] > 0 ? values[name] : otherwise);
+    const said = [c.rope_parameters || c.rope_scaling].find(object) || {}, kinds = Object.entries(said).filter(([, turn]) => object(turn));
+    const turns = kinds.length ? kinds : [["", said], ...(c.rope_local_base_freq ? [["", {}]] : [])], starts = (names) => names.some((name) => String(c.model_type || "").startsWith(name));
+    const first = "original_max_position_embeddings", share = "partial_rotary_factor";
+    return turns.reduce((sum, [kind, turn]) => {
+      const how = turn.rope_type ?? turn.type, factor = positive(turn, "factor", 1);
+      const reach = how === "linear" || how === "dynamic" ? Math.trunc(context * factor) : how === "yarn" ? Math.trunc(positive(turn, first, positive(c, first, context)) * factor) : context;
+      const whole = positive(c, "head_dim", Math.floor(width / positive(c, "num_attention_heads", width))), head = kind === "full_attention" ? positive(c, "global_head_dim", whole) : whole;
+      const part = head * positive(turn, share, positive(c, share, positive(c, "rotary_pct", starts(["qwen3_5", "qwen3_next"]) ? 0.25 : 1)));
+      return sum + 2 * reach * ("mrope_section" in turn || starts(["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"]) ? 4 : 1) * Math.trunc(positive(c, "qk_rope_head_dim", positive(c, "rotary_dim", part)));
+    }, 0);
+  };
+  const serving = (from, made, layers, rows, c) => {
     const step = {}, s = from.serving, inner = [...new Set(made.phases.prefill.slice(1, -1).flatMap(([, , , parts]) => parts))];
     const live = (index, t) => { const [text, sizes] = made.texts[made.parts[index][0]]; return AM.fn(AM.data.texts[text].served)(1, t, t, t, ...sizes)[3]; };
     for (const t of Object.keys(s.step)) step[t] = Math.max(...inner.map((index) => live(index, +t)));
     const held = Object.fromEntries(Object.keys(s.held).filter((name) => made.weights.as[name]).map((name) => [name, WEIGHTS.held(made, name).total]));
     const routed = made.phases.prefill.reduce((sum, [, , , parts], k) => sum + layers[k] * parts.reduce((a, index) => a + (made.parts[index][4] ? made.parts[index][6] : 0), 0), 0);
-    return { vocabulary: made.vocabulary, experts: s.experts, routed, images: false, step, buffer: {}, cache: rows.slice(1, -1).map(([, w]) => [0, w, 0]), pad: Object.fromEntries(Object.keys(s.pad).map((key) => [key, null])), adapters: {}, held };
+    return { vocabulary: made.vocabulary, experts: s.experts, routed, images: false, step, buffer: {}, cache: rows.slice(1, -1).map(([, w]) => [0, w, 0]), pad: Object.fromEntries(Object.keys(s.pad).map((key) => [key, null])), items: s.items, whole: s.whole, tables: s.tables && tables(c, made.context || 0, made.width), adapters: {}, held };
   };
   // Puts a configuration into the list of models under a name, and returns the name.
   const give = (text, name) => {

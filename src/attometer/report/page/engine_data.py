@@ -5,10 +5,10 @@ from typing import Any
 
 from attometer.count.placement.rank_cost import shard
 from attometer.count.weights import Formats, stored_weights
-from attometer.engines import Engine, adapters, engine, padding, recipe, recipes
+from attometer.engines import Engine, adapters, engine, padding, recipe, recipes, rotary_tables
 from attometer.engines.cache import window_of
 from attometer.engines.engine import NAMES
-from attometer.engines.pool import graph_buffer, has_experts, step_activations, vocabulary
+from attometer.engines.pool import graph_buffer, has_experts, seen_whole, step_activations, vocabulary
 from attometer.engines.recipe import optimizer, optimizers
 from attometer.engines.training import PLAIN
 from attometer.formats import CACHE_ROWS, uniform
@@ -50,6 +50,8 @@ def _engine(one: Engine) -> dict[str, Any]:
         "extra": v.window_extra,
         "pages": v.state_pages,
         "states": v.states,
+        "copies": v.state_copies,
+        "tables": v.tables,
         "by": v.tokens_by,
         "graph": v.step == "graph",
         "driver": [each.value for each in v.driver],
@@ -116,10 +118,13 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
 
     `step` are the elements alive in the largest part of a step by its tokens, `buffer` the bytes of a compute buffer; `cache`
     the inputs of a convolution, the window and the width of an index of each stack; `pad` the bytes by which an engine's
-    weights are more than a format's.
+    weights are more than a format's, `tables` those of cosines and sines,
+    `items` the least tokens of a step,
+    `whole` the engines that do not know its windows.
     """
     every = [one for _, one in offered()]
-    steps = sorted({s.tokens for one in every if one.version.step == "profile" for s in one.version.scales})
+    profiled = [one.version for one in every if one.version.step == "profile"]
+    steps = sorted({max(s.tokens, v.item(seen_whole(model))) for v in profiled for s in v.scales})
     graphs = [one.version for one in every if one.version.step == "graph"]
     pads = {
         f"{key}/{place.tp}/{place.ep}/{name}": extra
@@ -138,6 +143,9 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
         "buffer": {s.tokens: graph_buffer(model, GRAPH_CELLS, s.tokens, v.flash) for v in graphs for s in v.scales},
         "cache": [[s.layer.cache.conv, window_of(s.layer.cache.kv), int(s.layer.cache.index)] for s in model.layers],
         "pad": pads,
+        "tables": rotary_tables(model),
+        "whole": [key for key, one in offered() if one.version.ignores_windows(model.family)],
+        "items": {key: tokens for key, one in offered() if (tokens := one.version.item(seen_whole(model)))},
         "adapters": {name: adapters(model, one) for name in recipes() if (one := recipe(name)).lora_rank},
         "held": {
             one.weights: stored_weights(model, uniform(one.weights)).total

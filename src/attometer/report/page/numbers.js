@@ -63,7 +63,7 @@ const AM = (() => {
     const format = state.weights || "stored", held = WEIGHTS.held(model, format);
     const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
     const mode = PARTS.formulas(model, {
-      mode: state.mode, chunk: (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable)))) || MOST, layout: data.cacheRows[kv] === undefined ? "" : kv,
+      mode: state.mode, chunk: (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable, model)))) || MOST, layout: data.cacheRows[kv] === undefined ? "" : kv,
       kv: bits(kv), own: bits(own), state: bits(model.state), update: 64 * update, frozen: state.frozen, again: state.checkpoint,
     });
     const trained = state.mode === "train" ? [Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters] : [0, 0];

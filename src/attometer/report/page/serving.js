@@ -3,20 +3,18 @@
 const ENGINE = (() => {
   const GIB = 2 ** 30, FAR = 2 ** 24;
   const up = (v, k) => k * Math.ceil(v / k);
-  const of = (state) => {
-    const place = state.own || AM.data.machines[state.machine], rocm = place.vendor.toLowerCase() === "amd";
-    return AM.data.engines[`${state.engine}/${rocm ? "rocm" : "cuda"}`] || AM.data.engines[`${state.engine}/cuda`];
-  };
+  const platform = (state) => { const place = state.own || AM.data.machines[state.machine], key = `${state.engine}/${place.vendor.toLowerCase() === "amd" ? "rocm" : "cuda"}`; return AM.data.engines[key] ? key : `${state.engine}/cuda`; };
+  const of = (state) => AM.data.engines[platform(state)];
   const named = (state) => (state.own ? state.own.id || "" : state.machine);
   const seen = (e, usable) => Math.trunc(usable - e.driver[0] * GIB - e.driver[1] * usable);
   const scale = (e, visible, name) => e.scales.find(([gib, , , , but]) => visible >= gib * GIB && !but.some((part) => name.includes(part)));
-  const step = (state, usable) => { const e = of(state); return scale(e, seen(e, usable), named(state))[1]; };
+  const step = (state, usable, model) => { const e = of(state); return Math.max(scale(e, seen(e, usable), named(state))[1], model.serving.items[platform(state)] || 0); };
   const reserved = (r, mib, tokens, requests, ranks) => {
     const held = r.fixed + r.token * Math.max(tokens, r.tokens) + r.request * requests + r.rank * ranks;
     return Math.max(Math.round(1000 * (1 - Math.max(held, mib > r.large * 1024 ? r.least : 0) / mib)) / 1000, 0.01);
   };
   const pool = (e, model, state, usable, weights) => {
-    const visible = seen(e, usable), [, tokens, few, wide] = scale(e, visible, named(state)), atOnce = wide !== null && state.tp >= 4 ? wide : few;
+    const visible = seen(e, usable), [, , few, wide] = scale(e, visible, named(state)), tokens = step(state, usable, model), atOnce = wide !== null && state.tp >= 4 ? wide : few;
     const fraction = state.utilization || (e.reserve ? reserved(e.reserve, usable / 2 ** 20, tokens, atOnce, state.tp * state.pp) : e.fraction);
     const s = model.serving, far = e.pcie !== null && !(state.own || AM.data.machines[state.machine]).close;
     const links = state.tp === 1 || !e.links.length ? 0 : far ? e.pcie : (e.links.find(([d]) => d >= state.tp) || e.links.at(-1))[1];
@@ -35,11 +33,12 @@ const ENGINE = (() => {
   // The cache of the rank that has most, page by page; fractions as numerator and denominator.
   const layout = (e, p, state, tokens) => {
     const model = p.model, cut = model.ranks[`${state.tp}/${state.ep}`], f = AM.fn(cut.kv), rows = cut.state.length;
-    const at = (row, m) => f(m)[row], states = Math.trunc(AM.data.formats[(model.state === "bf16" && e.states) || model.state][0]);
+    const kept = (row, m) => f(m)[row], whole = model.serving.whole.includes(platform(state)), states = Math.trunc(AM.data.formats[(model.state === "bf16" && e.states) || model.state][0]);
     const stage = (times) => times.flatMap((layers, row) => {
       if (!layers || !row || row === rows - 1) return [];
-      const [conv, window, index] = model.serving.cache[row - 1], whole = AM.data.cacheRows[p.kv];
-      const [num, den] = whole !== undefined && at(row, 1) ? [whole * 32 + index * 33, 32 * at(row, 1)] : [Math.trunc(AM.data.formats[whole === undefined ? p.kv : model.own][0]), 64];
+      const [conv, edged, index] = model.serving.cache[row - 1], rowBytes = AM.data.cacheRows[p.kv], free = whole && edged !== null, window = free ? null : edged;
+      const at = free ? (k, m) => kept(k, 1) * m : kept;
+      const [num, den] = rowBytes !== undefined && at(row, 1) ? [rowBytes * 32 + index * 33, 32 * at(row, 1)] : [Math.trunc(AM.data.formats[rowBytes === undefined ? p.kv : model.own][0]), 64];
       const edge = window === null ? FAR : window, held = at(row, edge), tail = Math.ceil(conv / state.tp);
       const fixed = tail * 2 + Math.ceil(((cut.state[row] - tail) * states) / 64);
       return [{ layers, window, state: fixed, grows: held > 0, growing: [num * held, den * edge], at: (m) => Math.ceil((at(row, m) * num) / den) + fixed }];
@@ -51,7 +50,7 @@ const ENGINE = (() => {
       const block = paged && largest ? Math.max(e.block, e.block * Math.ceil((largest * keys[1]) / (keys[0] * e.block))) : e.block;
       const page = Math.ceil((keys[0] * block) / keys[1]);
       const held = (l, m) => {
-        if (!l.grows) return paged && l.state ? page : l.at(m);
+        if (!l.grows) return e.copies * (paged && l.state ? page : l.at(m));
         const kept = l.window === null ? m : Math.min(m, l.window + (e.extra ? tokens : 0)), pages = up(kept, block);
         return l.window === null ? l.at(pages) : Math.ceil((l.growing[0] * pages) / l.growing[1]) + l.state;
       };
@@ -84,7 +83,7 @@ const ENGINE = (() => {
     const pads = p.model.serving.pad, key = `/${state.tp}/${state.ep}/${state.weights || "stored"}`;
     if (pads[name + key] === null || pads[`${state.engine}/cuda${key}`] === null) throw new Error(`${e.title} pads or leaves with the host weights of a configuration given here: attometer plan config.json --engine ${state.engine}`);
     const padded = p.place.kind === "cpu" ? 0 : pads[name + key] ?? (AM.data.engines[name] ? 0 : pads[`${state.engine}/cuda${key}`]) ?? 0;
-    const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)));
+    const found = pool(e, p.model, state, usable, p.spreadWeights + Math.floor(padded / (state.tp * state.pp)) + (e.tables ? p.model.serving.tables : 0));
     const l = layout(e, p, state, found.tokens), left = found.bytes, m = state.context;
     const cache = (m, b) => Math.ceil(b / state.dp) * l.request(m);
     const terms = Object.values(found.terms).reduce((a, b) => a + b), total = (m, b) => terms + cache(m, b), taken = cache(m, state.batch);

@@ -4,7 +4,8 @@ import difflib
 import operator
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
@@ -50,6 +51,26 @@ EXTRAS = {
     "catboost": "calibrate",
 }
 """The extra that brings each optional package."""
+
+
+@contextmanager
+def extras(what: str) -> Iterator[None]:
+    """Turn the absence of an optional package, while this context is open, into the line that says how to install it.
+
+    Raises AttometerError for a package of an extra; what else is missing stays ModuleNotFoundError.
+
+    >>> with extras("figures need"):
+    ...     raise ModuleNotFoundError(name="matplotlib.figure")
+    Traceback (most recent call last):
+    attometer.errors.AttometerError: figures need matplotlib; install it with: pip install "attometer[plot]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        raise AttometerError(needs(what, missing, EXTRAS[missing])) from None
 
 
 def positive_int(name: str, value: Any, most: int | None = None) -> int:

@@ -60,6 +60,25 @@ def test_without_torch_one_line_says_what_to_install(run, code):
     assert 'install it with: pip install "attometer[torch]"' in done.stderr
 
 
+ASKED_WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import attometer as am
+from attometer import testing
+assert not hasattr(testing, "check_attention")
+try:
+    am.measure(["softmax"], "16")
+except am.AttometerError as error:
+    print(error)
+"""
+
+
+def test_python_says_what_to_install_and_hasattr_does_not_raise():
+    done = subprocess.run([sys.executable, "-c", ASKED_WITHOUT_TORCH], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == 'measuring needs torch; install it with: pip install "attometer[torch]"'
+
+
 def test_claims_say_what_a_bare_installation_leaves_out(monkeypatch):
     room = import_module("attometer.ledger.ledger")  # the package binds the function under this name
     made = room.ledger(source="004")

@@ -33,7 +33,7 @@ def test_report_orders_schedules_and_covers_every_one() -> None:
 
 
 def test_json_is_plain() -> None:
-    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 16, "d": 4}, bounds=True, check=True)
+    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 16, "d": 4}, bounds=True, verify=True)
     found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert found["sizes"]["M"] == 64
     assert found["schedules"][0]["words"] == report.best.words
@@ -51,7 +51,7 @@ def test_bounds_are_printed_with_class_status_and_source() -> None:
 
 def test_verification_says_count_equals_simulated() -> None:
     sizes = {"n": 16384, "d": 64}
-    report = io_report(am.mechanism("softmax"), M=98304, sizes=sizes, schedules=["flash2"], check=True)
+    report = io_report(am.mechanism("softmax"), M=98304, sizes=sizes, schedules=["flash2"], verify=True)
     assert (
         "flash2: count 300 == simulated 300 at n = 12, m = 12, d = 4, e = 4, M = 80, stack = 1; result off by"
         in str(report)
@@ -201,7 +201,7 @@ def test_real_cache_sizes_in_words() -> None:
 
 @pytest.mark.parametrize("mask", [masks.causal() & ~masks.causal(), masks.window(2) & ~masks.causal()], ids=str)
 def test_a_mask_without_pairs_is_counted_as_it_runs(mask: masks.Mask) -> None:
-    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 12, "d": 4}, mask=mask, check=True)
+    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 12, "d": 4}, mask=mask, verify=True)
     checked = [v for v in report.verifications if isinstance(v, Verification)]
     assert len(checked) == len([row for row in report.rows if not row.refusal])
     assert all(v.holds for v in checked)

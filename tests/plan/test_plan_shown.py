@@ -1,6 +1,7 @@
 """A plan as it is shown: 80 columns, JSON with explanations and a version, figures and frames."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,11 @@ def test_a_plan_shows_itself_in_a_notebook() -> None:
     shown = plan("gpt2", "l4", context=512)._repr_html_()
     assert shown.startswith("<pre>gpt2 in bf16 fits")
     assert shown.count("<table>") == sum(isinstance(block, Table) for block in plan("gpt2", "l4", context=512).page())
+
+
+def test_explained_training_adds_up_to_what_the_plan_needs():
+    made = plan("llama-3.1-8b", "a100-80gb-sxm", context=4096, mode="train", recipe="qlora")
+    line = " ".join(made.explain("peak of training").split())
+    terms = re.findall(r"\w+ ([\d,]+) (?:\+|=)", line)
+    assert sum(int(each.replace(",", "")) for each in terms) == made.needed
+    assert f"= {made.needed:,} bytes" in line

@@ -51,6 +51,13 @@ def test_the_arithmetic_gives_what_the_tool_printed(tool, name, tokens, figure, 
     assert abs(explain_tool(tool, name, tokens).figures[figure].theirs - printed) <= last
 
 
+def test_accelerate_leaves_the_head_out_of_all_that_training_keeps():
+    # 8 of 16 bytes a parameter are shown, of the parameters without the head.
+    found = explain_tool("accelerate", "llama-3.1-8b", 8192).figures[2]
+    head, shown = 128256 * 4096, 8_030_261_248 - 128256 * 4096
+    assert [change for _, change in found.steps] == [-16 * head, -8 * shown]
+
+
 def test_hf_mem_takes_the_head_of_the_file():
     # transformers saves DeepSeek-V3 with head_dim 64, for which hf-mem printed 16.37 GB.
     values = dict(model("deepseek-v3").values) | {"head_dim": 64}

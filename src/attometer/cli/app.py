@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from attometer.cli.words import no_such_option, own_words
-from attometer.errors import EXTRAS, AttometerError, nearest, needs, positive_int, printable
+from attometer.errors import AttometerError, extras, nearest, positive_int, printable
 from attometer.view.terminal import line_width, patient_streams
 
 
@@ -160,14 +160,10 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 20)
     with patient_streams():
         try:
-            app()
+            with extras("this needs"):
+                app()
         except AttometerError as error:
             _fail(str(error))
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if missing not in EXTRAS:
-                _crash()
-            _fail(needs("this needs", missing, EXTRAS[missing]))
         except OSError as error:
             _fail(printable(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
         except Exception:

@@ -88,7 +88,7 @@ def _io(given: Mapping[str, Any]) -> None:
         schedules=[one.strip() for each in given["schedule"] or () for one in each.split(",")] or None,
         backward=given["backward"],
         bounds=given["bounds"],
-        check=given["verify"],
+        verify=given["verify"],
         compiled=given["compiled"],
     )
     show_result(report, given["json"])
@@ -205,7 +205,6 @@ def scale(
     json: Json = False,
 ) -> None:
     """Steps on p processors: work, depth, where more stop helping, and what a limited fast memory changes."""
-    from attometer.mechanisms.subject import subject
     from attometer.report.scale import scale as report
     from attometer.view.amounts import amounts
 
@@ -214,7 +213,7 @@ def scale(
         if taken in sizes:
             raise AttometerError(f'--at does not take "{taken}"; use {option}')
     words = None if memory is None else words_of(memory)
-    show_result(report(subject(name).program, amounts(processors, "processors"), words, **sizes), json)
+    show_result(report(name, amounts(processors, "processors"), words, **sizes), json)
 
 
 @app.command(rich_help_panel=PROVE)

@@ -12,6 +12,7 @@ from itertools import product
 from attometer.count.derived import Derived, derived_of
 from attometer.count.nest_search import ENOUGH, Chosen, Search, Split, cost
 from attometer.errors import AttometerError, positive_int, unknown
+from attometer.mechanisms.subject import Subject, subject
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade
 from attometer.schedule.reading import Windows
@@ -19,12 +20,13 @@ from attometer.schedule.running import MERGED
 
 
 def derive(
-    program: Program, /, M: int, splits: int | Mapping[str, int] = 1, processors: int | None = None, **sizes: int
+    what: Subject, /, M: int, splits: int | Mapping[str, int] = 1, processors: int | None = None, **sizes: int
 ) -> Derived:
-    """Return the nest that moves the fewest words of `program` through a fast memory of M words.
+    """Return the nest that moves the fewest words of `what` through a fast memory of M words.
 
     Args:
-        program: maps, products, sums and reductions over named axes.
+        what: a Program of maps, products, sums and reductions over named axes; or a mechanism, its name, or a file of
+            notation.
         M: words of fast memory.
         splits: the chunks that run at once, each with a fast memory of M words, into which the longest axis of which partial
             results can be merged is cut, or the axis that is named, as in {"j": 16}.
@@ -47,6 +49,7 @@ def derive(
     >>> split.words, split.depth, split.merge.associative
     (8391808, 221, True)
     """
+    program = subject(what).program
     positive_int("M", M)
     if processors is not None:
         positive_int("processors", processors)

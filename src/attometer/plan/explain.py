@@ -61,6 +61,9 @@ def _cache(plan: "Plan") -> list[str]:
 
 def _activations(plan: "Plan") -> list[str]:
     o = plan.options
+    if plan.trained is not None:
+        terms = " + ".join(f"{name} {size:,}" for name, size in plan.trained.terms.items() if size)
+        return [f"peak of training = {terms} = {plan.trained.total:,} bytes ({plan.trained.recipe})"]
     if o.mode == "train":
         return [
             f"activations = what the backward pass reads of every layer, and the logits in fp32: {plan.memory.activations:,} bytes"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attometer.errors import AttometerError
+from attometer.errors import AttometerError, extras
 from attometer.price.classes import class_of
 from attometer.price.kernels import Array
 from attometer.price.load import Loaded, Table, load
@@ -105,7 +105,8 @@ class Validation(Printed):
 
     def plot(self, path: str | Path, which: int = 0) -> Path:
         """Draw predicted against measured time of every class into a .png, .svg or .pdf file."""
-        from matplotlib.figure import Figure
+        with extras("figures need"):
+            from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 7), layout="constrained")
         axes = figure.subplots()

@@ -282,10 +282,9 @@ def _accelerate(s: Subject) -> list[Figure]:
     head = 0 if s.model.values.get("tie_word_embeddings") else s.parameters("head")
 
     def figure(name: str, exact: int, printed: int) -> Figure:
-        largest = ("of weights, gradients and optimizer the largest alone is shown", (printed - exact) * count)
-        return Figure(
-            name, "bytes", exact * count, (("AutoModel builds the model without its head", -printed * head), largest)
-        )
+        headless = ("AutoModel builds the model without its head", -exact * head)
+        largest = ("of weights, gradients and optimizer the largest alone is shown", (printed - exact) * (count - head))
+        return Figure(name, "bytes", exact * count, (headless, largest))
 
     return [
         figure("weights, float16", BYTES, BYTES),

@@ -10,8 +10,8 @@ from attometer.count.derived import Derived
 from attometer.count.nest_search import filled
 from attometer.count.work.schedule_work import depth, work
 from attometer.errors import AttometerError
+from attometer.mechanisms.subject import Subject, subject
 from attometer.price.brent import Bounds, brent_curve, cutoff
-from attometer.program import Program
 from attometer.view.report import Block, Report
 from attometer.view.table import Table
 
@@ -81,11 +81,11 @@ class Scaling(Report):
                 "derived": self.derived.to_dict() if self.derived else None}  # fmt: skip
 
 
-def scale(program: Program, /, processors: Iterable[int], M: int | None = None, **sizes: int) -> Scaling:
-    """Return how `program` scales over numbers of processors, and with M how its derived nest does.
+def scale(what: Subject, /, processors: Iterable[int], M: int | None = None, **sizes: int) -> Scaling:
+    """Return how a program scales over numbers of processors, and with M how its derived nest does.
 
     Args:
-        program: what is computed.
+        what: what is computed: a Program, a mechanism, its name, or a file of notation.
         processors: how many work at once, each at least 1.
         M: words of fast memory of each; None for one that holds everything.
         **sizes: sizes by name; those left out are typical ones.
@@ -100,7 +100,7 @@ def scale(program: Program, /, processors: Iterable[int], M: int | None = None, 
     >>> print(scale(parse("C[m,n] = A[m,k] * B[k,n]"), [1, 64], m=8, n=8, k=8).text().splitlines()[0])
     at k = 8, m = 8, n = 8: work 960, depth 4, p* = 240 processors
     """
-    counted = tuple(processors)
+    program, counted = subject(what).program, tuple(processors)
     if not counted:
         raise AttometerError("processors must name at least one number")
     whole = filled(program, sizes)

@@ -4,7 +4,9 @@ All but `run` on NumPy arrays needs torch (`pip install attometer[torch]`); with
 """
 
 from importlib.util import find_spec
+from typing import Any
 
+from attometer.errors import needs
 from attometer.rooms import make_callable
 from attometer.run.verb import run
 
@@ -63,5 +65,12 @@ __all__ = [
     "summarise",
     "unregister_kernel",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__ and find_spec("torch") is None:
+        raise AttributeError(needs(f"attometer.run.{name} needs", "torch", "torch"))
+    raise AttributeError(f"module 'attometer.run' has no attribute {name!r}")
+
 
 make_callable(__name__)

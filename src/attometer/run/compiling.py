@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from attometer.errors import AttometerError, needs
+from attometer.errors import extras
 from attometer.mechanisms.subject import Subject, subject
 from attometer.program import parse
 
@@ -30,10 +30,8 @@ def compile(what: Subject, /, *, impl: str = "auto", **sizes: int) -> "Compiled"
     >>> f(torch.eye(2), torch.tensor([[1.0, -2.0], [3.0, 4.0]])).tolist()
     [[1.0, 0.0], [3.0, 4.0]]
     """
-    try:
+    with extras("compiled programs need"):
         from attometer.run.compiled_function import Compiled
-    except ModuleNotFoundError as error:
-        raise AttometerError(needs("compiled programs need", error.name or "torch", "torch")) from None
     if isinstance(what, str) and ("=" in what or "\n" in what):
         what = parse(what)
     return Compiled(subject(what, **sizes).program, impl)

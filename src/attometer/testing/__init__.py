@@ -7,6 +7,8 @@ Needs torch (`pip install attometer[torch]`), and loads it when a name is first 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from attometer.errors import AttometerError, extras
+
 if TYPE_CHECKING:
     from attometer.testing.calling import Unsupported
     from attometer.testing.peers import PEERS, peer
@@ -29,4 +31,8 @@ _FILES = {
 def __getattr__(name: str) -> Any:
     if name not in _FILES:
         raise AttributeError(f"module 'attometer.testing' has no attribute {name!r}")
-    return getattr(import_module(f"attometer.testing.{_FILES[name]}"), name)
+    try:
+        with extras(f"attometer.testing.{name} needs"):
+            return getattr(import_module(f"attometer.testing.{_FILES[name]}"), name)
+    except AttometerError as error:  # what `hasattr` and `from ... import` expect
+        raise AttributeError(str(error)) from None

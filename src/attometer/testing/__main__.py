@@ -3,17 +3,17 @@
 import argparse
 import sys
 
-from attometer.errors import EXTRAS, AttometerError, needs
+from attometer.errors import AttometerError, extras
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the score table; return 0 if nothing failed, 1 if something did, 2 for bad input."""
     try:
-        from attometer.testing import CHECKS, check_attention, peer
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        print(f"error: {needs('the referee needs', error.name, EXTRAS[error.name])}", file=sys.stderr)
+        with extras("the referee needs"):
+            from attometer.testing.peers import peer
+            from attometer.testing.referee import CHECKS, check_attention
+    except AttometerError as problem:
+        print(f"error: {problem}", file=sys.stderr)
         return 2
     parser = argparse.ArgumentParser(prog="python -m attometer.testing", description="Judge attention functions.")
     parser.add_argument("--impl", default="tiled", help="an implementation of attometer, torch_math, torch_flash, ...")

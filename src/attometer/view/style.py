@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attometer.errors import AttometerError, needs
+from attometer.errors import AttometerError, extras
 from attometer.view.files import in_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ def look() -> Iterator[None]:
 
     Raises AttometerError when matplotlib is not installed.
     """
-    try:
+    with extras("figures need"):
         import matplotlib
-    except ImportError as error:
-        raise AttometerError(needs("figures need", "matplotlib", "plot")) from error
     with matplotlib.rc_context(_LOOK):
         yield
 

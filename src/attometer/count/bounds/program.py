@@ -26,6 +26,7 @@ from attometer.count.bounds.segments import certified_maximum, lengths, segments
 from attometer.count.traffic.visits import visits
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.masks.counts import substitute
+from attometer.mechanisms.subject import Subject, subject
 from attometer.program.conditions import check_conditions
 from attometer.program.expression import Binary, Ref, Where, reads
 from attometer.program.program import Program
@@ -78,8 +79,10 @@ class Bounds(Printed):
         return str(Table(f"lower bounds at M = {self.M:,}", columns, tuple(rows)))
 
 
-def bounds(program: Program, /, M: int, **sizes: int) -> Bounds:
-    """Return the lower bounds of `program` for M words of fast memory at sizes given by name.
+def bounds(what: Subject, /, M: int, **sizes: int) -> Bounds:
+    """Return the lower bounds of a program for M words of fast memory at sizes given by name.
+
+    `what` is a Program, a mechanism, its name, or a file of notation.
 
     `any` bounds hold for every algorithm that reads what it needs and writes its results; `tree` ones for the program's
     products, each sum added up in any order, any value computed again; `accumulator` ones where every sum has one
@@ -93,6 +96,7 @@ def bounds(program: Program, /, M: int, **sizes: int) -> Bounds:
     >>> found.best("accumulator").name, found.best("any").words
     ('O, one accumulator each', 16777216)
     """
+    program = subject(what).program
     positive_int("M", M)
     known = [s.name for s in program.symbols]
     for name, value in sizes.items():

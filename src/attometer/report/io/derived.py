@@ -67,7 +67,7 @@ def derived_io(
     sizes: Mapping[str, int],
     backward: bool = False,
     bounds: bool = False,
-    check: bool = False,
+    verify: bool = False,
 ) -> DerivedIo:
     """Return what the best nest derived from a mechanism's text moves through M words, and what no algorithm can beat.
 
@@ -78,14 +78,14 @@ def derived_io(
             refused.
         backward: the gradients instead of the result.
         bounds: also print every lower bound.
-        check: also run the nest at a scaled-down size, and compare with the count.
+        verify: also run the nest at a scaled-down size, and compare with the count.
 
     Raises:
         AttometerError: an operation that no nest runs, an unknown size, or an M in which nothing fits.
 
     >>> from attometer.mechanisms.subject import subject
     >>> from attometer.program import parse
-    >>> found = derived_io(subject(parse("Y[i,k] = A[i,j] * B[j,k]")), M=300, sizes={"i": 64, "j": 64, "k": 64}, check=True)
+    >>> found = derived_io(subject(parse("Y[i,k] = A[i,j] * B[j,k]")), M=300, sizes={"i": 64, "j": 64, "k": 64}, verify=True)
     >>> found.words, round(found.ratio, 2), found.checked.holds
     (36864, 1.23, True)
     """
@@ -94,7 +94,7 @@ def derived_io(
     given = {k: v for k, v in made.defaults.items() if size(k) in made.program.symbols and isinstance(v, int)}
     known = [s.name for s in made.program.symbols]
     found = derive(made.program, M, **{**sizes, **usual(known, {**given, **sizes})})
-    checked = verify_nest(made.program, found.schedule, found.sizes, found.tiles) if check else None
+    checked = verify_nest(made.program, found.schedule, found.sizes, found.tiles) if verify else None
     return DerivedIo(made.name, found, bounds, checked)
 
 

@@ -20,7 +20,8 @@ from attometer.mechanisms.subject import subject as named
 from attometer.program.program import Program
 from attometer.report.io.compiled import NOTE, CompiledLines, compiled_lines, require_simulator
 from attometer.report.io.derived import DerivedIo, derived_io
-from attometer.report.io.verify import Verification, scaled, verify
+from attometer.report.io.verify import Verification, scaled
+from attometer.report.io.verify import verify as executed
 from attometer.schedule.catalogue import SCHEDULES, schedule
 from attometer.sizes import size
 from attometer.view.numbers import Cell
@@ -186,7 +187,7 @@ def io_report(
     schedules: Iterable[str] | None = None,
     backward: bool = False,
     bounds: bool = False,
-    check: bool = False,
+    verify: bool = False,
     compiled: bool = False,
 ) -> IoReport | DerivedIo:
     """Return what schedules of a mechanism move through M words, with the ratio to the best bound of its class.
@@ -202,8 +203,8 @@ def io_report(
         schedules: names; by default all of the direction.
         backward: the gradients instead of the result.
         bounds: also print every lower bound.
-        check: also run each schedule at a scaled-down size and compare with the count.
-        compiled: with `check`, also run those that are compiled, at this size, under valgrind's cachegrind.
+        verify: also run each schedule at a scaled-down size and compare with the count.
+        compiled: with `verify`, also run those that are compiled, at this size, under valgrind's cachegrind.
 
     Raises:
         AttometerError: not softmax attention, an unknown schedule, a missing size, no schedule fits into M words, or
@@ -223,7 +224,7 @@ def io_report(
             option = "mask" if mask is not None else "schedule" if schedules is not None else "compiled"
             hint = "; write the mask in the text" if mask is not None else ""
             raise AttometerError(f"{option}: {error}{hint}") from None
-        return derived_io(subject, M=M, sizes=sizes, backward=backward, bounds=bounds, check=check)
+        return derived_io(subject, M=M, sizes=sizes, backward=backward, bounds=bounds, verify=verify)
     defaults = {k: v for k, v in subject.defaults.items() if size(k) in program.symbols}
     shape = shape_at(program, _heads({**defaults, **sizes}), mask)
     known = [name for name in SCHEDULES if schedule(name).backward == backward]
@@ -238,9 +239,9 @@ def io_report(
             f"M = {M} is too small for {', '.join(names)} at {shape}; the least is {least} words ({name})"
         )
     checked: tuple[Verification | str, ...] = ()
-    if check:
+    if verify:
         small = scaled(shape.n, shape.m, shape.d, shape.e, M, shape.stack)
-        checked = tuple(verify(row.name, small, shape.mask) for row in rows if not row.refusal)
+        checked = tuple(executed(row.name, small, shape.mask) for row in rows if not row.refusal)
     lines = _compiled([row.name for row in rows if not row.refusal], shape, M) if compiled else ()
     return IoReport(subject.name, shape, M, tuple(rows), valued, bounds, checked, lines)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from attometer.errors import extras
 from attometer.report.measure.fit import Crossing, Growth, Range, crossings, growth
 from attometer.report.measure.options import Options
 from attometer.report.measure.prediction import PRINTED, flops
@@ -179,13 +180,15 @@ def measure(
         The report.
 
     Raises:
-        AttometerError: an implementation that does not support a mechanism, or a file that holds something else.
+        AttometerError: torch is missing, an implementation that does not support a mechanism, or a file that holds something
+            else.
 
     >>> report = measure(["softmax", "linear"], "16,32", dtype="fp32", heads=1, d=4, repeats=2)
     >>> [(row.mechanism, row.n, row.samples) for row in report.rows]
     [('softmax', 16, 2), ('linear', 16, 2), ('softmax', 32, 2), ('linear', 32, 2)]
     """
-    from attometer.run.bench.cases import Setting
+    with extras("measuring needs"):
+        from attometer.run.bench.cases import Setting
 
     o = options if isinstance(options, Options) else Options.of(options, lengths, **settings)
     setting = Setting(o.batch, o.heads, o.d, o.torch_dtype, o.backward, o.impl, o.device)

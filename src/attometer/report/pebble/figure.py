@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from attometer.errors import extras
 from attometer.report.pebble.report import PebbleReport
 from attometer.simulate.pebble.referee import boards
 from attometer.view.style import COLOURS, figure_path, save
@@ -25,8 +26,9 @@ def figure(report: PebbleReport, path: str | Path) -> Path:
         AttometerError: the ending of the path is no format of figures.
     """
     target = figure_path(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with extras("figures need"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     dag, moves = report.pebbling.dag, report.pebbling.moves
     canvas = Figure(figsize=(max(7.0, 0.16 * len(moves)), 1.8 + 0.2 * len(dag)), layout="constrained")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from attometer.errors import AttometerError, needs
+from attometer.errors import AttometerError, extras
 from attometer.simulate.pebble.dag import Dag
 from attometer.simulate.pebble.moves import Move, useful_moves
 from attometer.simulate.pebble.referee import Board
@@ -55,10 +55,8 @@ def minimum_dominator(dag: Dag, vertices: Collection[int]) -> frozenset[int]:
     >>> len(minimum_dominator(matmul_dag(1, 1, 3), {6, 7})), sorted(minimum_dominator(matmul_dag(1, 1, 3), {8}))
     (2, [8])
     """
-    try:
+    with extras("dominators need"):
         import networkx
-    except ImportError as error:
-        raise AttometerError(needs("dominators need", "networkx", "io")) from error
     if not vertices:
         return frozenset()
     flow = networkx.DiGraph()

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Collection
+from functools import cache, lru_cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sympy import Integer, sympify
 from typer.testing import CliRunner
 
 from attometer.cli import app
@@ -51,6 +53,7 @@ from attometer.report.page.schedule_data import schedules_data
 from attometer.report.pebble.report import pebble
 from attometer.schedule.catalogue import schedule
 from attometer.schedule.placement import Placement
+from attometer.sizes import size
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here; Debian's package is called chromium")
@@ -70,7 +73,7 @@ PAGE = """
   const typed = (s) => {
     try {
       const { flop, work, depth } = NOTATION.count(NOTATION.parse(s.text), s.sizes);
-      return [flop, work, depth];
+      return s.drawn ? drawnMasks(NOTATION.parse(s.text)).map((m) => m.rows) : [flop, work, depth];
     } catch (error) { return error.message; }
   };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
@@ -107,6 +110,16 @@ setTimeout(() => {
 """
 
 
+_read = cache(model)
+"""Models, each read once: a page's points come back to them."""
+
+
+@cache
+def _open(name: str) -> tuple[Placement, ...]:
+    """Return the placements over tensors and experts that divide a model."""
+    return tuple(place for place in cuts(_read(name)) if _divides(name, place))
+
+
 def _run(folder: Path, text: str, *flags: str) -> str:
     """Return the document after the scripts of `text` have run."""
     file = folder / "page.html"
@@ -138,7 +151,7 @@ def _points(names: tuple[str, ...], count: int) -> list[dict[str, Any]]:
 
 
 def _python(point: dict[str, Any]) -> list[float]:
-    read, mode = model(point["model"]), point["mode"]
+    read, mode = _read(point["model"]), point["mode"]
     own = stored_type(read)
     kv = cache_format_of(read, (point["kv"] or own) if mode != "train" else own)
     options = Options(
@@ -159,9 +172,14 @@ def _python(point: dict[str, Any]) -> list[float]:
 _KINDS = ("weights", "kv", "state", "activations", "gradients", "optimizer")
 
 
+@lru_cache(maxsize=4)
+def _shown(names: tuple[str, ...]) -> str:
+    return page(names=names, start={"model": names[0], "context": 1024})
+
+
 def _answers(folder: Path, names: tuple[str, ...], points: list[dict[str, Any]]) -> list[Any]:
     """Return what the page computes at each of the points."""
-    text = page(names=names, start={"model": names[0], "context": 1024}) + PAGE % json.dumps(points)
+    text = _shown(names) + PAGE % json.dumps(points)
     document = _run(folder, text)
     answers = re.search(r'<pre id="found">(.*?)</pre>', document, re.DOTALL)
     assert answers is not None
@@ -192,7 +210,7 @@ def test_javascript_computes_what_python_does(tmp_path: Path) -> None:
 def _spread(point: dict[str, Any]) -> list[float]:
     degrees = {name: point[name] for name in ("tp", "pp", "dp", "ep")}
     asked = planner(
-        point["model"], point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
+        _read(point["model"]), point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
         kv_dtype=point["kv"] or None, chunk=point["chunk"] or None,
     )  # fmt: skip
     at = spread(asked, cluster(f"{point['tp'] * point['pp'] * point['dp']}x-{point['machine']}"), Placement(**degrees))
@@ -204,8 +222,7 @@ def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
     chosen, points = random.Random(13), []
     for k in range(count):
         name = names[k % len(names)]
-        open_to = [p for p in cuts(model(name)) if _divides(name, p)]
-        place, pp = chosen.choice(open_to), chosen.choice((1, 2, 3))
+        place, pp = chosen.choice(_open(name)), chosen.choice((1, 2, 3))
         dp = chosen.choice((1, 2, 3)) if place.tp * pp > 1 else 2
         mode = chosen.choice(("prefill", "decode"))
         points.append({
@@ -220,7 +237,7 @@ def _hold_spread(folder: Path, names: tuple[str, ...], count: int) -> None:
 
 def _divides(name: str, place: Placement) -> bool:
     try:
-        shard(model(name), place)
+        shard(_read(name), place)
     except AttometerError:
         return False
     return True
@@ -248,8 +265,8 @@ def _served(point: dict[str, Any]) -> list[float]:
     options = EngineOptions(point["engine"], utilization=point["utilization"] or None)
     devices = cluster(f"{point['tp'] * point['pp'] * point['dp']}x-{point['machine']}")
     asked = planner(
-        point["model"], point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
-        kv_dtype=point["kv"] or None, chunk=step_tokens(options, devices, point["context"], model(point["model"])),
+        _read(point["model"]), point["machine"], mode=point["mode"], weights_dtype=point["weights"] or None,
+        kv_dtype=point["kv"] or None, chunk=step_tokens(options, devices, point["context"], _read(point["model"])),
     ).with_options(context=point["context"], batch=point["batch"])  # fmt: skip
     found = serve(spread(asked, devices, Placement(**degrees)), options)
     seconds = asked.seconds(point["context"], point["batch"]) / devices.count
@@ -270,7 +287,7 @@ def _hold_engines(folder: Path, names: tuple[str, ...], count: int) -> None:
     chosen, points = random.Random(14), []
     for k in range(count):
         name = names[k % len(names)]
-        place = chosen.choice([p for p in cuts(model(name)) if _divides(name, p)])
+        place = chosen.choice(_open(name))
         pp = chosen.choice((1, 1, 2))
         points.append({
             "model": name, "mode": chosen.choice(("prefill", "decode")), "machine": chosen.choice(PLACES), "chunk": 0,
@@ -316,7 +333,7 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
     points: list[dict[str, Any]] = []
     for k in range(count):
         name = names[k % len(names)]
-        tp = chosen.choice([p.tp for p in cuts(model(name)) if p.ep == 1 and _divides(name, p)])
+        tp = chosen.choice([p.tp for p in _open(name) if p.ep == 1])
         degrees = {
             "tp": tp,
             "pp": chosen.choice((1, 1, 2)),
@@ -334,14 +351,14 @@ def _hold_recipes(folder: Path, names: tuple[str, ...], count: int) -> None:
     for point, got in zip(points, _answers(folder, names, points), strict=True):
         place = Placement(**{degree: point[degree] for degree in ("tp", "pp", "dp", "zero")})
         how, once = recipe_of(point["recipe"], point["checkpoint"]), 1 if place.devices > 1 else point["batch"]
-        found = training(model(point["model"]), how, once, point["context"], place)
+        found = training(_read(point["model"]), how, once, point["context"], place)
         expected = [*found.terms.values(), found.total]
         _same(point, got[: len(expected)], expected)
         # A whole plan takes a while: once a recipe will do.
         if how.name not in seen and place.devices == 1:
             seen.add(how.name)
             asked = plan(
-                point["model"], point["machine"], mode="train", recipe=point["recipe"], context=point["context"],
+                _read(point["model"]), point["machine"], mode="train", recipe=point["recipe"], context=point["context"],
                 batch=point["batch"], checkpoint=point["checkpoint"],
             )  # fmt: skip
             assert math.isclose(got[-1], asked.seconds, rel_tol=1e-12), (point, got[-1], asked.seconds)
@@ -559,17 +576,39 @@ TEXTS = (
     f"{AXES}{SCORES} where 0 <= i - j < w\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
     f"{AXES}{SCORES} where j <= i & i - j <= 6\nP[b,h,i,j] = softmax[j](S)",
     f"{AXES}{SCORES} where i >= j\nP[b,h,i,j] = softmax[j](S)",
+    f"{AXES}{SCORES} where window(i, j, w)\nP[b,h,i,j] = softmax[i](S)\nO[b,h,j,e] = P[b,h,i,j] * V[b,h,i,e]",
+    f"axis i: n, j: m, e: d\n{SCORES} where prefix(i, j, 3) | strict(i, j) & strided(i, j, 2)\nO[b,h,j,e] = S[b,h,i,j] * V[b,h,i,e]",
     "F[i,d] = relu(Q[i,d]) * cos(A[i]) + 2 * Q[i,d] - exp(-Q[i,d])\nC[d,e] = F[i,d] * V[i,e]\nY[d] = F[i,d]",
     "A[b,i,f] = X[b,i,c] * G[c,f]\nB[b,i,f] = X[b,i,c] * W[c,f]\nM[b,i,f] = silu(A) * B[b,i,f]\nY[b,i,c] = M[b,i,f] * U[f,c] * 2",
 )  # fmt: skip
+MASKS = (
+    "(i - j) % s == 0", "(j - i) % s != 0 & j <= i", "j // c <= i // c", "i // c == j // c & j != i", "j // c < i // c", "i // c != j // c",
+    "j // c >= i // c", "i // c < j // c | (i - j) % 3 == 0", "j < i & (i - j) % s == 0", "abs(i - j) <= 2 | j < p", "abs(i - j) > w",
+    "j == 0 | i == j", "i - j < w", "~(j <= i)", "j <= i & (i - j < w | (i - j) % s == 0) & ~chunked(i, j, c)", "i - j == 2",
+    "j == 4 | j > p & i >= j",
+    "strict(i, j) | block_causal(i, j, c)", "band(i, j, *, 4) & chunked(i, j, c) | prefix(i, j, p)",
+    "window(i, j, w) | global(i, j, g)", "causal(i, j) & strided(i, j, s) & ~strided(i, j, 3)", "j >= i", "i < j", "pos(j) <= pos(i)",
+    "band(i, j, 1, w) | strided(i, j, 2) & strided(i, j, 3)",
+)  # fmt: skip
+"""Masks over as many queries as keys, by name and as comparisons."""
+UNLIKE = (
+    "j <= i + m - n", "strict(i, j)", "block_causal(i, j, c)", "chunked(i, j, c) | causal(i, j) & strided(i, j, s)",
+    "window(i, j, w) | global(i, j, g)", "0 <= i + m - n - j < w", "band(i, j, 2, *)",
+    "(i + m - n - j) % s == 0", "(i + m - n) // c == j // c",
+)  # fmt: skip
+OTHER = "the page counts masks of i - j, j, (i - j) % s and chunks; attometer show counts every mask"
 REFUSED = {
-    "S[i,j] = Q[i,d] * K[j,d] where prefix(i, j, 3)": (
-        'line 1: mask "prefix": the page counts causal and window; attometer show counts every mask'
+    "S[i,j] = Q[i,d] * K[j,d] where fixed(i, j, 3, 1)": f'line 1: mask "fixed": {OTHER}',
+    f"{AXES}{SCORES} where (i - j) % s == 1": f'line 2: mask "( i - j ) % s == 1": {OTHER}',
+    f"{AXES}{SCORES} where i * j < w": f'line 2: mask "i * j < w": {OTHER}',
+    f"{AXES}{SCORES} where i - j < w - 2": "line 2: whether a distance is negative depends on sizes",
+    "S[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nT[d] = S[i,j] * W[d]": (
+        "line 2: a sum over both indices of a mask is counted by attometer show"
     ),
-    f"{AXES}{SCORES} where (i - j) % s == 0": (
-        'line 2: mask "(i-j)%s==0": the page counts causal and window; attometer show counts every mask'
+    f"{AXES}{SCORES} where window(i, j, 0)": "line 2: a window is at least 1, got 0",
+    f"axis i: n, j: m\n{SCORES} where j <= i": (
+        "line 2: whether a distance is negative depends on sizes: of unlike sizes causal is j <= i + m - n"
     ),
-    f"{AXES}{SCORES} where i - j < w": "line 2: a window needs its near end too, as in 0 <= i - j < w",
     "H[t,d] = H[t-1,d] + X[t,d]": 'line 1: index "t-…": the page reads plain indices; attometer show reads shifts and shared heads',
     "O[i] = foo(A[i])": 'line 1: the page does not know the function "foo"',
     "O[i,k] = A[i,j] * B[j,k] * C[k,l]": "line 1: a sum is over one product of two tensors and a constant in the page's notation",
@@ -586,6 +625,13 @@ def test_notation_typed_is_counted_as_python_counts_it_or_refused(tmp_path: Path
         for text in TEXTS
         for _ in range(6)
     ]
+    masked = [f"{AXES}{SCORES} where {mask}" for mask in MASKS]
+    masked += [f"axis i: n, j: m, e: d\n{SCORES} where {mask}" for mask in UNLIKE]
+    points += [
+        {"text": f"{text}\nP[b,h,i,j] = softmax[j](S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]",
+         "sizes": {str(s): chosen.randint(1, 7 if s in "wscpg" else 60) + (60 if s == "m" else 0) for s in "bhnmdwijefcspg"}}
+        for text in masked for _ in range(4)
+    ]  # fmt: skip
     found = _answers(
         tmp_path, ("gpt2",), [*points, *({"text": t, "sizes": dict.fromkeys("ijkldt", 4)} for t in REFUSED)]
     )
@@ -594,6 +640,26 @@ def test_notation_typed_is_counted_as_python_counts_it_or_refused(tmp_path: Path
         cost, sizes = count(program), {str(s): point["sizes"][str(s)] for s in program.symbols}
         assert got == [int(evaluate(cost.quantity(q), sizes)) for q in ("flop", "work", "depth")], point
     assert found[len(points) :] == list(REFUSED.values())
+
+
+@browser
+def test_masks_typed_are_drawn_as_they_are(tmp_path: Path) -> None:
+    sizes = {"w": 8, "c": 4, "s": 4, "p": 6, "g": 3}
+    points = [
+        {"text": f"axis i: n, j: n\nT[i,j] = S[i,j] * 2 where {mask}", "sizes": sizes | {"n": 8}, "drawn": True}
+        for mask in MASKS
+    ]
+    for point, got in zip(points, _answers(tmp_path, ("gpt2",), points), strict=True):
+        where = parse(str(point["text"])).statements[0].where
+        assert where is not None
+        bound = where.mask.mapped(lambda one: one.resized(tuple(_at(v, sizes) for _, v, _ in one.sizes())))
+        seen = bound.matrix(32)
+        rows = [f"{int(row, 16):032b}" for row in got[0]]
+        assert rows == ["".join("01"[bool(x)] for x in row) for row in seen], point
+
+
+def _at(value: Any, sizes: dict[str, int]) -> int:
+    return int(sympify(value).xreplace({size(name): Integer(v) for name, v in sizes.items()}))
 
 
 @browser
@@ -656,7 +722,7 @@ const wait = setInterval(() => {
   tell(svg.querySelector("parsererror") ? "broken" : svg.documentElement.nodeName);
   $("levers").querySelector("[data-lever]").click(); tell($("did").textContent); tell(address());
   $("undo").click(); tell(address());
-  $("pin").click(); change({ batch: 2 });
+  $("pin").click(); change({ batch: 2 }); settle();
   const silent = [];
   for (const b of [...document.querySelectorAll("[data-why]")]) {
     const id = b.dataset.why; chosen = id; showWhy();
@@ -721,6 +787,47 @@ def test_what_cannot_be_placed_shows_why_and_no_number_of_another_plan(tmp_path:
     assert first == again
     assert (fits[0], fits[3], fits[5]) == ("✓ fits", "2", False)
     assert fits[2]
+
+
+STRANGE = (
+    "model=__proto__", "machine=constructor&engine=__proto__&recipe=toString&mode=train", "weights=toString&kv=constructor&vs=tp%3D8",
+    "context=1e99&batch=%20&tp=3", "own=,,&machine=own", "own=1e300,-1,x&machine=own", "%E0%A4%A", "config=%7B%7D&model=x",
+    "context=0&chunk=0.5",
+    "tab=mechanisms&one=__proto__&two=constructor&sizes=n:0,d:1e40,x",
+    "tab=io&n=0&d=1e9&M=1e30&schedules=foo,constructor&mask=zzz&game=99&move=-5",
+    "tab=mechanisms&text=axis%20i&one=yours", "tab=claims&source=zz&verdict=q", "mode=train&recipe=lora,lora_rank=-4,optimizer=foo",
+    "mode=decode&context=1099511627776&batch=1048576", "utilization=abc&engine=vllm",
+)  # fmt: skip
+ADDRESSES = """
+<script>
+const shown = [];
+addEventListener("error", (e) => shown.push(["error", e.message]));
+const wait = setInterval(async () => {
+  if (!document.documentElement.dataset.ready) return;
+  clearInterval(wait);
+  for (const text of %s) {
+    const read = new Promise((done) => addEventListener("hashchange", done, { once: true }));
+    location.hash = text; await read; settle();
+    const all = document.body.innerText;
+    shown.push([$("verdict").textContent, ["undefined", "NaN", "[object", "not iterable"].filter((word) => all.includes(word)).join()]);
+  }
+  const out = document.createElement("pre"); out.id = "shown"; out.textContent = JSON.stringify(shown); document.body.append(out);
+}, 20);
+</script>
+"""
+
+
+@browser
+def test_an_address_may_say_anything(tmp_path: Path) -> None:
+    text = page(names=("gpt2",), start={"model": "gpt2", "machine": "l4", "context": 1024})
+    document = _run(tmp_path, text + ADDRESSES % json.dumps(STRANGE))
+    shown = re.search(r'<pre id="shown">(.*?)</pre>', document, re.DOTALL)
+    assert shown is not None
+    found = json.loads(unescape(shown[1]))
+    assert len(found) == len(STRANGE)
+    for address, (said, wrong) in zip(STRANGE, found, strict=True):
+        assert said in ("✓ fits", "✗ does not fit"), address
+        assert wrong == "", address
 
 
 TABS = """
@@ -834,7 +941,10 @@ def test_the_number_shown_first_waits_for_one_model_and_machine() -> None:
     first, rest = (json.loads(zlib.decompress(base64.b85decode(packed[part]))) for part in ("first", "rest"))
     assert first["models"]["names"] == ["gemma-2-2b"]
     assert list(first["machines"]) == ["l4"]
-    assert set(first) & set(rest) == {"models", "machines", "code"}
+    assert set(first) & set(rest) == {"models", "texts", "machines", "code"}
+    used = {text for text, _ in first["models"]["fields"]["texts"][0]}
+    assert first["texts"] == [text if k in used else 0 for k, text in enumerate(rest["texts"])]
+    assert 0 in first["texts"]
     at = rest["models"]["at"][rest["models"]["names"].index("gemma-2-2b")]
     assert {key: list_[0] for key, list_ in first["models"]["fields"].items()} == {
         key: list_[at] for key, list_ in rest["models"]["fields"].items()

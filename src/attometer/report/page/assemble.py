@@ -61,7 +61,7 @@ def write_page(
 
 CODE = (
     ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"),
-    ("notation.js", "config.js", "memory.js", "tabs.js"),
+    ("masks.js", "notation.js", "config.js", "memory.js", "tabs.js"),
 )
 """What runs once the data is there, and is packed with it: for the plan shown first, and for the rest; numbers.js unpacks them."""
 LATER = ("mechanisms", "games", "schedules", "bounds", "forms", "functions", "free", "claims")
@@ -111,13 +111,22 @@ def page(
 
 
 def _split(data: Mapping[str, Any], shown: Plan, on: str) -> dict[str, dict[str, Any]]:
-    """Return what a plan needs of the data, and the rest; models and machines stand in both, of the first those of the plan."""
+    """Return what a plan needs of the data, and the rest; models, texts and machines stand in both, first those of the plan."""
     models, place = data["models"], on if on in data["machines"] else shown.machine.chip_id
     at = models["at"][models["names"].index(shown.model.name)]
-    own = {"names": [shown.model.name], "at": [0], "fields": {k: [v[at]] for k, v in models["fields"].items()}}
+    own: dict[str, Any] = {
+        "names": [shown.model.name],
+        "at": [0],
+        "fields": {k: [v[at]] for k, v in models["fields"].items()},
+    }
+    used = {text for text, _ in own["fields"]["texts"][0]}
+    texts = [text if k in used else 0 for k, text in enumerate(data["texts"])]
     first = {k: v for k, v in data.items() if k not in LATER}
-    rest = {k: data[k] for k in ("models", "machines", *LATER)}
-    return {"first": first | {"models": own, "machines": {place: data["machines"][place]}}, "rest": rest}
+    rest = {k: data[k] for k in ("models", "texts", "machines", *LATER)}
+    return {
+        "first": first | {"models": own, "texts": texts, "machines": {place: data["machines"][place]}},
+        "rest": rest,
+    }
 
 
 def _packed(data: Mapping[str, Any], code: Iterable[str]) -> str:

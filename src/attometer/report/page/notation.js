@@ -1,5 +1,5 @@
 "use strict";
-// Notation typed in the page: work, depth and FLOPs at sizes of products, sums, softmax and maps under causal masks and windows.
+// Notation typed in the page: work, depth and FLOPs at sizes of products, sums, softmax and maps under masks (masks.js).
 // It counts as `attometer count` does, and refuses by name what it does not know; `attometer show mine.att` counts every construct.
 const NOTATION = (() => {
   const clog = (k) => { let c = 0; for (let p = 1; p < k; p *= 2) c++; return c; };
@@ -32,6 +32,7 @@ const NOTATION = (() => {
   const chain = (next, signs) => () => { let e = next(); while (signs.includes(reader.found[reader.at])) { const op = take(); e = { op, parts: [e, next()] }; } return e; };
   const product = chain(factor, ["*", "/"]), sum = chain(product, ["+", "-"]);
   let tensors = new Map(), axes = new Map();
+  const along = (e) => (e.along ? e.over : (e.parts || []).flatMap(along));
   const refs = (e) => (e.ref ? [e] : e.along ? refs(e.inner) : (e.parts || []).flatMap(refs));
   // Operations of one point by height above the tensors; constants are folded.
   const visit = (e) => {
@@ -65,7 +66,7 @@ const NOTATION = (() => {
           const t = name(), at = indices(); take("=");
           const e = sum();
           let mask = null;
-          if (is("where")) { take(); mask = maskOf(); }
+          if (is("where")) { take(); mask = MASKS.read(cursor, [...at, ...along(e), ...refs(e).flatMap((r) => r.at), ...axes.keys()], axes); }
           if (reader.at < reader.found.length) fail(`unexpected "${reader.found[reader.at]}"`);
           if (refs(e).some((r) => r.ref === t)) fail(`"${t}" reads itself: the page does not count recurrences`);
           statements.push({ t, at, e, mask, line: number + 1 });
@@ -75,97 +76,40 @@ const NOTATION = (() => {
     });
     if (!statements.length) fail("no statement yet: write one as O[i,k] = A[i,j] * B[j,k]");
     const used = [...new Set(statements.flatMap((s) => [...s.at, ...refs(s.e).flatMap((r) => r.at), ...(s.e.over || [])]))];
-    const sizes = [...new Set([...used.map((i) => axes.get(i) ?? i), ...statements.flatMap((s) => (s.mask && /^[a-z]/i.test(s.mask.w ?? "") ? [s.mask.w] : []))])].filter((s) => !/^\d/.test(s)).sort();
-    return { statements, axes: new Map(axes), sizes, text };
+    const own = used.map((i) => axes.get(i) ?? i), masked = statements.flatMap((s) => (s.mask ? MASKS.names(s.mask.mask) : []));
+    const sizes = [...new Set([...own, ...masked])].filter((s) => !/^\d/.test(s)).sort();
+    return { statements, axes: new Map(axes), sizes, free: masked.filter((s) => !own.includes(s)), text };
   };
-  // A sum of indices, sizes and numbers, as how often each stands in it; numbers under "1".
-  const linear = () => {
-    const found = {}, add = (key, v) => { found[key] = (found[key] || 0) + v; };
-    let sign = 1;
-    if (is("-")) { take(); sign = -1; }
-    for (;;) {
-      if (is("(")) { take(); for (const [key, v] of Object.entries(linear())) add(key, sign * v); take(")"); }
-      else if (/^\d+$/.test(reader.found[reader.at] ?? "")) add("1", sign * +take());
-      else add(name(), sign);
-      if (!is("+") && !is("-")) return found;
-      sign = take() === "+" ? 1 : -1;
-    }
-  };
-  const OTHER = "the page counts causal and window; attometer show counts every mask", FLIPPED = { "<": ">", "<=": ">=", ">": "<", ">=": "<=" };
-  // 0 <= i - j < w: comparisons of two indices of one size, which together are causal or a window.
-  const compared = () => {
-    const from = reader.at, bounds = [], refuse = () => fail(`mask "${reader.found.slice(from).join("")}": ${OTHER}`);
-    let left = linear();
-    do {
-      let op = take();
-      if (!["<", ">"].includes(op)) refuse();
-      if (is("=")) op += take();
-      const right = linear(), rest = { ...left };
-      for (const [key, v] of Object.entries(right)) rest[key] = (rest[key] || 0) - v;
-      bounds.push([op, Object.fromEntries(Object.entries(rest).filter(([, v]) => v))]); left = right;
-    } while (is("<") || is(">"));
-    return bounds.map(([op, rest]) => {
-      const order = [...axes.keys()], pair = Object.keys(rest).filter((key) => axes.has(key));
-      if (pair.length !== 2 || rest[pair[0]] + rest[pair[1]] || Math.abs(rest[pair[0]]) !== 1) refuse();
-      const [query, key] = pair.sort((a, b) => order.indexOf(a) - order.indexOf(b));
-      if (axes.get(query) !== axes.get(key)) fail(`a comparison of ${query} and ${key}, which have two sizes: write causal(${query}, ${key}), or attometer show`);
-      const sign = rest[query], way = sign > 0 ? op : FLIPPED[op], others = Object.entries(rest).filter(([k]) => !pair.includes(k)).map(([k, v]) => [k, -sign * v]);
-      // i - j >= 0 is causal, i - j < w a window's far end.
-      const number = others.every(([k]) => k === "1") ? (others[0] || [0, 0])[1] : null;
-      if (number !== null && ((way === ">=" && number === 0) || (way === ">" && number === -1))) return { query, key, near: true };
-      if (way[0] === "<" && number !== null && number + (way === "<=" ? 1 : 0) >= 1) return { query, key, w: String(number + (way === "<=" ? 1 : 0)) };
-      if (way === "<" && others.length === 1 && others[0][1] === 1) return { query, key, w: others[0][0] };
-      if (way === "<=" && others.length === 2 && others.every(([k, v]) => v === (k === "1" ? -1 : 1))) return { query, key, w: others.find(([k]) => k !== "1")[0] };
-      return refuse();
-    });
-  };
-  // causal(i, j) & window(i, j, w), or as comparisons: both are windows, the first of every length.
-  const maskOf = () => {
-    let found = null, near = false, far = false;
-    const joined = (one) => {
-      if (found && (found.query !== one.query || found.key !== one.key)) fail("masks of one line stand over the same two indices");
-      if (found && found.w !== null && (one.w ?? null) !== null) fail("one window on a line");
-      found = { query: one.query, key: one.key, w: one.w ?? (found ? found.w : null) };
-    };
-    do {
-      if (is("&")) take("&");
-      if (!(reader.found[reader.at + 1] === "(" && /^[A-Za-z_]/.test(reader.found[reader.at] ?? ""))) { for (const one of compared()) { if (one.near) near = true; else far = true; joined(one); } continue; }
-      const kind = name();
-      near = true;
-      if (!["causal", "window"].includes(kind)) fail(`mask "${kind}": ${OTHER}`);
-      take("("); const query = name(); take(","); const key = name(); let w = null;
-      if (kind === "window") { take(","); w = take(); }
-      take(")");
-      joined({ query, key, w });
-    } while (is("&"));
-    if (far && !near) fail(`a window needs its near end too, as in 0 <= ${found.query} - ${found.key} < ${found.w}`);
-    return found;
-  };
+  // What MASKS reads from.
+  const cursor = { peek: (k) => reader.found[reader.at + k], take, at: () => reader.at, to: (k) => { reader.at = k; }, left: () => reader.found.slice(reader.at), since: (k) => reader.found.slice(k, Math.max(reader.at, k + 1) === k + 1 ? undefined : reader.at).join(" ").replace(/([<>=!]) =/g, "$1=") };
   const count = ({ statements, axes: own }, sizes) => {
     const size = (i) => { const s = own.get(i) ?? i, v = /^\d/.test(s) ? +s : sizes[s]; if (!(v >= 1)) fail(`size of index "${i}" is not given`); return v; };
     const space = (list) => list.reduce((a, i) => a * size(i), 1), ready = new Map(), masks = new Map();
-    const width = (mask) => (mask.w === null ? Infinity : /^\d/.test(mask.w) ? +mask.w : sizes[mask.w]);
-    const upto = (k, w) => (k <= 0 ? 0 : k <= w ? (k * (k + 1)) / 2 : (w * (w + 1)) / 2 + (k - w) * w);
+    const seen = (mask, ofKeys) => MASKS.count(mask.mask, sizes, size(mask.query), size(mask.key), ofKeys);
     const points = (list, mask) => {
       if (!mask || !list.includes(mask.query) || !list.includes(mask.key)) return space(list);
-      const n = size(mask.query), m = size(mask.key), w = width(mask);
-      return (upto(m, w) - upto(m - n, w)) * space(list.filter((i) => i !== mask.query && i !== mask.key));
+      return seen(mask).pairs * space(list.filter((i) => i !== mask.query && i !== mask.key));
     };
     const total = { work: 0, depth: 0, flop: 0 };
     const inherited = (s) => {
-      const found = s.mask ? [s.mask] : refs(s.e).flatMap((r) => { const m = masks.get(r.ref); if (!m) return []; const to = (i) => r.at[m.names.indexOf(i)]; return [{ query: to(m.mask.query), key: to(m.mask.key), w: m.mask.w }]; });
-      if (found.some((m) => m.query !== found[0].query || m.key !== found[0].key || m.w !== found[0].w)) fail(`line ${s.line}: tensors of different masks meet: say which with where`);
+      const found = s.mask ? [s.mask] : refs(s.e).flatMap((r) => { const m = masks.get(r.ref); if (!m) return []; const to = (i) => r.at[m.names.indexOf(i)]; return [{ ...m.mask, query: to(m.mask.query), key: to(m.mask.key) }]; });
+      const told = (m) => JSON.stringify([m.query, m.key, m.mask]);
+      if (found.some((m) => told(m) !== told(found[0]))) fail(`line ${s.line}: tensors of different masks meet: say which with where`);
       return found[0] || null;
     };
     for (const s of statements) {
       const inside = [...new Set([...refs(s.e).flatMap((r) => r.at), ...(s.e.over || [])])], missing = s.at.filter((i) => !inside.includes(i));
       if (missing.length) fail(`line ${s.line}: index "${missing[0]}" is not on the right`);
       const mask = inherited(s), summed = inside.filter((i) => !s.at.includes(i)), all = points(inside, mask);
-      const rows = (list) => { if (!mask || list.includes(mask.key) || !list.includes(mask.query)) return points(list, mask); const n = size(mask.query), m = size(mask.key); return Math.min(n, m) * space(list.filter((i) => i !== mask.query)); };
-      const fold = (along) => along.reduce((a, i) => a * (mask && i === mask.key ? Math.min(size(i), width(mask)) : size(i)), 1);
+      const rows = (list) => {
+        const own = mask ? [mask.query, mask.key].filter((i) => list.includes(i)) : [];
+        return own.length === 1 ? seen(mask, own[0] === mask.key).rows * space(list.filter((i) => i !== own[0])) : points(list, mask);
+      };
+      const fold = (along) => along.reduce((a, i) => a * (mask && (i === mask.key || i === mask.query) ? seen(mask, i === mask.query).longest : size(i)), 1);
       const start = Math.max(0, ...refs(s.e).map((r) => ready.get(r.ref) || 0));
       let end = null;
-      if (mask && summed.includes(mask.query)) fail(`line ${s.line}: a sum over the queries of a mask is counted by attometer show`);
+      const both = s.e.along ? s.e.over : summed;
+      if (mask && both.includes(mask.query) && both.includes(mask.key)) fail(`line ${s.line}: a sum over both indices of a mask is counted by attometer show`);
       let depth = 0, work = 0;
       if (s.e.along) {
         const over = s.e.over, held = inside.filter((i) => !over.includes(i));

@@ -31,6 +31,9 @@ const AM = (() => {
     const { code, ...found } = JSON.parse(await inflated(base85(text)));
     const { names, at, fields } = found.models, known = data ? data.models : {};
     found.models = Object.fromEntries(names.map((name, k) => [name, known[name] || Object.fromEntries(Object.entries(fields).map(([key, list]) => [key, list[at[k]]]))]));
+    for (const one of Object.values(found.models)) Object.setPrototypeOf(one.weights.as, null);
+    // An address may name anything, also what every object has.
+    for (const list of Object.values(found)) if (list && typeof list === "object" && !Array.isArray(list)) Object.setPrototypeOf(list, null);
     data = { ...data, ...found };
     const script = document.createElement("script");
     script.textContent = code;

@@ -1,6 +1,8 @@
 "use strict";
 // The other tabs: mechanisms of the catalogue against one another, pebbles, claims; memory.js has the words moved.
 const FOLLOWS = { m: "n", e: "d", g: "h", s: "n" };
+// What a size is unless it is given: another one; a mask's own are sizes by themselves.
+const follows = (m, name) => (m.own && m.own.free.includes(name) ? undefined : FOLLOWS[name]);
 const tabState = { one: "sliding_window", two: "softmax", quantity: "flop", sizes: { b: 1, h: 16, n: 16384, d: 128 } };
 // What of the tabs goes into the address, and comes back from it.
 const tabShared = (tab) => {
@@ -21,7 +23,7 @@ const tabRead = (q) => {
 const game = { which: 0, at: 0, timer: 0 };
 const whole = (v) => v < 1e15 ? commas(v) : v.toExponential(3);
 const sizesOf = (m, n) => {
-  const given = { ...tabState.sizes, n }, value = (name) => given[name] ?? (FOLLOWS[name] ? value(FOLLOWS[name]) : m.start[name]);
+  const given = { ...tabState.sizes, n }, value = (name) => given[name] ?? (follows(m, name) ? value(follows(m, name)) : m.start[name]);
   return m.sizes.map(value);
 };
 const costOf = (m, n) => {
@@ -63,11 +65,20 @@ const maskPicture = (k) => {
 };
 const span = (values) => [10 ** Math.floor(log(Math.min(...values))), 10 ** Math.ceil(log(Math.max(...values) * 1.01))];
 const EXAMPLE = "axis i: n, j: n, e: d\ninput Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]\nS[b,h,i,j] = Q[b,h,i,d] * K[b,h,j,d] / sqrt(d)   where causal(i, j)\nP[b,h,i,j] = sigmoid(S)\nO[b,h,i,e] = P[b,h,i,j] * V[b,h,j,e]";
+// Masks of what is typed, each once, at sizes that can be seen.
+const SHRUNK = { w: 8, l: 6, c: 4, s: 4, p: 6 };
+const drawnMasks = (own) => {
+  const each = new Map(own.statements.filter((s) => s.mask).map((s) => [s.mask.text, s.mask.mask]));
+  return [...each].map(([text, mask]) => {
+    const sizes = Object.fromEntries(MASKS.names(mask).map((name) => [name, SHRUNK[name] ?? (["n", "m"].includes(name) ? 32 : 3)])), shown = text.replace(/\b[A-Za-z_]\w*\b/g, (word) => sizes[word] ?? word);
+    return { text, shown, rows: MASKS.picture(mask, sizes, 32) };
+  });
+};
 // What is typed becomes a mechanism of the list, counted at the sizes asked for.
 const typed = (text) => {
   try {
     const own = NOTATION.parse(text), told = "counted by this page at the sizes above", sizes = own.sizes;
-    const m = { title: "what is written here", result: "itself", text, citation: "your own", notes: "", formulas: { work: told, depth: told, flop: told }, orders: { work: "", depth: "", flop: "" }, sizes, start: Object.fromEntries(sizes.map((s) => [s, { b: 1, h: 16, n: 16384, d: 128 }[s] ?? 64])), js: null, own, masks: [] };
+    const m = { title: "what is written here", result: "itself", text, citation: "your own", notes: "", formulas: { work: told, depth: told, flop: told }, orders: { work: "", depth: "", flop: "" }, sizes, start: Object.fromEntries(sizes.map((s) => [s, { b: 1, h: 16, n: 16384, d: 128 }[s] ?? 64])), js: null, own, masks: drawnMasks(own) };
     NOTATION.count(own, m.start);
     AM.data.mechanisms.yours = m;
     for (const id of ["m-one", "m-two"]) if (!$(id).querySelector("option[value=yours]")) $(id).insertAdjacentHTML("afterbegin", '<option value="yours">yours</option>');
@@ -78,7 +89,7 @@ const typed = (text) => {
 const drawMechanism = () => {
   const all = AM.data.mechanisms, s = tabState, one = all[s.one], two = all[s.two];
   $("m-one").value = s.one; $("m-two").value = s.two; $("m-quantity").value = s.quantity;
-  const shown = [...new Set([...one.sizes, ...two.sizes])].filter((n) => !FOLLOWS[n]);
+  const shown = [...new Set([one, two].flatMap((m) => m.sizes.filter((n) => !follows(m, n))))];
   $("m-sizes").innerHTML = shown.map((n) => `<label>${n}<input data-size="${n}" inputmode="numeric" value="${commas(s.sizes[n] ?? one.start[n] ?? two.start[n])}"></label>`).join("");
   const masks = (m) => m.masks.map((k) => `<figure class="mask">${maskPicture(k)}<figcaption>${esc(k.text)}${k.shown === k.text ? "" : `, drawn as ${esc(k.shown)}`} at n = ${k.rows.length}</figcaption></figure>`).join("");
   const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;

@@ -1,6 +1,8 @@
 "use strict";
 // The face: reads the inputs, asks AM, writes the answer.
 const $ = (id) => document.getElementById(id);
+// Text that stands there already is not laid out again.
+const put = (id, html) => { const at = $(id); if (at.was !== html) at.innerHTML = at.was = html; };
 const esc = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 const written = [];
 const commas = (v, digits = 0) => (written[digits] ||= new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })).format(v);
@@ -106,7 +108,7 @@ const headline = (p) => {
   return opening + `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${p.trained ? p.kinds.filter((k) => p.bytes[k]).map((k) => `${k} ${gigabytes(p.bytes[k])}`).join(", ") : limit}; ` +
     `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`;
 };
-const why = (id, text, label = "") => `<button class="n" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
+const why = (id, text, label = "") => `<button class="n${id === chosen ? " on" : ""}" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
 
 // A table; one of many columns becomes cards where it is narrow. A row is its class and its cells.
 const table = (head, rows) => `<table class="${head.length > 4 ? "cards" : ""}"><thead><tr>${head.map((h) => `<th>${h}`).join("")}</tr></thead><tbody>${rows.map(([cls, ...cells]) => `<tr class="${cls}">${cells.map((c, k) => `<td data-l="${esc(head[k].replace(/<[^>]*>/g, " "))}">${c}`).join("")}</tr>`).join("")}</tbody></table>`;
@@ -242,6 +244,12 @@ const showTwin = (d) => {
   const t = twins[d.dataset.twin];
   if (t) d.querySelector("div").innerHTML = `<table><thead><tr>${t.head.map((h) => `<th>${esc(h)}`).join("")}</tr></thead><tbody>${t.rows().map((r) => `<tr>${r.map((c) => `<td>${esc(c)}`).join("")}</tr>`).join("")}</tbody></table>`;
 };
+const frames = {};
+// The line at the context asked for; out of the picture below its first point.
+const moveHere = (id, context) => {
+  const line = $(id).querySelector(".here"), f = frames[id], x = context >= f.low ? f.x(context) : -9;
+  line.setAttribute("x1", x); line.setAttribute("x2", x);
+};
 const lines = (id, p, c, series, bottomOf, unit, limit) => {
   const box = size(id), tops = c.points.map((q) => Math.max(...series.map((l) => l.get(q))));
   const top = 10 ** Math.ceil(log(Math.max(...tops, limit || 0) * 1.05));
@@ -257,10 +265,11 @@ const lines = (id, p, c, series, bottomOf, unit, limit) => {
       marks.push(`<circle class="cross" cx="${f.x(p.largest)}" cy="${f.y(limit)}" r="5"/><text class="mark" text-anchor="${end}" x="${f.x(p.largest) + (end === "end" ? -9 : 9)}" y="${f.y(limit) + (end === "end" ? -6 : 18)}">${commas(p.largest)}</text>`);
     }
   }
-  if (p.state.context >= c.low) marks.push(`<line class="here" x1="${f.x(p.state.context)}" x2="${f.x(p.state.context)}" y1="${box.t}" y2="${box.h - box.b}"/>`);
+  marks.push(`<line class="here" y1="${box.t}" y2="${box.h - box.b}"/>`);
   const drawn = series.map((l, k) => `<path class="c${l.colour ?? k % 7}${l.bold ? " bold" : ""}" style="${l.dash ? "stroke-dasharray:5 4" : ""}" d="${path(f, c.points.filter((q) => l.get(q) >= bottom), l.get)}"/>`).join("");
   $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc($(id).dataset.name)}" data-low="${c.low}" data-high="${c.high}">${grid(f, xTicks(c.low, c.high, box.w), tokens, axis(bottom, top), unit, "context (tokens)")}${drawn}${marks.join("")}<line class="hover" y1="${box.t}" y2="${box.h - box.b}" x1="-9" x2="-9"/></svg>` +
     `<p class="legend">${series.map((l, k) => `<span><i class="k${l.colour ?? k % 7}${l.dash ? " d" : ""}"></i>${esc(l.name)}</span>`).join("")}</p>`;
+  frames[id] = f; moveHere(id, p.state.context);
   follow(id, f, c, series);
   const show = unitOf(id);
   twin(id, ["tokens", ...series.map((l) => l.name)], () => c.points.filter((_, k) => k % 5 === 0).map((q) => [commas(q.m), ...series.map((l) => show(l.get(q)))]));
@@ -282,7 +291,14 @@ const follow = (id, f, c, series) => {
   svg.onpointerleave = () => { tip.hidden = true; svg.querySelector(".hover").setAttribute("x1", -9); svg.querySelector(".hover").setAttribute("x2", -9); };
   svg.onclick = (event) => { const v = at(event); change({ context: Math.max(1, Math.round(v / 256) * 256) }); };
 };
+// What the curves depend on: not on the context, unless an engine's step or a recipe does.
+const curvesOf = (p) => JSON.stringify([p.model.text, { ...p.state, tab: "", context: p.served || p.trained ? p.state.context : 0 }, Math.max(p.state.context, 2 ** 20), widths, p.room]);
+let curved = null;
 const drawCurves = (p) => {
+  size("memory-chart");
+  const key = curvesOf(p);
+  if (curved === key) { for (const id of ["memory-chart", "time-chart"]) moveHere(id, p.state.context); return; }
+  curved = key;
   const c = curves(p), kinds = p.table.map((r) => r.kind), get = (kind, name) => (q) => (q.table.find((r) => r.kind === kind) || {})[name] || 0;
   const memory = [{ name: "total", get: (q) => q.total, bold: true, colour: 6 }, { name: "weights", get: (q) => q.fixed, colour: 0, dash: true }];
   if (p.devices === 1) kinds.forEach((kind, k) => { if (c.points.some((q) => get(kind, "kv")(q) > 0)) memory.push({ name: `cache, ${kind}`, get: get(kind, "kv"), colour: 1 + (k % 5) }); });
@@ -301,7 +317,7 @@ const drawRoofline = (p) => {
   const used = [...new Set(p.rate)], asked = $("precision").value, rates = p.place.peak[asked] ? [...new Set([...used, asked])] : used, peak = Math.max(...rates.map((r) => p.place.peak[r]));
   const low = Math.min(0.1, ...merged.map((q) => q.at)) / 2, high = Math.max(1e4, ...merged.map((q) => q.at)) * 2;
   const f = frame(box, low, high, 10 ** Math.floor(log(Math.min(...merged.map((q) => q.rate), low * p.place.bandwidth * 10))), 10 ** Math.ceil(log(peak * 2)));
-  $("precision").innerHTML = `<option value="">as planned: ${used.join(", ")}</option>` + Object.entries(p.place.peak).sort((a, b) => b[1] - a[1]).map(([r, v]) => `<option value="${r}"${r === asked ? " selected" : ""}>${r}: ${short(v)}FLOP/s</option>`).join("");
+  put("precision", `<option value="">as planned: ${used.join(", ")}</option>` + Object.entries(p.place.peak).sort((a, b) => b[1] - a[1]).map(([r, v]) => `<option value="${r}"${r === asked ? " selected" : ""}>${r}: ${short(v)}FLOP/s</option>`).join(""));
   const roofs = [...rates].sort((a, b) => p.place.peak[b] - p.place.peak[a]).map((r) => {
     const top = p.place.peak[r], knee = top / p.place.bandwidth, start = Math.max(low, f.bottom / p.place.bandwidth);
     // What was measured is dashed, a datasheet's figure is not.
@@ -356,6 +372,7 @@ const percent = (x, y) => x === y ? "same" : x ? `${y > x ? "+" : "−"}${Math.a
 // What is compared: the number's name, its label, the first plan's and the second's, and how it is written.
 const compared = (a, p) => [["needed", "needs", a.needed, p.needed, gigabytes], ["weights", "weights", a.bytes.weights, p.bytes.weights, gigabytes], ["kv", "KV cache", a.bytes.kv || 0, p.bytes.kv || 0, gigabytes], ["room", "usable", a.room, p.room, gigabytes], ["largest", "largest context", a.largest, p.largest, commas], ["seconds", "time", a.seconds, p.seconds, time], ["speed", "tokens/s at most", a.speed, p.speed, (v) => commas(v, v < 1e4 ? 1 : 0)], ["flops", "FLOPs", a.flops, p.flops, (v) => scaled(v, "FLOP")], ["moved", "bytes moved", a.moved, p.moved, gigabytes]];
 const drawCompare = (p) => {
+  try { if (pinned) AM.plan(pinned); } catch (error) { pinned = null; $("said").textContent = `not compared: ${error.message}`; }
   $("compare").hidden = !pinned;
   $("pin").textContent = pinned ? "stop comparing" : "compare";
   if (!pinned) return;
@@ -381,7 +398,7 @@ const inputs = (p) => {
   $("ep").checked = s.ep > 1; $("zero").value = s.zero; $("for-zero").hidden = s.mode !== "train" || s.dp === 1; $("for-ep").hidden = s.mode === "train" || s.tp === 1 || p.model.ranks[`${s.tp}/${s.tp}`] === undefined;
   $("for-prefill").hidden = s.mode !== "prefill"; $("for-train").hidden = s.mode !== "train"; $("for-cache").hidden = s.mode === "train";
   $("own").hidden = s.machine !== "own";
-  $("trained").textContent = p.model.context ? `trained for ${commas(p.model.context)}` : "";
+  put("trained", p.model.context ? `trained for ${commas(p.model.context)}` : "");
 };
 // The first number: the plan, its sentence and its tiles.
 const answer = () => {
@@ -401,11 +418,25 @@ const refused = (reason) => {
   inputs({ state, model: AM.data.models[state.model], devices: PLACE.count(state), trained: state.recipe ? { how: { r: RECIPE.of(state.recipe) } } : null });
   showTab(state.tab); keep();
 };
+// What stands further down is drawn a piece at a time once the top is: the screen does not wait for it, and none starves while a slider moves.
+const PIECES = { layers: (p) => { drawTable(p); drawConvention(p); }, levers: (p) => drawLevers(p), roofline: (p) => drawRoofline(p) };
+const waiting = new Set();
+let next = 0;
+const drawNext = () => {
+  clearTimeout(next); next = 0;
+  const [name] = waiting;
+  waiting.delete(name);
+  if (now) PIECES[name](now);
+  if (waiting.size) next = setTimeout(drawNext);
+};
+const settle = () => { while (waiting.size) drawNext(); };
 const redraw = () => {
   const began = performance.now();
   try { answer(); } catch (error) { refused(error.message); return; }
-  inputs(now); drawBar(now); drawCurves(now); drawRoofline(now); drawTable(now); drawConvention(now); drawLevers(now); drawCompare(now); showTab(state.tab);
-  $("notes").innerHTML = [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join("");
+  inputs(now); drawBar(now); drawCurves(now); drawCompare(now); showTab(state.tab);
+  for (const name in PIECES) waiting.add(name);
+  next ||= setTimeout(drawNext);
+  put("notes", [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join(""));
   keep();
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
 };
@@ -466,10 +497,11 @@ const save = (id, kind) => {
 const start = async () => {
   const read = () => { const q = new URLSearchParams(location.hash.slice(1)); state = decode(location.hash.slice(1) || document.body.dataset.state); pinned = q.has("vs") ? decode(q.get("vs")) : null; };
   const first = () => { read(); try { answer(); } catch { /* redraw says why */ } document.documentElement.dataset.first = performance.now().toFixed(1); };
-  // What is drawn waits until the number is seen; an address may ask for any of the models.
-  if (!location.hash) { first(); await new Promise((seen) => setTimeout(seen)); }
+  // What is drawn waits until the number is seen, or for a tenth of a second where nobody looks; an address may ask for any of the models.
+  const seen = () => new Promise((done) => { setTimeout(done, 100); requestAnimationFrame(() => setTimeout(done)); });
+  if (!location.hash) { first(); await seen(); }
   await AM.load("rest");
-  if (location.hash) { first(); await new Promise((seen) => setTimeout(seen)); }
+  if (location.hash) { first(); await seen(); }
   const options = (list) => list.map(([value, text]) => `<option value="${esc(value)}">${esc(text)}</option>`).join("");
   const models = () => { $("model").innerHTML = options(Object.keys(AM.data.models).map((m) => [m, m])); };
   const byVendor = {};
@@ -496,7 +528,9 @@ const start = async () => {
   $("precision").onchange = () => drawRoofline(now);
   for (const d of document.querySelectorAll("details[data-twin]")) d.ontoggle = () => d.open && showTwin(d);
   $("utilization").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0 && v <= 1)); if (v >= 0 && v <= 1) change({ utilization: v }); };
-  $("slide").oninput = (e) => change({ context: Math.round(2 ** +e.target.value) });
+  // A slider moves more often than the screen is drawn.
+  let slid = 0;
+  $("slide").oninput = (e) => { const v = Math.round(2 ** +e.target.value); cancelAnimationFrame(slid); slid = requestAnimationFrame(() => change({ context: v })); };
   $("tp").onchange = (e) => change({ tp: +e.target.value, ep: state.ep > 1 ? +e.target.value : 1 });
   for (const [id, list] of [["r-optimizer", Object.keys(AM.data.optimizers)], ["r-recompute", RECIPE.PARTS_OF.recompute], ["r-loss", RECIPE.PARTS_OF.loss]]) $(id).innerHTML = options(list.map((k) => [k, k]));
   $("for-parts").onchange = () => {
@@ -520,6 +554,7 @@ const start = async () => {
   addEventListener("hashchange", () => { read(); weights(); redraw(); });
   let wait = 0; addEventListener("resize", () => { cancelAnimationFrame(wait); wait = requestAnimationFrame(() => { widths = {}; redraw(); }); });
   if (state.own) { $("own-gb").value = state.own.usable / 1e9; $("own-gbs").value = state.own.bandwidth / 1e9; $("own-tflops").value = state.own.peak.bf16 / 1e12; }
-  redraw();
+  addEventListener("beforeprint", settle);
+  redraw(); settle();
   document.documentElement.dataset.ready = performance.now().toFixed(1);
 };

@@ -140,6 +140,7 @@ def unknown(kind: str, name: object, options: Iterable[str], also: Mapping[str, 
     if not isinstance(name, str):
         return AttometerError(f"{kind} must be a name, got {type(name).__name__}{nearest('', options)}")
     # another thing is no help; one letter makes of an acronym another one: gla, gqa
-    near = nearest(name, options, 0.75 if len(name) == 3 else 0.6, also)
+    acronym = len(name) == 3 and (name.isalpha() or name.isdecimal())
+    near = nearest(name, options, 0.75 if acronym else 0.6, also)
     listed = f" (attometer list {_LISTS[kind]})" if near.endswith("more") and kind in _LISTS else ""
     return AttometerError(f'unknown {kind} "{name}"{near}{listed}')

@@ -291,3 +291,24 @@ def test_the_source_reads_as_the_nest() -> None:
     assert "// O[b,h,i,e] += S.product[b,h,i,j] * V[b,h,j,e], masked ones left out" in text
     assert "for j in tiles of B_j of m where (i,j) is not masked out:" in str(function)
     assert compile_program(SOFTMAX).source(torch.float64).count("typedef double T;") == 1
+
+
+FOLDED = """axis i: n, j: m
+input Q[i,d], K[j,d], B[j]
+output A[i], Z[i], P[i]
+S[i,j] = square(Q[i,d] * K[j,d]) + B[j]
+A[i] = max[j](S[i,j])   where causal(i, j)
+Z[i] = min[j](-S[i,j])   where causal(i, j)
+P[i] = prod[j](S[i,j])   where causal(i, j)
+"""
+
+
+@pytest.mark.slow
+def test_folds_of_rows_that_see_nothing_are_0_and_infinite_ones_are_not() -> None:
+    made, sizes = parse(FOLDED), {"n": 7, "m": 4, "d": 3}
+    for first in (0.0, torch.inf):  # of the keys that rows see; the queries before these see none
+        tensors = drawn(made, sizes)
+        tensors[2][0] += first
+        found = results(am.compile(made), tensors)
+        for got, exact in zip(found, expected(made, tensors, sizes), strict=True):
+            np.testing.assert_allclose(got.numpy(), exact, rtol=1e-12)

@@ -47,6 +47,8 @@ PROGRAMS = {
     "own and memory": "axis i: n, j: n, u: w\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\nT[i,u] = Q[i,d] * A[u,d]\n"
     "x[i] = maximum(max[j](S), max[u](T))\nP[i,j] = exp(S - x) where causal(i, j)\nR[i,u] = exp(T - x)\n"
     "l[i] = sum[j](P) + sum[u](R)\nO[i,e] = (P[i,j] * V[j,e] + R[i,u] * B[u,e]) / l[i]",
+    "own and memory, unlike": "axis i: n, j: m, u: w\nS[i,j] = Q[i,d] * K[j,d] where causal(i, j)\n"
+    "T[i,u] = -square(Q[i,d] * A[u,d])\nx[i] = maximum(max[j](S), max[u](T))\ny[i] = sum[j](S) + sum[u](T)\nO[i] = x[i] * y[i]",
     "normalised own and memory": "axis i: n, j: m, u: w\nS[i,j] = Q[i,d] * K[j,d]\nT[i,u] = Q[i,d] * A[u,d]\n"
     "l[i] = sum[j](exp(S)) + sum[u](exp(T))\nP[i,j] = exp(S - log(l))\nR[i,u] = exp(T) / l[i]\n"
     "O[i,e] = P[i,j] * V[j,e] + R[i,u] * B[u,e]",

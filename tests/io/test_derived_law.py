@@ -131,6 +131,18 @@ def test_simulated_equals_counted_on_the_best_nest(name: str, M: int) -> None:
     check_law(derive(program, M, **sizes), program)
 
 
+def test_an_extreme_of_rows_that_see_nothing_is_0_and_counts() -> None:
+    program = am.parse(PROGRAMS["own and memory, unlike"])
+    check_law(derive(program, 60, n=6, m=4, w=3, d=2), program)
+
+
+def test_no_nest_has_a_product_under_a_mask() -> None:
+    with pytest.raises(
+        am.AttometerError, match=r'no nest is derived for "Y" = .*: it is 0 where its mask lets nothing in'
+    ):
+        derive(am.parse("axis i: n, j: m\nY[i] = prod[j](X[i,j])   where causal(i, j)"), 60)
+
+
 def test_sums_of_sums_add_up_over_tiles_of_the_inner_one() -> None:
     program = am.parse(
         "H[i,k,f] = X[i,a] * G[k,a,f]\nV[i,k,c] = H[i,k,f] * U[k,f,c]\nY[i,c] = sum[k](P[i,k] * V[i,k,c])"

@@ -17,7 +17,7 @@ from attometer.run import (
     decode_attention,
 )
 from attometer.run.biases import Terms
-from attometer.run.decoding.cache import coded, decoded
+from attometer.run.decoding.cache import CODES, coded, decoded
 
 EXACT = 1e-12
 
@@ -114,6 +114,14 @@ def test_codes_stand_for_tokens(codes, paged, monkeypatch):
         largest = x.abs().amax(-1, keepdim=True)
         bound = largest / 254 if codes == torch.int8 else torch.maximum(x.abs() / 16, largest * 2**-10 / 448)
         assert ((x - y).abs() <= bound * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("codes", [torch.int8, torch.float8_e4m3fn], ids=str)
+def test_codes_of_subnormal_rows_keep_their_signs(codes):
+    x = torch.arange(1, 2000).float()[:, None] * 2.0**-149
+    y = decoded(*coded(x, codes), torch.float32)
+    assert (y >= 0).all()
+    assert ((x - y).abs() <= (x / 2).clamp(min=CODES[codes] / 2 * 2.0**-149)).all()
 
 
 CASES = [

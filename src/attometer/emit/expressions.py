@@ -56,7 +56,7 @@ class Writer:
     def _plain(self, node: Expression) -> str:
         match node:
             case Number(value=value):
-                return f"R({float(value)!r})"
+                return f"R({float(value)!r})".replace("inf", "INF")
             case Name(name=name):
                 return f"R(p.sizes[{self.sizes.setdefault(name, len(self.sizes))}])"
             case Position(index=index):

@@ -150,7 +150,7 @@ def _own(node: Compute) -> Ref:
 def _set(code: PhaseCode, writer: Writer, node: Compute) -> str:
     formula, out = formula_of(node), writer.at(_own(node))
     if formula.kind == "settle":
-        return f"{out} = {out} == R(INF) || {out} == R(-INF) ? R(0) : {out};"
+        return f"{out} = {out} == {writer.text(formula.expression)} ? R(0) : {out};"
     text, seen = writer.text(formula.expression), _seen(code, writer, formula.where)
     if formula.kind == "scale":
         return f"{out} = {out} == R(0) ? R(0) : {out} * ({text});"

@@ -429,7 +429,7 @@ class _Phase(PhaseLayout):
         formula, name = formula_of(node), cxx(node.out[0].name)
         out = self.tiles[node.out[0].name]
         if formula.kind == "settle":
-            yield f'{name} = tl.where(tl.abs({name}) == float("inf"), 0.0, {name})'
+            yield f"{name} = tl.where({name} == {self.text(formula.expression, out)}, 0.0, {name})"
         elif formula.kind == "scale":
             yield f"{name} = tl.where({name} == 0.0, 0.0, {name} * ({self.text(formula.expression, out)}))"
         elif formula.kind == "set":
@@ -541,7 +541,7 @@ class _Phase(PhaseLayout):
 
         match node:
             case Number(value=value):
-                return repr(float(value))
+                return repr(float(value)) if abs(value) < float("inf") else f'float("{value}")'
             case Name(name=name):
                 self.kernel.sizes.setdefault(name)
                 self.names.sizes.setdefault(name, len(self.names.sizes))

@@ -30,6 +30,7 @@ class Asked:
     dropout: float = 0.0
     seed: int | None = None
     packed: bool = False  # q came as [tokens, h, d]
+    ends: list[int] | None = None  # of packed sequences
     masks: list[Any] = field(default_factory=list)
     biases: list[Bias] = field(default_factory=list)
 
@@ -92,9 +93,11 @@ def _cu_seqlens(asked: Asked, value: Any) -> None:
         raise AttometerError(
             f"cu_seqlens: got {ends}, expected 0 and the ends of sequences up to {n} queries, {m} keys"
         )
-    made = document([b - a for a, b in pairwise(ends) if b > a])
-    if made not in asked.masks:
-        asked.masks.append(made)
+    if asked.ends is None:
+        asked.ends = ends
+        asked.masks.append(document([b - a for a, b in pairwise(ends) if b > a]))
+    elif ends != asked.ends:
+        raise AttometerError(f"cu_seqlens: got {asked.ends} and {ends}, expected equal ends of queries and of keys")
 
 
 def _set(name: str) -> Reader:
@@ -246,4 +249,4 @@ def _masks(given: Sequence[Any]) -> tuple[Any, torch.Tensor | None, torch.Tensor
 def _both(a: Any, b: Any) -> Any:
     # One text alone stays text, which a graph can hold.
     held = [parse_mask(x) if isinstance(x, str) else x for x in (a, b)]
-    return held[0] & held[1] if all(isinstance(x, Mask) for x in held) else b
+    return held[0] & held[1] if all(isinstance(x, Mask) for x in held) else a if isinstance(held[1], Mask) else b

@@ -147,7 +147,7 @@ def reciprocal(factor: Expression) -> Expression | None:
     return factor.right if isinstance(factor, Binary) and (factor.op, factor.left) == ("/", Number(1)) else None
 
 
-def settle(out: Tile) -> Compute:
-    """Set the extreme of rows that see nothing to 0."""
+def settle(out: Tile, empty: Expression) -> Compute:
+    """Set the extreme of rows that see nothing, which is still `empty`, to 0."""
     text = f"{out} = 0 where nothing was seen"
-    return Compute("formula", (out,), (), text, (), (0, ()), Formula("settle", Ref(out.name, ()), out.axes))
+    return Compute("formula", (out,), (), text, (), (0, ()), Formula("settle", empty, out.axes))

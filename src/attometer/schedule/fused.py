@@ -301,7 +301,7 @@ class Phase:
         folded = Op(step.name, axes, step.kind, expression, step.summed, step.where, (), places)
         if step.name in self.outer:
             return [folded]
-        unseen = [Op(step.name, axes, "settle")] if step.where and step.kind not in ("sum", "scatter") else []
+        unseen = [Op(step.name, axes, "settle", made.expression)] if step.where and step.kind in ("max", "min") else []
         return [made, folded, *unseen]
 
     def _finish(self, running: Running) -> list[Op | Block]:
@@ -309,8 +309,8 @@ class Phase:
         items: list[Op | Block] = []
         axes = running.step.axes
         for part in running.parts:
-            if running.step.kind not in ("sum", "scatter") and all(part.wheres):
-                items.append(Op(part.name, axes, "settle"))
+            if running.step.kind in ("max", "min") and all(part.wheres):
+                items.append(Op(part.name, axes, "settle", Number(EMPTY[running.step.kind])))
             if part.after:
                 items.append(Op(part.name, axes, "scale", product_of(part.after)))
         first, *others = (Ref(p.name, tuple(map(Name, axes))) for p in running.parts)
@@ -702,7 +702,7 @@ class Phase:
             case "scale":
                 return scale(out, expression, tiles)
             case "settle":
-                return settle(out)
+                return settle(out, op.expression)
         carried = tuple((at[name], factor) for name, _, factor in op.carried)
         return fold(out, op.kind, expression, tiles, op.summed, op.where, carried)
 

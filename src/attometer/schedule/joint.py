@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+import sympy
+
 from attometer.program.expression import Binary, Call, Expression, Name, Ref, refs_in, rewritten
 from attometer.schedule.cascade import Step
 
@@ -23,14 +25,18 @@ def terms_of(step: Step) -> tuple[Step, ...]:
     return step.terms if isinstance(step, Joint) else (step,)
 
 
-def joined(steps: Mapping[str, Step], streams: Collection[str], targets: Collection[str]) -> dict[str, Step]:
+def joined(
+    steps: Mapping[str, Step], streams: Collection[str], targets: Collection[str], extents: Mapping[str, sympy.Expr]
+) -> dict[str, Step]:
     """Return steps with reductions along `streams` that nothing but a fold of two of them reads as one.
+
+    Extremes under a mask only where each row is sure to see something: the extreme of one that does not is 0, which counts.
 
     >>> def names(*axes): return tuple(map(Name, axes))
     >>> one = Step("a", ("i",), "max", Ref("S", names("i", "j")), ("j",), None)
     >>> two = Step("b", ("i",), "max", Ref("T", names("i", "u")), ("u",), None)
     >>> both = Call("maximum", (Ref("a", names("i")), Ref("b", names("i"))))
-    >>> found = joined({"a": one, "b": two, "m": Step("m", ("i",), "set", both, (), None)}, ("j", "u"), ("m",))
+    >>> found = joined({"a": one, "b": two, "m": Step("m", ("i",), "set", both, (), None)}, ("j", "u"), ("m",), {})
     >>> print(*found.values())
     m[i] = max maximum(S[i,j], T[i,u])
     """
@@ -42,7 +48,7 @@ def joined(steps: Mapping[str, Step], streams: Collection[str], targets: Collect
         step = found.get(node.tensor) if isinstance(node, Ref) else None
         if step is None or read[step.name] > 1 or step.name in targets or step.cycle or step.places:
             return None
-        own = all(len(t.summed) == 1 and t.summed[0] in streams for t in terms_of(step))
+        own = all(len(t.summed) == 1 and t.summed[0] in streams and _sees(t, extents) for t in terms_of(step))
         return step if own and node == Ref(step.name, tuple(map(Name, step.axes))) else None
 
     def change(node: Expression) -> Expression:
@@ -64,6 +70,14 @@ def joined(steps: Mapping[str, Step], streams: Collection[str], targets: Collect
         else:
             found[step.name] = replace(step, expression=made)
     return found
+
+
+def _sees(term: Step, extents: Mapping[str, sympy.Expr]) -> bool:
+    """Return whether what a row without keys would leave is what a fold begins with, or there is no such row."""
+    where = term.where
+    if where is None or term.kind == "sum":
+        return True
+    return where.mask.sees_itself and extents[where.query] == extents[where.key]
 
 
 def _both(one: Step, two: Step) -> Joint:

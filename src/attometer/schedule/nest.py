@@ -75,7 +75,8 @@ class Formula:
     """A compute step as an expression over the tiles it reads, which it names, at every point of `axes`.
 
     `kind`: "set" makes the first output; "sum", "max", "min" and "prod" fold the points into it, those that `where`
-    forbids left out; "move" sets it; "scale" multiplies it, where zeros stay zeros; "settle" makes an unseen extreme 0;
+    forbids left out; "move" sets it; "scale" multiplies it, where zeros stay zeros; "settle" makes an extreme that is still what the
+    expression says, unseen, 0;
     "argsort" and "topk" write positions along the last axis, by the key that the expression is; "scatter" adds points into
     the `places` of the axes that they name. When a fold or a move changes its output from `old` to `new`, each further
     output is multiplied by its factor in `carried`. An axis that the first output and its expression lack is one place long.

@@ -214,6 +214,10 @@ class _Reader:
         match operation:
             case Einsum(operands=(one, other), summed=summed):
                 return "sum", Binary("*", self.plain(one, operation), self.plain(other, operation)), summed
+            case Reduce(kind="prod", where=Where()):
+                raise _refusal(
+                    operation, "it is 0 where its mask lets nothing in, which a running product does not tell from 1"
+                )
             case Reduce(kind=kind, operand=operand, summed=summed):
                 return kind, self.plain(operand, operation), summed
             case Map(expression=expression):

@@ -87,7 +87,8 @@ class Passes:
     @cached_property
     def steps(self) -> dict[str, Step]:
         """The steps between what is stored and the targets, in executable order; reductions along several streams are one."""
-        return joined(self._steps, self.streams, self.targets) if len(self.streams) > 1 else self._steps
+        steps = self._steps
+        return joined(steps, self.streams, self.targets, dict(self.cascade.axes)) if len(self.streams) > 1 else steps
 
     @cached_property
     def _steps(self) -> dict[str, Step]:

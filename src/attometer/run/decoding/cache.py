@@ -22,7 +22,8 @@ def coded(x: torch.Tensor, codes: torch.dtype) -> tuple[torch.Tensor, torch.Tens
     """
     wide = x.detach().float()
     scale = wide.abs().amax(-1, keepdim=True) / CODES[codes]
-    units = (wide / torch.where(scale == 0, 1.0, scale)).nan_to_num(0.0)
+    # The scale of a row of subnormal numbers is rounded so much that its largest would pass the largest code.
+    units = (wide / torch.where(scale == 0, 1.0, scale)).nan_to_num(0.0).clamp(-CODES[codes], CODES[codes])
     return (units.round() if codes == torch.int8 else units).to(codes), scale
 
 

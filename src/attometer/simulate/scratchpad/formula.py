@@ -43,7 +43,7 @@ class Evaluation:
         """Execute a formula on its outputs; return operations and depth."""
         with np.errstate(all="ignore"):
             if formula.kind == "settle":
-                out[0][~np.isfinite(out[0])] = 0.0
+                out[0][out[0] == formula.expression.value] = 0.0  # type: ignore[union-attr]
                 return 0, 0
             if formula.kind == "scale":
                 return self.scale(formula, out[0])

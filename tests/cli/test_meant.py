@@ -61,7 +61,10 @@ from attometer.program import parse_mask
         ),
         (["plan", "gpt2", "--engine", "vllm", "--utilization", "x"], '--utilization: a share is 0.9 or 90%, got "x"'),
         (["plan", "gpt2", "--ngpu", "2"], "plan has no --ngpu: how many devices there are stands before their name"),
-        (["plan", "gpt2", "-b", "512"], "plan has no -b: tokens of one step, llama.cpp's -b, are --batched-tokens"),
+        (
+            ["plan", "gpt2", "-b", "512"],
+            "-b is llama.cpp's: sequences at once are --batch, tokens of a step --batched-tokens",
+        ),
         (["plan", "gpt2", "--contxt", "4k"], 'plan has no --contxt; did you mean "--context"?'),
         (["plan", "gpt2", "--zork"], "plan has no --zork; attometer plan --help"),
         (["sweep", "gpt2", "--tp", "2"], "sweep has no --tp; plan has one"),

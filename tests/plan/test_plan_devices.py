@@ -142,7 +142,7 @@ def test_side_by_side() -> None:
         ({"on": "8x h100", "placement": {"tp": 3}}, "takes 3 devices, 8 × H100 SXM5 80GB are 8"),
         ({"on": "7x h100", "placement": {"tp": 7}}, 'tp 7 does not divide axis "'),
         ({"mode": "train", "engine": "vllm"}, "an engine serves; training takes a recipe"),
-        ({"recipe": "qlora"}, 'a recipe trains; mode is "prefill", use --mode train'),
+        ({"recipe": "qlora", "mode": "prefill"}, 'a recipe trains; mode is "prefill", use --mode train'),
         ({"kv_dtype": "fp8_ds_mla"}, "holds latents of 512 + 64; llama-3.1-8b keeps something else"),
         ({"engine": "vlm"}, 'unknown engine "vlm"; did you mean "vllm"?'),
         ({"mode": "train", "recipe": "qloro"}, 'unknown recipe "qloro"; did you mean "qlora"?'),
@@ -178,7 +178,8 @@ def test_what_eight_cannot_train_more_can() -> None:
 def test_towers_are_part_of_the_weights() -> None:
     # vllm-project/vllm, issue 15676: Gemma-3-27B-it on four devices holds 13.1664 GiB a rank, its vision tower included
     text = {"head_dim": 128, "hidden_size": 5376, "intermediate_size": 21504, "model_type": "gemma3_text", "sliding_window": 1024,
-            "num_attention_heads": 32, "num_hidden_layers": 62, "num_key_value_heads": 16, "query_pre_attn_scalar": 168}  # fmt: skip
+            "num_attention_heads": 32, "num_hidden_layers": 62, "num_key_value_heads": 16, "query_pre_attn_scalar": 168,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}  # fmt: skip
     tower = {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "model_type": "siglip_vision_model",
              "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14, "vision_use_head": False}  # fmt: skip
     whole = {"model_type": "gemma3", "text_config": text, "vision_config": tower, "mm_tokens_per_image": 256}

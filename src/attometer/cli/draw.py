@@ -54,9 +54,9 @@ def page(
     from attometer.report.page import write_page
     from attometer.view.files import in_folder
 
+    in_folder(out, "page")  # asked before a minute of work, not after
     if out.suffix.lower() not in (".html", ".htm"):
         raise AttometerError(f'a page is HTML: name it as in attometer.html, got "{out.name}"')
-    in_folder(out, "page")  # asked before a minute of work, not after
     subjects = [one if one.endswith(SUFFIX) else read(one) for one in models or ()]
     places = [machine(one) for one in machines_of(on)]
     print(f"wrote {write_page(out, subjects, claims=ledger().to_dict(), places=places)}")

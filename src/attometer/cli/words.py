@@ -63,7 +63,6 @@ INSTEAD: tuple[tuple[tuple[str, ...], Mapping[str, str]], ...] = (
         ("heads", "num-heads", "batch", "batch-size", "b", "h", "kv-heads", "num-kv-heads"),
         {"sizes": "further sizes are --sizes h=8,g=2,b=1", "at": "further sizes are --at h=8,g=2,b=1"},
     ),
-    (("b",), {"batched-tokens": "tokens of one step, llama.cpp's -b, are --batched-tokens; sequences at once are --batch"}),
     (
         ("n", "max-tokens", "tokens", "num-tokens", "generate", "predict"),
         {"new-tokens": "tokens of a sequence are --context, those to generate --new-tokens, in serving --output-length"},

@@ -20,14 +20,19 @@ Reader = Callable[[Reading], Model]
 DEFAULTS: dict[str, dict[str, Any]] = {
     "llama": {
         "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+        "max_position_embeddings": 2048,
     },
     "mistral": {
         "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000,
+        "max_position_embeddings": 131072,
     },
     "qwen2": {
         "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 151936,
+        "max_position_embeddings": 32768,
     },
-    "gemma3_text": {"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "vocab_size": 262208},
+    "gemma3_text": {
+        "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "vocab_size": 262208, "max_position_embeddings": 131072,
+    },
 }  # fmt: skip
 
 # Where the whole model's class has values of its own for what its text model's object leaves out.

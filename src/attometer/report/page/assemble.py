@@ -60,7 +60,7 @@ def write_page(
 
 
 CODE = (
-    ("parts.js", "weights.js", "placement.js", "serving.js", "view.js"),
+    ("parts.js", "weights.js", "placement.js", "serving.js", "view.js", "why.js", "charts.js", "share.js"),
     ("masks.js", "notation.js", "config.js", "memory.js", "tabs.js"),
 )
 """What runs once the data is there, and is packed with it: for the plan shown first, and for the rest; numbers.js unpacks them."""

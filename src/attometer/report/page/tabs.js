@@ -53,6 +53,8 @@ const plot = (id, series, { low, high, top, bottom, xName, xText, yText, marks =
   const named = box.w < 500 ? "" : regions.filter((r, k) => r.points[0][1] > bottom * 1.5 && (!k || r.points[0][1] < 0.8 * regions[k - 1].points[0][1])).map((r) => `<text x="${box.l + 7}" y="${f.y(r.points[0][1]) + 15}">${esc(r.name)}</text>`).join("");
   const ticks = axis(low, high);
   $(id).innerHTML = `<svg viewBox="0 0 ${box.w} ${box.h}" role="img" aria-label="${esc(xName)}">${areas}${grid(f, ticks, xText, axis(bottom, top), yText, xName)}${series.map((s) => `<path class="c${s.colour}${s.bold ? " bold" : ""}"${s.dash ? ' style="stroke-dasharray:5 4"' : ""} d="${line(s.points)}"/>`).join("")}${named}${marks ? marks(f) : ""}</svg><p class="legend">${series.map((s) => `<span><i class="k${s.colour}${s.dash ? " d" : ""}"></i>${esc(s.name)}</span>`).join("")}${named ? "" : [...regions].reverse().map((r) => `<span>▨ ${esc(r.name)}</span>`).join("")}</p>`;
+  const shown = [...series, ...regions], at = shown.map((s) => new Map(s.points));
+  twin(id, [xName, ...shown.map((s) => s.name)], () => [...new Set(at.flatMap((points) => [...points.keys()]))].sort((a, b) => a - b).filter((_, k) => k % 4 === 0).map((x) => [commas(x), ...at.map((points) => (points.has(x) ? whole(Math.round(points.get(x))) : ""))]));
 };
 // Rows are queries, columns keys: a square where the query sees the key.
 const maskPicture = (k) => {
@@ -173,7 +175,7 @@ const startClaims = () => {
 };
 const FIRST = { plan: () => "needed", mechanisms: () => `mechanism:${tabState.one}:${tabState.quantity}`, io: () => `moved_by:${memory.shown.includes("flash2") ? "flash2" : memory.shown[0]}` };
 const showTab = (name) => {
-  for (const each of ["plan", "mechanisms", "io", "claims"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-selected", each === name); }
+  for (const each of ["plan", "mechanisms", "io", "claims"]) { $(`tab-${each}`).hidden = each !== name; document.querySelector(`[data-tab="${each}"]`).setAttribute("aria-current", each === name); }
   if (document.body.dataset.shown !== name && FIRST[name]) { chosen = FIRST[name](); $(`tab-${name}`).append($("why")); }
   document.body.dataset.shown = name;
   if (name === "mechanisms") drawMechanism();

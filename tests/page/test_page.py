@@ -23,6 +23,7 @@ from attometer.count import count
 from attometer.count.bounds.attention import ATTENTION_BOUNDS, attention_sizes
 from attometer.count.evaluate import evaluate
 from attometer.count.model_cost import model_cost
+from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.count.placement.rank_cost import shard
 from attometer.count.traffic.tile_search import best_tiles
 from attometer.count.traffic.words import footprint, traffic
@@ -528,6 +529,9 @@ def test_mechanisms_cost_what_python_counts(tmp_path: Path) -> None:
             assert got is None
             continue
         expected = [int(evaluate(cost.quantity(q), point["sizes"])) for q in QUANTITIES]
+        hops = path_length_formula(mechanism(point["mechanism"]))
+        if hops is not None:
+            expected.append(hops.at(**point["sizes"])[0])
         assert got == pytest.approx(expected, rel=1e-12, abs=0), point
 
 
@@ -876,7 +880,7 @@ def test_notation_given_is_shown_with_its_mask_numbers_say_why_and_pebbles_are_p
     assert shown is not None
     silent, asked_why, own, runs, *played, first, back, address = json.loads(unescape(shown[1]))
     assert silent == []  # every number of both tabs says the same where it says why
-    assert asked_why == 2 * 3 + 5 * 5 + 4
+    assert asked_why == 2 * 5 + 5 * 5 + 4
     assert own == "mine"
     assert runs == 32  # a window is one run of keys in each row
     assert len(played) == len(games())

@@ -35,10 +35,11 @@ def order(expression: sympy.Expr, *symbols: str) -> Order:
     Raises AttometerError for a symbol the expression does not have.
 
     >>> n, d = size("n"), size("d")
-    >>> print(order(4 * n**2 * d + n * d**2 + 7 * n)), print(order(4 * n**2 * d + n, "n"))
+    >>> print(order(4 * n**2 * d + n * d**2 + 7 * n)), print(order(4 * n**2 * d + n, "n")), print(order((n - 1) / (d - 1)))
     O(d^2 n + d n^2)
     O(n^2)
-    (None, None)
+    O(n/d)
+    (None, None, None)
     """
     present = {str(s) for s in expression.free_symbols}
     for name in symbols:
@@ -80,6 +81,9 @@ def _smooth(node: Any, chosen: Iterable[sympy.Expr]) -> sympy.Expr:
             return min(arguments, key=lambda a: _weight(a, chosen))
         case Max():
             return Add(*arguments)  # within a factor of the number of arguments
+    if node.is_Pow and arguments[1].is_negative and arguments[0].is_Add:
+        divisor = Add(*(t for t in Add.make_args(arguments[0]) if not t.is_number))
+        return divisor ** arguments[1]  # 1/(w - 1) is at most 2/w
     if node.is_Pow and arguments[1].has(log) and arguments[0] == 2:
         return (
             sympy.exp(arguments[1] * log(2))

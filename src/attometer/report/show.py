@@ -122,7 +122,7 @@ class Shown(Report):
         """The hops that information needs between positions: a formula where one is known, and a search at a small n."""
         if self.gradient:
             return ("none: gradients flow from every position to those that it saw",)
-        found = [f"{k}" for k in [_path_formula(self.mechanism), _path_searched(self.mechanism)] if k]
+        found = [f"{k}" for k in [path_formula(self.mechanism), _path_searched(self.mechanism)] if k]
         return tuple(found) or ("none: the result has no axis of positions, or every position is computed by itself",)
 
     @property
@@ -264,7 +264,8 @@ def _read(name: str, number: Any) -> str:
     return flop(number) if name.startswith("flop") else amount(number) if isinstance(number, int) else ""
 
 
-def _path_formula(made: Mechanism) -> str:
+def path_formula(made: Mechanism) -> str:
+    """Return the closed form of a mechanism's path length in words, empty where none is known."""
     found = path_length_formula(made)
     if found is None:
         return ""

@@ -9,21 +9,25 @@ import sympy
 from attometer.count import count
 from attometer.count.evaluate import usual
 from attometer.count.formulas import compiled
+from attometer.count.order import order
+from attometer.count.paths.path_length_formula import path_length_formula
 from attometer.errors import AttometerError
 from attometer.masks import Mask
 from attometer.masks.random_keys import Random
 from attometer.mechanisms import Mechanism, mechanisms
 from attometer.mechanisms.subject import Subject, subject
 from attometer.program import Program, size
+from attometer.report.show import path_formula
 from attometer.view.numbers import formula
 
-QUANTITIES = ("work", "depth", "flop")
+QUANTITIES = ("work", "depth", "flop", "peak")
+"""What is counted of every mechanism; where it takes positions to positions and a closed form is known, `path` comes last."""
 SIZES = {"b": 1, "h": 16, "n": 16384, "d": 128}
 """Where the sliders of the mechanisms stand first; other sizes are the mechanism's defaults, or follow from these."""
 
 
 def mechanism_data(what: Subject) -> dict[str, Any]:
-    """Return a mechanism's text, citation, and its work, depth and FLOPs: as formulas, orders, and JavaScript of its sizes.
+    """Return a mechanism's text, citation, and what it costs: as formulas, orders, and JavaScript of its sizes.
 
     `js` is None where a mask's pairs have no closed form.
 
@@ -33,6 +37,12 @@ def mechanism_data(what: Subject) -> dict[str, Any]:
     one = subject(what)
     cost = count(one)
     found = {q: cost.quantity(q) for q in QUANTITIES}
+    formulas = {q: formula(e) for q, e in found.items()}
+    orders = {q: str(cost.order(of=q)) for q in QUANTITIES}
+    hops = path_length_formula(one)
+    if hops is not None:
+        found["path"] = _compilable(hops.longest)
+        formulas["path"], orders["path"] = path_formula(one), str(order(_general(hops.longest)))
     names = sorted({str(s) for e in found.values() for s in e.free_symbols})
     try:
         script = compiled(found, tuple(names)).javascript("f", listed=True)
@@ -44,13 +54,32 @@ def mechanism_data(what: Subject) -> dict[str, Any]:
         "text": str(one.program),
         "citation": one.citation,
         "notes": one.notes,
-        "formulas": {q: formula(e) for q, e in found.items()},
-        "orders": {q: str(cost.order(of=q)) for q in QUANTITIES},
+        "formulas": formulas,
+        "orders": orders,
         "sizes": names,
         "start": _start(one, names),
         "js": script,
         "masks": [drawn(mask) for mask in _masks(one.program)],
     }
+
+
+def _general(longest: sympy.Expr) -> sympy.Expr:
+    """Return hops of the general case: "2, or 1 where the mask allows every pair" without the condition."""
+    return longest.args[-1][0] if isinstance(longest, sympy.Piecewise) else longest
+
+
+def _compilable(longest: sympy.Expr) -> sympy.Expr:
+    """Return hops without a condition: numbers of pairs that are unlike differ by at least one.
+
+    >>> n, k = size("n"), size("k")
+    >>> [_compilable(sympy.Piecewise((1, sympy.Eq(n, k)), (2, True))).subs({n: 8, k: v}) for v in (7, 8)]
+    [2, 1]
+    """
+    if not isinstance(longest, sympy.Piecewise):
+        return longest
+    (fewer, when), (more, _) = longest.args
+    apart = sympy.Max(when.lhs - when.rhs, when.rhs - when.lhs)
+    return fewer + (more - fewer) * sympy.Min(1, sympy.ceiling(apart))
 
 
 DRAWN = 32

@@ -14,7 +14,7 @@ const tabShared = (tab) => {
 const tabRead = (q) => {
   const s = tabState, d = AM.data, known = (key, list) => { if (q.has(key) && q.get(key) in list) return q.get(key); return null; };
   if (q.get("text") && $("m-own")) { $("m-own").value = q.get("text"); $("m-own").parentElement.open = true; typed(q.get("text")); }
-  s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", { flop: 1, work: 1, depth: 1 }) || s.quantity;
+  s.one = known("one", d.mechanisms) || s.one; s.two = known("two", d.mechanisms) || s.two; s.quantity = known("quantity", QUANTITY) || s.quantity;
   for (const each of (q.get("sizes") || "").split(",")) { const [name, v] = each.split(":"); if (/^[a-zA-Z]\w*$/.test(name) && amount(v) >= 1) s.sizes[name] = amount(v); }
   $("l-source").value = q.get("source") || ""; $("l-verdict").value = q.get("verdict") || "";
   memoryRead(q);
@@ -29,7 +29,7 @@ const sizesOf = (m, n) => {
 const costOf = (m, n) => {
   if (m.own) try { const s = Object.fromEntries(m.sizes.map((name, k) => [name, sizesOf(m, n)[k]])); return NOTATION.count(m.own, s); } catch { return null; }
   if (!m.js) return null;
-  try { const [work, depth, flop] = AM.fn(m.js)(...sizesOf(m, n)); return { work, depth, flop }; } catch { return null; }
+  try { const [work, depth, flop, peak, path] = AM.fn(m.js)(...sizesOf(m, n)); return { work, depth, flop, peak, path }; } catch { return null; }
 };
 const crossing = (one, two, quantity) => {
   const ahead = (n) => { const a = costOf(one, n), b = costOf(two, n); return a && b ? Math.sign(a[quantity] - b[quantity]) : 0; };
@@ -88,38 +88,47 @@ const typed = (text) => {
     return true;
   } catch (error) { $("m-said").textContent = error.message; return false; }
 };
+// Sizes with a slider, as powers of two.
+const SLID = { n: [4, 24], d: [0, 12], w: [1, 20] };
+const stands = (at, q) => at && Number.isFinite(at[q]);
+const noValue = (m, q) => (m.own && !m.formulas[q] ? "attometer show mine.att" : !m.own && !m.js ? "rows are counted one by one" : "no closed form");
 const drawMechanism = () => {
   const all = AM.data.mechanisms, s = tabState, one = all[s.one], two = all[s.two];
   $("m-one").value = s.one; $("m-two").value = s.two; $("m-quantity").value = s.quantity;
   const shown = [...new Set([one, two].flatMap((m) => m.sizes.filter((n) => !follows(m, n))))];
-  $("m-sizes").innerHTML = shown.map((n) => `<label>${n}<input data-size="${n}" inputmode="numeric" value="${commas(s.sizes[n] ?? one.start[n] ?? two.start[n])}"></label>`).join("");
+  put("m-sizes", shown.map((n) => `<span><label>${n}<input data-size="${n}" inputmode="numeric"></label>${SLID[n] ? `<input type="range" data-slide="${n}" min="${SLID[n][0]}" max="${SLID[n][1]}" step="0.125" aria-label="${n}, logarithmic">` : ""}</span>`).join(""));
+  for (const at of $("m-sizes").querySelectorAll("input")) {
+    const name = at.dataset.size || at.dataset.slide, v = s.sizes[name] ?? one.start[name] ?? two.start[name];
+    if (document.activeElement !== at || at.dataset.size) at.value = at.dataset.size ? commas(v) : Math.log2(v);
+  }
   const masks = (m) => m.masks.map((k) => `<figure class="mask">${maskPicture(k)}<figcaption>${esc(k.text)}${k.shown === k.text ? "" : `, drawn as ${esc(k.shown)}`} at n = ${k.rows.length}</figcaption></figure>`).join("");
   const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
-  $("m-text").innerHTML = text(s.one, one) + (s.two === s.one ? "" : text(s.two, two));
+  put("m-text", text(s.one, one) + (s.two === s.one ? "" : text(s.two, two)));
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
-  $("m-table").innerHTML = table(["mechanism", "quantity", "order", "at these sizes", "formula"], values.flatMap(([name, m, at]) => ["flop", "work", "depth"].map((q) => ["", esc(name), q, esc(m.orders[q]), at ? why(`mechanism:${name}:${q}`, whole(at[q])) : "rows are counted one by one", `<span class="formula">${esc(m.formulas[q])}</span>`])));
+  $("m-table").innerHTML = table(["mechanism", "quantity", "order", "at these sizes", "formula"], values.flatMap(([name, m, at]) => Object.keys(QUANTITY).map((q) => ["", esc(name), QUANTITY[q][0], esc(m.orders[q] || ""), stands(at, q) ? why(`mechanism:${name}:${q}`, whole(at[q])) : noValue(m, q), `<span class="formula">${esc(m.formulas[q] || "")}</span>`])));
   if (chosen.startsWith("mechanism:") && ![s.one, s.two].includes(chosen.split(":")[1])) chosen = FIRST.mechanisms();
   showWhy();
   const xs = Array.from({ length: 49 }, (_, k) => Math.round(64 * 2 ** ((k / 48) * 15)));
-  const series = values.filter(([, m]) => m.js || m.own).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => c && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
+  const series = values.filter(([, m]) => m.js || m.own).map(([name, m], k) => ({ name, colour: k ? 6 : 1, bold: true, points: xs.map((x) => [x, costOf(m, x)]).filter(([, c]) => stands(c, s.quantity) && c[s.quantity] > 0).map(([x, c]) => [x, c[s.quantity]]) })).filter((l) => l.points.length > 1);
   if (!series.length) { $("m-chart").innerHTML = "<p>no closed form to draw</p>"; $("m-cross").textContent = ""; return; }
   const [bottom, top] = span(series.flatMap((l) => l.points.map((p) => p[1])));
-  const cross = s.one === s.two ? null : crossing(one, two, s.quantity);
+  const cross = s.one === s.two || series.length < 2 ? null : crossing(one, two, s.quantity);
   plot("m-chart", series, { low: 64, high: 2 ** 21, bottom, top: Math.max(top, bottom * 10), xName: "n (positions)", xText: short, yText: short,
     marks: (f) => (cross && cross > 64 && cross < 2 ** 21 ? `<circle class="cross" r="5" cx="${f.x(cross)}" cy="${f.y(costOf(one, cross)[s.quantity])}"/>` : "") + (n >= 64 && n <= 2 ** 21 ? `<line class="here" x1="${f.x(n)}" x2="${f.x(n)}" y1="${f.box.t}" y2="${f.box.h - f.box.b}"/>` : "") });
-  $("m-cross").textContent = cross ? `${s.quantity}: the order of the two changes at n = ${commas(cross)}` : `${s.quantity}: neither overtakes the other up to n = 16,777,216`;
+  $("m-cross").textContent = series.length < 2 && s.one !== s.two ? `${QUANTITY[s.quantity][0]}: of one of the two alone` : cross ? `${QUANTITY[s.quantity][0]}: the order of the two changes at n = ${commas(cross)}` : `${QUANTITY[s.quantity][0]}: neither overtakes the other up to n = 16,777,216`;
 };
 // Where the numbers of these tabs come from.
 const QUANTITY = {
   flop: ["FLOPs", "2 per multiply-accumulate of matrix products, nothing else; pairs that masks allow"], work: ["Work", "every scalar operation is 1: sums, products, exponentials, comparisons"],
-  depth: ["Depth", "the longest chain of operations, with balanced trees for sums"],
+  depth: ["Depth", "the longest chain of operations, with balanced trees for sums"], peak: ["Memory", "words alive at once when each operation writes its result and operands die after their last use; of masked matrices the pairs allowed"],
+  path: ["Path length", "hops between the two positions farthest apart, layer by layer, of those the masks ever connect"],
 };
 const TAB_WHY = {
   mechanism: (name, quantity) => {
-    const m = AM.data.mechanisms[name] || AM.data.mechanisms[tabState.one], sizes = sizesOf(m, tabState.sizes.n), at = costOf(m, tabState.sizes.n), [title, convention] = QUANTITY[quantity], v = at && at[quantity];
+    const m = AM.data.mechanisms[name] || AM.data.mechanisms[tabState.one], sizes = sizesOf(m, tabState.sizes.n), at = costOf(m, tabState.sizes.n), [title, convention] = QUANTITY[quantity], v = stands(at, quantity) ? at[quantity] : null;
     return {
-      title: `${title} of ${name}`, status: "counted", formula: m.formulas[quantity], numbers: m.sizes.map((n, k) => `${n} = ${commas(sizes[k])}`).join(", "), convention, source: `counted from the notation on this page; the mechanism: ${m.citation}`,
-      value: v === null ? "its rows are counted one by one" : `${commas(v)}${v > 2 ** 53 ? " (to 15 digits)" : ""}, ${m.orders[quantity] || "order: attometer show"}`,
+      title: `${title} of ${name}`, status: "counted", formula: m.formulas[quantity] || "", numbers: m.sizes.map((n, k) => `${n} = ${commas(sizes[k])}`).join(", "), convention, source: `counted from the notation on this page; the mechanism: ${m.citation}`,
+      value: v === null ? noValue(m, quantity) : `${commas(v)}${v > 2 ** 53 ? " (to 15 digits)" : ""}, ${m.orders[quantity] || "order: attometer show"}`,
       others: quantity === "flop" && v ? [["in multiply-accumulates", `${whole(v / 2)} MAC`], ["with every scalar operation (work)", whole(at.work)]] : [],
     };
   },
@@ -188,7 +197,9 @@ const startTabs = () => {
   const options = Object.entries(AM.data.mechanisms).map(([n, m]) => `<option value="${esc(n)}">${esc(n)}</option>`).join("");
   for (const [id, key] of [["m-one", "one"], ["m-two", "two"]]) { $(id).insertAdjacentHTML("beforeend", options); $(id).onchange = (e) => { tabState[key] = e.target.value; drawMechanism(); keep(); }; }
   $("m-quantity").onchange = (e) => { tabState.quantity = e.target.value; drawMechanism(); keep(); };
-  $("m-sizes").onchange = (e) => { const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); keep(); };
+  let slid = 0;
+  $("m-sizes").oninput = (e) => { const name = e.target.dataset.slide; if (!name) return; tabState.sizes[name] = Math.round(2 ** +e.target.value); cancelAnimationFrame(slid); slid = requestAnimationFrame(() => { drawMechanism(); keep(); }); };
+  $("m-sizes").onchange = (e) => { if (!e.target.dataset.size) return; const v = amount(e.target.value); if (v >= 1) tabState.sizes[e.target.dataset.size] = v; drawMechanism(); keep(); };
   if (document.body.dataset.own) tabState.one = document.body.dataset.own;
   startGame(); startClaims();
   $("m-own").value ||= EXAMPLE;

@@ -3,6 +3,7 @@
 Names load their rooms on first use, so that `import attometer` stays light.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from attometer.ledger.ledger import ledger as claims
     from attometer.machine import machine, machines
     from attometer.mechanisms import mechanism, mechanisms
+    from attometer.mechanisms.subject import gradient
     from attometer.models import model, models
     from attometer.plan import devices, plan, planner, sweep
     from attometer.price import price
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
         document,
         fixed,
         global_,
-        gradient,
         parse,
         prefix,
         random,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from attometer.report.compare import compare
     from attometer.report.figures.draw import draw_all as figures
     from attometer.report.io.report import io_report as io
+    from attometer.report.listing import listing as list  # noqa: F401 (not in __all__)
     from attometer.report.measure.report import measure
     from attometer.report.other_tools import explain_tool
     from attometer.report.page import write_page as page
@@ -82,9 +84,10 @@ _ROOMS = {
     "figures": "report.figures.draw:draw_all",
     "fixed": "program",
     "global_": "program",
-    "gradient": "program",
+    "gradient": "mechanisms.subject",
     "interpret": "simulate",
     "io": "report.io.report:io_report",
+    "list": "report.listing:listing",
     "machine": "machine",
     "machines": "machine",
     "measure": "report.measure.report",
@@ -180,5 +183,6 @@ def __getattr__(name: str) -> Any:
     return room if where == name else getattr(room, own or name)
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+def __dir__() -> Sequence[str]:
+    # `list` is no name of a star import: what is written after it would lose the builtin.
+    return sorted({*__all__, *_ROOMS})

@@ -51,7 +51,7 @@ def test_bounds_are_printed_with_class_status_and_source() -> None:
 
 def test_verification_says_count_equals_simulated() -> None:
     sizes = {"n": 16384, "d": 64}
-    report = io_report(am.mechanism("softmax"), M=98304, sizes=sizes, schedules=["flash2"], verify=True)
+    report = io_report(am.mechanism("softmax"), M=98304, sizes=sizes, schedule=["flash2"], verify=True)
     assert (
         "flash2: count 300 == simulated 300 at n = 12, m = 12, d = 4, e = 4, M = 80, stack = 1; result off by"
         in str(report)
@@ -151,7 +151,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(AttometerError, match='the program has no size "n" to set to 16'):
         io_report(am.mechanism("decode"), M=64, sizes={"n": 16, "d": 4, "m": 32})
     with pytest.raises(AttometerError, match='unknown schedule "flash"; did you mean "flash'):
-        io_report(softmax, M=64, sizes={"n": 16, "d": 4}, schedules=["flash"])
+        io_report(softmax, M=64, sizes={"n": 16, "d": 4}, schedule=["flash"])
     with pytest.raises(
         AttometerError, match=r'schedule "flash2" needs at least 132 words .* d = 64, e = 64; M = 100; hint'
     ):

@@ -93,6 +93,7 @@ def test_json_html_and_a_narrow_page(variants: object) -> None:
         (lambda: compare(["softmax", "linear"], d=-3), "size d must be a positive integer, got -3"),
         (lambda: compare(["softmax", "linear"], n=True), "size n must be a positive integer, got True"),
         (lambda: compare(["softmax", "linear"], q=3), 'unknown size "q"'),
+        (lambda: compare(["softmax", "linear"], heads=3), 'unknown size "heads"; did you mean "h"'),
         (lambda: compare(["softmax", "ffn"], D=3), "size D is h d in a comparison; pass h and d"),
         (lambda: compare(["softmax", "linear"], of="flops"), r'unknown convention "flops"; did you mean "flop"\?'),
         (lambda: compare(["softmax", "gqa"], h=6, d=8, g=4), "needs h to be a multiple of g = 4, got h = 6"),

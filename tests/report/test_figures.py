@@ -83,7 +83,7 @@ def test_the_same_counts_give_the_same_file(tmp_path: Path) -> None:
 
 
 def test_another_model_and_machine(tmp_path: Path) -> None:
-    (path,) = draw_all(tmp_path, model="llama-3.1-8b", hardware=["b200"], names=["time"], formats=["svg"])
+    (path,) = draw_all(tmp_path, model="llama-3.1-8b", on=["b200"], names=["time"], formats=["svg"])
     assert "llama-3.1-8b" in texts(path)
     assert "b200 bf16, scores in memory" in texts(path)
 
@@ -118,8 +118,8 @@ def test_crossings_of_the_components_are_solved() -> None:
         ({"formats": ["jpg"]}, r'unknown format "jpg"'),
         ({"formats": []}, "no format was asked for; known: png, svg, pdf"),
         ({"formats": "png"}, 'formats must be a list of names, got the text "png"'),
-        ({"hardware": ["h1000"]}, r'unknown hardware "h1000"'),
-        ({"hardware": []}, "hardware must name 1 to 6 machines, got 0"),
+        ({"on": ["h1000"]}, r'unknown hardware "h1000"'),
+        ({"on": []}, "on must name 1 to 6 machines, got 0"),
         ({"model": "gpt3"}, r'unknown model "gpt3"; did you mean "gpt2"\?'),
         ({"model": "mamba-2.8b"}, 'model "mamba-2.8b" has no attention to draw; its layers are ssm'),
     ],
@@ -156,7 +156,7 @@ def test_reports_do_not_load_matplotlib_until_they_draw() -> None:
 
 
 def test_what_was_drawn_prints_and_serialises(tmp_path: Path) -> None:
-    drawn = draw_all(tmp_path, names=["crossover"], formats=["svg"], hardware=["h100-sxm"])
+    drawn = draw_all(tmp_path, names=["crossover"], formats=["svg"], on=["h100-sxm"])
     assert str(drawn) == f"wrote {tmp_path / 'crossover.svg'}"
     said = drawn.to_dict()
     assert (said["model"], said["hardware"], said["paths"]) == ("gpt2", ["h100-sxm"], [str(tmp_path / "crossover.svg")])

@@ -77,3 +77,14 @@ def test_a_row_of_the_wrong_length_is_named() -> None:
 def test_names_too_long_for_their_column_are_parted_after_underscores() -> None:
     lines = Table("", ("schedule", "what"), (("two_pass_outer_rowmax", "x " * 60),)).text(30).splitlines()
     assert [line[:14].strip() for line in lines if line[:14].strip("- ")] == ["schedule", "two_pass_", "outer_rowmax"]
+
+
+def test_a_line_folds_below_twelve_before_it_is_too_long() -> None:
+    heads = ("model", "weights", "on", "fits", "needs GB", "usable GB", "largest context", "at least", "bound by")
+    row = ("llama-3.1-8b", "bf16", "H100 SXM5 80GB", "yes", Cell(45.59, "45.59"), Cell(85.52, "85.52"))
+    table = Table("", heads, ((*row, Cell(308328, "308,328"), Cell(6.64, "6.64 s"), "compute"),))
+    text = table.text(80)
+    assert max(map(len, text.splitlines())) <= 80
+    # Numbers and short words stay whole.
+    assert all(part in text for part in ("llama-3.1-8b", "45.59", "308,328", "6.64 s", "compute", "H100"))
+    assert table.text(200) == table.text()

@@ -31,7 +31,7 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "best tiles": (lambda: am.best_tiles("flash2", n=64, d=4, M=256), ""),
     "show": (lambda: am.show("softmax"), "work"),
     "compare": (lambda: am.compare(["softmax", "linear"], n=64, d=4), "linear"),
-    "io": (lambda: am.io(SOFTMAX, M=64, sizes={"n": 12, "d": 2}, schedules=["flash2"]), "flash2"),
+    "io": (lambda: am.io(SOFTMAX, M=64, sizes={"n": 12, "d": 2}, schedule=["flash2"]), "flash2"),
     "pebble": (lambda: am.pebble("softmax", {"n": 2, "d": 1}, M=5), ""),
     "claims": (lambda: am.claims(source="004"), "004.attention"),
     "derive": (lambda: am.derive(SOFTMAX.program, M=64, b=1, h=1, n=12, d=2), ""),

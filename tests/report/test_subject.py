@@ -109,3 +109,17 @@ def test_a_command_about_models_says_which_takes_a_file(
     done = command(*typed, str(Path(__file__).parents[2] / "examples" / "relu.att"))
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_gradients_and_results_of_what_is_named() -> None:
+    import attometer as am
+
+    assert (
+        am.gradient("softmax") == am.gradient(am.mechanism("softmax")) == am.gradient(am.mechanism("softmax").program)
+    )
+    given = {"Q": [[[[1.0]]]], "K": [[[[1.0]]]], "V": [[[[2.0]]]]}
+    assert am.interpret("softmax", given)["O"].tolist() == [[[[2.0]]]]
+    for wrong in (lambda: am.gradient("softmix"), lambda: am.interpret("softmix", given)):
+        with pytest.raises(AttometerError, match='unknown mechanism "softmix"; did you mean "softmax"'):
+            wrong()
+    assert am.list("masks", "stride").rows == am.list("mask", ("stride",)).rows

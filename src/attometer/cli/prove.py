@@ -85,7 +85,7 @@ def _io(given: Mapping[str, Any]) -> None:
         M=words_of(given["memory"]),
         sizes=sizes_of(given["sizes"], **{k: given[k] for k in ("n", "d", "m", "e")}),
         mask=parse_mask(given["mask"]) if given["mask"] else None,
-        schedules=[one.strip() for each in given["schedule"] or () for one in each.split(",")] or None,
+        schedule=[one.strip() for each in given["schedule"] or () for one in each.split(",")] or None,
         backward=given["backward"],
         bounds=given["bounds"],
         verify=given["verify"],
@@ -246,7 +246,7 @@ def pebble(
     at = sizes_of(sizes, n=n, d=d)
     if not at:
         raise AttometerError("pebble needs --sizes: as in n=2,d=1")
-    made = report(name, at, words_of(memory), "slide" if slide else "place", not no_recompute, seconds)
+    made = report(name, at, words_of(memory), slide, not no_recompute, seconds)
     if (play or step) and not json:
         from attometer.report.pebble.play import play as animate
 

@@ -33,7 +33,7 @@ def padding(engine: Engine, model: Model, formats: Formats, place: Placement = A
         plain = uniform(stored_type(model))
         shared = [tower for tower in model.towers if tower.family.startswith(engine.version.towers)]
         extra -= (place.tp - 1) * sum(stored_weights(tower, plain).total for tower in shared)
-    for stack in model.layers:
+    for stack in model.layers if rules else ():
         for index in stack.indices:
             for part in stack.layer.parts:
                 if part.routed is None:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,8 @@ from typing import TypeAlias
 from attometer.errors import AttometerError, nearest, unknown
 from attometer.mechanisms.catalogue import MECHANISMS, mechanism
 from attometer.mechanisms.mechanism import Mechanism
-from attometer.program import Program, gradient, parse
+from attometer.program import Program, parse
+from attometer.program import gradient as program_gradient
 from attometer.sizes import Size
 from attometer.view.files import read_text
 
@@ -48,13 +50,30 @@ def subject(what: Subject, /, **parameters: object) -> Mechanism:
     return _read("stdin" if text == "-" else text, sys.stdin.read() if text == "-" else read_text(text), parameters)
 
 
+def gradient(what: Subject, /, *, of: str | Sequence[str] | None = None, to: Sequence[str] | None = None) -> Program:
+    """Return the Program that computes gradients of what is named; `of` and `to` as in `attometer.program.gradient`.
+
+    Args:
+        what: a name of the catalogue, a file of notation, a Program or a mechanism.
+        of: the results whose gradients arrive; all outputs when None.
+        to: the inputs whose gradients are computed; all that have one when None.
+
+    Raises:
+        AttometerError: as `subject`; an input that no result depends on smoothly, or an operation without a rule.
+
+    >>> [t.name for t in gradient("softmax", to=["V"]).outputs]
+    ['dV']
+    """
+    return program_gradient(subject(what).program, of=of, to=to)
+
+
 def gradient_of(made: Mechanism) -> Mechanism:
     """Return the mechanism whose program is the gradient of another's."""
     return replace(
         made,
         name=f"gradient of {made.name}",
         title=f"gradients of {made.title}",
-        program=gradient(made.program),
+        program=gradient(made),
         approximates=None,
         notes="reads what the mechanism reads and, for each result O, the gradient dO that arrives at it",
     )

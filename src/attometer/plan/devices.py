@@ -77,12 +77,12 @@ class Devices(Report):
         return {"headline": self.headline, "counts": self.counts, "plans": plans}
 
 
-def devices(subject: str | Path | Model, machines: Iterable[str | Machine | Cluster], **question: Any) -> Devices:
+def devices(subject: str | Path | Model, on: Iterable[str | Machine | Cluster], **question: Any) -> Devices:
     """Return how many of each kind of device a model takes at least.
 
     Args:
         subject: a shipped model's name, a file, a folder, or a Model.
-        machines: kinds of device.
+        on: kinds of device.
         question: the arguments of `plan`: context, batch, mode, formats, engine, recipe.
 
     Raises AttometerError as `plan` does, and where no machine is given.
@@ -92,7 +92,7 @@ def devices(subject: str | Path | Model, machines: Iterable[str | Machine | Clus
     """
     model = subject if isinstance(subject, Model) else read(subject)
     empty = dict.fromkeys(("context", "batch", "engine", "recipe", "micro_batch", "placement", "what_if", "goal"))
-    asked = tuple(asked_of(model, on, **{**empty, **question}) for on in machines)
+    asked = tuple(asked_of(model, each, **{**empty, **question}) for each in on)
     if not asked:
         raise AttometerError("devices needs at least one machine")
     return Devices(asked, tuple(_fewest(each) for each in asked))

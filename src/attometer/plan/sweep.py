@@ -79,7 +79,7 @@ class Sweep(Report):
 
 def sweep(
     subject: str | Path | Model,
-    machines: str | Machine | Iterable[str | Machine] = "h100-sxm",
+    on: str | Machine | Iterable[str | Machine] = "h100-sxm",
     *,
     context: Integers,
     batch: Integers = 1,
@@ -89,7 +89,7 @@ def sweep(
 
     Args:
         subject: a shipped model's name, a `config.json`, its folder, or a Model.
-        machines: one machine, or several.
+        on: one machine, or several.
         context: tokens per sequence, one or many.
         batch: sequences at once, one or many.
         options: those of `planner`: mode, data types, schedule, checkpoint, chunk; the mode may be `serve`: a prompt alone
@@ -101,15 +101,15 @@ def sweep(
     >>> [grid.fits.tolist() for grid in s.grids]
     [[[True, True], [True, False]], [[True, False], [False, False]]]
     """
-    listed = [machines] if isinstance(machines, str | Machine) else list(machines)
+    listed = [on] if isinstance(on, str | Machine) else list(on)
     if not listed:
         raise AttometerError("sweep needs at least one machine")
     read = subject if isinstance(subject, Model) else model(subject)
     if options.get("mode") != "serve":
-        planners = tuple(planner(read, on, **options) for on in listed)
+        planners = tuple(planner(read, each, **options) for each in listed)
         return Sweep(planners, tuple(asked.grid(context, batch) for asked in planners))
     steps, first = (
-        tuple(planner(read, on, **options | {"mode": mode}) for on in listed) for mode in ("decode", "prefill")
+        tuple(planner(read, each, **options | {"mode": mode}) for each in listed) for mode in ("decode", "prefill")
     )
     grids = tuple(asked.grid(context, batch) for asked in steps)
     return Sweep(steps, grids, tuple(p.grid(grid.contexts, 1) for p, grid in zip(first, grids, strict=True)))

@@ -245,7 +245,7 @@ def _check_sizes(asked: Iterable[Sequence[Mechanism]], given: Mapping[str, Any])
         raise AttometerError("size D is h d in a comparison; pass h and d")
     for name, value in given.items():
         if name not in known:
-            raise unknown("size", name, known)
+            raise unknown("size", name, known, {"heads": "h", "kv_heads": "g"})
         positive_int(f"size {name}", value)
 
 

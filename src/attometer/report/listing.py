@@ -133,19 +133,22 @@ _MEANT = {
 """What people call a list."""
 
 
-def listing(kind: str, words: tuple[str, ...] = (), **equal: str) -> Table:
+def listing(kind: str, words: str | tuple[str, ...] = (), **equal: str) -> Table:
     """Return the names of one kind, each with a line of what it is.
 
     Args:
         kind: one of `KINDS`.
-        words: only rows that hold every one of these words, in any column.
+        words: only rows that hold this word, or every one of these, in any column.
         **equal: only rows whose column of that name holds the value, as in `vendor="nvidia"`; case does not matter.
 
     Raises AttometerError for an unknown kind, or a column that the kind does not have.
 
-    >>> print(listing("masks", ("stride",)).rows[0][0])
+    >>> print(listing("masks", "stride").rows[0][0])
     strided
     """
+    words = (words,) if isinstance(words, str) else words
+    if not isinstance(kind, str):
+        raise unknown("list", kind, KINDS)
     kind = kind.lower() if kind.lower() in KINDS else _MEANT.get(kind.lower(), kind)
     if kind not in KINDS:
         raise unknown("list", kind, KINDS)

@@ -8,6 +8,7 @@ import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from attometer.errors import AttometerError, unknown
+from attometer.mechanisms.subject import Subject, subject
 from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, Where
 from attometer.program.grid import Grid
 from attometer.program.operations import Einsum, Map, Operation, Recurrence, Reduce, Scan, Scatter, Sort, Tensor
@@ -20,7 +21,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def interpret(
-    program: Program,
+    program: Subject,
     arrays: Mapping[str, ArrayLike],
     sizes: Mapping[str, int] | None = None,
     between: Callable[[int, Arrays], None] | None = None,
@@ -31,7 +32,7 @@ def interpret(
     first step) are 0.
 
     Args:
-        program: what to compute.
+        program: what to compute: a Program, a mechanism, its name or its file.
         arrays: one array per input, with the program's shapes.
         sizes: sizes that the arrays' shapes do not tell.
         between: called with the number of each operation before it runs, and with their number at the end, and with all
@@ -47,6 +48,7 @@ def interpret(
     >>> interpret(parse("Y[i] = A[i,j] * X[j]"), {"A": [[1, 2]], "X": [3, 4]})["Y"]
     array([11.])
     """
+    program = subject(program).program
     for name in arrays:
         if name not in {t.name for t in program.inputs}:
             raise unknown("input", name, [t.name for t in program.inputs])

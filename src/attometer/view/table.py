@@ -68,8 +68,9 @@ class Table:
         """Return title, aligned columns and notes; columns that make a line longer than `width` are folded."""
         grid = [list(self.columns), *self.cells]
         natural = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*grid, strict=True)]
-        widths = _fitted(natural, width)
-        sides = [str.rjust if right else str.ljust for right in self._right()]
+        right = self._right()
+        widths = _fitted(natural, [_least(*each) for each in zip(right, *grid, strict=True)], right, width)
+        sides = [str.rjust if each else str.ljust for each in right]
         rows = [[_folded(cell, w) for cell, w in zip(row, widths, strict=True)] for row in grid]
         # Rows of several lines are told apart by an empty line.
         gap = "\n\n" if any(len(cell) > 1 for row in rows[1:] for cell in row) else "\n"
@@ -100,14 +101,29 @@ def _html_row(row: list[str], sides: list[str]) -> str:
     )
 
 
-def _fitted(natural: list[int], width: int | None) -> list[int]:
-    """Return the widths of columns: the widest ones shrink to one width so that a line fits, but none below twelve."""
+def _fitted(natural: list[int], least: list[int], numbers: list[bool], width: int | None) -> list[int]:
+    """Return the widths of columns: the widest ones shrink to one width so that a line fits.
+
+    Below twelve the heads of numbers fold first, then words between their spaces, none below its `least`.
+    """
     if width is None:
         return natural
     room, cap = width - 2 * (len(natural) - 1), max(natural, default=0)
-    while cap > _NARROWEST and sum(min(w, cap) for w in natural) > room:
+    widths = natural
+    while sum(widths) > room and cap > 1:
         cap -= 1
-    return [min(w, cap) for w in natural]
+        widths = [
+            low if number and cap < _NARROWEST else max(min(w, cap), low if cap < _NARROWEST else 0)
+            for w, low, number in zip(natural, least, numbers, strict=True)
+        ]
+    return widths
+
+
+def _least(number: bool, head: str, *cells: str) -> int:
+    """Return how narrow a column may be: no number is parted, and no word that is shorter than twelve."""
+    words = (head if number else " ".join([head, *cells])).split()
+    longest = max(map(len, words), default=0)
+    return max(min(longest, _NARROWEST), *(len(cell) for cell in (cells if number else ()) or ("",)))
 
 
 def _folded(cell: str, width: int) -> list[str]:

@@ -69,7 +69,7 @@ class Drawn(Printed):
 def draw_all(
     out: str | Path,
     model: str | Path | Model = "gpt2",
-    hardware: Sequence[str] = HARDWARE,
+    on: Sequence[str] = HARDWARE,
     formats: Sequence[str] = ("png", "svg"),
     names: Sequence[str] | None = None,
 ) -> Drawn:
@@ -78,7 +78,7 @@ def draw_all(
     Args:
         out: the folder.
         model: a shipped name, the path of a `config.json`, or a Model.
-        hardware: one to six machines of the catalogue.
+        on: one to six machines of the catalogue.
         formats: of `png`, `svg` and `pdf`.
         names: of `FIGURES`; all of them when None.
 
@@ -89,7 +89,7 @@ def draw_all(
         AttometerError: matplotlib is missing, or an unknown model, machine, format or figure.
     """
     chosen = model if isinstance(model, Model) else read_model(model)
-    machines = _machines(hardware)
+    machines = _machines(on)
     wanted = _known("figure", list(FIGURES) if names is None else names, FIGURES)
     kinds = _known("format", formats, FORMATS)
     # Said before anything is written: a model without attention has no figures.
@@ -134,10 +134,10 @@ def _plain(values: Any) -> list[float]:
     return [float(value) for value in values]
 
 
-def _machines(hardware: Sequence[str]) -> tuple[Machine, ...]:
-    found = tuple(machine(name) for name in dict.fromkeys(_listed("hardware", hardware)))
+def _machines(on: Sequence[str]) -> tuple[Machine, ...]:
+    found = tuple(machine(name) for name in dict.fromkeys(_listed("on", on)))
     if not 1 <= len(found) <= _MOST_MACHINES:
-        raise AttometerError(f"hardware must name 1 to {_MOST_MACHINES} machines, got {len(found)}")
+        raise AttometerError(f"on must name 1 to {_MOST_MACHINES} machines, got {len(found)}")
     return found
 
 

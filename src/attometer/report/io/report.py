@@ -22,7 +22,8 @@ from attometer.report.io.compiled import NOTE, CompiledLines, compiled_lines, re
 from attometer.report.io.derived import DerivedIo, derived_io
 from attometer.report.io.verify import Verification, scaled
 from attometer.report.io.verify import verify as executed
-from attometer.schedule.catalogue import SCHEDULES, schedule
+from attometer.schedule.catalogue import SCHEDULES
+from attometer.schedule.catalogue import schedule as nest
 from attometer.sizes import size
 from attometer.view.numbers import Cell
 from attometer.view.report import Block, Report
@@ -164,7 +165,7 @@ class IoReport(Report):
         for row in self.rows:
             if row.name == name:
                 tiles = tiles_text(row.tiles) or "all 1"
-                return f"{name} at {self.shape}, M = {self.M:,}, tiles {tiles}\n{row.words:,} words\n{schedule(name)}"
+                return f"{name} at {self.shape}, M = {self.M:,}, tiles {tiles}\n{row.words:,} words\n{nest(name)}"
         for one in self.bounds:
             if one.bound.name == name:
                 b = one.bound
@@ -184,7 +185,7 @@ def io_report(
     M: int,
     sizes: Mapping[str, int],
     mask: Mask | None = None,
-    schedules: Iterable[str] | None = None,
+    schedule: str | Iterable[str] | None = None,
     backward: bool = False,
     bounds: bool = False,
     verify: bool = False,
@@ -200,7 +201,7 @@ def io_report(
         M: words of fast memory.
         sizes: the program's sizes by name; m, e, g, h and b default to n, d, h, 1 and 1.
         mask: a restriction on top of the program's own.
-        schedules: names; by default all of the direction.
+        schedule: a name, or several; by default all of the direction.
         backward: the gradients instead of the result.
         bounds: also print every lower bound.
         verify: also run each schedule at a scaled-down size and compare with the count.
@@ -220,15 +221,14 @@ def io_report(
     try:
         attention_shape(program)
     except AttometerError as error:
-        if mask is not None or schedules is not None or compiled:
-            option = "mask" if mask is not None else "schedule" if schedules is not None else "compiled"
+        if mask is not None or schedule is not None or compiled:
+            option = "mask" if mask is not None else "schedule" if schedule is not None else "compiled"
             hint = "; write the mask in the text" if mask is not None else ""
             raise AttometerError(f"{option}: {error}{hint}") from None
         return derived_io(subject, M=M, sizes=sizes, backward=backward, bounds=bounds, verify=verify)
     defaults = {k: v for k, v in subject.defaults.items() if size(k) in program.symbols}
     shape = shape_at(program, _heads({**defaults, **sizes}), mask)
-    known = [name for name in SCHEDULES if schedule(name).backward == backward]
-    names = known if schedules is None else [schedule(name).name for name in schedules]
+    names = _schedules(schedule, backward)
     rules = BACKWARD_BOUNDS if backward else ATTENTION_BOUNDS
     numbers = shape.bound_sizes(M)
     valued = tuple(sorted((BoundRow(b, b.value(numbers)) for b in rules), key=lambda row: -row.words))
@@ -244,6 +244,12 @@ def io_report(
         checked = tuple(executed(row.name, small, shape.mask) for row in rows if not row.refusal)
     lines = _compiled([row.name for row in rows if not row.refusal], shape, M) if compiled else ()
     return IoReport(subject.name, shape, M, tuple(rows), valued, bounds, checked, lines)
+
+
+def _schedules(asked: str | Iterable[str] | None, backward: bool) -> list[str]:
+    if asked is None:
+        return [name for name in SCHEDULES if nest(name).backward == backward]
+    return [nest(name).name for name in ([asked] if isinstance(asked, str) else asked)]
 
 
 def _compiled(names: list[str], shape: Shape, M: int) -> tuple[CompiledLines | str, ...]:
@@ -296,7 +302,7 @@ def _untied(found: AttentionShape, sizes: Mapping[str, int]) -> AttentionShape:
 
 
 def _row(name: str, shape: Shape, M: int, rules: tuple[Bound[BoundSizes], ...]) -> ScheduleRow:
-    chosen = schedule(name)
+    chosen = nest(name)
     s = {"n": shape.n, "m": shape.m, "d": shape.d, "e": shape.e}
     try:
         best = best_tiles(name, **s, M=M, mask=shape.mask, heads=shape.stack, kv_heads=1, batch=shape.copies)
@@ -358,7 +364,7 @@ def _bound_table(report: IoReport) -> Table:
 
 def _bound_row(report: IoReport, row: BoundRow) -> tuple[Any, ...]:
     b = row.bound
-    covering = [r.words for r in report.rows if not r.refusal and b.covers(schedule(r.name).accumulators)]
+    covering = [r.words for r in report.rows if not r.refusal and b.covers(nest(r.name).accumulators)]
     best = times(min(covering), row.words) if covering else ""
     recomputed = "" if b.recomputation else ", no recomputation"
     return b.name, row.words, best, b.holds_for + recomputed, f"{b.statement}; {b.order}", f"{b.status}: {b.source}"

@@ -138,7 +138,7 @@ class PebbleReport(Report):
 
 
 def pebble(
-    what: Subject, sizes: Mapping[str, int], M: int, rule: str = "place", recompute: bool = True, seconds: float = 60.0
+    what: Subject, sizes: Mapping[str, int], M: int, slide: bool = False, recompute: bool = True, seconds: float = 60.0
 ) -> PebbleReport:
     """Return the least traffic of a calculation at M words of fast memory, with the moves that reach it.
 
@@ -147,7 +147,7 @@ def pebble(
             whose every operation is a vertex.
         sizes: sizes by name; for `softmax` m defaults to n and e to d.
         M: words of fast memory.
-        rule: `place`, or `slide` for results that may take the word of an operand.
+        slide: whether a result may take the word of an operand.
         recompute: whether anything may be computed twice.
         seconds: limit on the search.
 
@@ -169,6 +169,7 @@ def pebble(
     given = _filled(name, form, sizes) if form else dict(sizes)
     _check_extent(given)
     dag = form.dag(**given) if form else _mechanism_dag(made, sizes)
+    rule = "slide" if slide else "place"
     answer = solve(dag, M, rule, recompute, seconds)
     # Listing the usual orders is worth its time only for a graph that the solver took.
     orders = form.orders(**given) if form else []

@@ -81,9 +81,24 @@ def test_another_version_type_or_text_is_derived_anew(folder, monkeypatch) -> No
     am.compile(TEXT).source(torch.float64)
     assert len([*folder.iterdir()]) == count + 1
     forget()
-    monkeypatch.setattr(kept, "_makers", lambda: b"another version")
+    monkeypatch.setattr(kept, "_makers", lambda rooms: b"another version")
     am.compile(TEXT).source()
     assert derivations() > 0
+
+
+def test_data_of_the_package_is_kept_until_one_of_its_files_changes(folder, monkeypatch) -> None:
+    made = []
+
+    def make() -> dict[str, object]:
+        made.append(1)
+        return {"rows": (1, 2), "share": 0.1}
+
+    held = {"rows": [1, 2], "share": 0.1}
+    assert kept.kept_data("data", make) == kept.kept_data("data", make) == held
+    assert len(made) == 1
+    monkeypatch.setattr(kept, "_makers", lambda rooms: b"another version")
+    assert kept.kept_data("data", make) == held
+    assert len(made) == 2
 
 
 def test_refusals_are_kept(folder, monkeypatch) -> None:

@@ -47,6 +47,7 @@ def page(
     ] = None,
 ) -> None:
     """Write the explorer page: one HTML file that plans in the browser, from the same formulas, without any request."""
+    from attometer.emit.kept import kept_data
     from attometer.ledger.ledger import ledger
     from attometer.machine import machine
     from attometer.mechanisms.subject import SUFFIX
@@ -59,4 +60,5 @@ def page(
         raise AttometerError(f'a page is HTML: name it as in attometer.html, got "{out.name}"')
     subjects = [one if one.endswith(SUFFIX) else read(one) for one in models or ()]
     places = [machine(one) for one in machines_of(on)]
-    print(f"wrote {write_page(out, subjects, claims=ledger().to_dict(), places=places)}")
+    claims = kept_data("claims", lambda: ledger().to_dict())
+    print(f"wrote {write_page(out, subjects, claims=claims, places=places)}")

@@ -168,7 +168,7 @@ def _private(folder: str) -> Path:
 def _shared(path: Path) -> str:
     """Return why what lies at a path may be another's work; empty where it is this user's and nobody else may write it."""
     held = path.stat()
-    if held.st_uid != os.getuid():
+    if hasattr(os, "getuid") and held.st_uid != os.getuid():
         return "belongs to another user"
     return "may be written by others" if held.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
 

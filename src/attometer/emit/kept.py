@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +22,10 @@ Made = TypeVar("Made")
 
 
 @cache
-def _makers() -> bytes:
-    """Return a digest of the sources of what derives, and of what it stands on."""
+def _makers(rooms: tuple[str, ...]) -> bytes:
+    """Return a digest of the sources of what makes, and of what it stands on."""
     found = hashlib.sha256(f"{sympy.__version__} {platform.python_version()}".encode())
-    files = [p for room in ROOMS for p in (PACKAGE / room).rglob("*.[ph]*") if p.suffix in (".py", ".hpp")]
+    files = [p for room in rooms for p in (PACKAGE / room).rglob("*") if p.is_file() and p.suffix != ".pyc"]
     for path in sorted([*files, PACKAGE / "algebra.py", PACKAGE / "sizes.py"]):
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.digest()
@@ -37,12 +37,14 @@ def kept(
     make: Callable[[], Made],
     write: Callable[[Made], Any],
     read: Callable[[Any], Made],
+    rooms: tuple[str, ...] = ROOMS,
 ) -> Made:
     """Return what `make` makes of `asked`, from an earlier process where one kept it; a refusal is kept too.
 
-    `write` gives what JSON holds, and `read` its inverse: what they do not give back equal is not kept.
+    `write` gives what JSON holds, and `read` its inverse: what they do not give back equal is not kept. A file of another version in
+    `rooms` makes it anew.
     """
-    digest = hashlib.sha256(_makers() + "\0".join(asked).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(_makers(rooms) + "\0".join(asked).encode()).hexdigest()[:24]
     path = kept_folder() / f"{kind}-{digest}.json"
     found = held = None
     try:
@@ -68,6 +70,11 @@ def kept(
     if same:
         _keep(path, {"found": json.loads(said)})
     return made
+
+
+def kept_data(kind: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return plain data that follows from the package alone, kept whole: another version of any of its files makes it anew."""
+    return kept(kind, (), lambda: json.loads(json.dumps(make())), dict, dict, ("",))
 
 
 def _keep(path: Path, held: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attometer.program import causal, window
+from attometer.program import causal, document, window
 from attometer.run import (
     HashSizes,
     attention,
@@ -43,6 +43,23 @@ def test_layers_with_other_masks_share_a_graph(impl):
     results = [function(x) for function in (torch.compile(layers, backend="aot_eager", fullgraph=True), layers)]
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*(torch.autograd.grad(r.square().sum(), x) for r in results))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [causal, lambda: causal() & window(3), lambda: ~window(3) | MASKS[1], lambda: document([4, 36]) & causal()],
+)
+def test_masks_made_inside_break_the_graph_or_say_so(made):
+    torch._dynamo.reset()
+    x = torch.randn(1, 2, 40, 8)
+
+    def layer(x):
+        return attention(2 * x, x, x, mask=made()).tanh()
+
+    torch.testing.assert_close(torch.compile(layer, backend="eager")(x), layer(x))
+    torch._dynamo.reset()
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"give it as text|builtin operator `invert`"):
+        torch.compile(layer, backend="eager", fullgraph=True)(x)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

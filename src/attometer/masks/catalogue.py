@@ -31,3 +31,11 @@ MASKS: dict[str, Callable[..., Mask]] = {
     "block": block,
 }
 """The masks of the notation, by name."""
+
+# torch.compile cannot hold a mask that is half made: it makes masks between its graphs, as what `torch.compiler.disable` marks, and
+# where one graph is asked for says this. Importing torch for its decorator would cost every command a second.
+for _made in (*MASKS.values(), Mask.__and__, Mask.__or__, Mask.__invert__):
+    _made.__dict__["_torchdynamo_disable"] = True
+    _made.__dict__["_torchdynamo_disable_msg"] = (
+        'masks are made outside of one graph: make it before, or give it as text, mask="causal & window(3)"'
+    )

@@ -15,6 +15,7 @@ except ModuleNotFoundError:
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from attometer.errors import AttometerError
 from attometer.integrations.transformers import sequence_parallel, shard_inputs, sum_gradients
 from attometer.run.distributed import gather_sequence, sequence_mesh
 
@@ -78,7 +79,10 @@ def spread(ids: torch.Tensor, steps: int, mesh: dist.DeviceMesh) -> tuple[torch.
 
 def main() -> None:
     options = arguments()
-    mesh = sequence_mesh()
+    try:
+        mesh = sequence_mesh()
+    except AttometerError as problem:  # not under torchrun
+        raise SystemExit(str(problem)) from None
     ids = torch.randint(512, (1, options.length), generator=torch.Generator().manual_seed(1))
     logits, losses = spread(ids, options.steps, mesh)
     dist.barrier()

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from attometer.count.traffic.communication import ring_communication, ring_kept, ulysses_communication, ulysses_kept
 from attometer.count.traffic.sequence_split import Split, pairs_by_rank, sequence_split
+from attometer.errors import AttometerError
 from attometer.program import causal
 from attometer.run.distributed import contiguous, count_sent, distributed_attention, sequence_mesh, zigzag
 
@@ -154,7 +155,10 @@ def show(way: tuple[str, str], rows: list[Row]) -> bool:
 
 def main() -> None:
     options = arguments()
-    mesh = sequence_mesh(timeout=options.timeout)
+    try:
+        mesh = sequence_mesh(timeout=options.timeout)
+    except AttometerError as problem:  # not under torchrun
+        raise SystemExit(str(problem)) from None
     first, ranks = mesh.get_local_rank() == 0, mesh.size()
     if first:
         print(

@@ -2,8 +2,9 @@
 
 from attometer.engines.cache import CacheLayout, cache_layout, largest_context, requests, tokens
 from attometer.engines.engine import NAMES, Engine, canonical, engine, superseded
-from attometer.engines.padding import longest, padding, rotary_tables
+from attometer.engines.padding import padding
 from attometer.engines.pool import Pool, pool
+from attometer.engines.positions import longest, rotary_tables
 from attometer.engines.recipe import LOSSES, RECOMPUTE, Recipe, optimizers, recipe, recipes
 from attometer.engines.training import Training, adapters, training
 

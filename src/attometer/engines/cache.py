@@ -1,7 +1,7 @@
 """What one rank's cache holds: bytes per token and request, page by page, as an engine lays it out."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil
@@ -150,7 +150,7 @@ def cache_layout(
     stages = [
         tuple(
             _layer_cache(
-                (row, _kept(row, engine, model)), times, stack.layer.cache, place, (kv_format, bits, states), model.name
+                _kept(row, engine, model), times, stack.layer.cache, place, (kv_format, bits, states), model.name
             )
             for row, times, stack in _held(stage, model, above)
         )
@@ -170,36 +170,31 @@ def _held(stage: RankStage, model: Model, above: int) -> Iterator[tuple[RankLaye
             yield row, left, stack
 
 
-def _kept(row: RankLayer, engine: Engine, model: Model) -> sympy.Expr:
-    """Return the elements that a layer of a rank keeps: all, where the engine does not know its window."""
+def _kept(row: RankLayer, engine: Engine, model: Model) -> RankLayer:
+    """Return a layer of a rank as the engine keeps it: with every token, where it does not know the layer's window."""
     whole = engine.version.ignores_windows(model.family) and window_of(row.kv) is not None
-    return _at(row.kv, 1) * size("m") if whole else row.kv
+    return replace(row, kv=_at(row.kv, 1) * size("m")) if whole else row
 
 
 def _layer_cache(
-    on_rank: tuple[RankLayer, sympy.Expr],
-    times: int,
-    kept: CacheSize,
-    place: Placement,
-    form: tuple[str, Fraction, Fraction],
-    name: str,
+    row: RankLayer, times: int, kept: CacheSize, place: Placement, form: tuple[str, Fraction, Fraction], name: str
 ) -> LayerCache:
-    """Return the cache of one layer on one rank, and elements that it keeps; `kept` is what the whole layer keeps."""
-    (row, kv), (kv_format, bits, states) = on_rank, form
+    """Return the cache of one layer on one rank; `kept` is what the whole layer keeps."""
+    kv_format, bits, states = form
     element = bits / 8 / place.cp
-    if kv_format in CACHE_ROWS and kv != 0:
+    if kv_format in CACHE_ROWS and row.kv != 0:
         if kept.latent != LATENT:
             held = "keys and values" if kept.latent is None else f"latents of {kept.latent[0]} + {kept.latent[1]}"
             raise AttometerError(f'cache format "{kv_format}" holds latents of 512 + 64; {name} keeps {held}')
         # An index beside the latents keeps 8 bits an element, and a scale per 128.
         row_bytes = CACHE_ROWS[kv_format][0] + kept.index * Fraction(33, 32)
-        element = Fraction(row_bytes, place.cp) / int(_at(kv, 1))
-    window = window_of(kv)
+        element = Fraction(row_bytes, place.cp) / int(_at(row.kv, 1))
+    window = window_of(row.kv)
     at = FAR if window is None else window
     # The inputs that a convolution still needs stay in 16 bits; the recurrence keeps its own format.
     tail = -(-kept.conv // place.attention_tp)
     state = tail * 2 + ceil((row.state - tail) * states)
-    return LayerCache(row.kind, times, kv, element, element * int(_at(kv, at)) / at, window, state)
+    return LayerCache(row.kind, times, row.kv, element, element * int(_at(row.kv, at)) / at, window, state)
 
 
 def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
@@ -209,9 +204,7 @@ def _at(elements: sympy.Expr, tokens: int) -> sympy.Expr:
 
 def _state_format(model: Model) -> str | None:
     """Return the format of recurrent states that the file asks for, if it does."""
-    values: Mapping[str, object] = model.values
-    nested = values.get("text_config")
-    for place in (nested if isinstance(nested, Mapping) else {}, values):
+    for place in (model.text_values, model.values):
         for key in ("mamba_ssm_cache_dtype", "mamba_ssm_dtype"):
             if place.get(key):
                 return str(place[key])

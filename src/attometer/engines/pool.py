@@ -1,6 +1,5 @@
 """What an engine leaves for the cache on one device: every byte that it takes first, by name."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -217,9 +216,7 @@ def vocabulary(model: Model) -> int:
 
 def seen_whole(model: Model) -> str:
     """Return the family of a model within whose images tokens see both ways; of others nothing."""
-    nested = model.values.get("text_config")
-    values = nested if isinstance(nested, Mapping) else model.values
-    return model.family if values.get("use_bidirectional_attention") == "vision" else ""
+    return model.family if model.text_values.get("use_bidirectional_attention") == "vision" else ""
 
 
 def has_experts(model: Model) -> bool:

@@ -106,9 +106,10 @@ def ledger(source: str | None = None, verdict: str | None = None) -> Ledger:
     >>> ledger(source="004").totals["agrees"] > 0
     True
     """
-    source = None if source is None else source.zfill(3) if source.isdecimal() else source.lower()
-    if source is not None and source not in SOURCES:
-        raise unknown("document", source, SOURCES)
+    if source is not None:
+        source = source.zfill(3) if source.isdecimal() else source.lower()
+        if source not in SOURCES:
+            raise unknown("document", source, SOURCES)
     if verdict is not None and verdict not in VERDICTS:
         raise unknown("verdict", verdict, VERDICTS)
     findings = (judge(claim) for claim in all_claims() if source in (None, claim.source))

@@ -123,6 +123,12 @@ class Model(Printed):
         """Number of layers."""
         return sum(stack.count for stack in self.layers)
 
+    @property
+    def text_values(self) -> Mapping[str, Any]:
+        """Values of the text model: of its own object where the file nests one, else of the file."""
+        nested = self.values.get("text_config")
+        return nested if isinstance(nested, Mapping) else self.values
+
     def kinds(self) -> dict[str, int]:
         """Return the number of layers of each kind.
 

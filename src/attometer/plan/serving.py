@@ -230,8 +230,8 @@ def serve(at: Spread, options: EngineOptions, drafted: Speculation | None = None
     changed: dict[str, Any] = {
         "flash": options.flash,
         "state_copies": None if options.prefixes is None else 1 + options.prefixes,
+        "unwindowed": ("",) if options.swa_full else None,
     }
-    changed |= {"unwindowed": ("",) if options.swa_full else None}
     version = found.version.model_copy(update={k: v for k, v in changed.items() if v is not None})
     found = found.model_copy(update={"version": version})
     o = planner.options

@@ -34,13 +34,13 @@ def with_heads(model: Model, heads: int) -> Model | None:
     >>> with_heads(model("llama-3.1-8b"), 4).values["num_key_value_heads"]
     4
     """
-    nested = isinstance(model.values.get("text_config"), dict)
-    inner = model.values["text_config"] if nested else model.values
+    inner = model.text_values
     if not isinstance(inner.get("num_key_value_heads"), int):
         return None
     other = {**inner, "num_key_value_heads": heads}
     try:
-        return from_values({**model.values, "text_config": other} if nested else other, model.name, model.name)
+        whole = other if inner is model.values else {**model.values, "text_config": other}
+        return from_values(whole, model.name, model.name)
     except AttometerError:
         return None
 

@@ -123,7 +123,7 @@ def _least(number: bool, head: str, *cells: str) -> int:
     """Return how narrow a column may be: no number is parted, and no word that is shorter than twelve."""
     words = (head if number else " ".join([head, *cells])).split()
     longest = max(map(len, words), default=0)
-    return max(min(longest, _NARROWEST), *(len(cell) for cell in (cells if number else ()) or ("",)))
+    return max(min(longest, _NARROWEST), *map(len, cells)) if number and cells else min(longest, _NARROWEST)
 
 
 def _folded(cell: str, width: int) -> list[str]:

@@ -123,7 +123,7 @@ const CONFIG = (() => {
     const all = AM.fn(from.kv)(FAR), each = AM.fn(cut.kv)(FAR);
     return failed || { phases: { prefill: running }, stored, kv: caches(rows.map(([kept, w], k) => [kept && (kept * each[k]) / all[k], w])), state: cut.state };
   };
-  // Bytes of cosines and sines, as engines/padding.py has them.
+  // Bytes of cosines and sines, as engines/positions.py has them.
   const tables = (c, context, width) => {
     const object = (v) => v && v.constructor === Object, positive = (values, name, otherwise) => (typeof values[name] === "number" && values[name] > 0 ? values[name] : otherwise);
     const said = [c.rope_parameters || c.rope_scaling].find(object) || {}, kinds = Object.entries(said).filter(([, turn]) => object(turn));

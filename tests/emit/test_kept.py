@@ -101,6 +101,20 @@ def test_data_of_the_package_is_kept_until_one_of_its_files_changes(folder, monk
     assert len(made) == 2
 
 
+def test_what_python_and_numba_compile_beside_the_sources_makes_nothing_anew(tmp_path, monkeypatch) -> None:
+    digest = kept._makers.__wrapped__
+    for name in ("algebra.py", "sizes.py"):
+        (tmp_path / name).write_text("one = 1")
+    monkeypatch.setattr(kept, "PACKAGE", tmp_path)
+    before = digest(("",))
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("sizes.cpython-311.pyc", "sizes.one-1.py311.nbi", "sizes.one-1.py311.1.nbc"):
+        (tmp_path / "__pycache__" / name).write_bytes(b"compiled")
+    assert digest(("",)) == before
+    (tmp_path / "sizes.py").write_text("one = 2")
+    assert digest(("",)) != before
+
+
 def test_refusals_are_kept(folder, monkeypatch) -> None:
     def refuse(program: am.Program) -> None:
         raise AttometerError("no nest runs it")

@@ -25,7 +25,7 @@ Made = TypeVar("Made")
 def _makers(rooms: tuple[str, ...]) -> bytes:
     """Return a digest of the sources of what makes, and of what it stands on."""
     found = hashlib.sha256(f"{sympy.__version__} {platform.python_version()}".encode())
-    files = [p for room in rooms for p in (PACKAGE / room).rglob("*") if p.is_file() and p.suffix != ".pyc"]
+    files = [p for room in rooms for p in (PACKAGE / room).rglob("*") if p.is_file() and p.parent.name != "__pycache__"]
     for path in sorted([*files, PACKAGE / "algebra.py", PACKAGE / "sizes.py"]):
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.digest()

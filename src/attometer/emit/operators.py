@@ -139,6 +139,11 @@ def _results(q: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return output, lse, torch.empty_like(output) if _sums(q) != q.dtype else q.new_empty(0)
 
 
+def _gradients(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dq, dk, dv = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
+    return dq, dk, dv
+
+
 def _sums(q: torch.Tensor) -> torch.dtype:
     return torch.float64 if q.dtype == torch.float64 else torch.float32
 
@@ -156,20 +161,7 @@ def _split(call: Call) -> None:
 
 
 @compiled_attention.register_fake  # type: ignore[untyped-decorator]
-def _(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    additive: Optional,
-    sinks: Optional,
-    seen: Optional,
-    slopes: Sequence[float] | None,
-    cap: float | None,
-    dropout: float,
-    seed: int,
-    scale: float,
-    mask: str,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return _results(q, v)
 
 
@@ -194,7 +186,7 @@ def compiled_attention_backward(
     mask: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the gradients of q, k and v, summed in float32 (float64 for float64)."""
-    found = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
+    found = _gradients(q, k, v)
     rows, m = q.shape[1] // k.shape[1] * q.shape[2], k.shape[2]
     tiles = tiles_of("flash_backward_fused", q.dtype, rows, m, q.shape[3], v.shape[3])
     call = _call(q, k, v, scale, tiles)
@@ -208,31 +200,12 @@ def compiled_attention_backward(
     _bent(call, q, Biases(additive, sinks, slopes, cap, dropout, seed))
     call.splits = parts(k.shape[0] * k.shape[1], m, tiles.columns, call.threads)
     run(unit_of("flash_backward_fused", q.dtype), call)
-    return found[0], found[1], found[2]
+    return found
 
 
 @compiled_attention_backward.register_fake  # type: ignore[untyped-decorator]
-def _(
-    grad: torch.Tensor,
-    lse_grad: Optional,
-    output: torch.Tensor,
-    lse: torch.Tensor,
-    rest: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    additive: Optional,
-    sinks: Optional,
-    seen: Optional,
-    slopes: Sequence[float] | None,
-    cap: float | None,
-    dropout: float,
-    seed: int,
-    scale: float,
-    mask: str,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    found = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
-    return found[0], found[1], found[2]
+def _(*given: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return _gradients(*given[5:8])
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
@@ -244,23 +217,18 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Te
 def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional, _: Optional) -> tuple[Any, ...]:
     q, k, v, additive, sinks, seen, output, lse, rest = ctx.saved_tensors
     found = attend_backward(grad, lse_grad, output, lse, rest, q, k, v, additive, sinks, seen, *ctx.given)
-    own = (
-        None
-        if sinks is None
-        else sink_grad(sinks, grad, lse_grad, output.to(lse.dtype) + rest if rest.numel() else output, lse)
-    )
+    own = None
+    if sinks is not None:
+        whole = output.to(lse.dtype) + rest if rest.numel() else output.to(lse.dtype)
+        delta = (grad.to(lse.dtype) * whole).sum(-1)
+        own = sink_grad(sinks, lse, delta if lse_grad is None else delta - lse_grad)
     return (*found, None, own, *[None] * 7)
 
 
-def sink_grad(
-    sinks: torch.Tensor, grad: torch.Tensor, lse_grad: Optional, output: torch.Tensor, lse: torch.Tensor
-) -> torch.Tensor:
-    """Return the gradient of the sinks [h]: their weights times what the others lose to them."""
-    rest = (grad.to(lse.dtype) * output.to(lse.dtype)).sum(-1)
-    if lse_grad is not None:
-        rest = rest - lse_grad
+def sink_grad(sinks: torch.Tensor, lse: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the sinks [h]: their weights times what the others lose to them, `delta` [b, h, n]."""
     weight = torch.exp(sinks.to(lse.dtype)[None, :, None] - lse)
-    return -(weight * rest).sum((0, 2)).to(sinks.dtype)
+    return -(weight * delta).sum((0, 2)).to(sinks.dtype)
 
 
 compiled_attention.register_autograd(_backward, setup_context=_keep_for_backward)

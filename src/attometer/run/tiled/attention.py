@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from attometer.emit.operators import sink_grad
 from attometer.run.biases import Terms
 from attometer.run.mask_text import from_text, to_text
 from attometer.run.operands import Operands, Part, accumulation, additive_part, operands, parts
@@ -72,18 +73,7 @@ def _no_keys(sinks: Optional) -> torch.Tensor | float:
 
 
 @tiled_attention.register_fake  # type: ignore[untyped-decorator]
-def _(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    additive: Optional,
-    sinks: Optional,
-    slopes: Sequence[float] | None,
-    cap: float | None,
-    scale: float,
-    mask: str,
-    schedule: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return q.new_empty(*q.shape[:3], v.shape[-1]), q.new_empty(q.shape[:3], dtype=accumulation(q.dtype))
 
 
@@ -121,7 +111,8 @@ def tiled_attention_backward(
         _put(found, part, made.q * scale, made.k, made.v, r)
         if full is not None and made.additive is not None:
             additive_part(full, r, part).add_(made.additive)
-    return found[0], found[1], found[2], _kept(full, additive, q), _sink_grad(sinks, lse, delta, q)
+    own = q.new_empty(0) if sinks is None else sink_grad(sinks, lse, delta)
+    return found[0], found[1], found[2], _kept(full, additive, q), own
 
 
 def _put(found: list[torch.Tensor], part: Part, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, r: int) -> None:
@@ -136,33 +127,12 @@ def _kept(full: Optional, additive: Optional, q: torch.Tensor) -> torch.Tensor:
     return q.new_empty(0) if full is None or additive is None else full.to(additive.dtype)
 
 
-def _sink_grad(sinks: Optional, lse: torch.Tensor, delta: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    if sinks is None:
-        return q.new_empty(0)
-    weight = torch.exp(sinks.to(lse.dtype)[None, :, None] - lse)
-    return -(weight * delta).sum((0, 2)).to(sinks.dtype)
-
-
 @tiled_attention_backward.register_fake  # type: ignore[untyped-decorator]
-def _(
-    grad: torch.Tensor,
-    lse_grad: Optional,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    output: torch.Tensor,
-    lse: torch.Tensor,
-    additive: Optional,
-    sinks: Optional,
-    slopes: Sequence[float] | None,
-    cap: float | None,
-    scale: float,
-    mask: str,
-    wants_additive: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    own = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
-    bias = additive.new_empty(additive.shape) if additive is not None and wants_additive else q.new_empty(0)
-    return own[0], own[1], own[2], bias, q.new_empty(0) if sinks is None else sinks.new_empty(sinks.shape)
+def _(*given: Any) -> tuple[torch.Tensor, ...]:
+    q, additive, sinks, wants_additive = given[2], given[7], given[8], given[-1]
+    own = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in given[2:5])
+    bias = additive if additive is not None and wants_additive else q.new_empty(0)
+    return (*own, bias.new_empty(bias.shape), q.new_empty(0) if sinks is None else sinks.new_empty(sinks.shape))
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -174,20 +144,7 @@ def _backward(ctx: Any, grad: torch.Tensor, lse_grad: Optional) -> tuple[Any, ..
     q, k, v, output, lse, additive, sinks = ctx.saved_tensors
     wants_additive = additive is not None and ctx.needs_input_grad[3]
     found = tiled_attention_backward(
-        grad,
-        lse_grad,
-        q,
-        k,
-        v,
-        output,
-        lse,
-        additive,
-        sinks,
-        ctx.slopes,
-        ctx.cap,
-        ctx.scale,
-        ctx.mask,
-        wants_additive,
+        grad, lse_grad, q, k, v, output, lse, additive, sinks, ctx.slopes, ctx.cap, ctx.scale, ctx.mask, wants_additive
     )
     own = (found[3] if wants_additive else None, None if sinks is None else found[4])
     return (*found[:3], *own, None, None, None, None, None)

@@ -459,7 +459,7 @@ def test_replicas_that_divide_what_they_hold_take_the_devices() -> None:
 
     assert place(zero=3) == "dp 8 zero 3"
     assert place(zero=1, tp=2) == "tp 2 dp 4 zero 1"
-    assert place(pp=2) == "tp 4 pp 2"
+    assert place(pp=2, dp=1) == "tp 4 pp 2"
 
 
 def test_a_prediction_has_an_interval_and_says_what_it_stands_on() -> None:

@@ -10,6 +10,7 @@ from attometer.errors import AttometerError
 from attometer.machine import Cluster, Machine, cluster
 from attometer.models import Model
 from attometer.models import model as read
+from attometer.plan.degrees import Filled, filled_in, settled, simplest_first
 from attometer.plan.fewest import fewest_devices
 from attometer.plan.placement_search import Found, search
 from attometer.plan.planner import Planner, planner
@@ -31,7 +32,8 @@ class Asked:
     Attributes:
         here: model, machine and options.
         devices: the devices.
-        degrees: a placement that was given.
+        degrees: a placement that was given, or that follows from the degrees given.
+        given: the degrees that were given, where not a whole placement was.
         engine: a serving engine.
         recipe: a training recipe.
         batch: sequences at once, where they were given.
@@ -45,6 +47,7 @@ class Asked:
     here: Planner
     devices: Cluster
     degrees: Placement | None = None
+    given: Mapping[str, int] | None = None
     engine: EngineOptions | None = None
     recipe: Recipe | None = None
     batch: int | None = None
@@ -105,14 +108,15 @@ def asked_of(
     found = EngineOptions(engine) if isinstance(engine, str) else engine
     if found is not None and not devices.uniform:
         raise AttometerError(f"{found.name} shares each layer over devices of one kind, got {devices}")
-    degrees = placement if isinstance(placement, Placement) or placement is None else _degrees(placement, devices)
+    given = None if isinstance(placement, Placement) else dict(placement or {})
+    degrees = placement if isinstance(placement, Placement) else settled(given, devices, layered) if given else None
     several = devices.uniform and devices.count > 1
     usual = "adamw" if here.options.mode == "train" and (several or degrees is not None) else None
     how = recipe or RECIPES.get(trainer or "", usual)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
     asked_of_one = Asked(
-        here, devices, degrees, found, trained, batch, micro_batch, chosen, trainer=trainer, workload=workload
+        here, devices, degrees, given, found, trained, batch, micro_batch, chosen, trainer=trainer, workload=workload
     )
     if workload is not None and draft is not None:
         raise AttometerError(
@@ -176,23 +180,6 @@ def answer(asked: Asked, fewest: bool = False) -> Plan:
     return _placed(asked, fewest) if asked.recipe is None else _trained(asked, asked.recipe, fewest)
 
 
-def _degrees(given: Mapping[str, int], devices: Cluster) -> Placement:
-    """Return the placement of the degrees given; ranks, else stages, else replicas take the devices that are left over.
-
-    Where replicas divide what they hold (`zero`), they take them first.
-    """
-    known: dict[str, Any] = dict(given)
-    used = 1
-    for name in ("tp", "pp", "dp", "cp"):
-        used *= known.get(name, 1)
-    if used and devices.count % used == 0 and used != devices.count:
-        order = ("dp", "tp", "pp") if known.get("zero") else ("tp", "pp", "dp")
-        free = next((name for name in order if name not in known), None)
-        if free is not None:
-            known[free] = devices.count // used
-    return Placement(**known)
-
-
 def _on_one(asked: Asked, fewest: bool) -> Plan:
     here = asked.here
     o, memory = here.options, here.memory(here.options.context, here.options.batch)
@@ -221,9 +208,9 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
     if asked.degrees is not None:
         at = spread(here, devices, asked.degrees)
     elif engine is not None:
-        at, found = _placed_by(engine, here, devices, asked.goal, asked.speculation)
+        at, found = _placed_by(engine, here, asked)
     else:
-        found = search(here.model, devices, goal=asked.goal, load=load_of(here))
+        found = search(here.model, devices, goal=asked.goal, given=asked.given, load=load_of(here))
         place = _first_fitting(found, lambda p: _held(spread(here, devices, p), asked.speculation), here.room)
         at = spread(here, devices, place)
     drafted = _beside(at, asked.speculation)
@@ -239,10 +226,16 @@ def _placed(asked: Asked, fewest: bool) -> Plan:
         at=at,
         served=served,
         found=found,
+        filled=_filled(asked, at, found),
         speculation=drafted,
         workload=asked.workload,
         fewest=fewest_devices(here, devices, engine) if fewest and not fits else None,
     )
+
+
+def _filled(asked: Asked, at: Spread, found: Found | None) -> Filled | None:
+    layered = asked.engine is not None and by_layers(asked.engine.name)
+    return filled_in(asked.given, at.placement, found, layered)
 
 
 def _beside(at: Spread, drafted: Speculation | None) -> Speculation | None:
@@ -255,34 +248,31 @@ def _held(at: Spread, drafted: Speculation | None) -> MemoryFootprint:
     return replace(at.memory(o.context, o.batch), draft=0 if there is None else there.bytes)
 
 
-ALIKE = 1.03
-"""Placements that take up to so many times as long as the fastest one are as good, and the one with fewest degrees is taken."""
 RECIPES = {"megatron": "megatron", "nemo": "megatron", "torchtitan": "torchtitan"}
 """The recipe of a framework whose name says how it trains."""
-KEPT = 8
-"""Placements of a search of which the first that an engine can hold is taken."""
+KEPT, TRAINED, SHOWN = 8, 32, 5
+"""Placements of a search of which the first that an engine, or a recipe, can hold is taken, and how many are then said."""
 
 
-def _placed_by(
-    engine: EngineOptions, here: Planner, devices: Cluster, goal: str, drafted: Speculation | None
-) -> tuple[Spread, Found | None]:
+def _placed_by(engine: EngineOptions, here: Planner, asked: Asked) -> tuple[Spread, Found | None]:
     """Return the best placement whose fullest rank the engine can hold, with those that were searched.
 
-    Where none fits, and where an engine puts whole layers on each device, ranks over a node and stages over nodes.
+    Where none fits, and where an engine puts whole layers on each device, ranks over a node and stages over nodes; where
+    degrees are given, those with which the pass comes nearest.
     """
+    devices, goal, drafted = asked.devices, asked.goal, asked.speculation
     if devices.count == 1 or by_layers(engine.name):
         return first_legal(here, devices, engine.name), None
-    searched = search(here.model, devices, goal=goal, best=KEPT, load=load_of(here))
+    searched = search(here.model, devices, goal=goal, best=KEPT, given=asked.given, load=load_of(here))
     pairs = zip(searched.best, searched.contexts, strict=True)
     held = [(each, context) for each, context in pairs if each.fits and each.placement.cp == 1]
     placed = [(spread(here, devices, each.placement), (each, context)) for each, context in held]
     held = [pair for at, pair in placed if serve(at, engine, _beside(at, drafted)).fits]
+    if not held and asked.given:
+        return spread(here, devices, searched.best[0].placement), searched
     if not held:
         return first_legal(here, devices, engine.name), None
-    # What a person would type goes before what is hardly faster.
-    close = [pair for pair in held if pair[0].seconds <= ALIKE * held[0][0].seconds] if goal == "latency" else held[:1]
-    simplest = min(close, key=lambda pair: len(str(pair[0].placement).split()))
-    held = [simplest, *(pair for pair in held if pair is not simplest)]
+    held = simplest_first(held) if goal == "latency" else held
     best, contexts = zip(*held, strict=True)
     return spread(here, devices, best[0].placement), replace(searched, best=best, contexts=contexts)
 
@@ -297,8 +287,12 @@ def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:
     if place is None and devices.count == 1:
         place = Placement()
     elif place is None:
-        found = search(here.model, devices, goal=asked.goal, load=load)
-        place = _first_fitting(found, lambda p: training_of(spread(here, devices, p), used, once), here.room)
+        found = search(here.model, devices, goal=asked.goal, best=TRAINED, given=asked.given, load=load)
+        pairs = zip(found.best, found.contexts, strict=True)
+        held = [p for p in pairs if training_of(spread(here, devices, p[0].placement), used, once).total <= here.room]
+        shown = simplest_first(held) if held else list(zip(found.best, found.contexts, strict=True))
+        best, contexts = zip(*shown[:SHOWN], strict=True)
+        place, found = best[0].placement, replace(found, best=best, contexts=contexts)
     if whole % (once * place.dp):
         raise AttometerError(f"batch {whole} is no multiple of micro_batch {once} x dp {place.dp}")
     o, at = here.options, spread(here, devices, place, load)
@@ -313,6 +307,7 @@ def _trained(asked: Asked, used: Recipe, whole_answer: bool) -> Plan:
         trained=trained,
         trainer=asked.trainer,
         found=found,
+        filled=_filled(asked, at, found),
         fewest=_fewest_trained(here, devices, used, once, asked.goal)
         if whole_answer and trained.total > here.room
         else None,

@@ -1,7 +1,7 @@
 """`devices`: how many of each kind of device a question takes at least."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +100,13 @@ def devices(subject: str | Path | Model, on: Iterable[str | Machine | Cluster], 
 
 def _fewest(asked: Asked) -> Plan | None:
     """Return the plan on the fewest devices of the kind, one at first."""
-    one = Asked(asked.here, asked.devices.of(1), None, asked.engine, asked.recipe, asked.batch, asked.micro_batch)
-    first = answer(one, fewest=True)
+    first = answer(replace(asked, devices=asked.devices.of(1), degrees=None, given=None), fewest=True)
     if first.fits:
         return first
     if first.fewest is None:
         return None
     many = asked.devices.of(first.fewest)
-    return answer(Asked(asked.here, many, None, asked.engine, asked.recipe, asked.batch, asked.micro_batch, "fits"))
+    return answer(replace(asked, devices=many, degrees=None, given=None, goal="fits"))
 
 
 def _count(made: Plan) -> int:

@@ -125,7 +125,7 @@ def _candidates(asked: Asked, now: Plan, goal: str | None) -> Iterator[Candidate
         devices = replace(asked.devices, groups=((asked.devices.machine, now.fewest),))
         yield (
             f"{now.fewest} × {asked.devices.machine.name}",
-            replace(asked, devices=devices, degrees=None),
+            replace(asked, devices=devices, degrees=None, given=None),
             True,
             "more devices",
         )
@@ -239,7 +239,7 @@ def _for_training(asked: Asked, now: Plan) -> Iterator[Candidate]:
     place = now.at.placement if now.at is not None else asked.degrees
 
     def other(how: Recipe) -> Asked:
-        return replace(asked, recipe=how, degrees=place)
+        return replace(asked, recipe=how, degrees=place, batch=now.options.batch)
 
     def adapted(name: str) -> Asked:
         """Adapters in place of all weights, the rest as it is; with full recomputation where they do not fit without."""
@@ -259,7 +259,7 @@ def _for_training(asked: Asked, now: Plan) -> Iterator[Candidate]:
     if place is not None and place.dp > 1 and place.zero < 3:
         yield (
             "ZeRO-3 (FSDP)",
-            replace(asked, degrees=replace(place, zero=3)),
+            replace(asked, degrees=replace(place, zero=3), batch=now.options.batch),
             True,
             "same result; weights are gathered layer by layer",
         )

@@ -1,7 +1,7 @@
 """All legal placements of a model on a cluster: the best few for a goal, why the others lose, and how few devices suffice."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,7 +81,13 @@ def _largest(placed: Candidate) -> str:
 
 
 def search(
-    model: "Model | ModelCost | str", on: "Cluster | str", *, goal: str = "latency", best: int = 5, **load: Any
+    model: "Model | ModelCost | str",
+    on: "Cluster | str",
+    *,
+    goal: str = "latency",
+    best: int = 5,
+    given: Mapping[str, Any] | None = None,
+    **load: Any,
 ) -> Found:
     """Return the best placements of `model` on all devices of a cluster.
 
@@ -94,6 +100,7 @@ def search(
         on: the devices, all of one kind.
         goal: one of `GOALS`.
         best: how many to return.
+        given: degrees that every placement must have, as in `{"ep": 8}`.
         load: mode, context, batch and so on of a `Load`, or `load=` a whole one.
 
     Raises AttometerError for an unknown goal, devices of unlike kinds, or a model that no placement divides.
@@ -106,10 +113,14 @@ def search(
         raise unknown("goal", goal, GOALS)
     subject, devices = _model(model), cluster(on)
     evaluator = Evaluator(subject, devices, _load(load))
-    found, lost, refused, legal = _ranked(evaluator, devices.count, goal, best)
+    found, lost, refused, legal = _ranked(evaluator, devices.count, goal, best, given or {})
     if not found and not legal:
-        reasons = "; ".join(refused) or "none divides"
-        raise AttometerError(f"no placement of {subject.name} on {devices.id}: {reasons[:300]}")
+        dense = (given or {}).get("ep", 1) > 1 and not any(p.part.routed for _, p in evaluator.cost.parts())
+        reasons = "; ".join(refused) or ("it has no routed experts" if dense else "none divides")
+        asked = "".join(f" {name} {value}" for name, value in (given or {}).items())
+        raise AttometerError(
+            f"no placement of {subject.name} on {devices.id}{asked and ' with' + asked}: {reasons[:300]}"
+        )
     contexts = tuple(largest_context(evaluator, p.placement) if goal == "context" else None for p in found)
     return Found(goal, tuple(found), contexts, legal, dict(lost), dict(refused))
 
@@ -127,14 +138,14 @@ def _model(model: "Model | ModelCost | str") -> Model:
 
 
 def _ranked(
-    evaluator: Evaluator, count: int, goal: str, best: int
+    evaluator: Evaluator, count: int, goal: str, best: int, given: Mapping[str, Any]
 ) -> tuple[list[Candidate], Counter[str], Counter[str], int]:
     fitting: list[tuple[float, Candidate]] = []
     others: list[Candidate] = []
     lost: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     legal = 0
-    for place in placements(evaluator.cost, count, evaluator.load):
+    for place in placements(evaluator.cost, count, evaluator.load, given):
         try:
             quick = evaluator.placed(place, quick=True)
         except AttometerError as error:
@@ -187,19 +198,28 @@ def largest_context(evaluator: Evaluator, place: Placement) -> int:
     return low
 
 
-def placements(cost: ModelCost, count: int, load: Load) -> Iterator[Placement]:
+def placements(cost: ModelCost, count: int, load: Load, given: Mapping[str, Any] | None = None) -> Iterator[Placement]:
     """Yield every placement on `count` devices that makes sense for a load; those that do not divide are refused later.
 
     Serving leaves out what only training divides (sequence parallelism, ZeRO, interleaving, contexts in decode); more
-    replicas, of the model or of its attention, than the batch has sequences would idle.
+    replicas, of the model or of its attention, than the batch has sequences would idle, unless so many are `given`.
+    Replicas that train have alike many sequences.
     """
+    given = given or {}
+    for place in _sensible(cost, count, load, given.get("dp", 1)):
+        if all(getattr(place, name) == value for name, value in given.items()):
+            yield place
+
+
+def _sensible(cost: ModelCost, count: int, load: Load, replicas: int) -> Iterator[Placement]:
     train = load.mode == "train"
     experts = max((p.part.routed.num_experts for _, p in cost.parts() if p.part.routed), default=1)
     for tp in _divisors(count):
         for pp in _divisors(count // tp):
             for cp in _divisors(count // tp // pp) if load.mode != "decode" else [1]:
                 dp = count // (tp * pp * cp)
-                if dp > load.batch or pp > cost.model.depth:
+                uneven = train and load.batch % (min(load.micro_batch, load.batch) * dp)
+                if dp > max(load.batch, replicas) or pp > cost.model.depth or uneven:
                     continue
                 for degrees in _experts(experts, tp, cp * dp, train):
                     whole = {"tp": tp, "pp": pp, "cp": cp, "dp": dp, **degrees}

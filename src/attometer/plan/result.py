@@ -10,6 +10,7 @@ from attometer.engines import Training
 from attometer.errors import unknown
 from attometer.machine import Machine
 from attometer.models import Model
+from attometer.plan.degrees import Filled
 from attometer.plan.options import MOST_TOKENS, Options
 from attometer.plan.placement_search import Found
 from attometer.plan.planner import Planner
@@ -45,6 +46,7 @@ class Plan(Report):
         trained: what the training recipe makes of it.
         trainer: the framework that trains it, as in `megatron`, where one was named.
         found: the placements that were searched.
+        filled: the degrees that were not given, and why they are these.
         speculation: a draft beside the model.
         fewest: how many devices of the kind it takes at least, where that was looked for.
         workload: what a server is asked for, or over how many tokens the context grows; `context` is then the last one.
@@ -60,6 +62,7 @@ class Plan(Report):
     trained: Training | None = None
     trainer: str | None = None
     found: Found | None = None
+    filled: Filled | None = None
     speculation: Speculation | None = None
     fewest: int | None = None
     workload: Workload | None = None
@@ -209,6 +212,7 @@ class Plan(Report):
             "training": None if self.trained is None else self.trained.to_dict(),
             "speculation": None if self.speculation is None else self.speculation.to_dict(),
             "placements": None if self.found is None else self.found.to_dict(),
+            "filled": None if self.filled is None else self.filled.to_dict(),
             "fewest_devices": self.fewest,
             "load": None if self.load is None else self.load.to_dict(),
             "notes": self.notes,
@@ -244,6 +248,8 @@ class Plan(Report):
                 f"{self.at.placement}: {seconds(timed.seconds)} a pass by datasheet rates, an estimate with even routing: {terms}; "
                 f"a rank sends {timed.sent / 1e9:,.3f} GB"
             )
+        if self.filled is not None:
+            said.append(str(self.filled))
         if self.at is not None and self.at.ranks.replicated:
             said.append(f"alike on several ranks: {'; '.join(self.at.ranks.replicated)}")
         if self.served is not None and self.served.crowded is not None:

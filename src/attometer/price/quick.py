@@ -1,10 +1,10 @@
 """Measure this machine for a minute, and fit the same coefficients to it: `attometer calibrate --quick`.
 
 Products by shape and type, bandwidth by working set, attention by size, the steps of a layer and small models take turns
-in rounds. Every few samples one reference product is timed, and each sample is taken relative to it, so that a machine that
-slows down or is busy for a while shifts no case against another. One thread of a CPU is timed by what the process ran, not
-by what passed while others ran; a GPU by its own events. What is measured is kept as rows of the schema beside a machine
-file and the coefficients: the folder is replaced as a whole.
+in rounds. Every few samples one reference product is timed, and each sample is taken relative to those around it, so that a
+machine that slows down or is busy for a while shifts no case against another. One thread of a CPU is timed by what the
+process ran, not by what passed while others ran; a GPU by its own events. What is measured is kept as rows of the schema
+beside a machine file and the coefficients: the folder is replaced as a whole.
 """
 
 import csv
@@ -52,6 +52,7 @@ _SAMPLE = 0.01  # seconds that one sample lasts at least
 _ONCE = 1.0  # seconds of a case that has one turn: where a type is slow, a round of such would take minutes
 _LONG = 0.1  # seconds of a call that is timed as it is, without one before to warm up
 _BETWEEN = 8  # samples between two of the reference
+_AROUND = 2  # of the reference's, on each side, of whose median a sample is taken
 _EVERY = 40  # cases between two of new pages
 _TOUCHED = 2 << 30  # bytes: more than the largest case holds
 _APART = 1.0  # of a prior's width: a machine's kernels were all timed here, and need not be alike
@@ -135,9 +136,10 @@ def measure(
 ) -> tuple[list[list[float]], list[float], bool]:
     """Return the samples of each case over what the reference took beside them, those of the reference, and whether all ran.
 
-    The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least; those of a second and more have one turn.
+    The cases take turns for `seconds` of `clock`, and `ROUNDS` times at least; those of a second and more have one turn. What
+    the reference took beside a sample is the median of those around it: one that waited for others' work shifts nothing.
     """
-    samples: list[list[float]] = [[] for _ in cases]
+    taken: list[list[tuple[float, int]]] = [[] for _ in cases]
     begun, usual, rounds = clock(), [timed(reference)], 0
     complete = True
     try:
@@ -145,14 +147,15 @@ def measure(
             for index, case in enumerate(cases):
                 if index % _BETWEEN == 0:
                     usual.append(timed(reference))
-                if not samples[index] or samples[index][-1] * usual[-1] < _ONCE:
-                    samples[index].append(timed(case.run) / usual[-1])
+                if not taken[index] or taken[index][-1][0] < _ONCE:
+                    taken[index].append((timed(case.run), len(usual) - 1))
                 share = (rounds + (index + 1) / len(cases)) / ROUNDS
                 tell(min(1.0, share, max(1 / ROUNDS, (clock() - begun) / max(seconds, 1e-9))))
             rounds += 1
     except KeyboardInterrupt:
         complete = False
-    return samples, usual, complete
+    beside = [statistics.median(usual[max(0, k - _AROUND) : k + _AROUND + 1]) for k in range(len(usual))]
+    return [[each / beside[k] for each, k in some] for some in taken], usual, complete
 
 
 def timer(device: str) -> Timer:

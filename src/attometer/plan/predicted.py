@@ -53,6 +53,7 @@ class Expected:
         terms: seconds by term; those of kernels add up to the whole, those of a whole model overlap.
         gains: by which factor the pass is shortened with a tenth more `bandwidth`, `peak` or `link`.
         borrowed: families of other engines that stand in for the engine's own.
+        lent: the share of the time that such families of kernels take.
         other: seconds by the other way, where that is the engine's own and tells something.
         alike: seconds where all tokens choose the same experts; the interval reaches down to it, since prompts decide.
     """
@@ -69,6 +70,7 @@ class Expected:
     borrowed: tuple[str, ...] = ()
     other: float | None = None
     alike: float | None = None
+    lent: float = 0.0
 
     def __str__(self) -> str:
         near = self.other is not None and self.low <= self.other <= self.high  # else it stands on another machine
@@ -274,6 +276,7 @@ def from_kernels(plan: "Plan", engine: str, passes: list[Pass] | None = None) ->
         made.gains,
         made.borrowed,
         alike=same,
+        lent=made.lent,
     )
 
 
@@ -299,8 +302,11 @@ def added(one: Expected, other: Expected, times: float, name: str) -> Expected:
     }
     terms = one.terms | {name: times * other.seconds}
     same = None if one.alike is None else one.alike + times * other.seconds
-    lent = tuple(dict.fromkeys((*one.borrowed, *other.borrowed)))
-    return replace(one, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=lent, alike=same)
+    borrowed = tuple(dict.fromkeys((*one.borrowed, *other.borrowed)))
+    lent = (one.lent * one.seconds + other.lent * times * other.seconds) / seconds
+    return replace(
+        one, seconds=seconds, low=low, high=high, terms=terms, gains=gains, borrowed=borrowed, alike=same, lent=lent
+    )
 
 
 TRAFFIC_BITS = 8.0

@@ -25,6 +25,8 @@ from attometer.price.model_calls import Pass, stored
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
 
+LENT = 0.25
+"""A sum of kernels of which other engines' take so large a share is theirs: norms and the like take less, products more."""
 Both = tuple[Expected, Expected]
 
 
@@ -32,8 +34,9 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
     """Return the predicted times to the first token and per token, or None for what nothing useful is known of.
 
     `plan` is a decoding step, `prompt` one prompt. The sum of kernels goes before what was measured of whole models under
-    load, unless its kernels are borrowed or were not measured on the machine: it misses the time per token of models that were
-    not served by less. The wait for the first token is measured better: most of it is others' prompts, which come in bursts.
+    load, unless a quarter of it or more is borrowed, or its kernels were not measured on the machine: it misses the time per
+    token of models that were not served by less. The wait for the first token is measured better: most of it is others'
+    prompts, which come in bursts.
     """
     engine = engine_for(plan)
     if engine is None:
@@ -51,7 +54,11 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
 
 def _chosen(*ways: Expected) -> Expected | None:
     """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
-    return checked(sorted(ways, key=lambda w: (bool(w.borrowed), "machine" in w.situation)))
+    return checked(sorted(ways, key=lambda w: (_is_lent(w), "machine" in w.situation)))
+
+
+def _is_lent(way: Expected) -> bool:
+    return way.lent >= LENT if way.way == "kernels" else bool(way.borrowed)
 
 
 def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:

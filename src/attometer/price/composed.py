@@ -96,6 +96,7 @@ class Composed:
         situation: that of the kernels which take longest.
         families: the kernel families used, longest first.
         borrowed: those among them that are not the engine's own and take a twentieth of the time or more.
+        lent: the share of the time that families of other engines take.
     """
 
     seconds: float
@@ -106,6 +107,7 @@ class Composed:
     situation: str
     families: tuple[str, ...]
     borrowed: tuple[str, ...]
+    lent: float = 0.0
 
     def __str__(self) -> str:
         terms = ", ".join(f"{name} {spelled(value)}" for name, value in self.terms.items())
@@ -185,6 +187,7 @@ def composed(
         longest[0].situation if longest else "no rows",
         tuple(dict.fromkeys(g.family for g in longest)),
         tuple(dict.fromkeys(g.family for g in longest if g.borrowed and g.seconds.sum() >= _TOLD * seconds)),
+        sum(float(g.seconds.sum()) for g in groups if g.borrowed) / seconds,
     )
 
 

@@ -264,11 +264,30 @@ def test_the_kernels_of_the_backward_pass_are_found_in_the_text_of_the_gradient(
         ("exp(S[]) * V[] - equal(S[] - 1e30 * less(a[], b[]), M[]) * m[] / (N[] * R[])", None),
         ("equal(S[], m[])", None),
         ("relu(S[] - m[])", None),
+        ("relu(exp(S[] - m[]) - exp(0 - m[])) * V[]", "exp(old[] - new[])"),  # relu and abs keep positive factors
+        ("abs(exp(S[] - m[]) - exp(0 - m[]))", "exp(old[] - new[])"),
+        ("relu(S[] * m[])", None),
     ],
 )
 def test_a_factor_corrects_a_term_or_numbers_show_that_none_does(term: str, factor: str | None) -> None:
     found = correction(read_expression(term), "m", lambda name: None)
     assert (found and expression_text(found)) == factor
+
+
+def test_a_rectified_softmax_takes_one_pass() -> None:
+    text = """
+    axis i: n, j: n
+    input Q[i,d], K[j,d], V[j,e]
+    S[i,j] = Q[i,d] * K[j,d] / sqrt(d)   where causal(i, j)
+    m[i] = max[j](S)
+    E[i,j] = exp(S[i,j] - m[i]) - exp(0 - m[i])
+    P[i,j] = relu(E) / (sum[j](abs(E[i,j])) + 0.000001)
+    O[i,e] = P[i,j] * V[j,e]
+    """  # Softpick, arXiv:2504.20966
+    found = derive(am.parse(text), 98304, n=4096, d=64, e=64)
+    assert (found.passes, found.stored) == ((1,), ())
+    flash = derive(am.mechanism("softmax", mask="causal"), 98304, n=4096, d=64, b=1, h=1)
+    assert found.words == flash.words
 
 
 def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:

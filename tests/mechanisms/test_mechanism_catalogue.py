@@ -98,12 +98,16 @@ ERRORS = [
     (lambda: mechanism("sliding_window", w=True), "parameter w must be a positive integer or a size symbol, got True"),
     (lambda: mechanism("softmax", causal=1), "parameter causal must be True or False, got 1"),
     (
-        lambda: mechanism("softmax", mask="causal"),
-        "parameter mask must be a mask such as causal() or window(256), or None, got 'causal'",
+        lambda: mechanism("softmax", mask=256),
+        "parameter mask must be a mask such as causal() or window(256), its text, or None, got 256",
     ),
     (
         lambda: mechanism("moe", routing="sigmod"),
         'unknown parameter routing "sigmod"; did you mean "sigmoid"?',
+    ),
+    (
+        lambda: mechanism("softmax", mask="windw(256)"),
+        'notation line 1, column 1: unknown mask "windw"; did you mean "window"?',
     ),
     (lambda: mechanism("bigbird", r=0), "parameter r must be an integer of at least 1, got 0"),
     (lambda: mechanism("bigbird", seed=-1), "parameter seed must be an integer of at least 0, got -1"),

@@ -8,7 +8,7 @@ import numpy as np
 import sympy
 
 from attometer.errors import AttometerError, unknown
-from attometer.program import Mask, size
+from attometer.program import Mask, parse_mask, size
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def _flag(what: str, value: Any) -> bool:
 
 
 def _mask(what: str, value: Any) -> Mask | None:
+    if isinstance(value, str):
+        return parse_mask(value)
     if value is not None and not isinstance(value, Mask):
-        raise AttometerError(f"{what} must be a mask such as causal() or window(256), or None, got {value!r}")
+        raise AttometerError(f"{what} must be a mask such as causal() or window(256), its text, or None, got {value!r}")
     return value

@@ -38,10 +38,12 @@ _TO_SYMPY: dict[str, Callable[..., sympy.Expr]] = {
     "rsqrt": lambda x: 1 / sympy.sqrt(x),
     "square": lambda x: x**2,
     "pow": sympy.Pow,
-    "abs": sympy.Abs,
     "tanh": sympy.tanh,
     "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
 }
+
+_HOMOGENEOUS = ("abs", "relu")
+"""f(c x) = c f(x) for every c > 0."""
 
 
 def correction(term: Expression, reduction: str, inline: Inline) -> Expression | None:
@@ -145,6 +147,8 @@ def algebra(node: Expression) -> sympy.Expr | None:
             parts = [algebra(a) for a in arguments]
             if any(p is None for p in parts):
                 return None
+            if function in _HOMOGENEOUS:
+                return _homogeneous(function, parts[0])
             if function not in _TO_SYMPY:
                 return sympy.Function(function, real=True)(*parts)
             return _TO_SYMPY[function](*parts)
@@ -154,6 +158,13 @@ def algebra(node: Expression) -> sympy.Expr | None:
                 return None
             return {"+": a + b, "-": a - b, "*": a * b}[op] if op != "/" else a / b
     return None
+
+
+def _homogeneous(function: str, inside: sympy.Expr) -> sympy.Expr:
+    """Return f(inside), its positive factors before it: of relu(exp(x - r) - exp(-r)), exp(-r)."""
+    factors = sympy.Mul.make_args(sympy.factor_terms(sympy.expand(inside)))
+    before, rest = (sympy.Mul(*(f for f in factors if bool(f.is_positive) is out)) for out in (True, False))
+    return before * sympy.Function(function, real=True)(rest)
 
 
 def _notation(value: sympy.Expr) -> Expression | None:

@@ -67,16 +67,14 @@ def test_a_wrong_result_is_said_and_is_plain_json() -> None:
 
 
 def test_a_convolution_over_masked_scores_holds_its_halo_and_runs() -> None:
-    report = am.io(str(EXAMPLES / "multi_token.att"), M=8192, sizes={"n": 32, "d": 8, "u": 3, "v": 5}, verify=True)
+    report = am.io(str(EXAMPLES / "multi_token.att"), M=8192, n=32, d=8, u=3, v=5, verify=True)
     assert isinstance(report.checked, Verification)
     assert report.checked.holds
     assert "A.product'[b,h,i-u,j-v] =" in str(report)
 
 
 def test_the_gradient_of_a_program_is_bounded_and_run() -> None:
-    report = am.io(
-        am.parse("Y[i,k] = tanh(A[i,j] * B[j,k])"), M=200, sizes={"i": 20, "j": 30, "k": 10}, backward=True, verify=True
-    )
+    report = am.io(am.parse("Y[i,k] = tanh(A[i,j] * B[j,k])"), M=200, i=20, j=30, k=10, backward=True, verify=True)
     assert report.name == "gradient of program"
     assert isinstance(report.checked, Verification)
     assert report.checked.holds

@@ -20,7 +20,7 @@ from attometer.sizes import size
 
 
 def test_report_orders_schedules_and_covers_every_one() -> None:
-    report = io_report(am.mechanism("softmax"), M=4096, sizes={"n": 4096, "d": 128}, mask=masks.causal())
+    report = io_report(am.mechanism("softmax"), M=4096, n=4096, d=128, mask=masks.causal())
     words = [row.words for row in report.rows if not row.refusal]
     assert words == sorted(words)
     assert {row.name for row in report.rows} == {name for name in SCHEDULES if not schedule(name).backward}
@@ -33,7 +33,7 @@ def test_report_orders_schedules_and_covers_every_one() -> None:
 
 
 def test_json_is_plain() -> None:
-    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 16, "d": 4}, bounds=True, verify=True)
+    report = io_report(am.mechanism("softmax"), M=64, n=16, d=4, bounds=True, verify=True)
     found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert found["sizes"]["M"] == 64
     assert found["schedules"][0]["words"] == report.best.words
@@ -42,7 +42,7 @@ def test_json_is_plain() -> None:
 
 
 def test_bounds_are_printed_with_class_status_and_source() -> None:
-    text = str(io_report(am.mechanism("softmax"), M=4096, sizes={"n": 262144, "d": 64}, bounds=True))
+    text = str(io_report(am.mechanism("softmax"), M=4096, n=262144, d=64, bounds=True))
     for words in ("110,334,722,036", "283,803,648,000", "67,108,864"):
         assert words in text
     for word in ("derived", "published", "Saha & Ye 2024", "accumulator", "explicit"):
@@ -51,7 +51,7 @@ def test_bounds_are_printed_with_class_status_and_source() -> None:
 
 def test_verification_says_count_equals_simulated() -> None:
     sizes = {"n": 16384, "d": 64}
-    report = io_report(am.mechanism("softmax"), M=98304, sizes=sizes, schedule=["flash2"], verify=True)
+    report = io_report(am.mechanism("softmax"), M=98304, **sizes, schedule=["flash2"], verify=True)
     assert (
         "flash2: count 300 == simulated 300 at n = 12, m = 12, d = 4, e = 4, M = 80, stack = 1; result off by"
         in str(report)
@@ -69,15 +69,15 @@ def test_every_schedule_is_verified_against_the_interpreter(name: str, mask: mas
 def test_keys_and_values_of_other_sizes() -> None:
     shape = shape_at(am.mechanism("softmax").program, {"n": 16, "m": 64, "d": 4, "e": 8})
     assert (shape.n, shape.m, shape.d, shape.e) == (16, 64, 4, 8)
-    wide = io_report(am.mechanism("softmax"), M=1 << 18, sizes={"n": 65536, "d": 64, "e": 512})
+    wide = io_report(am.mechanism("softmax"), M=1 << 18, n=65536, d=64, e=512)
     assert wide.best.name == "flash2_sliced"
-    step = io_report(am.mechanism("decode"), M=4096, sizes={"n": 1, "d": 64, "h": 8})
+    step = io_report(am.mechanism("decode"), M=4096, n=1, d=64, h=8)
     assert (step.shape.n, step.shape.m) == (1, 4096)
-    assert io_report(am.mechanism("sliding_window"), M=4096, sizes={"n": 512, "d": 16}).shape.mask == masks.window(256)
+    assert io_report(am.mechanism("sliding_window"), M=4096, n=512, d=16).shape.mask == masks.window(256)
 
 
 def test_backward_report() -> None:
-    report = io_report(am.mechanism("softmax"), M=98304, sizes={"n": 16384, "d": 64}, backward=True)
+    report = io_report(am.mechanism("softmax"), M=98304, n=16384, d=64, backward=True)
     assert report.best.name == "flash_backward_two_kernels"
     assert all(row.ratio >= 1 for row in report.rows)
 
@@ -85,8 +85,8 @@ def test_backward_report() -> None:
 def test_shared_heads_are_stacked_and_parameters_filled_in() -> None:
     shape = shape_at(am.mechanism("gqa").program, {"n": 64, "d": 8, "h": 8, "g": 2, "b": 3})
     assert (shape.copies, shape.stack) == (6, 4)
-    shared = io_report(am.mechanism("gqa"), M=512, sizes={"n": 64, "d": 8, "h": 8, "g": 2})
-    single = io_report(am.mechanism("softmax"), M=512, sizes={"n": 64, "d": 8, "h": 8})
+    shared = io_report(am.mechanism("gqa"), M=512, n=64, d=8, h=8, g=2)
+    single = io_report(am.mechanism("softmax"), M=512, n=64, d=8, h=8)
     assert shared.best.words < single.best.words
     window = am.mechanism("sliding_window")
     assert str(shape_at(window.program, {"n": 64, "d": 8, "w": 16}).mask) == "window(16)"
@@ -141,17 +141,17 @@ def test_a_schedule_runs_only_its_own_program() -> None:
 def test_bad_input_is_named() -> None:
     softmax = am.mechanism("softmax")
     with pytest.raises(AttometerError, match=r"M = 2 is too small for naive, .*; the least is 3 words \(naive\)"):
-        io_report(softmax, M=2, sizes={"n": 16, "d": 4})
+        io_report(softmax, M=2, n=16, d=4)
     with pytest.raises(AttometerError, match='size "d" is missing'):
-        io_report(softmax, M=64, sizes={"n": 16})
+        io_report(softmax, M=64, n=16)
     with pytest.raises(AttometerError, match='the program has no size "w" to set to 3; it has b, d, h, n'):
-        io_report(softmax, M=64, sizes={"n": 16, "d": 4, "w": 3})
+        io_report(softmax, M=64, n=16, d=4, w=3)
     with pytest.raises(AttometerError, match='the program has no size "g" to set to 2'):
-        io_report(softmax, M=64, sizes={"n": 16, "d": 4, "g": 2})
+        io_report(softmax, M=64, n=16, d=4, g=2)
     with pytest.raises(AttometerError, match='the program has no size "n" to set to 16'):
-        io_report(am.mechanism("decode"), M=64, sizes={"n": 16, "d": 4, "m": 32})
+        io_report(am.mechanism("decode"), M=64, n=16, d=4, m=32)
     with pytest.raises(AttometerError, match='unknown schedule "flash"; did you mean "flash'):
-        io_report(softmax, M=64, sizes={"n": 16, "d": 4}, schedule=["flash"])
+        io_report(softmax, M=64, n=16, d=4, schedule=["flash"])
     with pytest.raises(
         AttometerError, match=r'schedule "flash2" needs at least 132 words .* d = 64, e = 64; M = 100; hint'
     ):
@@ -201,7 +201,7 @@ def test_real_cache_sizes_in_words() -> None:
 
 @pytest.mark.parametrize("mask", [masks.causal() & ~masks.causal(), masks.window(2) & ~masks.causal()], ids=str)
 def test_a_mask_without_pairs_is_counted_as_it_runs(mask: masks.Mask) -> None:
-    report = io_report(am.mechanism("softmax"), M=64, sizes={"n": 12, "d": 4}, mask=mask, verify=True)
+    report = io_report(am.mechanism("softmax"), M=64, n=12, d=4, mask=mask, verify=True)
     checked = [v for v in report.verifications if isinstance(v, Verification)]
     assert len(checked) == len([row for row in report.rows if not row.refusal])
     assert all(v.holds for v in checked)
@@ -213,7 +213,7 @@ def test_best_tiles_says_what_it_takes() -> None:
 
 
 def test_the_figure_marks_the_memory_asked_for_and_names_the_binding_bounds(tmp_path: Path) -> None:
-    report = io_report(am.mechanism("softmax"), M=300, sizes={"n": 64, "d": 8})
+    report = io_report(am.mechanism("softmax"), M=300, n=64, d=8)
     drawn = report.plot(tmp_path / "io.svg").read_text()
     assert "M = 300" in drawn
     assert all(row.name in drawn for row in report.rows if not row.refusal)

@@ -885,7 +885,7 @@ def test_notation_given_is_shown_with_its_mask_numbers_say_why_and_pebbles_are_p
     assert runs == 32  # a window is one run of keys in each row
     assert len(played) == len(games())
     for (said, slow), each in zip(played, games(), strict=True):
-        answer = pebble(each["name"], each["sizes"], each["M"])
+        answer = pebble(each["name"], each["M"], **each["sizes"])
         assert answer.pebbling.optimal
         assert f"moved {answer.pebbling.cost} of {answer.pebbling.cost} words" in said
         stored = {v for action, v in each["moves"] if action == "store"}

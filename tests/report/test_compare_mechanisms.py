@@ -11,7 +11,7 @@ from attometer.report.compare import compare
 
 @pytest.fixture(scope="module")
 def variants() -> object:
-    return compare(["softmax", "linear", "sliding_window"], n=16384, d=768)
+    return compare("softmax", "linear", "sliding_window", n=16384, d=768)
 
 
 def rows(comparison: object) -> dict[str, tuple[object, ...]]:
@@ -52,24 +52,24 @@ def test_crossovers_between_each_pair(variants: object) -> None:
 
 @pytest.mark.parametrize(("h", "d"), [(1, 768), (12, 64)])
 def test_the_articles_crossings_for_any_number_of_heads(h: int, d: int) -> None:
-    found = compare(["softmax", "rnn", "projections", "ffn", "projections+ffn"], n=1024, h=h, d=d).crossings
+    found = compare("softmax", "rnn", "projections", "ffn", "projections+ffn", n=1024, h=h, d=d).crossings
     with_softmax = {c.second: int(c.root) for c in found if c.first == "softmax"}
     assert with_softmax == {"rnn": 768, "projections": 1536, "ffn": 3072, "projections+ffn": 4608}
 
 
 def test_a_sum_of_mechanisms_adds_up() -> None:
-    found = rows(compare(["softmax", "ffn", "projections", "projections+ffn"], n=512, h=2, d=16, crossings=False))
+    found = rows(compare("softmax", "ffn", "projections", "projections+ffn", n=512, h=2, d=16, crossings=False))
     assert found["projections+ffn"][4] == found["projections"][4] + found["ffn"][4]  # type: ignore[operator]
 
 
 def test_sizes_of_one_mechanism_reach_it() -> None:
-    found = rows(compare(["softmax", "sliding_window"], n=1000, d=4, w=10))
+    found = rows(compare("softmax", "sliding_window", n=1000, d=4, w=10))
     assert found["sliding_window"][1] == "w = 10"
     assert found["sliding_window"][2] == (1000 * 10 - 45) * 4
 
 
 def test_another_convention() -> None:
-    comparison = compare(["softmax", "rnn"], n=2048, d=768, of="mac")
+    comparison = compare("softmax", "rnn", n=2048, d=768, of="mac")
     assert comparison.table.columns[4] == "mac"
     assert rows(comparison)["softmax"][4] == 2 * 2048**2 * 768
 
@@ -85,18 +85,17 @@ def test_json_html_and_a_narrow_page(variants: object) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: compare(["softmax"]), "compare needs at least two different mechanisms, got 1"),
-        (lambda: compare(["softmax", "softmax"]), "compare needs at least two different mechanisms, got 1"),
-        (lambda: compare("softmax"), 'names must be a list of mechanisms, got the text "softmax"'),
-        (lambda: compare(["softmax", "liner"]), r'unknown mechanism "liner"; did you mean "linear"\?'),
-        (lambda: compare(["softmax", "linear"], n=0), "size n must be a positive integer, got 0"),
-        (lambda: compare(["softmax", "linear"], d=-3), "size d must be a positive integer, got -3"),
-        (lambda: compare(["softmax", "linear"], n=True), "size n must be a positive integer, got True"),
-        (lambda: compare(["softmax", "linear"], q=3), 'unknown size "q"'),
-        (lambda: compare(["softmax", "linear"], heads=3), 'unknown size "heads"; did you mean "h"'),
-        (lambda: compare(["softmax", "ffn"], D=3), "size D is h d in a comparison; pass h and d"),
-        (lambda: compare(["softmax", "linear"], of="flops"), r'unknown convention "flops"; did you mean "flop"\?'),
-        (lambda: compare(["softmax", "gqa"], h=6, d=8, g=4), "needs h to be a multiple of g = 4, got h = 6"),
+        (lambda: compare("softmax"), "compare needs at least two different mechanisms, got 1"),
+        (lambda: compare("softmax", "softmax"), "compare needs at least two different mechanisms, got 1"),
+        (lambda: compare("softmax", "liner"), r'unknown mechanism "liner"; did you mean "linear"\?'),
+        (lambda: compare("softmax", "linear", n=0), "size n must be a positive integer, got 0"),
+        (lambda: compare("softmax", "linear", d=-3), "size d must be a positive integer, got -3"),
+        (lambda: compare("softmax", "linear", n=True), "size n must be a positive integer, got True"),
+        (lambda: compare("softmax", "linear", q=3), 'unknown size "q"'),
+        (lambda: compare("softmax", "linear", heads=3), 'unknown size "heads"; did you mean "h"'),
+        (lambda: compare("softmax", "ffn", D=3), "size D is h d in a comparison; pass h and d"),
+        (lambda: compare("softmax", "linear", of="flops"), r'unknown convention "flops"; did you mean "flop"\?'),
+        (lambda: compare("softmax", "gqa", h=6, d=8, g=4), "needs h to be a multiple of g = 4, got h = 6"),
     ],
 )
 def test_bad_input_is_named(call: object, message: str) -> None:
@@ -108,4 +107,4 @@ def test_bad_input_is_named(call: object, message: str) -> None:
 @pytest.mark.parametrize("one", MECHANISMS)
 def test_every_two_mechanisms_are_compared(one: str) -> None:
     for other in (name for name in MECHANISMS if name > one):
-        assert rows(compare([one, other], n=4096, d=64, h=8, of="unit")).keys() == {one, other}
+        assert rows(compare(one, other, n=4096, d=64, h=8, of="unit")).keys() == {one, other}

@@ -17,7 +17,7 @@ from attometer.simulate.pebble.program import program_dag
 
 @pytest.fixture(scope="module")
 def report() -> PebbleReport:
-    return pebble("softmax", {"n": 2, "d": 1}, M=5)
+    return pebble("softmax", M=5, n=2, d=1)
 
 
 def test_the_report_says_cost_bounds_orders_and_moves(report: PebbleReport) -> None:
@@ -38,21 +38,21 @@ def test_the_report_converts_to_json(report: PebbleReport) -> None:
 
 
 def test_a_stopped_search_says_so() -> None:
-    stopped = pebble("softmax", {"n": 2, "d": 1}, M=4, seconds=0)
+    stopped = pebble("softmax", M=4, seconds=0, n=2, d=1)
     assert "the search stopped at its limit" in str(stopped)
     assert stopped.pebbling.lower_bound < stopped.pebbling.cost
 
 
 @pytest.mark.parametrize(("rule", "M", "cost"), [("place", 5, 14), ("slide", 4, 14)])
 def test_matrix_products_under_both_rules(rule: str, M: int, cost: int) -> None:
-    answer = pebble("matmul", {"m": 2, "n": 2, "k": 2}, M, slide=rule == "slide")
+    answer = pebble("matmul", M, slide=rule == "slide", m=2, n=2, k=2)
     assert answer.pebbling.cost == cost
     assert all(order >= cost for _, order in answer.orders)
     assert answer.moves.rows
 
 
 def test_trees_have_no_usual_order() -> None:
-    assert pebble("matmul-tree", {"m": 2, "n": 2, "k": 2}, M=6).orders == ()
+    assert pebble("matmul-tree", M=6, m=2, n=2, k=2).orders == ()
 
 
 @pytest.mark.parametrize("name", ["linear", "softmax_row", "sum"])
@@ -61,7 +61,7 @@ def test_a_mechanism_of_the_catalogue_is_pebbled_operation_by_operation(name: st
 
     sizes = {str(symbol): 1 if str(symbol) in "bhd" else 2 for symbol in mechanism(name).program.symbols}
     dag = program_dag(mechanism(name).program, sizes)
-    answer = pebble(name, sizes, M=dag.smallest_memory() + 2, seconds=5)
+    answer = pebble(name, dag.smallest_memory() + 2, seconds=5, **sizes)
     assert referee(dag, answer.pebbling.moves, answer.pebbling.M).cost == answer.pebbling.cost
     assert dag.compulsory <= answer.pebbling.lower_bound <= answer.pebbling.cost
 
@@ -90,7 +90,7 @@ def test_every_operation_of_a_program_is_a_vertex() -> None:
 )
 def test_bad_input_is_named(name: str, sizes: dict[str, int], M: int, message: str) -> None:
     with pytest.raises(AttometerError, match=message):
-        pebble(name, sizes, M)
+        pebble(name, M, **sizes)
 
 
 def test_the_animation_has_a_frame_for_every_move(report: PebbleReport) -> None:
@@ -126,7 +126,7 @@ def test_a_figure_of_no_known_format_is_refused(report: PebbleReport, tmp_path: 
 
 
 def test_frames_tell_the_states_apart_by_shape_and_step_waits_for_enter(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = pebble("softmax", {"n": 1, "m": 2, "d": 1}, M=4)
+    report = pebble("softmax", M=4, n=1, m=2, d=1)
     pictures = [picture.plain for picture in frames(report)]
     assert "○ Q[0,0]" in pictures[0]
     assert "▣ " in pictures[1]

@@ -49,12 +49,12 @@ def test_every_report_takes_it(mine: str) -> None:
     own, known = parse(TEXT).substitute({"w": 256}), mechanism("sliding_window", w=256, e="d")
     assert show(mine, w=256).cost.work == show("sliding_window", w=256).cost.work
     assert show(own, at={"n": 8, "d": 2}).sizes == {"b": 1, "d": 2, "h": 1, "n": 8}
-    found = compare(["sliding_window", mine, own], n=1024, d=64, w=256)
+    found = compare("sliding_window", mine, own, n=1024, d=64, w=256)
     assert [one.name for one in found.compared] == ["sliding_window", "mine", "program"]
     assert len({one.at(one.cost.work) for one in found.compared}) == 1
     sizes = {"n": 256, "d": 16}
-    assert io_report(own, M=4096, sizes=sizes).best.words == io_report(known, M=4096, sizes=sizes).best.words
-    assert pebble(parse("Y[i] = A[i] + B[i]"), {"i": 2}, 4).pebbling.cost == 6
+    assert io_report(own, M=4096, **sizes).best.words == io_report(known, M=4096, **sizes).best.words
+    assert pebble(parse("Y[i] = A[i] + B[i]"), 4, i=2).pebbling.cost == 6
 
 
 def test_the_gradient_has_a_page() -> None:

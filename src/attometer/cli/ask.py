@@ -226,7 +226,7 @@ def compare(
         if taken in given:
             raise AttometerError(f'--sizes does not take "{taken}"; use {option}')
     listed = [part.strip() for name in names for part in _BETWEEN.split(name) if part.strip()]
-    show_result(report(listed, n=n, d=d, h=heads, of=of, **given), json)
+    show_result(report(*listed, n=n, d=d, h=heads, of=of, **given), json)
 
 
 _BETWEEN = re.compile(r",|(?:^|\s)(?:vs\.?|versus|and)(?:\s|$)", re.IGNORECASE)

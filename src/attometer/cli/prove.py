@@ -75,7 +75,6 @@ def io(
 
 def _io(given: Mapping[str, Any]) -> None:
     from attometer.mechanisms.subject import subject
-    from attometer.program import parse_mask
     from attometer.report.io.report import io_report
 
     if given["compiled"] and not given["verify"]:
@@ -83,13 +82,13 @@ def _io(given: Mapping[str, Any]) -> None:
     report = io_report(
         subject(given["name"]),
         M=words_of(given["memory"]),
-        sizes=sizes_of(given["sizes"], **{k: given[k] for k in ("n", "d", "m", "e")}),
-        mask=parse_mask(given["mask"]) if given["mask"] else None,
+        mask=given["mask"] or None,
         schedule=[one.strip() for each in given["schedule"] or () for one in each.split(",")] or None,
         backward=given["backward"],
         bounds=given["bounds"],
         verify=given["verify"],
         compiled=given["compiled"],
+        **sizes_of(given["sizes"], **{k: given[k] for k in ("n", "d", "m", "e")}),
     )
     show_result(report, given["json"])
     if given["plot"] is not None:
@@ -246,7 +245,7 @@ def pebble(
     at = sizes_of(sizes, n=n, d=d)
     if not at:
         raise AttometerError("pebble needs --sizes: as in n=2,d=1")
-    made = report(name, at, words_of(memory), slide, not no_recompute, seconds)
+    made = report(name, words_of(memory), slide, not no_recompute, seconds, **at)
     if (play or step) and not json:
         from attometer.report.pebble.play import play as animate
 

@@ -174,9 +174,7 @@ class Comparison(Report):
 
 
 def compare(
-    names: Sequence[Subject],
-    /,
-    *,
+    *names: Subject,
     n: int = 16384,
     d: int = 64,
     h: int | None = None,
@@ -203,7 +201,7 @@ def compare(
     Raises:
         AttometerError: fewer than two names, an unknown name, size or convention, or a size that is not positive.
 
-    >>> found = compare(["softmax", "rnn"], n=2048, d=768)
+    >>> found = compare("softmax", "rnn", n=2048, d=768)
     >>> print(found.crossings[0])
     softmax = rnn at n = d h = 768: softmax costs less below, rnn above
     """
@@ -225,8 +223,6 @@ def compare(
 
 
 def _names(names: Sequence[Subject]) -> tuple[Subject, ...]:
-    if isinstance(names, str):
-        raise AttometerError(f'names must be a list of mechanisms, got the text "{names}"')
     asked = tuple(dict.fromkeys(names))
     if len(asked) < 2:
         raise AttometerError(f"compare needs at least two different mechanisms, got {len(asked)}")

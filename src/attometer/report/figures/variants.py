@@ -19,7 +19,7 @@ def variants(model: Model) -> "Figure":
     """Draw FLOPs of one attention layer for each variant, at the model's heads."""
     heads = width(model)
     columns = lengths(128, 131072)
-    compared = compare(NAMES, n=columns[-1], h=heads.h, d=heads.d, crossings=False).compared
+    compared = compare(*NAMES, n=columns[-1], h=heads.h, d=heads.d, crossings=False).compared
     figure = sheet(f"Attention variants with {heads.h} heads of {heads.d}, as in {model.name}", 9.5, 5.6)
     axes = figure.subplots()
     for one, colour, dash, marker in zip(compared, COLOURS, DASHES, _MARKERS, strict=True):

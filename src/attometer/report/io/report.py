@@ -17,6 +17,7 @@ from attometer.errors import AttometerError, unknown
 from attometer.masks import Mask
 from attometer.masks.counts import substitute, symbols
 from attometer.mechanisms.subject import subject as named
+from attometer.program.mask_reader import parse_mask
 from attometer.program.program import Program
 from attometer.report.io.compiled import NOTE, CompiledLines, compiled_lines, require_simulator
 from attometer.report.io.derived import DerivedIo, derived_io
@@ -183,13 +184,13 @@ def io_report(
     subject: Any,
     *,
     M: int,
-    sizes: Mapping[str, int],
-    mask: Mask | None = None,
+    mask: Mask | str | None = None,
     schedule: str | Iterable[str] | None = None,
     backward: bool = False,
     bounds: bool = False,
     verify: bool = False,
     compiled: bool = False,
+    **sizes: int,
 ) -> IoReport | DerivedIo:
     """Return what schedules of a mechanism move through M words, with the ratio to the best bound of its class.
 
@@ -199,20 +200,20 @@ def io_report(
     Args:
         subject: a Program, or a mechanism, its name or its file.
         M: words of fast memory.
-        sizes: the program's sizes by name; m, e, g, h and b default to n, d, h, 1 and 1.
-        mask: a restriction on top of the program's own.
+        mask: a restriction on top of the program's own, such as causal() or its text.
         schedule: a name, or several; by default all of the direction.
         backward: the gradients instead of the result.
         bounds: also print every lower bound.
         verify: also run each schedule at a scaled-down size and compare with the count.
         compiled: with `verify`, also run those that are compiled, at this size, under valgrind's cachegrind.
+        **sizes: the program's sizes by name; m, e, g, h and b default to n, d, h, 1 and 1.
 
     Raises:
         AttometerError: not softmax attention, an unknown schedule, a missing size, no schedule fits into M words, or
             no valgrind or compiler where one is needed.
 
     >>> from attometer.mechanisms import mechanism
-    >>> report = io_report(mechanism("softmax"), M=98304, sizes={"n": 65536, "d": 64})
+    >>> report = io_report(mechanism("softmax"), M=98304, n=65536, d=64)
     >>> report.best.name, report.best.words, round(report.best.ratio, 2)
     ('flash2_sliced', 746586112, 1.5)
     """
@@ -227,7 +228,7 @@ def io_report(
             raise AttometerError(f"{option}: {error}{hint}") from None
         return derived_io(subject, M=M, sizes=sizes, backward=backward, bounds=bounds, verify=verify)
     defaults = {k: v for k, v in subject.defaults.items() if size(k) in program.symbols}
-    shape = shape_at(program, _heads({**defaults, **sizes}), mask)
+    shape = shape_at(program, _heads({**defaults, **sizes}), parse_mask(mask) if isinstance(mask, str) else mask)
     names = _schedules(schedule, backward)
     rules = BACKWARD_BOUNDS if backward else ATTENTION_BOUNDS
     numbers = shape.bound_sizes(M)

@@ -160,18 +160,18 @@ class MeasureReport(Report):
 
 
 def measure(
-    options: Options | Sequence[str],
-    lengths: str | Sequence[int] = "512,1024,2048",
+    names: Options | str | Sequence[str],
+    n: str | Sequence[int] = "512,1024,2048",
     *,
     out: Path | None = None,
     said: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> MeasureReport:
-    """Time what `options` asks for on this machine and return the report.
+    """Time mechanisms on this machine, each at every length, and return the report.
 
     Args:
-        options: mechanisms by name, or all that is asked for, checked.
-        lengths: numbers of tokens, where `options` are names.
+        names: a mechanism's name, several, or all that is asked for, checked.
+        n: numbers of tokens, where `names` are names.
         out: a file that each sample is appended to as it comes; what it already holds is not run again.
         said: called with a line of text as each round ends; None draws a progress bar if stderr is a terminal.
         **settings: dtype, heads, d, batch, impl, backward, repeats, device, threads, as `Options.of` takes them.
@@ -190,7 +190,7 @@ def measure(
     with extras("measuring needs"):
         from attometer.run.bench.cases import Setting
 
-    o = options if isinstance(options, Options) else Options.of(options, lengths, **settings)
+    o = names if isinstance(names, Options) else Options.of([names] if isinstance(names, str) else names, n, **settings)
     setting = Setting(o.batch, o.heads, o.d, o.torch_dtype, o.backward, o.impl, o.device)
     with _threads(o.threads):
         return _measured(o, setting, out, said)

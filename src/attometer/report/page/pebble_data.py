@@ -53,7 +53,7 @@ def solved() -> list[dict[str, Any]]:
     """Return what is kept: every game searched to its optimum."""
     found = []
     for name, sizes, M in GAMES:
-        answer = pebble(name, sizes, M).pebbling
+        answer = pebble(name, M, **sizes).pebbling
         if not answer.optimal:
             raise AttometerError(f"{name} at M = {M} was not proved least")
         moves = [[move.action, move.vertex] for move in answer.moves]

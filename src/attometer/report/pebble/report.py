@@ -138,18 +138,18 @@ class PebbleReport(Report):
 
 
 def pebble(
-    what: Subject, sizes: Mapping[str, int], M: int, slide: bool = False, recompute: bool = True, seconds: float = 60.0
+    what: Subject, /, M: int, slide: bool = False, recompute: bool = True, seconds: float = 60.0, **sizes: int
 ) -> PebbleReport:
     """Return the least traffic of a calculation at M words of fast memory, with the moves that reach it.
 
     Args:
         what: `softmax`, `matmul`, `matmul-tree`, or any mechanism, file of notation (or `-`, standard input) or Program,
             whose every operation is a vertex.
-        sizes: sizes by name; for `softmax` m defaults to n and e to d.
         M: words of fast memory.
         slide: whether a result may take the word of an operand.
         recompute: whether anything may be computed twice.
         seconds: limit on the search.
+        **sizes: sizes by name; for `softmax` m defaults to n and e to d.
 
     Returns:
         A PebbleReport.
@@ -157,7 +157,7 @@ def pebble(
     Raises:
         AttometerError: an unknown name or size, a size missing, a graph too large, or M too small.
 
-    >>> print(pebble("softmax", {"n": 2, "d": 1}, M=5).pebbling.cost)
+    >>> print(pebble("softmax", M=5, n=2, d=1).pebbling.cost)
     11
     """
     form = FORMS.get(what) if isinstance(what, str) else None

@@ -14,7 +14,7 @@ from attometer.report.pebble.report import FORMS, pebble
 from attometer.simulate.pebble.moves import Move
 from attometer.simulate.pebble.referee import referee
 
-GAMES = (
+GAMES: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("softmax", {"n": 2, "m": 2, "d": 1, "e": 1}, 5),
     ("softmax", {"n": 2, "m": 2, "d": 1, "e": 1}, 7),
     ("matmul", {"m": 2, "n": 2, "k": 2}, 4),

@@ -86,7 +86,7 @@ def test_a_fault_says_file_line_and_column(tmp_path: Path, text: str, words: str
         ("no/such.att", {}, "no/such.att: no such file"),
         ("sofmax", {}, 'unknown mechanism "sofmax"; did you mean "softmax"?'),
         (3, {}, "mechanism must be a name, got int; known: alibi"),
-        (parse("Y[i] = exp(X[i])"), {"j": 2}, 'the program has no size "j"; known: i'),
+        (parse("Y[i] = exp(X[i])"), {"j": 2}, 'unknown size "j"; known: i'),
         (parse("Y[i] = exp(X[i])"), {"i": "4"}, "size \"i\" must be a positive integer, got '4'"),
     ],
 )

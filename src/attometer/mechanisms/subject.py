@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from attometer.errors import AttometerError, nearest, unknown
+from attometer.errors import AttometerError, unknown
 from attometer.mechanisms.catalogue import MECHANISMS, mechanism
 from attometer.mechanisms.mechanism import Mechanism
 from attometer.program import Program, parse
@@ -84,9 +84,7 @@ def _sized(program: Program, sizes: dict[str, object]) -> Program:
     chosen: dict[str, Size] = {}
     for name, value in sizes.items():
         if name not in known:
-            raise AttometerError(
-                f'the program has no size "{name}"{nearest(name, known)}; known: {", ".join(sorted(known))}'
-            )
+            raise unknown("size", name, known)
         if isinstance(value, bool) or not isinstance(value, int):
             raise AttometerError(f'size "{name}" must be a positive integer, got {value!r:.80}')
         chosen[name] = value

@@ -260,7 +260,10 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
     ("log of llama.cpp b10809: Qwen3.8-27B", "2026-09", "unsloth/Qwen3.8-27B-GGUF:Q4_K_M --on 'RTX 4090' --engine llama.cpp -c 32768",
      {"kv": (2.0, 0.001), "state": (149.62 / 1024, 0.02)}),
     ("notes on llama-server: Qwen3.5-9B at 262,144 tokens on 12 GB", "2026", "bartowski/Qwen_Qwen3.5-9B-GGUF:Q4_K_M --on 'RTX 3060' "
-     "--engine llama.cpp -c 262144 -ctk q8_0 -ctv q8_0 --batch 1", {"kv": (4.25, 0.001), "state": (50.25 / 1024, 0.025), "fits": True}),
+     "--engine llama.cpp -c 262144 -ctk q8_0 -ctv q8_0 --batch 1", {"kv": (4.25, 0.001), "state": (50.25 / 1024, 0.025),
+     "buffer": (808.02 / 1024, 0.02), "fits": True}),
+    ("log in the tests of a llama-server panel, RTX 3090", "2026", "unsloth/Qwen3.8-27B-GGUF:Q4_K_M --on 'RTX 3090' --engine llama.cpp "
+     "-c 200192 -ctk q8_0 -ctv q8_0", {"kv": (6647 / 1024, 0.001), "state": (149.62 / 1024, 0.02), "buffer": (654.78 / 1024, 0.05)}),
     ("measured footprint of Qwen3-Coder-Next on Strix Halo", "2026", "unsloth/Qwen3-Coder-Next-GGUF:Q3_K_M --on 'Ryzen AI Max+ 395' "
      "--engine llama.cpp -c 131072", {"kv": (3.0, 0.001), "fits": True}),
     ("ggml-org/ci, bge-small on a V100", "2024-12", "bge-small-en-v1.5-F16 --on 'V100 32GB' --engine llama.cpp@4300 -c 512",

@@ -181,17 +181,24 @@ def step_activations(model: Model, tokens: int, tp: int = 1, streams: float = 2)
 def graph_buffer(model: Model, cells: int, tokens: int, flash: bool) -> int:
     """Return llama.cpp's compute buffer: fp32 logits of a micro-batch and its stream, or the widest layer, scores in it or not.
 
-    Fitted on the buffers that llama.cpp logs for five models of 7 to 65 billion parameters (195 logs, at most 0.5 %).
+    Fitted on the buffers that llama.cpp logs for five models of 7 to 65 billion parameters (195 logs, at most 0.5 %). Flash
+    attention keeps no scores, but the mask as the host sends it in fp32, and in 16 bits (src/llama-graph.cpp).
 
     >>> from attometer.models import model
     >>> graph_buffer(model("llama-3.1-8b"), 8192, 512, False) // 2**20
     558
     """
-    stream, cells = model.width * tokens * FP32, 256 * -(-cells // 256)
+    logits, layer, cell = graph_parts(model, tokens, flash)
+    return max(logits, layer + cell * 256 * -(-cells // 256))
+
+
+def graph_parts(model: Model, tokens: int, flash: bool) -> tuple[int, int, int]:
+    """Return the bytes of llama.cpp's logits and stream, of its widest layer, and what this has more for each cell of the cache."""
+    stream = model.width * tokens * FP32
     heads = max((score_heads(part.program) for stack in model.layers for part in stack.layer.parts), default=0)
-    scores = 0 if flash else (heads + 1) * cells * tokens * FP32
-    layer = int(10 / 3 * stream) + scores + int(3.86 * 2**20)
-    return max(vocabulary(model) * tokens * FP32 + stream + (0 if flash else int(3.19 * 2**20)), layer)
+    kept = 1.5 * (heads > 0) if flash else heads + 1
+    logits = vocabulary(model) * tokens * FP32 + stream + (0 if flash else int(3.19 * 2**20))
+    return logits, int(10 / 3 * stream) + int(3.86 * 2**20), int(kept * tokens * FP32)
 
 
 def score_heads(program: Program) -> int:

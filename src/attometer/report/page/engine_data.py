@@ -8,7 +8,7 @@ from attometer.count.weights import Formats, stored_weights
 from attometer.engines import Engine, adapters, engine, padding, recipe, recipes, rotary_tables
 from attometer.engines.cache import window_of
 from attometer.engines.engine import NAMES
-from attometer.engines.pool import graph_buffer, has_experts, seen_whole, step_activations, vocabulary
+from attometer.engines.pool import graph_parts, has_experts, seen_whole, step_activations, vocabulary
 from attometer.engines.recipe import optimizer, optimizers
 from attometer.engines.training import PLAIN
 from attometer.formats import CACHE_ROWS, uniform
@@ -16,8 +16,6 @@ from attometer.models import Model
 from attometer.schedule.placement import Placement
 
 PLATFORMS = ("cuda", "rocm")
-GRAPH_CELLS = 4096
-"""Tokens of cache that a compute buffer is allocated for, as `pool` does where nothing says."""
 
 
 def offered() -> Iterator[tuple[str, Engine]]:
@@ -140,7 +138,7 @@ def serving_data(model: Model, formats: dict[str, Formats], places: Iterable[Pla
         "routed": shard(model, Placement()).stages[0].expert_parameters,
         "images": any(tower.tokens is None for tower in model.towers),
         "step": {t: step_activations(model, t) // 2 - 2 * model.width * t for t in steps},
-        "buffer": {s.tokens: graph_buffer(model, GRAPH_CELLS, s.tokens, v.flash) for v in graphs for s in v.scales},
+        "buffer": {s.tokens: graph_parts(model, s.tokens, v.flash) for v in graphs for s in v.scales},
         "cache": [[s.layer.cache.conv, window_of(s.layer.cache.kv), int(s.layer.cache.index)] for s in model.layers],
         "pad": pads,
         "tables": rotary_tables(model),

@@ -13,6 +13,7 @@ const ENGINE = (() => {
     const held = r.fixed + r.token * Math.max(tokens, r.tokens) + r.request * requests + r.rank * ranks;
     return Math.max(Math.round(1000 * (1 - Math.max(held, mib > r.large * 1024 ? r.least : 0) / mib)) / 1000, 0.01);
   };
+  const buffer = ([logits, layer, cell], cells) => Math.max(logits, layer + cell * up(cells, 256));
   const pool = (e, model, state, usable, weights) => {
     const visible = seen(e, usable), [, , few, wide] = scale(e, visible, named(state)), tokens = step(state, usable, model), atOnce = wide !== null && state.tp >= 4 ? wide : few;
     const fraction = state.utilization || (e.reserve ? reserved(e.reserve, usable / 2 ** 20, tokens, atOnce, state.tp * state.pp) : e.fraction);
@@ -24,7 +25,7 @@ const ENGINE = (() => {
     const largest = 2 * (2 * model.width * tokens + Math.ceil(s.step[tokens] / state.tp));
     const terms = {
       weights, runtime: Math.trunc(e.runtime * GIB), communication: Math.trunc(links * GIB),
-      activations: e.graph ? s.buffer[tokens] : Math.max(largest, sampler) + work,
+      activations: e.graph ? buffer(s.buffer[tokens], state.context) : Math.max(largest, sampler) + work,
       graphs: Math.trunc((e.graphs[0] + (e.graphs[1] * atOnce) / 1024) * GIB),
     };
     const sum = (names) => names.reduce((total, name) => total + terms[name], 0), free = visible - sum(e.before);

@@ -350,6 +350,15 @@ ASKED: list[tuple[str, str, str, dict[str, tuple[float, float] | bool]]] = [
     ("ollama/ollama#10529", "2025-05-02", "qwen3:14b --on 'RTX 4090' --engine ollama --num-ctx 16384", {"kv": (2.5, 0.001)}),
     ("unsloth's requirements: 70B in four bits within 41 GB", "2025", "unsloth/Llama-3.3-70B-Instruct --on L40S --mode train "
      "--recipe qlora --ctx 2048", {"fits": True}),
+    # what an instruct model's file says of its context: vLLM 0.7 computes prompts of up to 32,768 tokens whole
+    ("notebook on a T4, vLLM 0.7.3: Qwen2.5-1.5B-Instruct", "2025-05-30", "Qwen/Qwen2.5-1.5B-Instruct --on T4 "
+     f"--gpu-memory-utilization 0.50 {V}@0.7.3", {"weights": (2.8875, 0.005), "pool": (2.36, 0.05), "tokens": (88_304, 0.05)}),
+    ("example 4-3 of a book on LLMs, an A100 of 80 GB: vLLM of V0, Llama-3.1-8B", "2025", "meta-llama/Llama-3.1-8B-Instruct "
+     f"--on 'A100 80GB' {V}@0.6.6", {"weights": (14.9888, 0.001), "pool": (54.93, 0.01)}),
+    ("log of vLLM: Lingshu-32B, a Qwen2.5-VL-32B, at tp 1", "2026", f"Qwen/Qwen2.5-VL-32B-Instruct --on 'A100 80GB' {V}@0.8.5",
+     {"weights": (62.43, 0.001)}),
+    ("notes on vLLM 0.8.5: DeepSeek-R1-0528-Qwen3-8B at tp 4", "2025", "deepseek-ai/DeepSeek-R1-0528-Qwen3-8B --on '4x RTX 3090' "
+     f"--tensor-parallel-size 4 --dtype float16 --max-model-len 65536 {V}@0.8.5", {"weights": (3.85, 0.01)}),
     # tables of positions, states that a prefix keeps, images that a step holds whole, windows that llama.cpp does not know
     ("vllm-project/vllm#5248", "2024-06-04", "deepseek-ai/deepseek-coder-6.7b-instruct --on '2x T4' --tensor-parallel-size 2 "
      f"--dtype float16 {V}@0.4.2", {"fits": False}),

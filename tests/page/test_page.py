@@ -1024,3 +1024,15 @@ def test_open_shows_the_plan_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert "engine=vllm&amp;utilization=0.8" in text
     refused = CliRunner().invoke(app, ["plan", "gpt2", "--goal", "latency", "--open"])
     assert "--open does not take --goal" in str(refused.exception)
+
+
+def test_what_is_kept_of_a_shipped_model_serves_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = json.dumps(page_data(names=("gpt2",)))
+
+    def counted(*_: object) -> None:
+        raise AssertionError("counted again")
+
+    for name in ("model_data", "text_data"):
+        monkeypatch.setattr(f"attometer.report.page.data.{name}", counted)
+    assert json.dumps(page_data(names=("gpt2",))) == first
+    assert json.dumps(page_data([model("gpt2")], names=())) == first

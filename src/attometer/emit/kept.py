@@ -72,9 +72,9 @@ def kept(
     return made
 
 
-def kept_data(kind: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return plain data that follows from the package alone, kept whole: another version of any of its files makes it anew."""
-    return kept(kind, (), lambda: json.loads(json.dumps(make())), dict, dict, ("",))
+def kept_data(kind: str, make: Callable[[], Mapping[str, Any]], *asked: str) -> dict[str, Any]:
+    """Return plain data that follow from the package and `asked` alone: another version of any of its files makes them anew."""
+    return kept(kind, asked, lambda: json.loads(json.dumps(make())), dict, dict, ("",))
 
 
 def _keep(path: Path, held: dict[str, Any]) -> None:

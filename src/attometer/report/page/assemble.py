@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from attometer.emit.kept import kept_data
 from attometer.machine import Machine, machine
 from attometer.mechanisms import Mechanism
 from attometer.mechanisms.subject import SUFFIX, subject
@@ -90,7 +89,7 @@ def page(
     added, mine, own = list(more), list(texts), {one.id: one for one in places}
     first_of = {"model": added[0].name} if added else {}
     shown = {**START, **first_of, **({"machine": next(iter(own))} if own else {}), **(start or {})}
-    data = _data(added, names, mine, own) | {"claims": claims}
+    data = page_data(added, names, mine, own.values()) | {"claims": claims}
     tab = {"tab": "mechanisms"} if mine and not added else {}
     first = _first(shown, added, own)
     pieces = {
@@ -109,15 +108,6 @@ def page(
     }
     made = _file("page.html")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], made)
-
-
-def _data(
-    added: list[Model], names: Iterable[str] | None, mine: list[Mechanism], own: Mapping[str, Machine]
-) -> dict[str, Any]:
-    """Return the data; what is shipped alone, a minute of counting, is kept for the next page."""
-    if added or mine or own or names is not None:
-        return page_data(added, names, mine, own.values())
-    return kept_data("page", page_data)
 
 
 def _split(data: Mapping[str, Any], shown: Plan, on: str) -> dict[str, dict[str, Any]]:

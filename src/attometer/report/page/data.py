@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from attometer.emit.kept import kept_data
 from attometer.errors import AttometerError
 from attometer.formats import CACHE_FORMATS, FORMATS
 from attometer.machine import Machine, machine, machines, node_of
@@ -20,7 +21,7 @@ from attometer.report.page.config_data import forms
 from attometer.report.page.engine_data import ROWS_OF_CACHES, engines_data, optimizers_data, recipes_data
 from attometer.report.page.mechanism_data import catalogue_data, mechanism_data
 from attometer.report.page.model_data import model_data
-from attometer.report.page.part_data import numbered
+from attometer.report.page.part_data import Text, numbered, text_data
 from attometer.report.page.pebble_data import games
 from attometer.report.page.schedule_data import bounds_data, schedules_data
 
@@ -39,12 +40,9 @@ def page_data(
     for place in own:
         if not plannable(place):
             raise AttometerError(f"{place.name} states no memory, bandwidth or peak rate: a plan needs all three")
-    listed = [*more, *map(model, shipped() if names is None else names)]
-    shown = Console(stderr=True)
-    followed = track(listed, "formulas of models", console=shown, transient=True, disable=not shown.is_terminal)
-    models = {m.name: dict(model_data(m)) for m in followed}
+    models, formulas = _models(more, shipped() if names is None else names)
     return {
-        "texts": numbered(models.values()),
+        "texts": [formulas[text] for text in numbered(models.values())],
         "models": columns(models),
         "machines": {
             **{place.id: machine_data(place) for place in own},
@@ -64,12 +62,44 @@ def page_data(
         "holds": HOLDS,
         "free": sorted(NO_COST),
         "optimizer": OPTIMIZER_BYTES,
-        "mechanisms": {**{one.name: mechanism_data(one) for one in texts}, **catalogue_data()},
+        "mechanisms": {
+            **{one.name: mechanism_data(one) for one in texts},
+            **kept_data("page-mechanisms", catalogue_data),
+        },
         "games": games(),
         "functions": list(FUNCTIONS),
         "schedules": schedules_data(),
         "bounds": bounds_data(),
         "forms": forms(),
+    }
+
+
+def _models(
+    more: Iterable[Model], names: Iterable[str]
+) -> tuple[dict[str, dict[str, Any]], dict[Text, dict[str, Any]]]:
+    """Return the data of models by name, and the formulas of their texts; those of a shipped model are kept for the next page."""
+    own = {one.name: one for one in more}
+    shown = Console(stderr=True)
+    listed = [*own, *(name for name in names if name not in own)]
+    followed = track(listed, "formulas of models", console=shown, transient=True, disable=not shown.is_terminal)
+    models, formulas = {}, dict[Text, dict[str, Any]]()
+    for name in followed:
+        held = own.get(name)
+        if held is None or (name in shipped() and held == model(name)):
+            found = kept_data("page-model", lambda name=name: _with_formulas(model(name)), name)  # type: ignore[misc]
+        else:
+            found = _with_formulas(held)
+        formulas |= {(text, tuple(sizes)): made for text, sizes, made in found["formulas"]}
+        models[name] = found["model"]
+    return models, formulas
+
+
+def _with_formulas(one: Model) -> dict[str, Any]:
+    """Return a model's data, and its texts with the names of their sizes and their formulas."""
+    data = dict(model_data(one))
+    return {
+        "model": data,
+        "formulas": [[text, names, text_data(text, tuple(names))] for text, names, _ in data["texts"]],
     }
 
 

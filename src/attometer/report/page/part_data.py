@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from attometer.count.formulas import Compiled, Graph
 from attometer.count.part_cost import PartCost
@@ -66,14 +66,18 @@ class Pairs:
         return [[text, [name for name, _ in sizes], [value for _, value in sizes]] for text, sizes in self._found]
 
 
-def numbered(models: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the numbers of texts into the models' pairs, and return the formulas of each text."""
-    found: dict[tuple[str, tuple[str, ...]], int] = {}
+Text: TypeAlias = tuple[str, tuple[str, ...]]
+"""A text, and the names of its sizes."""
+
+
+def numbered(models: Iterable[dict[str, Any]]) -> list[Text]:
+    """Put the numbers of texts into the models' pairs, and return the texts."""
+    found: dict[Text, int] = {}
     for one in models:
         one["texts"] = [
             [found.setdefault((text, tuple(names)), len(found)), sizes] for text, names, sizes in one["texts"]
         ]
-    return [text_data(text, names) for text, names in found]
+    return list(found)
 
 
 @lru_cache(maxsize=512)

@@ -36,6 +36,8 @@ RUN = ("flash", "flash2")
 """Schedules of attention that engines run; no kernel of the others was measured."""
 WIDEST = 10.0
 """An interval whose ends are further apart than this factor tells nothing."""
+LENT = 0.25
+"""A sum of kernels of which other engines' take so large a share is theirs."""
 _CALLED = {"bandwidth": "memory bandwidth", "peak": "peak rate", "link": "bandwidth of links"}
 
 
@@ -81,6 +83,11 @@ class Expected:
             f"predicted {spelled(self.seconds)}, {spelled(self.low)} to {spelled(self.high)} (90 %, {self.situation}) for "
             f"{self.engine} from {FROM[self.way]}, coefficients of {_plain(self.measured_for)}{lent}{same}{check}"
         )
+
+    @property
+    def own(self) -> bool:
+        """Whether the time stands on the engine itself: of a sum of kernels other engines' may take less than a quarter (norms)."""
+        return self.lent < LENT if self.way == "kernels" else not self.borrowed
 
     def by(self, way: str) -> float | None:
         """Return the seconds by `whole model` or `kernels`: a change is the difference of two times that were had alike."""
@@ -177,7 +184,7 @@ def replays(plan: "Plan") -> bool:
 def _standing(plan: "Plan", way: Expected) -> tuple[bool, bool, bool, int, float]:
     """Return what a way stands on, best least: the engine's own figures, of weights as wide, as it is now, of the machine;
     then the interval."""
-    return bool(way.borrowed), _is_of_other_width(plan, way), _dated(way), _place(way), way.high / way.low
+    return not way.own, _is_of_other_width(plan, way), _dated(way), _place(way), way.high / way.low
 
 
 def _dated(way: Expected) -> bool:
@@ -215,7 +222,7 @@ def checked(ways: list[Expected]) -> Expected | None:
     if _tells_nothing(chosen):
         return None
     # where both ways are the engine's own and stand as firmly, how far they are apart is a part of what is not known
-    other = next((way for way in others if not way.borrowed), None)
+    other = next((way for way in others if way.own), None)
     told = None if other is None else other.seconds
     ends = (chosen.low, chosen.high)
     if other is not None and _stands_as_firmly(other, chosen):

@@ -25,8 +25,6 @@ from attometer.price.model_calls import Pass, stored
 if TYPE_CHECKING:
     from attometer.plan.result import Plan
 
-LENT = 0.25
-"""A sum of kernels of which other engines' take so large a share is theirs: norms and the like take less, products more."""
 Both = tuple[Expected, Expected]
 
 
@@ -54,11 +52,7 @@ def predicted_load(plan: "Plan", prompt: "Plan", work: Workload) -> tuple[Expect
 
 def _chosen(*ways: Expected) -> Expected | None:
     """Return the way that stands on more, with the other as a check, or None where its interval tells nothing."""
-    return checked(sorted(ways, key=lambda w: (_is_lent(w), "machine" in w.situation)))
-
-
-def _is_lent(way: Expected) -> bool:
-    return way.lent >= LENT if way.way == "kernels" else bool(way.borrowed)
+    return checked(sorted(ways, key=lambda w: (not w.own, "machine" in w.situation)))
 
 
 def _from_classes(plan: "Plan", prompt: "Plan", work: Workload, engine: str) -> Both:

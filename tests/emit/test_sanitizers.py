@@ -23,7 +23,7 @@ def test_nothing_is_found(script, dtype, tmp_path) -> None:
     environment = os.environ | {
         "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "ATTOMETER_CACHE": str(tmp_path),
     }  # fmt: skip
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1", "-O0")
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parent / script), dtype, *flags],
         capture_output=True,

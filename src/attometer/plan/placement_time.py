@@ -1,6 +1,6 @@
 """What a placement takes on a cluster: memory of the fullest rank, and datasheet time by term."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from math import gcd
@@ -9,7 +9,14 @@ from typing import Any
 from attometer.count.model_cost import ModelCost, model_cost
 from attometer.count.placement.collectives import Message
 from attometer.count.placement.messages import pass_messages
-from attometer.count.placement.rank_cost import RankCost, RankStage, backward_work, part_work, shard
+from attometer.count.placement.rank_cost import (
+    RankCost,
+    RankStage,
+    backward_work,
+    layer_kept,
+    part_work,
+    shard,
+)
 from attometer.count.placement.rank_layer import RankLayer, rank_layers
 from attometer.count.placement.rank_sizes import RankSizes
 from attometer.count.weights import Formats, part_weights
@@ -138,6 +145,8 @@ class Evaluator:
         self.cached = float(storage(load.kv).bits) / 8
         self.available = cluster.machine.usable_bytes if load.memory is None else load.memory
         self._rows: dict[tuple[Placement, int, int], tuple[RowTime, ...]] = {}
+        self._kept: dict[tuple[Placement, int, int], tuple[RankLayer, float]] = {}
+        self._stages: dict[tuple[Placement, int, int], RowTime] = {}
         self._held = self._weights()
 
     def _weights(self) -> list[dict[str, tuple[float, float]]]:
@@ -156,7 +165,7 @@ class Evaluator:
     def at(self, context: int) -> "Evaluator":
         """Return the evaluator of the same load at another context."""
         other = copy(self)
-        other.load, other._rows = replace(self.load, context=context), {}
+        other.load, other._rows, other._kept, other._stages = replace(self.load, context=context), {}, {}, {}
         return other
 
     def placed(self, place: Placement, quick: bool = False) -> Candidate:
@@ -200,13 +209,13 @@ class Evaluator:
         micro = min(load.micro_batch, per_replica)
         batches = -(-per_replica // micro)
         sizes = RankSizes(place, self.cost.model.width, micro * place.dp, load.context, load.context)
-        weights = ranks.weights(self.formats)
+        weights, kept_by = ranks.weights(self.formats), self._keeps(place, micro)
         found = []
         for stage in ranks.stages:
             dense, experts = stage.dense_parameters, stage.expert_parameters
             divided = stage.sharded_parameters / max(1, dense + experts)
             gathered = max((row.parameters + row.expert_parameters for row, _ in stage.held), default=0)
-            kept = stage.saved(sizes, load.checkpoint) * stage.in_flight(batches)
+            kept = stage.saved(sizes, load.checkpoint, kept_by) * stage.in_flight(batches)
             logits = 0.0
             if stage.number == place.pp - 1:
                 logits = LOGIT_BYTES * sum(
@@ -220,6 +229,19 @@ class Evaluator:
                 "activations": int(2 * kept + logits),
             })  # fmt: skip
         return max(found, key=lambda kinds: sum(kinds.values()))
+
+    def _keeps(self, place: Placement, micro: int) -> Callable[[RankLayer], float]:
+        """Return what says how much a layer keeps of a micro-batch, which placements whose layers are alike share."""
+        alike = _canonical(place)
+        sizes = RankSizes(alike, self.cost.model.width, micro * alike.dp, self.load.context, self.load.context)
+
+        def kept(layer: RankLayer) -> float:
+            key = (alike, micro, id(layer))
+            if key not in self._kept:
+                self._kept[key] = layer, layer_kept(layer, sizes)  # what is held keeps its id
+            return self._kept[key][1]
+
+        return kept
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -254,6 +276,12 @@ class Evaluator:
         return terms, links
 
     def _stage_time(self, stage: RankStage, micro: int) -> RowTime:
+        key = (replace(stage.placement, zero=0, dp_replicate=1), stage.number, micro)
+        if key not in self._stages:
+            self._stages[key] = self._timed(stage, micro)
+        return self._stages[key]
+
+    def _timed(self, stage: RankStage, micro: int) -> RowTime:
         rows = self._row_times(stage.placement, micro)
         place_in = {id(row): k for k, row in enumerate(layer_rows(self.cost, stage.placement))}
         last = len(rows) - 1

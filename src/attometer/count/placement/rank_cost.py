@@ -1,6 +1,6 @@
 """What each rank of a placement holds, computes, moves and sends, by pipeline stage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -110,15 +110,15 @@ class RankStage:
         inside = sizes.stream_tokens * sizes.width + live(layers, sizes)
         return max(inside, last.stream_tokens * sizes.width + live(heads, last))
 
-    def saved(self, sizes: RankSizes, checkpoint: bool = False) -> float:
-        """Return the elements that one micro-batch keeps for its backward pass; with `checkpoint`, each layer's input."""
-        # A split sequence keeps the inputs of its blocks in slices, and gathers them again (Korthikanti et al. 2022).
-        share = self.placement.tp if self.placement.sp else 1
-        layers = [
-            (times, sum(p.kept(*sizes.of(p), share) / sizes.spread(p) for p in layer.running))
-            for layer, times in self.held
-            if layer.kind not in ("embedding", "head")
-        ]
+    def saved(
+        self, sizes: RankSizes, checkpoint: bool = False, kept: Callable[[RankLayer], float] | None = None
+    ) -> float:
+        """Return the elements that one micro-batch keeps for its backward pass; with `checkpoint`, each layer's input.
+
+        `kept` says what one layer keeps, where that is known already.
+        """
+        of_layer = kept or (lambda layer: layer_kept(layer, sizes))
+        layers = [(times, of_layer(row)) for row, times in self.held if row.kind not in ("embedding", "head")]
         if not checkpoint:
             return sum(times * saved for times, saved in layers)
         return len(self.layers) * sizes.stream_tokens * sizes.width + max((saved for _, saved in layers), default=0)
@@ -142,6 +142,13 @@ class RankStage:
             flops, moved = flops + times * spent, moved + times * bytes_moved
             messages += [Message(m.kind, m.part, m.ranks, m.reach, m.payload, times * m.times) for m in sent]
         return RankWork(flops, moved, (*messages, *pass_messages(self.placement, self.number, sizes, word)))
+
+
+def layer_kept(layer: RankLayer, sizes: RankSizes) -> float:
+    """Return the elements that one layer keeps of one micro-batch for its backward pass."""
+    # A split sequence keeps the inputs of its blocks in slices, and gathers them again (Korthikanti et al. 2022).
+    share = sizes.placement.tp if sizes.placement.sp else 1
+    return sum(p.kept(*sizes.of(p), share) / sizes.spread(p) for p in layer.running)
 
 
 def part_flops(part: RankPart, sizes: RankSizes) -> float:

@@ -79,7 +79,7 @@ PAGE = """
   };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
     if (s.text) return typed(s);
-    if (s.schedule) { const shape = { ...s, w: s.w ?? Infinity }; return [IO.best(s.schedule, shape, s.M), IO.bounds(shape, s.M)]; }
+    if (s.schedule && s.M) { const shape = { ...s, w: s.w ?? Infinity }; return [IO.best(s.schedule, shape, s.M), IO.bounds(shape, s.M)]; }
     if (s.config !== undefined) try { s.model = CONFIG.give(s.config, "given"); } catch (error) { return error.message; }
     if (s.mechanism) { const m = AM.data.mechanisms[s.mechanism]; return m.js && AM.fn(m.js)(...m.sizes.map((k) => s.sizes[k])); }
     let p = null;
@@ -201,6 +201,30 @@ def _hold(folder: Path, names: tuple[str, ...], count: int) -> None:
     for point, got in zip(points, found, strict=True):
         expected = _python(point)
         _same(point, got, expected)
+
+
+def _held_naive(point: dict[str, Any]) -> list[float]:
+    keys = ("mode", "chunk", "checkpoint", "schedule", "reserve_gib")
+    one = planner(
+        _read(point["model"]), point["machine"], **{k: point[k] or None if k == "chunk" else point[k] for k in keys}
+    )
+    at = point["context"], point["batch"]
+    return [*(getattr(one.memory(*at), kind) for kind in _KINDS), one.total(*at), one.largest_context(point["batch"])]
+
+
+@browser
+def test_naive_attention_and_what_is_kept_for_the_uncounted_are_pythons(tmp_path: Path) -> None:
+    points = [
+        {**point, "weights": "", "kv": "", "machine": "h100-sxm", "schedule": "naive", "reserve_gib": 0.5 * (k % 3)}
+        for k, point in enumerate(_points(FEW, 32))
+    ]
+    for point in points:
+        point["chunk"] = point["chunk"] if point["mode"] == "prefill" else 0
+    for point, got in zip(points, _answers(tmp_path, FEW, points), strict=True):
+        _same(point, got[:8], _held_naive(point))
+    (said,) = _answers(tmp_path, FEW, [{**points[0], "reserve_gib": 500}])
+    with pytest.raises(AttometerError, match=re.escape(said)):
+        planner(points[0]["model"], "h100-sxm", reserve_gib=500)
 
 
 @browser

@@ -134,6 +134,9 @@ Override = Annotated[
 HostGbS = Annotated[
     float | None, typer.Option("--host-bandwidth", help="GB/s of the host's memory; a typical host's if not given")
 ]
+ReserveGib = Annotated[
+    float, typer.Option(help="GiB of each device kept for what is not counted: runtime, fragmentation")
+]
 Draft = Annotated[str | None, typer.Option(help="a smaller model that proposes tokens while this one decodes")]
 DraftTokens = Annotated[int | None, typer.Option(help="tokens that it proposes before each check")]
 Acceptance = Annotated[float | None, typer.Option(help="the chance that a proposed token is accepted")]
@@ -199,6 +202,7 @@ def plan(
     n_cpu_moe: NCpuMoe = None,
     override_tensor: Override = None,
     host_gb_s: HostGbS = None,
+    reserve_gib: ReserveGib = 0.0,
     draft: Draft = None,
     draft_tokens: DraftTokens = None,
     acceptance: Acceptance = None,
@@ -239,7 +243,19 @@ def _open(call: typer.Context) -> None:
     only(call, "--open", "shown", "model", "more", "on", *PLAN_FLAGS)
     given = call.params
     options: dict[str, Any] = {name: _number(given, name) for name in ("context", "batch", "chunk")}
-    options |= {n: given[n] for n in ("weights_dtype", "kv_dtype", "checkpoint", "engine", "utilization", "recipe")}
+    options |= {
+        n: given[n]
+        for n in (
+            "weights_dtype",
+            "kv_dtype",
+            "checkpoint",
+            "engine",
+            "utilization",
+            "recipe",
+            "schedule",
+            "reserve_gib",
+        )
+    }
     options |= {"mode": given["mode"] or "prefill"}
     machine = (machines_of(given["on"]) or ["h100-sxm"])[0]
     print(f"wrote {open_page([given['model'], *(given['more'] or ())], machine, options)}")
@@ -248,7 +264,7 @@ def _open(call: typer.Context) -> None:
 _NUMBERS = ("context", "batch", "chunk", "micro_batch", "concurrency", "input_length", "output_length", "new_tokens")
 _DEGREES = ("tp", "pp", "ep", "dp", "cp", "zero")
 _AS_GIVEN = (
-    "mode", "kv_dtype", "weights_dtype", "recipe", "goal", "offload", "host_gb_s", "draft", "draft_tokens", "acceptance",
+    "mode", "kv_dtype", "weights_dtype", "recipe", "goal", "offload", "host_gb_s", "reserve_gib", "draft", "draft_tokens", "acceptance",
     "schedule", "checkpoint", "prefix_hit_rate",
 )  # fmt: skip
 

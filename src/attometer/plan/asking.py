@@ -114,6 +114,10 @@ def asked_of(
     usual = "adamw" if here.options.mode == "train" and (several or degrees is not None) else None
     how = recipe or RECIPES.get(trainer or "", usual)
     trained = None if how is None else recipe_of(how, here.options.checkpoint)
+    if here.options.reserve_gib and (found or trained):
+        raise AttometerError(
+            f"{(found or trained).name} has terms of its own for the runtime: reserve_gib is for plans without engine and recipe"  # type: ignore[union-attr]
+        )
     chosen = goal or ("throughput" if here.options.mode == "train" else "latency")
     asked_of_one = Asked(
         here, devices, degrees, given, found, trained, batch, micro_batch, chosen, trainer=trainer, workload=workload

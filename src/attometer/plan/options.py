@@ -48,6 +48,7 @@ class Options:
             layers whole, with their cache, and the head.
         host_gb_s: that memory's bandwidth in 10^9 bytes per second, that of the machine's kind of node where it is not given.
         frozen: in training, whose weights have no gradients: of `layers`, of `all`, or nobody's; adapters beside them are left out.
+        reserve_gib: GiB of each device that are kept for what is not counted: the runtime, fragmentation.
         update: in training, bytes per parameter that a step moves beside the passes: gradients and states, read and written.
     """
 
@@ -63,6 +64,7 @@ class Options:
     chunk: int | None = None
     offload: str | None = None
     host_gb_s: float | None = None
+    reserve_gib: float = 0.0
     update: int = 28
     frozen: str = ""
 
@@ -85,6 +87,10 @@ class Options:
                 raise AttometerError(f'offload takes a number of layers, as in experts=12, got "{self.offload}"')
         if self.host_gb_s is not None and not 0 < self.host_gb_s < 1e6:
             raise AttometerError(f"host bandwidth must be above 0 GB/s, got {self.host_gb_s:g}")
+        if not 0 <= self.reserve_gib < 1e6:
+            raise AttometerError(
+                f"the memory kept for what is not counted must be 0 GiB or more, got {self.reserve_gib:g}"
+            )
         object.__setattr__(self, "kv", cache_format(self.kv))
         for name in ("activations", "state"):
             object.__setattr__(self, name, storage(getattr(self, name)).name)

@@ -108,7 +108,12 @@ class Planner:
         self.routing, self.widened = routing, widened
         self.fast = fast_memory(place, options)
         self.formats = weight_formats(subject, options.weights)
-        self.room = place.usable_bytes
+        self.room = place.usable_bytes - int(options.reserve_gib * 2**30)
+        if self.room <= 0:
+            raise AttometerError(
+                f"{options.reserve_gib:g} GiB kept for what is not counted leave nothing of the "
+                f"{place.usable_bytes / 2**30:.2f} GiB of {place.name}"
+            )
         slots, self._weights = self._slots()
         fast_words = self.fast[1] if self.fast else None
         self.formulas: PlanFormulas = plan_formulas(subject, options, fast_words, slots, routing)
@@ -456,6 +461,7 @@ def planner(
     chunk: int | None = None,
     offload: str | None = None,
     host_gb_s: float | None = None,
+    reserve_gib: float = 0.0,
 ) -> Planner:
     """Compile a model on a machine, to be asked at many contexts and batches; the arguments are those of `plan`.
 
@@ -480,6 +486,7 @@ def planner(
         chunk=chunk,
         offload=offload,
         host_gb_s=host_gb_s,
+        reserve_gib=reserve_gib,
     )
     return Planner(read, place, options)
 

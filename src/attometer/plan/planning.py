@@ -34,6 +34,7 @@ def plan(
     what_if: Mapping[str, int] | None = None,
     offload: str | None = None,
     host_gb_s: float | None = None,
+    reserve_gib: float = 0.0,
     draft: str | Path | Model | None = None,
     draft_tokens: int | None = None,
     acceptance: float | None = None,
@@ -67,6 +68,7 @@ def plan(
         what_if: the model with something changed that needs training: `window` of its full layers, or its `kv_heads`.
         offload: `experts` keeps the routed experts of a mixture in the host's memory, `experts=N` those of the first N layers.
         host_gb_s: that memory's bandwidth in 10^9 bytes per second; a typical host's of such machines when not given.
+        reserve_gib: GiB of each device kept for what is not counted, runtime and fragmentation; an engine's own are counted instead.
         draft: a smaller model that proposes tokens while this one decodes.
         draft_tokens: tokens that it proposes before each check; 4 when not given.
         acceptance: the chance that a proposed token is accepted, given that those before it were.
@@ -95,6 +97,7 @@ def plan(
         chunk=chunk,
         offload=offload,
         host_gb_s=host_gb_s,
+        reserve_gib=reserve_gib,
         draft=draft,
         draft_tokens=draft_tokens,
         acceptance=acceptance,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from attometer.plan.predicted import Expected
     from attometer.plan.under_load import UnderLoad
 
+UNCOUNTED = "runtime and allocator overhead are not counted (--engine counts them, --reserve-gib keeps memory for them)"
+
 
 @dataclass(frozen=True)
 class Plan(Report):
@@ -270,16 +272,14 @@ class Plan(Report):
                 f"weights hold {self.planner.tower_bytes / 1e9:,.2f} GB of {names}, which run beside the text model"
             )
         if o.mode != "train":
-            own = (
-                ""
-                if self.served is not None
-                else "; runtime and allocator overhead are not counted (--engine counts them)"
-            )
+            own = "" if self.served is not None else f"; {UNCOUNTED}"
             said.append(f"logits of the last token only{own}")
         elif self.trained is None:
             said.append(
                 f"AdamW in mixed precision: 12 bytes of optimizer state per parameter; {_backward(self.planner.cost)}"
             )
+        if o.reserve_gib:
+            said.append(f"{o.reserve_gib:g} GiB of each device are kept for what is not counted (--reserve-gib)")
         return [*said, *self.model.check.said]
 
     def page(self) -> list[Block]:

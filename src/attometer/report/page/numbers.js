@@ -67,7 +67,7 @@ const AM = (() => {
     const bits = (name) => Math.trunc(data.rows[name] ?? data.formats[name][0]);
     const mode = PARTS.formulas(model, {
       mode: state.mode, chunk: (state.mode === "prefill" && (state.chunk || (state.engine && ENGINE.step(state, place.usable, model)))) || MOST, layout: data.cacheRows[kv] === undefined ? "" : kv,
-      kv: bits(kv), own: bits(own), state: bits(model.state), update: 64 * update, frozen: state.frozen, again: state.checkpoint,
+      kv: bits(kv), own: bits(own), state: bits(model.state), update: 64 * update, frozen: state.frozen, again: state.checkpoint, naive: state.schedule === "naive",
     });
     const trained = state.mode === "train" ? [Math.floor(Math.trunc(data.formats[own][0] / 8) / 8) * model.parameters, data.optimizer * model.parameters] : [0, 0];
     const ownRate = fastest([own], place.peak), attention = fastest([cacheRate(kv, own)], place.peak);
@@ -91,7 +91,8 @@ const AM = (() => {
       }
       return [...found.values()];
     };
-    const room = place.usable;
+    const kept = state.reserve_gib || 0, room = place.usable - Math.trunc(kept * 2 ** 30);
+    if (room <= 0) throw new Error(`${kept} GiB kept for what is not counted leave nothing of the ${(place.usable / 2 ** 30).toFixed(2)} GiB of ${place.name}`);
     const largest = (b) => most(total, b);
     const most = (total, b) => {
       let low = 0, high = 1;
@@ -131,6 +132,7 @@ const AM = (() => {
     if (s.mode === "train") {
       if (!s.checkpoint) other("gradient checkpointing", { checkpoint: true }, true, "same result; one more forward pass");
     } else {
+      if (s.schedule === "naive") other("flash attention", { schedule: "flash" }, true, "same result; scores stay on the chip; the time it saves too: attometer plan --schedule naive");
       if (s.mode === "prefill" && Math.min(s.context, s.chunk || Infinity) > 8192) other("prefill in chunks of 8192", { chunk: 8192 }, true, "same result; weights are read once per chunk");
       if (data.rows[now.kv] === undefined && data.formats[now.kv][0] > 64 && now.model.cache.some((c) => c[1] !== "0")) other("KV cache in fp8", { kv: "fp8" }, false, "rounds keys and values");
       for (const name of ["fp8", "gptq", ...(now.place.peak.fp4 ? ["nvfp4"] : [])]) {

@@ -23,6 +23,8 @@ PLAN_FLAGS = (
     "engine",
     "utilization",
     "recipe",
+    "schedule",
+    "reserve_gib",
 )
 """The options of `plan` that the page has inputs for."""
 _NAMES = {"weights_dtype": "weights", "kv_dtype": "kv"}
@@ -34,7 +36,7 @@ def open_page(subjects: Sequence[str], on: str, options: Mapping[str, Any]) -> P
     Raises AttometerError as `plan` does, and for several devices.
     """
     models = [read(subject) for subject in subjects]
-    given = {name: value for name, value in options.items() if value not in (None, False)}
+    given = {name: value for name, value in options.items() if value not in (None, False, "flash")}
     start = {_NAMES.get(name, name): value for name, value in given.items()}
     place = machine(on)
     made = plan(models[0], place, **asked(start))

@@ -14,6 +14,7 @@ from attometer.view.numbers import formula
 
 SERVED = ("flops", "moved", "cached", "live")
 TRAINED = ("saved", "outputs", "backward_flops", "backward_moved", "frozen_flops", "frozen_moved")
+HELD = ("live", "saved")
 TOKENS = ("b", "n", "m", "s")
 """Sizes that every formula takes first: sequences, new tokens, keys, source tokens."""
 _FEW = 4
@@ -84,7 +85,7 @@ def numbered(models: Iterable[dict[str, Any]]) -> list[Text]:
 def text_data(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the formulas of one text: JavaScript of `TOKENS` and its sizes in their order, and its FLOPs in words.
 
-    `served` and `trained` give the quantities of those names, `full` FLOPs where a mask's whole square is counted, `weights` the
+    `served` and `trained` give the quantities of those names, `full` FLOPs where a mask's whole square is counted, `naive` what is held where scores go through memory, `weights` the
     elements of matrices and of the rest, of the sizes alone.
     """
     program = parse(text)
@@ -103,4 +104,7 @@ def text_data(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     found["weights"] = Compiled(graph, weights, names).javascript("f", listed=True)
     if full.flops != cost.flops:
         found["full"] = script(full, ("flops",))
+    naive = PartCost(part, program, schedule="naive")
+    if (naive.live, naive.saved) != (cost.live, cost.saved):
+        found["naive"] = script(naive, HELD)
     return found | {"formula": formula(cost.flops)}

@@ -9,6 +9,12 @@ const PARTS = (() => {
     return kept.found;
   };
   const at = (model, part, which, b, n, m) => pair(model, part.short && m <= part.short[0] ? part.short[1] : part.pair, which, b, n, m);
+  // Elements that exist at once, or that the backward pass needs: where attention is naive its scores and probabilities are among them.
+  const heldBy = (model, part, naive, quantity, b, n, m) => {
+    const k = part.short && m <= part.short[0] ? part.short[1] : part.pair, saved = quantity === "saved" ? 1 : 0;
+    if (naive && AM.data.texts[model.texts[k][0]].naive) return pair(model, k, "naive", b, n, m)[saved];
+    return saved ? pair(model, k, "trained", b, n, m)[TRAINED.saved] : pair(model, k, "served", b, n, m)[SERVED.live];
+  };
   const read = ([pair, name, kind, copies, routed, rows, parameters, weights, tied, cached, short]) => ({ pair, name, kind, copies, routed, rows, parameters, weights, tied, cached, short });
   const stored = (elements, bits) => Math.ceil((elements * bits) / 64);
   const sum = (list) => list.reduce((a, b) => a + b, 0);
@@ -40,9 +46,9 @@ const PARTS = (() => {
     }
     return found;
   };
-  // What a plan of one device evaluates: `asked` are mode, chunk, layout, bits of caches, activations, states and updates, frozen, again.
+  // What a plan of one device evaluates: `asked` are mode, chunk, layout, bits of caches, activations, states and updates, frozen, again, naive.
   const formulas = (model, asked) => {
-    const { mode, chunk, layout, kv, own, state, update, frozen, again } = asked, train = mode === "train";
+    const { mode, chunk, layout, kv, own, state, update, frozen, again, naive } = asked, train = mode === "train";
     const { rows, runs } = runsOf(model, mode === "decode" ? "decode" : "prefill"), caches = AM.fn(model.kv), last = rows.length - 1;
     const tokens = (m) => {
       const fresh = mode === "decode" ? 1 : m, now = mode === "prefill" ? Math.min(m, chunk) : fresh;
@@ -51,17 +57,17 @@ const PARTS = (() => {
     const keys = (k, held, m, b) => (layout && model.kept[k][2] ? b * m * (AM.data.cacheRows[layout] + (model.kept[k][3] ? model.kept[k][3] + 4 : 0)) : stored(b * held[k], kv));
     const states = (k, b) => stored(b * (model.kept[k][0] - model.kept[k][1]), state) + stored(b * model.kept[k][1], own);
     const inner = rows.slice(1, last);
-    const savedOf = (row, b, n, m) => sum(row[3].map((k) => (runs[k].routed ? 1 : runs[k].copies) * at(model, runs[k], "trained", b, n, m)[TRAINED.saved]));
+    const savedOf = (row, b, n, m) => sum(row[3].map((k) => (runs[k].routed ? 1 : runs[k].copies) * heldBy(model, runs[k], naive, "saved", b, n, m)));
     const activations = (m, b) => {
       const { fresh, now } = tokens(m), word = stored(1, own);
-      const live = Math.max(0, ...runs.filter((run) => run.end !== "head").map((run) => at(model, run, "served", b, now, m)[SERVED.live]));
+      const live = Math.max(0, ...runs.filter((run) => run.end !== "head").map((run) => heldBy(model, run, naive, "live", b, now, m)));
       if (train) {
         const each = inner.map((row) => savedOf(row, b, fresh, m)), stream = b * now * model.width;
         const kept = again ? sum(inner.map((row) => row[1])) * stream + Math.max(0, ...each) : sum(inner.map((row, k) => row[1] * each[k]));
         const logits = sum(rows[last][3].map((k) => at(model, runs[k], "trained", b, fresh, m)[TRAINED.outputs]));
         return word * kept + word * live + 8 * logits;
       }
-      const head = Math.max(0, ...rows[last][3].map((k) => at(model, runs[k], "served", b, 1, m)[SERVED.live]));
+      const head = Math.max(0, ...rows[last][3].map((k) => heldBy(model, runs[k], naive, "live", b, 1, m)));
       return word * Math.max(b * now * model.width + live, b * model.width + head);
     };
     // Bytes of the cache and of states; of activations.
@@ -93,17 +99,16 @@ const PARTS = (() => {
     return { rows, runs, kinds, passes, cacheOf };
   };
   // A rank's elements, `live` or `saved`, of one of its parts: [pair, tokens, copies kept, short].
-  const ofRank = (model, [k, tokens, copies, short], quantity, ep, b, n, m) => {
+  const ofRank = (model, [k, tokens, copies, short], quantity, ep, naive, b, n, m) => {
     if (tokens === 1) [b, n] = [b * n, 1];
     if (tokens > 1) [b, n] = [Math.ceil((b * n * (tokens - 1)) / ep), 1];
-    const found = at(model, { pair: k, short }, quantity === "live" ? "served" : "trained", b, n, m);
-    return quantity === "live" ? found[SERVED.live] : copies * found[TRAINED.saved];
+    return (quantity === "live" ? 1 : copies) * heldBy(model, { pair: k, short }, naive, quantity, b, n, m);
   };
-  const rank = (model, cut, ep, phase) => {
+  const rank = (model, cut, ep, phase, naive = false) => {
     const rows = cut.phases[phase] || cut.phases.prefill, kv = AM.fn(cut.kv);
     return {
-      kv, live: (b, n, m) => rows.map((row) => Math.max(0, ...row.map((part) => ofRank(model, part, "live", ep, b, n, m)))),
-      saved: (b, n, m) => rows.map((row) => sum(row.map((part) => ofRank(model, part, "saved", ep, b, n, m)))),
+      kv, live: (b, n, m) => rows.map((row) => Math.max(0, ...row.map((part) => ofRank(model, part, "live", ep, naive, b, n, m)))),
+      saved: (b, n, m) => rows.map((row) => sum(row.map((part) => ofRank(model, part, "saved", ep, naive, b, n, m)))),
     };
   };
   // FLOPs in words, and the sizes in it.

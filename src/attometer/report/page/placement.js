@@ -27,7 +27,7 @@ const PLACE = (() => {
   const spread = (s, p) => {
     const { model } = p, cut = cutOf(s, model), whole = model.ranks["1/1"];
     const phase = s.mode === "decode" ? "decode" : "prefill";
-    const f = PARTS.rank(model, cut, s.ep, phase), one = AM.fn(whole.kv);
+    const f = PARTS.rank(model, cut, s.ep, phase, s.schedule === "naive"), one = AM.fn(whole.kv);
     const { first, layers: bytes, last, apart } = WEIGHTS.ofRank(model, cut, `${s.tp}/${s.ep}`, s.weights || "stored"), rows = cut.state.length;
     const word = AM.data.formats[model.own][0] / 64;
     const held = heldBy(s, model).map(({ from, to, times }, k) => {

@@ -27,7 +27,7 @@ const amount = (text) => {
   if (!found) return NaN;
   return Math.round(Number(found[1].replace(/[,_ ]/g, "")) * { "": 1, k: 1024, m: 2 ** 20, g: 2 ** 30 }[found[2].toLowerCase()]);
 };
-const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, engine: "", utilization: 0, recipe: "", tp: 1, pp: 1, dp: 1, ep: 1, zero: 0, tab: "plan" };
+const DEFAULTS = { model: "llama-3.1-8b", machine: "h100-sxm", context: 131072, batch: 1, mode: "prefill", weights: "", kv: "", chunk: 0, checkpoint: false, engine: "", utilization: 0, recipe: "", schedule: "flash", reserve_gib: 0, tp: 1, pp: 1, dp: 1, ep: 1, zero: 0, tab: "plan" };
 const DEGREES = ["tp", "pp", "dp", "ep"];
 const ROW = [4, 8, 16, 32, 64, 128, 256, 512, 1024].map((k) => k * 1024);
 const NAMES = { weights: "weights", kv: "KV cache", state: "state", activations: "activations", gradients: "gradients", optimizer: "optimizer", master: "fp32 copy", logits: "logits", gathered: "gathered weights", scratch: "optimizer's scratch", slack: "allocator's slack", runtime: "runtime", communication: "links", graphs: "graphs" };
@@ -43,10 +43,10 @@ const encode = (s) => {
 };
 const decode = (text) => {
   const q = new URLSearchParams(text), s = { ...DEFAULTS };
-  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "tab"]) if (q.has(key)) s[key] = q.get(key);
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "schedule", "tab"]) if (q.has(key)) s[key] = q.get(key);
   for (const key of ["context", "batch", "chunk", ...DEGREES, "zero"]) if (q.has(key)) s[key] = amount(q.get(key));
   if (q.has("config")) try { s.model = CONFIG.give(q.get("config"), s.model); } catch (error) { $("read-said").textContent = error.message; $("given").open = true; }
-  s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0;
+  s.checkpoint = q.get("checkpoint") === "1"; s.utilization = Number(q.get("utilization")) || 0; s.reserve_gib = Number(q.get("reserve_gib")) || 0;
   if (q.has("own")) { const [usable, bandwidth, rate] = q.get("own").split(",").map(Number); s.own = ownMachine(usable, bandwidth, rate); }
   if (AM.data.mechanisms) tabRead(q);
   return legal(s);
@@ -76,6 +76,8 @@ const legal = (s) => {
   if (!d.caches.includes(s.kv)) s.kv = "";
   if (!d.engines[`${s.engine}/cuda`] || s.mode === "train") s.engine = "";
   if (!RECIPE.of(s.recipe) || s.mode !== "train") s.recipe = s.mode === "train" && PLACE.count(s) > 1 ? "adamw" : "";
+  if (s.engine || s.recipe || s.schedule !== "naive") s.schedule = "flash";
+  if (s.engine || s.recipe || !(s.reserve_gib > 0)) s.reserve_gib = 0;
   if (!(s.utilization > 0 && s.utilization <= 1) || !s.engine) s.utilization = 0;
   if (!["plan", "mechanisms", "io", ...(d.claims ? ["claims"] : [])].includes(s.tab)) s.tab = "plan";
   return s;
@@ -106,7 +108,7 @@ const headline = (p) => {
   const opening = `${s.model} in ${said(p)} ${p.fits ? "fits" : "does not fit"} on ${on(p)}${how} at ${commas(s.context)} tokens, batch ${s.batch}, ${s.mode}: `;
   if (p.served) return opening + underEngine(p) + beyond;
   return opening + `needs ${gigabytes(p.needed)} of ${gigabytes(p.room)} usable${p.devices > 1 ? " on the fullest device" : ""}, ${gigabytes(Math.abs(p.room - p.needed))} ${p.fits ? "to spare" : "too much"}; ${p.trained ? p.kinds.filter((k) => p.bytes[k]).map((k) => `${k} ${gigabytes(p.bytes[k])}`).join(", ") : limit}; ` +
-    `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`;
+    (s.schedule === "naive" ? `memory is mostly ${p.mostly}; attention is naive, the time shown is that of flash.${beyond}` : `memory is mostly ${p.mostly}, time is bound by ${p.binds}.${beyond}`);
 };
 const why = (id, text, label = "") => `<button class="n${id === chosen ? " on" : ""}" data-why="${id}"${label ? ` aria-label="${esc(label)}"` : ""}>${text}</button>`;
 
@@ -166,10 +168,12 @@ const drawCompare = (p) => {
 };
 const inputs = (p) => {
   const s = p.state;
-  for (const key of ["model", "machine", "mode", "weights", "kv", "engine"]) $(key).value = s[key];
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "schedule"]) $(key).value = s[key];
   const r = p.trained && p.trained.how.r;
   $("recipe").value = r ? r.name : ""; $("for-parts").hidden = !r;
   if (r) { for (const key of ["optimizer", "recompute", "loss"]) $(`r-${key}`).value = r[key]; $("r-compiled").checked = r.compiled; $("r-rank").value = r.rank; $("r-rank").parentElement.hidden = !r.rank; }
+  $("for-schedule").hidden = $("for-reserve").hidden = !!(s.engine || s.recipe);
+  if (document.activeElement !== $("reserve_gib")) $("reserve_gib").value = s.reserve_gib;
   $("for-engine").hidden = s.mode === "train"; $("for-recipe").hidden = s.mode !== "train"; $("for-utilization").hidden = !s.engine; $("weights").disabled = !!s.recipe;
   if (document.activeElement !== $("utilization")) { $("utilization").value = s.utilization || ""; if (p.served) $("utilization").placeholder = p.served.pool.fraction; }
   for (const key of ["context", "batch"]) if (document.activeElement !== $(key)) $(key).value = commas(s[key]);
@@ -219,7 +223,7 @@ const redraw = () => {
   inputs(now); drawBar(now); drawCurves(now); drawCompare(now); showTab(state.tab);
   for (const name in PIECES) waiting.add(name);
   next ||= setTimeout(drawNext);
-  put("notes", [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention as one kernel (flash)`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : "runtime and allocator overhead are not counted: choose an engine and they are"]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join(""));
+  put("notes", [`weights ${said(now)}, cache ${now.kv}, activations ${now.model.own}, attention ${state.schedule === "naive" ? "naive: its scores go through memory" : "as one kernel (flash)"}`, "FLOPs are 2 per multiply-accumulate of matrix products, over the pairs each mask allows", `time is a ${now.place.status} roofline: every part at peak rate or peak bandwidth, one after the other; a lower bound for kernels that do not overlap`, ...(state.recipe ? [now.trained.how.r.source] : state.mode === "train" ? ["AdamW in mixed precision: 12 bytes of optimizer state per parameter; backward is twice forward"] : ["logits of the last token only", now.served ? `${now.served.engine.title}: prompts are computed ${commas(now.served.pool.tokens)} tokens at a time` : `runtime and allocator overhead are not counted: choose an engine and they are${state.reserve_gib ? `; ${state.reserve_gib} GiB of each device are kept for them` : ""}`]), ...now.model.notes].map((n) => `<li>${esc(n)}</li>`).join(""));
   keep();
   document.documentElement.dataset.redraw = (performance.now() - began).toFixed(2);
 };
@@ -259,7 +263,7 @@ const start = async () => {
   $("read").onclick = () => given($("config").value, "pasted");
   document.addEventListener("dragover", (e) => e.preventDefault());
   document.addEventListener("drop", async (e) => { const file = e.dataTransfer.files[0]; if (!file) return; e.preventDefault(); given(await file.text(), file.name.replace(/\.json$/, "")); });
-  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe"]) $(key).onchange = (e) => {
+  for (const key of ["model", "machine", "mode", "weights", "kv", "engine", "recipe", "schedule"]) $(key).onchange = (e) => {
     state = legal({ ...state, [key]: e.target.value });
     if (key === "model") weights();
     redraw();
@@ -268,6 +272,9 @@ const start = async () => {
   for (const id of ["c-unit", "c-pairs", "c-logits"]) $(id).onchange = () => drawConvention(now);
   $("precision").onchange = () => drawRoofline(now);
   for (const d of document.querySelectorAll("details[data-twin]")) d.ontoggle = () => d.open && showTwin(d);
+  const plain = AM.data.engines["transformers/cuda"];
+  $("reserve-said").textContent = `0 if not given: what is counted alone. A process with its libraries takes about ${plain.runtime} GiB (${plain.sources.runtime}).`;
+  $("reserve_gib").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0)); if (v >= 0) change({ reserve_gib: v }); };
   $("utilization").onchange = (e) => { const v = Number(e.target.value || 0); e.target.setAttribute("aria-invalid", !(v >= 0 && v <= 1)); if (v >= 0 && v <= 1) change({ utilization: v }); };
   // A slider moves more often than the screen is drawn.
   let slid = 0;

@@ -118,9 +118,16 @@ def own_words(args: list[str], options: Iterable[str]) -> list[str]:
 
     >>> own_words(["gpt2", "--max_model_len=4k", "-bs", "2"], ["--context", "-c", "--batch"])
     ['gpt2', '--context=4k', '--batch', '2']
+
+    llama.cpp's `--batch-size` is the tokens of a step, as its `-b` is:
+
+    >>> own_words(["gpt2", "--engine", "llama.cpp", "--batch-size", "2048"], ["--engine", "--batch", "-b"])
+    ['gpt2', '--engine', 'llama.cpp', '-b', '2048']
     """
     known = {option.lstrip("-"): option for option in options}
     end = args.index("--") if "--" in args else len(args)
+    if "b" in known and any(word.removeprefix("--engine=").startswith("llama.cpp") for word in args[:end]):
+        known["batch-size"] = known["b"]
     return [_own_word(word, known) for word in args[:end]] + args[end:]
 
 

@@ -85,7 +85,8 @@ def numbered(models: Iterable[dict[str, Any]]) -> list[Text]:
 def text_data(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the formulas of one text: JavaScript of `TOKENS` and its sizes in their order, and its FLOPs in words.
 
-    `served` and `trained` give the quantities of those names, `full` FLOPs where a mask's whole square is counted, `naive` what is held where scores go through memory, `weights` the
+    `served` and `trained` give the quantities of those names, `full` FLOPs where a mask's whole square is counted,
+    `naive` what is held where scores go through memory, `weights` the
     elements of matrices and of the rest, of the sizes alone.
     """
     program = parse(text)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import product
 
 from attometer.count.derived import Derived, derived_of
-from attometer.count.nest_search import ENOUGH, Chosen, Search, Split, cost
+from attometer.count.nest_search import ENOUGH, Chosen, Search, Shared, Split, cost
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.mechanisms.subject import Subject, subject
 from attometer.program.program import Program
@@ -133,8 +133,9 @@ def _begun(
 ) -> list[tuple[Search, list[Chosen]]]:
     ways: tuple[Windows, ...] = ("none", "images", "tables")
     tried, begun = dict[Cascade, AttometerError | None](), list[tuple[Search, list[Chosen]]]()
+    shared = Shared()
     for windows, views in product(ways, (False, True)):
-        search = Search(program, M, sizes, windows, views, split)
+        search = Search(program, M, sizes, windows, views, split, shared=shared)
         if search.cascade in tried:
             continue
         tried[search.cascade] = None

@@ -15,7 +15,7 @@ from attometer.program.conditions import check_conditions
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
 from attometer.schedule.cascade import Cascade
-from attometer.schedule.fused import ONCE, Phase, Plan, TileOf
+from attometer.schedule.fused import ONCE, Alike, Phase, Plan, TileOf
 from attometer.schedule.merging import merge_of
 from attometer.schedule.nest import Loop, Schedule
 from attometer.schedule.reading import Windows, cascade
@@ -81,6 +81,18 @@ class Chosen:
 
 
 @dataclass
+class Shared:
+    """Phases that several ways to read one program have: by their contents the best plan, and how many were considered."""
+
+    plans: dict[object, tuple[Chosen | None, int]] = field(default_factory=dict)
+    numbers: dict[object, int] = field(default_factory=dict)
+
+    def number(self, *parts: object) -> int:
+        """Return a number for some parts: the same where they are equal."""
+        return self.numbers.setdefault(parts, len(self.numbers))
+
+
+@dataclass
 class Search:
     """The nests of a program at some sizes: which cuts, phases and plans there are, and the best of them."""
 
@@ -98,6 +110,7 @@ class Search:
     read: dict[tuple[frozenset[str], frozenset[str]], set[str]] = field(default_factory=dict)
     known: dict[tuple[frozenset[str], frozenset[str]], Chosen | None] = field(default_factory=dict)
     above: dict[tuple[frozenset[str], frozenset[str]], int] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
     def __post_init__(self) -> None:
         self.sizes = filled(self.program, self.given)
@@ -335,12 +348,35 @@ class Search:
         key = (targets, frozenset(loads))
         if key in self.known or (limit is not None and limit <= self.above.get(key, -1)):
             return self.known.get(key)
-        found = self._best_plan(targets, loads, limit)
+        same = (self._contents(targets, loads), limit)
+        if same not in self.shared.plans:
+            before = self.considered
+            found = self._best_plan(targets, loads, limit)
+            self.shared.plans[same] = found, self.considered - before
+        else:
+            found, considered = self.shared.plans[same]
+            self.considered += considered
         if limit is not None and (found is None or found.words > limit):
             self.above[key] = limit
             return None
         self.known[key] = found
         return found
+
+    def _contents(self, targets: frozenset[str], loads: set[str]) -> object:
+        """What decides on the plans of a phase, from whichever cascade it is: its steps and values, and the axes there are."""
+        steps = self.arrange(targets, loads).steps
+        return targets, frozenset(loads), self._world, frozenset((n, self._described[n]) for n in (*steps, *loads))
+
+    @cached_property
+    def _world(self) -> int:
+        cascade = self.cascade
+        parts = cascade.axes, frozenset(cascade.images.items()), cascade.carried, cascade.inputs, cascade.outputs
+        return self.shared.number(*parts, self._density, self.split)
+
+    @cached_property
+    def _described(self) -> dict[str, int]:
+        """A number for the step and the value behind each name."""
+        return {v.name: self.shared.number(v, self.cascade.step(v.name)) for v in self.cascade.values}
 
     def _best_plan(self, targets: frozenset[str], loads: set[str], limit: int | None = None) -> Chosen | None:
         least = self._least(targets, loads)
@@ -360,12 +396,13 @@ class Search:
     ) -> Chosen | None:
         """Return the best of floored plans with at most `limit` words, or the first that moves no more than `least`."""
         best: Chosen | None = None
+        alike: Alike = {}
         for floor, plan in plans:
             most = best.words if best else limit
             if most is not None and (floor > most or (best is not None and most <= least)):
                 break
             self.considered += 1
-            found = self._evaluated(plan, loads, most, width)
+            found = self._evaluated(plan, loads, most, width, alike)
             if found is not None and (best is None or cost([found]) < cost([best])):
                 best = found
         return best
@@ -497,7 +534,9 @@ class Search:
         axes = tuple((axis, sympy.Integer(extent)) for axis, extent in {**self.extent, ONCE: 1}.items())
         return Schedule("derived", "", "", axes, (), phases, tiles, copies=None, images=self.cascade.images)
 
-    def _evaluated(self, plan: Plan, loads: set[str], limit: int | None, width: int = 1) -> Chosen | None:
+    def _evaluated(
+        self, plan: Plan, loads: set[str], limit: int | None, width: int = 1, alike: Alike | None = None
+    ) -> Chosen | None:
         passes = self.arrange(plan.targets, loads, plan.streams, plan.kept)
         free = {tile_of("")(a).name: self.extent[a] for a in (plan.row, plan.panel) if a}
         run = self.split.run(self.extent[self.split.axis], width) if plan.split and self.split else 1
@@ -505,7 +544,9 @@ class Search:
         def tile(axis: str) -> sympy.Expr:
             return sympy.Integer(width) if plan.split and axis == plan.stream else tile_of("")(axis)
 
-        phase = Phase(passes, plan, tile, steps=False, chunk=sympy.Integer(run * width))
+        phase = Phase(
+            passes, plan, tile, steps=False, chunk=sympy.Integer(run * width), alike={} if alike is None else alike
+        )
         axes = [a for a in (plan.row, plan.panel, *plan.streams) if a]
         chosen = self._schedule(phase.loops(), tuple((tile_of("")(a), a) for a in axes))
         search = PhaseTiles(chosen, chosen.phases, self.sizes, free, self.M)

@@ -86,6 +86,8 @@ class Cascade:
 
     def spread(self, axes: Iterable[str]) -> frozenset[str]:
         """Return axes, those that loops may run along in place of their images."""
+        if not self.images:
+            return frozenset(axes)
         parts = ([a for a, _ in self.images[axis].terms] if axis in self.images else [axis] for axis in axes)
         return frozenset(a for part in parts for a in part)
 

@@ -90,7 +90,7 @@ class Block:
     """A loop whose body is placed on its own; it fills the tiles `held` around it."""
 
     body: tuple["Op | Block", ...]
-    wrap: Callable[[tuple[Node, ...]], Loop]
+    wrap: Callable[["Phase", tuple[Node, ...]], Loop]
     level: str
     held: frozenset[str] = frozenset()
 
@@ -110,6 +110,10 @@ class Block:
         return ()
 
 
+Alike = dict[object, tuple[tuple[Op | Block, ...], Rerun | None]]
+"""Instructions inside parallel loops, which plans of one phase have in common, by what of a plan decides on them."""
+
+
 @dataclass
 class Phase:
     """Emits the nests of a plan; `tile` gives the tile size of an axis. Without `steps` its compute steps are left out.
@@ -125,6 +129,7 @@ class Phase:
     chunk: sympy.Expr = ONE
     buffers: dict[str, Tile] = field(default_factory=dict)
     ahead: Rerun | None = None
+    alike: Alike = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cascade: Cascade = self.passes.cascade
@@ -133,16 +138,20 @@ class Phase:
     def loops(self) -> tuple[Loop, ...]:
         """Return the phase as one loop, its outermost axis, or as two where it is split: partial results, and their merge."""
         if not self.plan.split:
-            return (self._loop(self._items()),)
-        parts = self._loop(self._partial(), self._chunks)
-        self.buffers.clear()
-        return parts, self._loop(self._joined())
+            return (self._loop(self._items),)
+        return self._loop(self._partial, self._chunks), self._loop(self._joined)
 
-    def _loop(self, items: list[Op | Block], within: Callable[[tuple[Node, ...]], Loop] | None = None) -> Loop:
+    def _loop(
+        self, items: Callable[[], list[Op | Block]], within: Callable[[tuple[Node, ...]], Loop] | None = None
+    ) -> Loop:
         """Put the loops of the plan around instructions, those along rows around `within`."""
-        self.buffers |= {name: Tile(name, self.passes.axes(name)) for name in self.outer}
-        body = tuple(self._place(items, "rows"))
         plan = self.plan
+        key = (items.__name__, frozenset(self.outer), plan.row if plan.by_row else None, plan.streams, plan.again)
+        if key not in self.alike:
+            self.alike[key] = tuple(items()), self.ahead
+        made, self.ahead = self.alike[key]
+        self.buffers = {name: Tile(name, self.passes.axes(name)) for name in self.outer}
+        body = tuple(self._place(made, "rows"))
         if plan.panel:
             inner = {n.tile.name for n in body if isinstance(n, New)}
             outside = [
@@ -180,20 +189,14 @@ class Phase:
 
     def _around(self, axis: str, loop: Loop) -> tuple[Node, ...]:
         """Put the making and the storing of what adds up over the tiles of an axis around its loop."""
-        tiles = [self.buffers[name] for name, first in self.outer.items() if first == axis]
+        tiles = [Tile(name, self.passes.axes(name)) for name, first in self.outer.items() if first == axis]
         return (*map(New, tiles), loop, *map(Store, tiles))
-
-    def _after(self, name: str) -> int:
-        """Return the pass after which a value can be had."""
-        if name in self.running:
-            return self.running[name].done
-        return max((self.running[r].done for r in self.passes.after[name] if r in self.running), default=0)
 
     # --- instructions ------------------------------------------------------------------------------------------------
 
     def _items(self) -> list[Op | Block]:
         """Everything that one tile of rows does, pass by pass."""
-        streamed = {t: 1 + self._after(t) for t in self.plan.targets if self.passes.along_of(t)}
+        streamed = {t: 1 + self.passes.finished(t) for t in self.plan.targets if self.passes.along_of(t)}
         items: list[Op | Block] = []
         for number in range(max([0, *(r.done for r in self.running.values()), *streamed.values()]) + 1):
             here = [r for r in self.running.values() if r.passed == number]
@@ -205,9 +208,9 @@ class Phase:
             for name, step in self.passes.steps.items():
                 if name in self.running and self.running[name].done == number:
                     items += self._finish(self.running[name])
-                elif name in self.rows and self._after(name) == number:
+                elif name in self.rows and self.passes.finished(name) == number:
                     items += self._step(step)
-                if name in self.plan.targets - {*streamed, *self.outer} and self._after(name) == number:
+                if name in self.plan.targets - {*streamed, *self.outer} and self.passes.finished(name) == number:
                     items.append(Op(name, step.axes, "store"))
         return items
 
@@ -221,7 +224,7 @@ class Phase:
     def _partial(self) -> list[Op | Block]:
         """What a chunk does: its accumulators, which are stored as partial results."""
         here = list(self.running.values())
-        streamed = self._streamed(here, [])
+        streamed = self.passes.streamed(here, [])
         read = {r for running in here for p in running.parts for r in p.reads}
         read |= {r for name in streamed for r in self.passes.steps[name].reads}
         held = [(name, running.step.axes) for name, (running, _) in self._accumulators.items()]
@@ -231,15 +234,15 @@ class Phase:
     def _joined(self) -> list[Op | Block]:
         """What merges partial results, finishes them, and stores the targets."""
         held = [Op(name, running.step.axes, "new") for name, (running, _) in self._accumulators.items()]
-        merging = Block((), lambda _: self._merging(), "rows", frozenset(self._accumulators))
+        merging = Block((), lambda phase, _: phase._merging(), "rows", frozenset(self._accumulators))
         items: list[Op | Block] = [*held, merging]
         for name, step in self.passes.steps.items():
             if name in self.running:
                 items += self._finish(self.running[name])
-            elif name in self.rows and self._after(name):
+            elif name in self.rows and self.passes.finished(name):
                 items += self._step(step)
             items += [Op(name, step.axes, "store")] if name in self.plan.targets else []
-        read = {r for item in items for r in item.reads} | {t for t in self.plan.targets if not self._after(t)}
+        read = {r for item in items for r in item.reads} | {t for t in self.plan.targets if not self.passes.finished(t)}
         return [*self._rows_for(read), *items]
 
     def _rows_for(self, names: set[str]) -> list[Op | Block]:
@@ -248,7 +251,7 @@ class Phase:
         while todo:
             name = todo.pop()
             todo += self.passes.places(name)
-            if name in self.rows and not self._after(name) and name not in needed:
+            if name in self.rows and not self.passes.finished(name) and name not in needed:
                 needed.add(name)
                 todo += self.passes.steps[name].reads
         return [op for name, step in self.passes.steps.items() if name in needed for op in self._step(step)]
@@ -286,7 +289,7 @@ class Phase:
         body = [op for s in steps if s.kind != "view" for op in self._step(s, turning=True)]
         inner = tuple(op for op in body if not (isinstance(op, Op) and op.kind == "make" and op.name in held))
         axis, backward = str(at.along), at.way < 0
-        return [*made, *views, Block(inner, lambda nodes: Loop(axis, ONE, nodes, backward=backward), "turn", held)]
+        return [*made, *views, Block(inner, lambda _, nodes: Loop(axis, ONE, nodes, backward=backward), "turn", held)]
 
     def _step(self, step: Step, *, turning: bool = False) -> list[Op | Block]:
         """A step of the program: element by element, or folded along axes that are whole in the tile."""
@@ -318,7 +321,7 @@ class Phase:
 
     def _pass(self, here: list[Running], targets: list[str]) -> list[Op | Block]:
         """The loops along the streams that sum the reductions `here` and store `targets`; first what they carry, empty."""
-        streamed = self._streamed(here, targets)
+        streamed = self.passes.streamed(here, targets)
         if self.plan.kept:
             return self._in_chunks(streamed, here, targets)
         carried = [name for name in self.passes.carried if name in streamed]
@@ -327,7 +330,7 @@ class Phase:
 
     def _along(self, axis: str, here: list[Running], targets: list[str], carried: list[str]) -> Block | None:
         """The loop along one axis; None where nothing runs along it."""
-        streamed = {name for name in self._streamed(here, targets) if self.passes.along_of(name) == axis}
+        streamed = {name for name in self.passes.streamed(here, targets) if self.passes.along_of(name) == axis}
         targets = [t for t in targets if self.passes.along_of(t) == axis]
         items = self._body(axis, streamed, here, targets)
         wheres = [fold.where for r in here for p in r.parts for fold in p.folds if axis in fold.summed]
@@ -366,8 +369,8 @@ class Phase:
         backward = self.passes.way < 0
         empty = [Op(name, self._held(name), "new") for name in carried]
 
-        def chunks(nodes: tuple[Node, ...]) -> Loop:
-            return Loop(axis, self.chunk, nodes, backward=backward, index=BLOCK)
+        def chunks(phase: Phase, nodes: tuple[Node, ...]) -> Loop:
+            return Loop(axis, phase.chunk, nodes, backward=backward, index=BLOCK)
 
         return [*empty, Block(tuple(body), chunks, "chunk", frozenset(carried))]
 
@@ -400,24 +403,10 @@ class Phase:
     def _turn(self, items: Iterable[Op | Block], way: int, held: Iterable[str]) -> Block:
         """A loop place by place within a chunk."""
 
-        def each(nodes: tuple[Node, ...]) -> Loop:
-            return Loop(str(self.plan.stream), ONE, nodes, backward=way < 0)
+        def each(phase: Phase, nodes: tuple[Node, ...]) -> Loop:
+            return Loop(str(phase.plan.stream), ONE, nodes, backward=way < 0)
 
         return Block(tuple(items), each, "stream", frozenset(held))
-
-    def _streamed(self, here: list[Running], targets: list[str]) -> set[str]:
-        """Names of what is computed at every place of the stream."""
-        todo = [r for each in here for p in each.parts for r in p.reads] + targets
-        todo += [r for each in here for _, place in each.step.places for r in reads(place)]
-        streamed = set[str]()
-        while todo:
-            name = todo.pop()
-            step = self.passes.made(name)
-            todo += self.passes.places(name)
-            if step is not None and self.passes.along_of(name) and name not in streamed:
-                streamed.add(name)
-                todo += step.reads
-        return streamed
 
     # --- what a loop carries -----------------------------------------------------------------------------------------
 
@@ -510,17 +499,17 @@ class Phase:
             before = tuple(i for i in items if row not in (*self.cascade.spread(i.axes), *i.summed))
             rest = tuple(i for i in items if i not in before)
 
-            def each(body: tuple[Node, ...]) -> Loop:
+            def each(phase: Phase, body: tuple[Node, ...]) -> Loop:
                 loop = Loop(row, ONE, body, True)
-                return self._skipping(loop, wheres, targets, (*plan.tiled, axis))
+                return phase._skipping(loop, wheres, targets, (*phase.plan.tiled, axis))
 
             items = (*before, Block(rest, each, "row")) if rest else before
 
-        def wrap(body: tuple[Node, ...]) -> Loop:
+        def wrap(phase: Phase, body: tuple[Node, ...]) -> Loop:
             # What is carried is one place's: a longer step would have to know where in it each place is.
-            length = ONE if self.passes.carried else self.tile(axis)
-            loop = Loop(axis, length, body, backward=self.passes.way < 0)
-            return self._skipping(loop, wheres, targets, plan.tiled)
+            length = ONE if phase.passes.carried else phase.tile(axis)
+            loop = Loop(axis, length, body, backward=phase.passes.way < 0)
+            return phase._skipping(loop, wheres, targets, phase.plan.tiled)
 
         return Block(items, wrap, "stream")
 
@@ -555,7 +544,7 @@ class Phase:
                     self.buffers[name] = Tile(name, self.passes.cascade.value(name).axes)
                     yield Load(self.buffers[name])
             if isinstance(item, Block):
-                yield item.wrap(tuple(self._place(item.body, item.level)))
+                yield item.wrap(self, tuple(self._place(item.body, item.level)))
             else:
                 yield from self._emit(item, streamed, {n for n in own if last.get(n) == at}, level)
                 own |= {item.name} if item.kind in _MAKES and item.name not in kept else set()

@@ -95,20 +95,24 @@ class Passes:
         todo, needed = list(self.targets), set[str]()
         while todo:
             name = todo.pop()
+            if name in needed:
+                continue
             step = self.cascade.step(name)
             if step is None or (step.kind == "before" and self._kept(step)) or self._copied(name):
                 todo += [place for place in self.cascade.value(name).places if place not in self.stored]
-            elif name not in needed:
+            else:
                 needed.add(name)
-                todo += [r for r in step.reads if self._followed(r, step)]
+                todo += [r for r in step.reads if r not in self.stored or self._followed(r, step)]
         return {s.name: s for s in self.cascade.steps if s.name in needed}
 
     def _copied(self, name: str) -> bool:
         """Whether a value is what is stored, read along other axes."""
         of = self.cascade.value(name).of
+        if of == name:
+            return False
         if of in self.cascade.inputs and self.cascade.step(name):
             return False  # a view
-        return name not in self.targets and of != name and (of in self.stored or name in self.stored)
+        return name not in self.targets and (of in self.stored or name in self.stored)
 
     @cached_property
     def _own(self) -> frozenset[str]:
@@ -121,9 +125,9 @@ class Passes:
         return before.reads[0] in self.stored and before.cycle not in self._own
 
     def _followed(self, read: str, step: Step) -> bool:
-        """Whether a step leads on to what it reads: it is not stored, or something says where it is."""
+        """Whether a step leads on to what it reads though that is stored: something says where it is, or its recurrence goes on."""
         found = self.cascade.step(read) is None and bool(self.cascade.value(read).places)
-        return read not in self.stored or found or self._turns(read, step)
+        return found or self._turns(read, step)
 
     def _turns(self, read: str, step: Step) -> bool:
         """Whether a step reads what its own recurrence computes, where this phase does: stored or not."""
@@ -260,8 +264,14 @@ class Passes:
 
     def along_of(self, name: str) -> str | None:
         """Return the streamed axis for each place of which a value exists; None where it is none's."""
-        axes = self.cascade.spread(self.axes(name))
-        return next((a for a in self.streams if a in axes), None)
+        if name not in self._along:
+            axes = self.cascade.spread(self.axes(name))
+            self._along[name] = next((a for a in self.streams if a in axes), None)
+        return self._along[name]
+
+    @cached_property
+    def _along(self) -> dict[str, str | None]:
+        return {}
 
     def folded(self, summed: tuple[str, ...]) -> frozenset[str]:
         """The streamed axes among those that are folded."""
@@ -363,6 +373,28 @@ class Passes:
     def rows(self) -> frozenset[str]:
         """The needed values that do not vary along the streamed axis and are no reductions along it."""
         return frozenset(n for n in self.needed if self.along_of(n) is None and not self.reduces(self.steps[n]))
+
+    def finished(self, name: str) -> int:
+        """Return the pass after which a value can be had."""
+        running = self.running_for_targets
+        if name in running:
+            return running[name].done
+        return max((running[r].done for r in self.after[name] if r in running), default=0)
+
+    def streamed(self, here: Iterable[Running], targets: Iterable[str]) -> set[str]:
+        """Names of what is computed at every place of the stream, for reductions and targets."""
+        here = list(here)
+        todo = [*(r for each in here for p in each.parts for r in p.reads), *targets]
+        todo += [r for each in here for _, place in each.step.places for r in reads(place)]
+        streamed = set[str]()
+        while todo:
+            name = todo.pop()
+            step = self.made(name)
+            todo += self.places(name)
+            if step is not None and self.along_of(name) and name not in streamed:
+                streamed.add(name)
+                todo += step.reads
+        return streamed
 
     def _place(self, step: Step, found: Mapping[str, Running]) -> Running:
         passed, forced = 1, None

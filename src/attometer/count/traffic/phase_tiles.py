@@ -171,11 +171,10 @@ def _form(words: int, flags: int) -> Form:
 
 
 def _sum(forms: Iterable[Form]) -> Form:
-    total = [0, 0, 0, 0]
-    for form in forms:
-        for k in range(4):
-            total[k] += form[k]
-    return (*total,)  # type: ignore[return-value]
+    a = b = c = d = 0
+    for one, x, y, xy in forms:
+        a, b, c, d = a + one, b + x, c + y, d + xy
+    return a, b, c, d
 
 
 def _value(form: Form, x: Number, y: Number) -> Number:

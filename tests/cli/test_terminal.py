@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 import attometer as am
 from attometer.cli import ASK, DRAW, MEASURE, PROVE, app
 from attometer.models.shipped import shipped_path
+from attometer.view.terminal import has_colours, shaded
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\u202eevil"
 
@@ -112,3 +114,22 @@ def test_what_an_encoding_lacks_is_written_as_what_is_nearest() -> None:
 def test_json_says_its_schema(asked: str) -> None:
     told = json.loads(CliRunner().invoke(app, [*asked.split(), "--json"]).stdout)
     assert told["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("tty", "said", "colours"),
+    [(True, {}, True), (False, {}, False), (True, {"NO_COLOR": "1"}, False), (True, {"TERM": "dumb"}, False)],
+)
+def test_colours_are_for_terminals_that_have_them(
+    monkeypatch: pytest.MonkeyPatch, tty: bool, said: dict[str, str], colours: bool
+) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: tty, raising=False)
+    assert has_colours() is colours
+    bare = am.plan("gpt2", context=1024).text(80)
+    assert "\x1b[32mfits\x1b[0m on" in shaded(bare)
+    assert "\x1b[1mmemory" in shaded(bare)
+    assert re.sub("\x1b\\[[0-9]+m", "", shaded(bare)) == bare

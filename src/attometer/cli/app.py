@@ -12,7 +12,7 @@ import typer.core
 
 from attometer.cli.words import no_such_option, own_words
 from attometer.errors import AttometerError, extras, nearest, positive_int, printable
-from attometer.view.terminal import line_width, patient_streams
+from attometer.view.terminal import has_colours, line_width, patient_streams, shaded
 
 
 def _in_full(args: list[str]) -> list[str]:
@@ -191,7 +191,8 @@ def show_result(result: Any, as_json: bool, **more: Any) -> None:
         from attometer.view.report import Report, rendered
 
         width = line_width()
-        print(result.text(width) if isinstance(result, Report) else rendered([str(result)], width))
+        text = result.text(width) if isinstance(result, Report) else rendered([str(result)], width)
+        print(shaded(text) if has_colours() else text)
 
 
 def parameters_of(pairs: list[str] | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -89,3 +90,28 @@ def patient_streams() -> Iterator[None]:
 def line_width() -> int | None:
     """Return how many characters a line of standard output may have: the terminal's width, or None for a file or pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+# Sixteen-colour red and green, no bright ones: legible on dark and on light ground. Words say the same.
+_SHADES = (
+    (re.compile(r"^(.+)(?=\n-+(?:  -+)*$)", re.M), "1"),
+    (re.compile(r"\bdoes not fit\b|\btoo large\b"), "31"),
+    (re.compile(r"(?<!that )\bfits\b"), "32"),
+)
+
+
+def shaded(text: str) -> str:
+    """Return text as a terminal that has colours shows it: heads of tables bold, verdicts green or red.
+
+    >>> shaded("it does not fit\\na  b\\n-  -\\n1  2")
+    'it \\x1b[31mdoes not fit\\x1b[0m\\n\\x1b[1ma  b\\x1b[0m\\n-  -\\n1  2'
+    """
+    for pattern, shade in _SHADES:
+        text = pattern.sub(lambda found, shade=shade: f"\x1b[{shade}m{found[0]}\x1b[0m", text)  # type: ignore[misc]
+    return text
+
+
+def has_colours() -> bool:
+    """Return whether standard output is a terminal that shows colours, and nobody asked for none (no-color.org)."""
+    modern = sys.platform != "win32" or "WT_SESSION" in os.environ
+    return sys.stdout.isatty() and modern and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

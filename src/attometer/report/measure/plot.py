@@ -49,7 +49,7 @@ def _line(axes: Any, report: "MeasureReport", name: str, number: int) -> None:
     axes.errorbar(lengths, medians, yerr=spread, fmt="o", markersize=4, capsize=3, lw=1, color=colour, label=label)
     if fit is not None:
         line = [fit.scale * n**fit.exponent for n in lengths]
-        axes.plot(lengths, line, color=colour, linestyle=DASHES[number % len(DASHES)], lw=1.5)
+        axes.plot(lengths, line, color=colour, linestyle=DASHES[(number + number // len(DASHES)) % len(DASHES)], lw=1.5)
 
 
 def _frame(axes: Any, report: "MeasureReport") -> None:

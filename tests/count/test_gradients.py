@@ -94,6 +94,52 @@ def test_what_a_shifted_sum_does_not_read_has_no_gradient(text: str) -> None:
     check(program, {name: rng.standard_normal(4) for name in ("v", "w")}, {"n": 4})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "axis i: n, c: n / B, t: 2 * B\ninput X[c,t]\nY[i] = square(X[i // B, i % B])",
+        "axis i: n, t: 2 * B\ninput X[t]\nY[i] = square(X[i % B])",
+        "axis i: n, c: n / B, t: B\ninput X[t,c]\nY[i] = square(X[i % B, i // B])",
+        "axis i: n, c: n / (2 * B), t: B, q: 1\ninput X[q,c,t]\nY[i] = square(X[i // B % 2 - 1, i // (2 * B), i % B])",
+        "axis i: n, c: n / (2 * B), t: B, q: 3\ninput X[q,c,t]\nY[i] = square(X[i // B % 2 - 1, i // (2 * B), i % B])",
+        "axis i: n, c: n / (2 * B), t: B, q: 2\ninput X[q,c,t]\nY[i] = square(X[i // B % 2, i // B // 2, i % B])",
+        "axis i: n, c: n / (2 * B), t: B\ninput X[i]\nY[t] = X[c * B + t]",
+        "axis i: n, c: n / (2 * B), t: B\ninput X[i]\nY[t] = square(X[c * 2 * B + t])",
+        "axis i: n, c: n / (2 * B), u: 2 * B\ninput X[i]\nY[c,u] = square(X[c * 2 * B + u + 1])",
+        "axis i: n, c: n / (2 * B), t: B\ninput X[i]\nY[t] = square(X[(c * 2 + 1) * B + t])",
+        "axis i: n, t: B\ninput X[i]\nY[t] = X[i // B * B + t]",
+        "axis i: n, t: n / 2\ninput X[i], W[k]\nY[k] = square(X[t + 2]) * W[k]",
+        "axis i: n, t: B\ninput X[i], W[k]\nY[k] = W[k] * X[t * 3 + 1]",
+        "axis i: n, t: B\ninput X[t], W[k]\nY[k] = W[k] * X[i % B]",
+        "axis i: n, c: (n + B) // B, t: B\ninput X[i]\nY[t] = square(X[c * B + t])",
+    ],
+)
+def test_places_that_digits_and_steps_lead_to(text: str) -> None:
+    program, sizes = parse(text), {"n": 12, "B": 3, "k": 2}
+    numbers = {size(k): v for k, v in sizes.items()}
+    rng = np.random.default_rng(0)
+    arrays = {t.name: rng.standard_normal([int(e.subs(numbers)) for e in t.extents]) for t in program.inputs}
+    own = {str(s): sizes[str(s)] for s in program.symbols}
+    obeys_the_law(check(program, arrays, own), own)
+
+
+def test_levels_of_a_hierarchy_have_gradients() -> None:
+    blocks = re.findall(
+        r"```att\n(.*?)```", (Path(__file__).parents[2] / "docs" / "notation.md").read_text(), re.DOTALL
+    )
+    program = parse(next(text for text in blocks if "4 * B" in text))
+    sizes = {"n": 12, "B": 3, "d": 4, "e": 2}
+    rng = np.random.default_rng(0)
+    check(
+        program,
+        {
+            t.name: rng.standard_normal([int(e.subs({size(k): v for k, v in sizes.items()})) for e in t.extents])
+            for t in program.inputs
+        },
+        sizes,
+    )
+
+
 def test_a_masked_factor_read_beside_its_place_has_no_mask_there() -> None:
     program = parse("axis i: n, j: n\nA[i,j] = X[i,j] * X[i, j + 1]   where causal(i, j)")
     check(program, {"X": np.random.default_rng(0).standard_normal((4, 4))}, {"n": 4})

@@ -31,6 +31,7 @@ from attometer.program.lowering import groups
 from attometer.program.operations import Tensor
 from attometer.program.program import Declaration, Program
 from attometer.program.recurrences import reads
+from attometer.program.resolution import bare_names
 
 Factors = tuple[tuple[bool, Expression], ...]
 """What a product is made of, each with whether it divides."""
@@ -213,7 +214,9 @@ class _Reverse:
         arriving = [Declaration("input", seed, self.tensors[name].indices) for name, seed in self.seeds.items()]
         leaving = [Declaration("output", self.adjoints[name], self.left(name)) for name in self.to]
         used = {i for s in kept for i in _names_in(s)} | {i for d in (*inputs, *arriving) for i in d.indices}
-        axes = tuple((name, value) for name, value in self.axes.items() if name in used)
+        bare = {name for s in kept for name in bare_names(s.expression)}
+        told = {str(s) for name in used - bare for s in self.size_of(name).free_symbols}
+        axes = tuple((i, value) for i, value in self.axes.items() if i in used or str(value) in bare - told)
         return Program(kept, axes, (*inputs, *(d for d in arriving if d.tensor in needed), *leaving))
 
     # --- one statement -----------------------------------------------------------------------------------------------
@@ -329,7 +332,7 @@ class _Reverse:
         self.users.setdefault(ref.tensor, []).append(use.statement)
         negative, factors = _signed(arriving)
         left = self.left(ref.tensor)
-        solved = Inversion(self.program.size_of, use.context, left, self.new_axis)
+        solved = Inversion(self.size_of, use.context, left, self.new_axis)
         chosen = {k for k, part in enumerate(ref.indices) if any(isinstance(n, Ref) for n in walk(part))}
         solved.solve_all({k: part for k, part in enumerate(ref.indices) if k not in chosen})
         where = use.statement.where
@@ -343,6 +346,8 @@ class _Reverse:
         only = tuple((False, f) for f in solved.only)
         solved.found = self.apart(solved.found, left, use.context)
         factors = tuple((inverse, solved.substituted(f)) for inverse, f in factors) + only
+        # Where nothing in a term tells the values of a new index apart, it is added once for each.
+        factors += tuple((False, f) for f in solved.repeated([f for _, f in factors]))
         where = self.moved(where, solved.found, use.statement)
         order = _order(use.context, solved.found, left, factors)
         # A term without one of the mask's indices is the same for all its pairs.
@@ -504,6 +509,10 @@ class _Reverse:
         name = self.names.new(stem, stem)
         self.axes[name] = extent
         return name
+
+    def size_of(self, index: str) -> sympy.Expr:
+        """Return how many values an index has, of the program's and of the new ones."""
+        return self.axes[index] if index in self.axes else self.program.size_of(index)
 
     def own(self, tensor: Tensor) -> bool:
         """Return whether a tensor's indices have the sizes of its axes."""

@@ -225,6 +225,7 @@ static void block(Real* c, int64_t row, const Unit* a, int64_t left, const Unit*
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < N; j++) x[i][j] = Floats{};
+#pragma GCC unroll UNROLLED
     for (int64_t k = 0; k < depth; k++) {
         Units y[N];
 #pragma GCC unroll 8

@@ -54,6 +54,7 @@ constexpr int STEP = 1;
 #endif
 constexpr int PANEL = VECTORS * LANES;  // columns of a register block
 constexpr int DEPTH = 256;              // units summed at once: a panel of so many stays in the L1 cache
+constexpr int UNROLLED = VECTORS == 2 ? 4 : 1;  // units a register block takes at once: few vectors do not hide the loop
 // So many pairs of a block take as long as one by itself (Zen 4: 3 to 6 alike, in float32 and bf16).
 #ifdef ATTOMETER_AMX
 constexpr int SINGLE = 16;  // a guess: tile registers form a block several times as fast

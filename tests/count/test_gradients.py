@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from attometer.count import count
 from attometer.errors import AttometerError
@@ -121,6 +123,40 @@ def test_places_that_digits_and_steps_lead_to(text: str) -> None:
     arrays = {t.name: rng.standard_normal([int(e.subs(numbers)) for e in t.extents]) for t in program.inputs}
     own = {str(s): sizes[str(s)] for s in program.symbols}
     obeys_the_law(check(program, arrays, own), own)
+
+
+PLACES = {"i": "n", "c": "n / B", "t": "B", "u": "2 * B", "a": "n / (2 * B)", "q": "2"}
+MAPS = [
+    *PLACES, "i // B", "i % B", "i // B % 2", "i // (2 * B)", "i % (2 * B)", "c * B + t", "a * 2 * B + u", "c * 2 + q", "u // B",
+    "i // B % 2 - 1", "(a * 2 + 1) * B + t", "i // B + 1", "i // B * B + t", "c + t", "i - t", "t + 2", "u - 1", "c * 2", "t * 3 + 1",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(MAPS), min_size=1, max_size=2),
+    st.permutations([*PLACES]),
+    st.sets(st.sampled_from([*PLACES])),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_any_place_that_can_be_undone_is_undone_right(
+    parts: list[str], own: list[str], kept: set[str], bent: bool
+) -> None:
+    used = {name for name in PLACES if name in " ".join(parts)}
+    read = f"X[{', '.join(parts)}]"
+    axes = ", ".join(f"{name}: {extent}" for name, extent in PLACES.items())
+    text = f"axis {axes}\ninput X[{','.join(own[: len(parts)])}], W[w]\nY[{','.join([*sorted(used & kept), 'w'])}] = "
+    try:
+        program = parse(text + (f"square({read}) * W[w]" if bent else f"{read} * W[w]"))
+        gradient(program)
+    except AttometerError:  # an axis read by an index of another size, or a place that cannot be undone
+        assume(False)
+    numbers = {size(k): v for k, v in {"n": 12, "B": 3, "w": 2}.items()}
+    arrays = {
+        t.name: np.random.default_rng(0).standard_normal([int(e.subs(numbers)) for e in t.extents])
+        for t in program.inputs
+    }
+    check(program, arrays, {str(s): int(numbers[s]) for s in program.symbols})
 
 
 def test_levels_of_a_hierarchy_have_gradients() -> None:

@@ -332,7 +332,9 @@ class _Reverse:
         self.users.setdefault(ref.tensor, []).append(use.statement)
         negative, factors = _signed(arriving)
         left = self.left(ref.tensor)
-        solved = Inversion(self.size_of, use.context, left, self.new_axis)
+        # The tensor's own indices are told from the statement's of the same name by a mark.
+        marked = {f"{i}'": i for i in left}
+        solved = Inversion(lambda i: self.size_of(marked.get(i, i)), use.context, tuple(marked), self.new_axis)
         chosen = {k for k, part in enumerate(ref.indices) if any(isinstance(n, Ref) for n in walk(part))}
         solved.solve_all({k: part for k, part in enumerate(ref.indices) if k not in chosen})
         where = use.statement.where
@@ -343,8 +345,8 @@ class _Reverse:
             factors = self.one_factor(factors, use)
             where = None
         solved.stay_inside([f for _, f in factors])
+        solved.rename(marked | self.apart(solved.found, left, use.context, marked))
         only = tuple((False, f) for f in solved.only)
-        solved.found = self.apart(solved.found, left, use.context)
         factors = tuple((inverse, solved.substituted(f)) for inverse, f in factors) + only
         # Where nothing in a term tells the values of a new index apart, it is added once for each.
         factors += tuple((False, f) for f in solved.repeated([f for _, f in factors]))
@@ -401,12 +403,13 @@ class _Reverse:
         return any(not any(map(step_of, ref.indices)) for ref in refs)
 
     def apart(
-        self, found: dict[str, Expression], left: tuple[str, ...], context: tuple[str, ...]
-    ) -> dict[str, Expression]:
-        """Return the substitution with summed indices renamed where the tensor has one of the same name."""
-        taken = {*left, *(n.name for target in found.values() for n in walk(target) if isinstance(n, Name))}
+        self, found: dict[str, Expression], left: tuple[str, ...], context: tuple[str, ...], marked: dict[str, str]
+    ) -> dict[str, str]:
+        """Return new names of summed indices where the tensor has one of the same name."""
+        named = {n.name for target in found.values() for n in walk(target) if isinstance(n, Name)}
+        taken = {*left, *(marked.get(name, name) for name in named)}
         spare = [i for i in context if i in found and i not in taken]
-        result = dict(found)
+        result: dict[str, str] = {}
         for index in context:
             if index in found or index not in left:
                 continue
@@ -415,7 +418,7 @@ class _Reverse:
                 other = self.new_axis(self.program.size_of(index), index)
             else:
                 spare.remove(other)
-            result[index] = Name(other)
+            result[index] = other
         return result
 
     def contractible(

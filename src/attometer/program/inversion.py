@@ -8,7 +8,18 @@ from typing import TypeAlias
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Binary, Call, Expression, Name, Negative, Number, Position, Ref, walk
+from attometer.program.expression import (
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Negative,
+    Number,
+    Position,
+    Ref,
+    rewritten,
+    walk,
+)
 from attometer.program.expression_reader import read_expression
 from attometer.program.printer import expression_text
 from attometer.program.size_expressions import size_in
@@ -47,6 +58,9 @@ class Inversion:
             left = [whole, *(each for each in left if each not in (high, low))]
         for part, target in left:
             self.solve(part, target)
+        for name in reversed([*self.found]):  # an index may have been found by another that was found later
+            self.found[name] = self.undone(self.found[name])
+        self.only = [self.substituted(factor) for factor in self.only]
 
     def shifted(self, part: Expression, target: Expression) -> Place:
         """Bring what is added to a quotient or a remainder to the other side."""
@@ -174,6 +188,19 @@ class Inversion:
         for name, target in self.found.items():
             if name not in told:
                 self.inside(target, self.size_of(name))
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Rename indices in all that was found; those of the statement that were not found are found to be their new names."""
+
+        def change(node: Expression) -> Expression:
+            if isinstance(node, Position):
+                return Position(names.get(node.index, node.index))
+            return Name(names.get(node.name, node.name)) if isinstance(node, Name) else node
+
+        self.found = {index: rewritten(target, change) for index, target in self.found.items()}
+        self.found |= {index: Name(new) for index, new in names.items() if index in self.context}
+        self.only = [rewritten(factor, change) for factor in self.only]
+        self.own = tuple(names.get(index, index) for index in self.own)
 
     def repeated(self, factors: list[Expression]) -> list[Expression]:
         """Return the extents of the new indices that stand in none of `factors`."""

@@ -15,7 +15,7 @@ from attometer.program import Program, gradient, size
 from attometer.program.expression import Binary, Ref
 from attometer.program.gradient import differentiable
 from attometer.program.operations import Einsum, Map, Operation, Scatter, Tensor
-from attometer.program.recurrences import reads, refs_of
+from attometer.program.recurrences import refs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Backward:
         if self.program is None:
             return Integer(0)
         tensors = self.program.tensors
-        read = {name for s in self.program.statements if s.tensor in self.spent for name in reads(s.expression)}
+        read = {name for s in self.program.statements if s.tensor in self.spent for name in s.names}
         own = [t for name, t in tensors.items() if name in read - self.spent and t.role not in ("weight", "cache")]
         weights = [t.extents for t in self.forward.weights]
         left = [t for t in self.program.outputs if t.extents not in weights]
@@ -114,7 +114,7 @@ def _needed(program: Program, kept: frozenset[str]) -> frozenset[str]:
         name = todo.pop()
         if name in by_name and name not in needed:
             needed.add(name)
-            todo += reads(by_name[name].expression)
+            todo += by_name[name].names
     return frozenset(needed)
 
 

@@ -60,7 +60,7 @@ def _all(program: Program) -> Iterator[Condition]:
             if extent not in axes.values():
                 yield Condition(extent, f'axis "{index}" of "{tensor.name}" has the size {extent}')
     for statement in program.statements:
-        for node in walk(statement.expression):
+        for node in statement.nodes:
             if isinstance(node, Ref) or (isinstance(node, Along) and node.function == SCATTER):
                 for divisor in _divisors(node):
                     value = size_in(divisor, program.size_of)

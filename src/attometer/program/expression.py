@@ -1,9 +1,9 @@
 """The syntax tree of a statement: what stands on the right of `=` in the notation."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeAlias
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from typing import Any, TypeAlias
 
 from attometer.masks import Mask
 
@@ -98,6 +98,54 @@ class Statement:
     expression: Expression
     where: Where | None = None
     associative: bool = False
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Statements are shared by the programs that are made of one another, and a hash walks all of it."""
+        return hash((self.tensor, self.indices, self.expression, self.where, self.associative))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Hashes of names differ from process to process: what was cached stays behind.
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def saying(self, expression: Expression, where: Where | None) -> "Statement":
+        """Return the statement with another right side; itself where that is the same, so that all that was found holds."""
+        same = expression == self.expression and where == self.where
+        return self if same else replace(self, expression=expression, where=where)
+
+    @cached_property
+    def nodes(self) -> tuple[Expression, ...]:
+        """The expression and everything below it, in the order of `walk`."""
+        return tuple(walk(self.expression))
+
+    @cached_property
+    def refs(self) -> tuple[Ref, ...]:
+        """Every read of a tensor, those in indices among them."""
+        return tuple(node for node in self.nodes if isinstance(node, Ref))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What it may read: references, and bare names that may be tensors."""
+        return frozenset(ref.tensor for ref in self.refs) | self.bare
+
+    @cached_property
+    def bare(self) -> frozenset[str]:
+        """The names outside brackets: tensors at their own indices, or sizes."""
+        return frozenset(_bare(self.expression))
+
+
+def _bare(node: Expression) -> set[str]:
+    match node:
+        case Name(name=name):
+            return {name}
+        case Ref():
+            return set()
+        case Along(argument=argument):
+            return _bare(argument)
+    return set().union(*map(_bare, children(node)))
 
 
 def children(node: Expression) -> tuple[Expression, ...]:

@@ -31,7 +31,6 @@ from attometer.program.lowering import groups
 from attometer.program.operations import Tensor
 from attometer.program.program import Declaration, Program
 from attometer.program.recurrences import reads
-from attometer.program.resolution import bare_names
 
 Factors = tuple[tuple[bool, Expression], ...]
 """What a product is made of, each with whether it divides."""
@@ -168,7 +167,7 @@ class _Reverse:
         self.lefts: dict[str, tuple[str, ...]] = {}
         self.known: dict[tuple[Expression, tuple[str, ...], Where | None], Ref] = {}
         self.seeds = {name: self.names.new(f"d{name}", f"d{name}") for name in of}
-        read = {name for s in program.statements for name in reads(s.expression) if s.tensor in active}
+        read = {name for s in program.statements for name in s.names if s.tensor in active}
         # What arrives where a mask forbids an entry counts for nothing: it gets a masked statement of its own.
         self.adjoints = {
             name: self.seeds[name]
@@ -203,7 +202,7 @@ class _Reverse:
         statements = [*self.program.statements, *made]
         needed = {self.adjoints[name] for name in self.to}
         for _ in statements:
-            more = needed.union(*(reads(s.expression) for s in statements if s.tensor in needed))
+            more = needed.union(*(s.names for s in statements if s.tensor in needed))
             if more == needed:
                 break
             needed = more
@@ -214,7 +213,7 @@ class _Reverse:
         arriving = [Declaration("input", seed, self.tensors[name].indices) for name, seed in self.seeds.items()]
         leaving = [Declaration("output", self.adjoints[name], self.left(name)) for name in self.to]
         used = {i for s in kept for i in _names_in(s)} | {i for d in (*inputs, *arriving) for i in d.indices}
-        bare = {name for s in kept for name in bare_names(s.expression)}
+        bare = {name for s in kept for name in s.bare}
         told = {str(s) for name in used - bare for s in self.size_of(name).free_symbols}
         axes = tuple((i, value) for i, value in self.axes.items() if i in used or str(value) in bare - told)
         return Program(kept, axes, (*inputs, *(d for d in arriving if d.tensor in needed), *leaving))

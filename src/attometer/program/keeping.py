@@ -7,7 +7,7 @@ from functools import lru_cache
 import sympy
 
 from attometer.program.explicit import Names, explicit, summed_by
-from attometer.program.expression import Along, Binary, Call, Name, Ref, Statement, refs_in, walk
+from attometer.program.expression import Along, Binary, Call, Name, Ref, Statement, refs_in
 from attometer.program.gradient import active_in, gradient
 from attometer.program.operations import Tensor
 from attometer.program.program import Declaration, Program
@@ -70,7 +70,7 @@ def keeping(program: Program, of: tuple[str, ...], to: tuple[str, ...], small: C
     needed = _needed(backward, results, may)
     kept = tuple(s.tensor for s in forward if s.tensor in may & needed)
     left = tuple(s for s in backward if s.tensor in needed and s.tensor not in kept)
-    read = {n.tensor for s in left for n in refs_in(s.expression)}
+    read = {ref.tensor for s in left for ref in s.refs}
     inputs = tuple(d for d in grads.declarations if d.role != "output" and d.tensor in read)
     extra = tuple(Declaration("input", name, tensors[name].indices) for name in kept)
     outputs = tuple(d for d in grads.declarations if d.role == "output")
@@ -108,8 +108,8 @@ def _used(
     """Return those of the axes that something runs along."""
     found = {i for d in declarations for i in d.indices} | {i for s in statements for i in s.indices}
     for statement in statements:
-        found |= {n.name for n in walk(statement.expression) if isinstance(n, Name)}
-        found |= {n.index for n in walk(statement.expression) if isinstance(n, Along)}
+        found |= {n.name for n in statement.nodes if isinstance(n, Name)}
+        found |= {n.index for n in statement.nodes if isinstance(n, Along)}
     return tuple((a, e) for a, e in axes if a in found)
 
 

@@ -35,7 +35,7 @@ from attometer.program.indices import index_names, indices_of, meets_here, step_
 from attometer.program.operations import Einsum, Map, Operation, Origin, Reduce, Scan, Scatter, Sort, Tensor
 from attometer.program.printer import expression_text, where_text
 from attometer.program.program import Program
-from attometer.program.recurrences import group_steps, reads
+from attometer.program.recurrences import group_steps
 from attometer.program.resolution import resolve
 from attometer.program.size_expressions import to_size
 from attometer.sizes import as_size, size_text
@@ -66,7 +66,7 @@ def _last_of_group(program: Program, first: int, made: dict[str, int]) -> int:
     """Return the last statement that must be lowered together with `first`: one it reads from an earlier step."""
     last, at = first, first
     while at <= last:
-        for name in reads(program.statements[at].expression):
+        for name in program.statements[at].names:
             last = max(last, made.get(name, 0))
         at += 1
     return last
@@ -75,7 +75,7 @@ def _last_of_group(program: Program, first: int, made: dict[str, int]) -> int:
 def _with_outputs(program: Program, operations: list[Operation], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     made = {s.tensor: k for k, s in enumerate(program.statements)}
     # A recurrence reads itself; a result is what no later statement reads.
-    read = {name for k, s in enumerate(program.statements) for name in reads(s.expression) if made.get(name, k) < k}
+    read = {name for k, s in enumerate(program.statements) for name in s.names if made.get(name, k) < k}
     chosen = {d.tensor for d in program.declarations if d.role == "output"}
     chosen = chosen or {s.tensor for s in program.statements if s.tensor not in read}
     return {name: replace(t, role="output") if name in chosen else t for name, t in tensors.items()}

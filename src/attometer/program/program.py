@@ -8,7 +8,7 @@ from typing import Any
 import sympy
 
 from attometer.errors import AttometerError, unknown
-from attometer.program.expression import Name, Statement, walk
+from attometer.program.expression import Name, Statement
 from attometer.program.operations import Operation, Tensor
 from attometer.sizes import Size, as_size, size
 from attometer.view.printed import Printed
@@ -103,7 +103,7 @@ class Program(Printed):
         for statement in self.statements:
             if statement.where is not None:
                 found |= set(symbols(statement.where.mask))
-            for node in walk(statement.expression):
+            for node in statement.nodes:
                 if isinstance(node, Name) and node.name not in self.tensors:
                     found |= self.size_of(node.name).free_symbols
         return tuple(sorted(found, key=str))

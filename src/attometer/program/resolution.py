@@ -5,7 +5,7 @@ from dataclasses import replace
 import sympy
 
 from attometer.errors import AttometerError
-from attometer.program.expression import Along, Binary, Call, Expression, Name, Negative, Ref, children, walk
+from attometer.program.expression import Along, Binary, Call, Expression, Name, Negative, Ref
 from attometer.program.indices import extent, index_names
 from attometer.program.operations import Tensor
 from attometer.program.program import Program
@@ -20,9 +20,9 @@ def declared_tensors(program: Program) -> dict[str, Tensor]:
             tensors[declaration.tensor] = Tensor(declaration.tensor, declaration.indices, extents, declaration.role)
     made = {s.tensor for s in program.statements}
     for statement in program.statements:
-        for node in walk(statement.expression):
-            if isinstance(node, Ref) and node.tensor not in made and node.tensor not in tensors:
-                tensors[node.tensor] = _inferred(node, program)
+        for ref in statement.refs:
+            if ref.tensor not in made and ref.tensor not in tensors:
+                tensors[ref.tensor] = _inferred(ref, program)
     for statement in program.statements:
         extents = tuple(map(program.size_of, statement.indices))
         tensors[statement.tensor] = Tensor(statement.tensor, statement.indices, extents, "intermediate")
@@ -61,18 +61,6 @@ def resolve(node: Expression, tensors: dict[str, Tensor]) -> Expression:
         case Along():
             return replace(node, argument=resolve(node.argument, tensors))
     return node
-
-
-def bare_names(node: Expression) -> set[str]:
-    """Return the names outside brackets: tensors at their own indices, or sizes."""
-    match node:
-        case Name(name=name):
-            return {name}
-        case Ref():
-            return set()
-        case Along(argument=argument):
-            return bare_names(argument)
-    return set().union(*map(bare_names, children(node)))
 
 
 def _resolve_index(node: Expression, tensors: dict[str, Tensor]) -> Expression:

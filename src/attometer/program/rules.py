@@ -1,6 +1,7 @@
 """Well-formedness as a table of rules; each violation names the operation, the axis and the sizes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 from attometer.errors import AttometerError, nearest
 from attometer.program.expression import (
@@ -21,12 +22,10 @@ from attometer.program.expression import (
     Statement,
     children,
     height,
-    walk,
 )
 from attometer.program.indices import index_names, look_of
 from attometer.program.printer import expression_text
 from attometer.program.program import ROLES, Program
-from attometer.program.resolution import bare_names
 from attometer.program.size_expressions import size_in
 from attometer.program.strictness import silent_sums, sizes_as_indices, undeclared_tensors, unknown_sizes
 from attometer.sizes import as_size
@@ -39,10 +38,22 @@ _MAX_INDICES = 32  # NumPy's limit on the axes of an array
 
 def check(program: Program) -> None:
     """Raise AttometerError with the first rule that `program` breaks."""
-    for rule in RULES:
+    # What is too deep is refused before its hash walks it.
+    _keep(program, _FIRST)
+    _checked(program)
+
+
+@lru_cache(maxsize=4096)
+def _checked(program: Program) -> None:
+    """Check a program once: an equal one breaks no other rule."""
+    _keep(program, RULES[len(_FIRST) :])
+    program.operations  # noqa: B018 - lowering holds the rules that need it
+
+
+def _keep(program: Program, rules: Iterable[Callable[[Program], Iterator[str]]]) -> None:
+    for rule in rules:
         for violation in rule(program):
             raise AttometerError(violation)
-    program.operations  # noqa: B018 - lowering holds the rules that need it
 
 
 def _has_statements(program: Program) -> Iterator[str]:
@@ -138,7 +149,7 @@ def _sizes_agree(program: Program) -> Iterator[str]:
 def _bare_reads_have_sizes(program: Program) -> Iterator[str]:
     tensors = program.declared
     for statement in program.statements:
-        for name in bare_names(statement.expression) & tensors.keys():
+        for name in statement.bare & tensors.keys():
             for own, extent in zip(tensors[name].indices, tensors[name].extents, strict=True):
                 if program.size_of(own) != extent:
                     yield f'statement "{statement.tensor}" reads "{name}" without its indices, which no declaration names'
@@ -162,9 +173,8 @@ def _in_index(node: Expression) -> Iterator[Expression]:
 
 def _is_index(name: str, statement: Statement, program: Program) -> bool:
     """Whether a name is an index: declared, of what a statement makes or sums over, or alone in the place of one."""
-    nodes = list(walk(statement.expression))
-    read = {part.name for n in nodes if isinstance(n, Ref) for part in n.indices if isinstance(part, Name)}
-    along = {i for n in nodes if isinstance(n, Along) for i in n.runs}
+    read = {part.name for ref in statement.refs for part in ref.indices if isinstance(part, Name)}
+    along = {i for n in statement.nodes if isinstance(n, Along) for i in n.runs}
     return name in {*statement.indices, *dict(program.axes), *read, *along}
 
 
@@ -191,7 +201,7 @@ def _masks_over_own_indices(program: Program) -> Iterator[str]:
     for statement in program.statements:
         if statement.where is None:
             continue
-        used = set(statement.indices) | {n for node in walk(statement.expression) for n in _used(node)}
+        used = set(statement.indices) | {n for node in statement.nodes for n in _used(node)}
         for index in (statement.where.query, statement.where.key):
             if index not in used and not _bare_tensor_has(program, statement, index):
                 yield f'statement "{statement.tensor}" is masked over index "{index}", which it does not use'
@@ -208,7 +218,7 @@ def _left_indices_used(program: Program) -> Iterator[str]:
 def _lookback_is_one(program: Program) -> Iterator[str]:
     made = {s.tensor: k for k, s in enumerate(program.statements)}
     for k, statement in enumerate(program.statements):
-        for node in walk(statement.expression):
+        for node in statement.nodes:
             if isinstance(node, Ref) and made.get(node.tensor, -1) >= k:
                 own = program.statements[made[node.tensor]].indices
                 if not any(look_of(part, i, statement.where) for i, part in zip(own, node.indices, strict=False)):
@@ -222,9 +232,8 @@ def _lookback_is_one(program: Program) -> Iterator[str]:
 
 def _refs(program: Program) -> Iterator[tuple[Statement, Ref]]:
     for statement in program.statements:
-        for node in walk(statement.expression):
-            if isinstance(node, Ref):
-                yield statement, node
+        for ref in statement.refs:
+            yield statement, ref
 
 
 def _used(node: object) -> list[str]:
@@ -240,13 +249,12 @@ def _used(node: object) -> list[str]:
 
 def _bare_tensor_has(program: Program, statement: Statement, index: str) -> bool:
     tensors = program.declared
-    bare = [n.name for n in walk(statement.expression) if isinstance(n, Name) and n.name in tensors]
-    return any(index in tensors[name].indices for name in bare)
+    return any(index in tensors[n.name].indices for n in statement.nodes if isinstance(n, Name) and n.name in tensors)
 
 
+_FIRST = (_has_statements, _not_too_deep)
 RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
-    _has_statements,
-    _not_too_deep,
+    *_FIRST,
     _not_too_many_indices,
     _axes_once,
     _axes_positive,

@@ -3,13 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from attometer.errors import nearest
-from attometer.program.expression import Along, Expression, Name, Position, Ref, Statement, refs_in, walk
+from attometer.program.expression import Along, Name, Position, Ref, Statement
 from attometer.program.indices import index_names
 from attometer.program.printer import expression_text
 from attometer.program.program import Program
-from attometer.program.resolution import bare_names
 
 _DATA = ("input", "cache")
 
@@ -19,11 +19,11 @@ def undeclared_tensors(program: Program) -> Iterator[str]:
     declared = {d.tensor for d in program.declarations}
     made = {s.tensor for s in program.statements}
     strict = any(d.role in _DATA for d in program.declarations)
-    read = {name for s in program.statements for name in _read(s)}
+    read = {name for s in program.statements for name in s.names}
     before: list[str] = []
     for statement in program.statements:
         unread = [name for name in before if name not in read]
-        for name in dict.fromkeys(n.tensor for n in refs_in(statement.expression)):
+        for name in dict.fromkeys(ref.tensor for ref in statement.refs):
             if name in declared | made:
                 continue
             alike = [own for own in unread if _squeezed(own) == _squeezed(name)]
@@ -52,10 +52,10 @@ def unknown_sizes(program: Program) -> Iterator[str]:
     indices = _indices(program) | {name for s in program.statements for name in _placed(s)}
     sizes = {str(s) for _, value in program.axes for s in value.free_symbols}
     sizes |= {str(x) for s in program.statements if s.where is not None for x in symbols(s.where.mask)}
-    tensors |= {n.tensor for s in program.statements for n in refs_in(s.expression)}
+    tensors |= {ref.tensor for s in program.statements for ref in s.refs}
     known = tensors | indices | sizes
     for statement in program.statements:
-        for name in sorted(bare_names(statement.expression) - known):
+        for name in sorted(statement.bare - known):
             instead = _CONSTANTS.get(name)
             hint = f"{_only(nearest(name, known))}; a number that is given is declared as in: input {name}"
             yield (
@@ -69,8 +69,8 @@ def sizes_as_indices(program: Program) -> Iterator[str]:
     sized = {str(value): name for name, value in program.axes if value.is_Symbol and str(value) != name}
     for statement in program.statements:
         indices = _indices(program) | _placed(statement)
-        for node in walk(statement.expression):
-            for part in node.indices if isinstance(node, Ref) else ():
+        for node in statement.refs:
+            for part in node.indices:
                 wrong = [] if isinstance(part, Name) else [n for n in index_names(part) if n not in indices]
                 for name in wrong:
                     why = f'is the size of axis "{sized[name]}"' if name in sized else "is no index"
@@ -84,7 +84,7 @@ def silent_sums(program: Program) -> Iterator[str]:
     """An index that nothing else explains and that stands once is a misspelling, not a sum."""
     known = _indices(program)
     for statement in program.statements:
-        uses, spoken = Counter(_used(statement.expression)), _placed(statement, refs=False)
+        uses, spoken = Counter(_used(statement)), _placed(statement, refs=False)
         for name, number in uses.items():
             if number == 1 and name not in known | spoken:
                 yield (
@@ -111,10 +111,11 @@ def _indices(program: Program) -> set[str]:
     return found.union(*(s.indices for s in program.statements))
 
 
-def _placed(statement: Statement, refs: bool = True) -> set[str]:
+@lru_cache(maxsize=4096)
+def _placed(statement: Statement, refs: bool = True) -> frozenset[str]:
     """Return the indices that a statement uses by themselves: along, as a number or, with `refs`, in brackets."""
     found = set(statement.indices)
-    for node in walk(statement.expression):
+    for node in statement.nodes:
         match node:
             case Ref(indices=parts) if refs:
                 found |= {part.name for part in parts if isinstance(part, Name)}
@@ -122,21 +123,16 @@ def _placed(statement: Statement, refs: bool = True) -> set[str]:
                 found |= {*node.runs}
             case Position(index=index):
                 found.add(index)
-    return found
+    return frozenset(found)
 
 
-def _used(node: Expression) -> Iterator[str]:
-    for inner in walk(node):
-        match inner:
-            case Ref(indices=parts):
-                yield from (name for part in parts if not isinstance(part, Ref) for name in index_names(part))
-
-
-def _read(statement: Statement) -> set[str]:
-    refs = {n.tensor for n in refs_in(statement.expression)}
-    return refs | bare_names(statement.expression)
+@lru_cache(maxsize=4096)
+def _used(statement: Statement) -> tuple[str, ...]:
+    """Return the indices in brackets, those of gathers once: their own brackets are among the reads."""
+    parts = (part for ref in statement.refs for part in ref.indices if not isinstance(part, Ref))
+    return tuple(name for part in parts for name in index_names(part))
 
 
 def _shape(statement: Statement, name: str) -> list[str]:
-    ref = next(n for n in refs_in(statement.expression) if n.tensor == name)
+    ref = next(ref for ref in statement.refs if ref.tensor == name)
     return [part.name if isinstance(part, Name) else "..." for part in ref.indices]

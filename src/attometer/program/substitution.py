@@ -45,7 +45,7 @@ def _statement(statement: Statement, program: Program, sizes: Sizes) -> Statemen
     where = statement.where
     if where is not None:
         where = replace(where, mask=substitute_mask(where.mask, sizes))
-    return replace(statement, expression=_expression(statement.expression, program, sizes), where=where)
+    return statement.saying(_expression(statement.expression, program, sizes), where)
 
 
 def _expression(node: Expression, program: Program, sizes: Sizes) -> Expression:

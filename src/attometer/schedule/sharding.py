@@ -1,7 +1,7 @@
 """One Program on many ranks: some of its axes cut, and the collectives that its contractions then need."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TypeAlias
@@ -116,7 +116,7 @@ class Sharded:
         rewritten = _Rewrite(self.whole, {axis: start for axis, (start, _, _) in starts.items()})
         absent = {(tensor, term) for tensor, term, over in self.once if place.get(over, 0)}
         statements = tuple(
-            replace(s, expression=rewritten.expression(_without(s.expression, s.tensor, absent)))
+            s.saying(rewritten.expression(_without(s.expression, s.tensor, absent)), s.where)
             for s in self.whole.statements
         )
         return Program(statements, tuple(axes.items()), self.whole.declarations)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from attometer.errors import AttometerError, unknown
 from attometer.program.conditions import check_conditions
 from attometer.program.program import Program
-from attometer.program.resolution import bare_names
 from attometer.sizes import as_size, size
 
 
@@ -29,7 +28,7 @@ def bind(program: Program, arrays: Mapping[str, NDArray[Any]], sizes: Mapping[st
             _match(tensor.name, tensor.extents, arrays[tensor.name].shape, bound)
     missing = sorted(known - {str(s) for s in bound})
     if missing:
-        bare = set().union(*(bare_names(s.expression) for s in program.statements))
+        bare = set().union(*(s.bare for s in program.statements))
         hint = f", or write {min(bare & {*missing})}[...] if it is a tensor" if bare & {*missing} else ""
         raise AttometerError(f"size {', '.join(missing)} is told by no input's shape; pass sizes={{...}}{hint}")
     check_conditions(program, {s: sympy.Integer(v) for s, v in bound.items()})

@@ -73,8 +73,8 @@ PAGE = """
   await AM.load("rest");
   const typed = (s) => {
     try {
-      const { flop, work, depth } = NOTATION.count(NOTATION.parse(s.text), s.sizes);
-      return s.drawn ? drawnMasks(NOTATION.parse(s.text)).map((m) => m.rows) : [flop, work, depth];
+      const c = NOTATION.count(NOTATION.parse(s.text), s.sizes);
+      return s.drawn ? drawnMasks(NOTATION.parse(s.text)).map((m) => m.rows) : s.counted.map((q) => c[q]);
     } catch (error) { return error.message; }
   };
   const found = JSON.parse(document.getElementById("cases").textContent).map((s) => {
@@ -607,6 +607,9 @@ TEXTS = (
     f"{AXES}{SCORES} where window(i, j, w)\nP[b,h,i,j] = softmax[i](S)\nO[b,h,j,e] = P[b,h,i,j] * V[b,h,i,e]",
     f"axis i: n, j: m, e: d\n{SCORES} where prefix(i, j, 3) | strict(i, j) & strided(i, j, 2)\nO[b,h,j,e] = S[b,h,i,j] * V[b,h,i,e]",
     "F[i,d] = relu(Q[i,d]) * cos(A[i]) + 2 * Q[i,d] - exp(-Q[i,d])\nC[d,e] = F[i,d] * V[i,e]\nY[d] = F[i,d]",
+    "axis i: n, j: n, k: c\ninput X[i,k], V[j,k]\nweight W[k]\ncache C[j,k]\noutput Y[i,k], Z[j]\n"
+    "Y[i,k] = X[i,k] * W[k]\nU[i,j] = Y[i,k] * C[j,k] * 3\n"
+    "T[i,j] = exp(U)\nZ[j] = sum[i](T)\nR[k] = max[j](V)",
     "A[b,i,f] = X[b,i,c] * G[c,f]\nB[b,i,f] = X[b,i,c] * W[c,f]\nM[b,i,f] = silu(A) * B[b,i,f]\nY[b,i,c] = M[b,i,f] * U[f,c] * 2",
 )  # fmt: skip
 MASKS = (
@@ -640,9 +643,15 @@ REFUSED = {
     "H[t,d] = H[t-1,d] + X[t,d]": 'line 1: index "t-…": the page reads plain indices; attometer show reads shifts and shared heads',
     "O[i] = foo(A[i])": 'line 1: the page does not know the function "foo"',
     "O[i,k] = A[i,j] * B[j,k] * C[k,l]": "line 1: a sum is over one product of two tensors and a constant in the page's notation",
+    "axis j: m\nO[i] = A[i,j] * B[i]": 'line 2: "B" multiplies the sum; give the sum a name first, in the page\'s notation',
+    "axis k: 4\nO[i] = sum[j](A[i,j,k])": "line 2: sum[…] names every index that it removes, in the page's notation",
+    "output X[i]\nO[i,k] = A[i,j] * B[j,k]": 'output "X" is never computed',
     "O[i,k] = A[i]": 'line 1: index "k" is not on the right',
     "O[i] = A[i] +": 'line 1: expected a name, found "the end of the line"',
 }
+
+
+COUNTED = ("flop", "work", "depth", "peak", "inputs", "weights", "cache", "outputs", "matrices")
 
 
 @browser
@@ -660,13 +669,19 @@ def test_notation_typed_is_counted_as_python_counts_it_or_refused(tmp_path: Path
          "sizes": {str(s): chosen.randint(1, 7 if s in "wscpg" else 60) + (60 if s == "m" else 0) for s in "bhnmdwijefcspg"}}
         for text in masked for _ in range(4)
     ]  # fmt: skip
-    found = _answers(
-        tmp_path, ("gpt2",), [*points, *({"text": t, "sizes": dict.fromkeys("ijkldt", 4)} for t in REFUSED)]
-    )
-    for point, got in zip(points, found, strict=False):
+    points += [{"text": t, "sizes": dict.fromkeys("ijkldtm", 4)} for t in REFUSED]
+    found = _answers(tmp_path, ("gpt2",), [p | {"counted": [*COUNTED, "path"]} for p in points])
+    points, paths = points[: -len(REFUSED)], set[str]()
+    for point, (*got, path) in zip(points, found, strict=False):
         program = parse(point["text"])
         cost, sizes = count(program), {str(s): point["sizes"][str(s)] for s in program.symbols}
-        assert got == [int(evaluate(cost.quantity(q), sizes)) for q in ("flop", "work", "depth")], point
+        assert got == [int(evaluate(cost.quantity(q), sizes)) for q in COUNTED], point
+        hops = path_length_formula(program)
+        if path is not None:
+            assert hops is not None
+            assert path == evaluate(hops.longest, sizes), point
+            paths.add(point["text"])
+    assert len(paths) > 8
     assert found[len(points) :] == list(REFUSED.values())
 
 

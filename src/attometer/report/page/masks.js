@@ -258,5 +258,14 @@ const MASKS = (() => {
     const bits = (i) => Array.from({ length: n }, (_, j) => (sees(m, i, j, strides.filter((s) => (i - j) % s === 0)) ? 1 : 0));
     return Array.from({ length: n }, (_, i) => { const b = bits(i).join(""); return b.match(/.{4}/g).map((four) => parseInt(four, 2).toString(16)).join(""); });
   };
-  return { read, count, names, picture };
+  // How far a band reaches back and forward, or null; bands meet in a band.
+  const reach = (mask, sizes) => {
+    const of = (m) => {
+      if (m.op === "band") return [m.left, m.right];
+      const parts = m.op === "and" ? m.parts.map(of) : [null];
+      return parts.includes(null) ? null : [Math.min(...parts.map((r) => r[0])), Math.min(...parts.map((r) => r[1]))];
+    };
+    return of(at(mask, sizes));
+  };
+  return { read, count, names, picture, reach };
 })();

@@ -80,7 +80,7 @@ const drawnMasks = (own) => {
 const typed = (text) => {
   try {
     const own = NOTATION.parse(text), told = "counted by this page at the sizes above", sizes = own.sizes;
-    const m = { title: "what is written here", result: "itself", text, citation: "your own", notes: "", formulas: { work: told, depth: told, flop: told }, orders: { work: "", depth: "", flop: "" }, sizes, start: Object.fromEntries(sizes.map((s) => [s, { b: 1, h: 16, n: 16384, d: 128 }[s] ?? 64])), js: null, own, masks: drawnMasks(own) };
+    const m = { title: "what is written here", result: "itself", text, citation: "your own", notes: "", formulas: { work: told, depth: told, flop: told, peak: told, path: told }, orders: {}, sizes, start: Object.fromEntries(sizes.map((s) => [s, { b: 1, h: 16, n: 16384, d: 128 }[s] ?? 64])), js: null, own, masks: drawnMasks(own) };
     NOTATION.count(own, m.start);
     AM.data.mechanisms.yours = m;
     for (const id of ["m-one", "m-two"]) if (!$(id).querySelector("option[value=yours]")) $(id).insertAdjacentHTML("afterbegin", '<option value="yours">yours</option>');
@@ -102,7 +102,8 @@ const drawMechanism = () => {
     if (document.activeElement !== at || at.dataset.size) at.value = at.dataset.size ? commas(v) : Math.log2(v);
   }
   const masks = (m) => m.masks.map((k) => `<figure class="mask">${maskPicture(k)}<figcaption>${esc(k.text)}${k.shown === k.text ? "" : `, drawn as ${esc(k.shown)}`} at n = ${k.rows.length}</figcaption></figure>`).join("");
-  const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}</p>`;
+  const words = (c) => c && ` Words at these sizes: ${HELD.filter((q) => c[q]).map((q) => `${q} ${whole(c[q])}`).join(", ")}; at most ${whole(c.peak)} at once.`;
+  const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}${m.own ? words(costOf(m, s.sizes.n)) || "" : ""}</p>`;
   put("m-text", text(s.one, one) + (s.two === s.one ? "" : text(s.two, two)));
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);
   $("m-table").innerHTML = table(["mechanism", "quantity", "order", "at these sizes", "formula"], values.flatMap(([name, m, at]) => Object.keys(QUANTITY).map((q) => ["", esc(name), QUANTITY[q][0], esc(m.orders[q] || ""), stands(at, q) ? why(`mechanism:${name}:${q}`, whole(at[q])) : noValue(m, q), `<span class="formula">${esc(m.formulas[q] || "")}</span>`])));
@@ -118,6 +119,7 @@ const drawMechanism = () => {
   $("m-cross").textContent = series.length < 2 && s.one !== s.two ? `${QUANTITY[s.quantity][0]}: of one of the two alone` : cross ? `${QUANTITY[s.quantity][0]}: the order of the two changes at n = ${commas(cross)}` : `${QUANTITY[s.quantity][0]}: neither overtakes the other up to n = 16,777,216`;
 };
 // Where the numbers of these tabs come from.
+const HELD = ["inputs", "weights", "cache", "outputs", "matrices"];
 const QUANTITY = {
   flop: ["FLOPs", "2 per multiply-accumulate of matrix products, nothing else; pairs that masks allow"], work: ["Work", "every scalar operation is 1: sums, products, exponentials, comparisons"],
   depth: ["Depth", "the longest chain of operations, with balanced trees for sums"], peak: ["Memory", "words alive at once when each operation writes its result and operands die after their last use; of masked matrices the pairs allowed"],

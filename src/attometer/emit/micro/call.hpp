@@ -284,10 +284,17 @@ class Visits {
     bool some(int64_t q, int64_t k) const { return some_[q * words + (k >> 6)] >> (k & 63) & 1; }
     bool every(int64_t q, int64_t k) const { return every_[q * words + (k >> 6)] >> (k & 63) & 1; }
     bool some(Span q, Span k) const {
+        const int64_t last = ceil_div(k.stop, keys);
         for (int64_t a = q.start / queries; a * queries < q.stop; a++)
-            for (int64_t c = k.start / keys; c * keys < k.stop; c++)
-                if (some(a, c)) return true;
+            if (next(a, k.start / keys, last, true) < last) return true;
         return false;
+    }
+    // The first block of keys from k on, before `last`, that is seen or is not; else `last`. A word at a time.
+    int64_t next(int64_t q, int64_t k, int64_t last, bool seen) const {
+        for (; k < last; k = (k | 63) + 1)
+            if (const uint64_t left = (seen ? some_[q * words + (k >> 6)] : ~some_[q * words + (k >> 6)]) >> (k & 63))
+                return std::min(last, k + __builtin_ctzll(left));
+        return last;
     }
     // The lanes that each row of a block sees, of which some are seen but not all.
     const uint64_t* lanes(int64_t q, int64_t k) const {

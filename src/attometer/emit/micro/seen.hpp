@@ -13,14 +13,19 @@ struct Seen {
         return across ? visits.every(panel0() + p, row0() + r) : visits.every(row0() + r, panel0() + p);
     }
     bool some(int64_t p) const {  // some row of the tile
-        for (int64_t r = 0; r * ROWS < rows(); r++)
-            if (some(r, p)) return true;
-        return false;
+        const int64_t last = ceil_div(rows(), ROWS);
+        return next_row(0, p, last, true) < last;
     }
-    bool row(int64_t r) const {  // some panel
-        for (int64_t p = 0; p < panels(); p++)
-            if (some(r, p)) return true;
-        return false;
+    // The first panel from p on, before `last`, in which row block r sees some or sees nothing; and the other way around.
+    int64_t next_panel(int64_t r, int64_t p, int64_t last, bool is) const {
+        if (!across) return visits.next(row0() + r, panel0() + p, panel0() + last, is) - panel0();
+        while (p < last && some(r, p) != is) p++;
+        return p;
+    }
+    int64_t next_row(int64_t r, int64_t p, int64_t last, bool is) const {
+        if (across) return visits.next(panel0() + p, row0() + r, row0() + last, is) - row0();
+        while (r < last && some(r, p) != is) r++;
+        return r;
     }
     int64_t panels() const { return ceil_div((across ? i : j).size(), PANEL); }
     int64_t rows() const { return (across ? j : i).size(); }
@@ -52,21 +57,18 @@ struct Seen {
     }
     auto left() const {
         return [this](int64_t r, int64_t, Span k) {
-            return run<PANEL>(k, [&](int64_t p) { return some(r, p); });
+            return run<PANEL>(k, [&](int64_t p, int64_t last, bool is) { return next_panel(r, p, last, is); });
         };
     }
     auto right() const {
         return [this](int64_t, int64_t p, Span k) {
-            return run<ROWS>(k, [&](int64_t r) { return some(r, p); });
+            return run<ROWS>(k, [&](int64_t r, int64_t last, bool is) { return next_row(r, p, last, is); });
         };
     }
     // The first units of k that lie in seen blocks of so many elements, as far as these follow one another.
-    template <int MANY, class Some> static Span run(Span k, Some some) {
-        const int64_t last = ceil_div(k.stop * PAIR, MANY);
-        int64_t first = k.start * PAIR / MANY;
-        while (first < last && !some(first)) first++;
-        int64_t end = first;
-        while (end < last && some(end)) end++;
+    template <int MANY, class Next> static Span run(Span k, Next next) {
+        const int64_t last = ceil_div(k.stop * PAIR, MANY), first = next(k.start * PAIR / MANY, last, true);
+        const int64_t end = next(first, last, false);
         return {std::max(k.start, first * MANY / PAIR), std::min(k.stop, end * MANY / PAIR)};
     }
 };

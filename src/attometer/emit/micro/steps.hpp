@@ -10,8 +10,8 @@ static inline Floats kept(Floats x, uint64_t seen, Real other) {
 static void score(const Sums& P, const Seen& seen) {
     if (bent(seen.head.call)) bend(P, seen);
     for (int64_t r = 0; r < P.rows; r += ROWS)
-        for (int64_t p = 0; p < seen.panels(); p++) {
-            if (!seen.some(r / ROWS, p) || seen.every(r / ROWS, p)) continue;
+        for (int64_t p = -1, last = seen.panels(); (p = seen.next_panel(r / ROWS, p + 1, last, true)) < last;) {
+            if (seen.every(r / ROWS, p)) continue;
             const uint64_t* lanes = seen.lanes_of(r / ROWS, p);
             for (int64_t t = r; t < std::min(r + ROWS, P.rows); t++)
 #pragma GCC unroll 4
@@ -22,7 +22,7 @@ static void score(const Sums& P, const Seen& seen) {
         }
 }
 
-// Online softmax: P becomes exp(scale (P - m)) as a left operand; `l` and O are rescaled where a row's maximum grew.
+// Online softmax: P becomes exp(scale (P - m)) as a left operand, in the blocks that are seen; `l` and O are rescaled where a row's maximum grew.
 constexpr int64_t AT_ONCE = LANES < 8 ? LANES : 8;
 template <bool DROPS>
 static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O, const Seen& seen, Real scale) {
@@ -30,8 +30,7 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
     std::vector<int64_t> held;
     for (int64_t r = 0; r < P.rows; r += ROWS) {
         held.clear();
-        for (int64_t p = 0; p < seen.panels(); p++)
-            if (seen.some(r / ROWS, p)) held.push_back(p);
+        for (int64_t p = -1, last = seen.panels(); (p = seen.next_panel(r / ROWS, p + 1, last, true)) < last;) held.push_back(p);
         if (held.empty()) continue;
         const int64_t end = std::min(r + ROWS, P.rows);
         for (int64_t first = r, last; first < end; first = last) {  // few rows, which stay in the L1 cache
@@ -55,11 +54,8 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
                 const Real* row = P.at + t * P.row;
                 Element* out = (Element*)(weights.at + t * weights.row);
                 Floats total[VECTORS] = {};
-                int64_t done = 0;
                 const uint32_t key = DROPS ? row_key(seen.head, seen.i.start + t) : 0;
-                for (int64_t p : held) {
-                    for (; done < p; done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
-                    done = p + 1;
+                for (int64_t p : held)
 #pragma GCC unroll 4
                     for (int v = 0; v < VECTORS; v++) {
                         const int64_t k = p * PANEL + v * LANES;
@@ -69,8 +65,6 @@ static void online(const Sums& P, Left weights, Real* mx, Real* l, const Sums& O
                             put(out + k, w * dropped(seen.head.call, key, [&](int64_t l) { return seen.j.start + k + l; }));
                         else put(out + k, w);
                     }
-                }
-                for (; done < seen.panels(); done++) std::memset(out + done * PANEL, 0, PANEL * sizeof(Element));
                 for (int v = 1; v < VECTORS; v++) total[0] += total[v];
                 const Real factor = decay[t - first];
                 l[t] = l[t] * factor + sum(total[0]);
@@ -177,7 +171,7 @@ static void merge(Real* mx, Real* l, const Sums& O, const Real* mx2, const Real*
     }
 }
 
-// Of a tile whose rows are keys: P = exp(scale P - L), 0 where hidden, kept and written as a left operand.
+// Of a tile whose rows are keys: P = exp(scale P - L), 0 where hidden, in the blocks that are seen, kept and written as a left operand.
 static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen, Real scale, const Sums& slopes) {
     std::vector<uint32_t> keys;
     const bool drops = seen.head.call.dropout > 0;
@@ -189,10 +183,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
         for (int64_t j = 0; j < P.rows; j++) {
             Element* out = (Element*)(weights.at + j * weights.row) + p * PANEL;
             Real* row = P.block(j, p);
-            if (!seen.some(j / ROWS, p)) {
-                std::memset(out, 0, PANEL * sizeof(Element));
-                continue;
-            }
+            if (!seen.some(j / ROWS, p)) continue;
             const bool every = seen.every(j / ROWS, p);
             const uint64_t lanes = seen.lanes(j, p);
             if (drops && keys.empty()) row_keys(keys, seen, p);
@@ -206,7 +197,7 @@ static void shifted(const Sums& P, Left weights, const Real* L, const Seen& seen
         }
     }
 }
-// dS = P (dS - D) as a left and as a right operand, 0 in the blocks that the mask leaves out.
+// dS = P (dS - D) as a left and as a right operand, in the blocks that are seen.
 template <bool BENDS>
 static void score_gradient(
     const Sums& dS, const Sums& P, Left left, Right right, const Real* D, const Seen& seen, const Sums& slopes) {
@@ -229,13 +220,10 @@ static void score_gradient(
         };
         for (int64_t first = 0; first < units(dS.rows) * PAIR; first += ROWS) {
             const int64_t last = std::min(first + ROWS, units(dS.rows) * PAIR);
-            const bool some = seen.some(first / ROWS, p);
+            if (!seen.some(first / ROWS, p)) continue;
             for (int64_t j = first; j < last; j += PAIR) {
                 Unit* across = right.at + p * right.panel + j / PAIR * PANEL;
-                const int64_t both = some ? std::min<int64_t>(PAIR, dS.rows - j) : 0;  // none in the zeros that end a step
-                if (!some)
-                    for (int64_t k = j; k < std::min(j + PAIR, dS.rows); k++)
-                        std::memset((Element*)(left.at + k * left.row) + p * PANEL, 0, PANEL * sizeof(Element));
+                const int64_t both = std::min<int64_t>(PAIR, dS.rows - j);  // none in the zeros that end a step
                 if (both <= 0) {
                     std::memset(across, 0, PANEL * sizeof(Unit));
                     continue;

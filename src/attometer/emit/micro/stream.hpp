@@ -216,10 +216,10 @@ template <class T>
 static void contract_along(const Sums& out, Left a, const Operand& x, const Operand& scale, int64_t width, const Seen& seen) {
     const Span t = seen.j;
     Lines<T> lines(x, scale, width, BLOCK);
-    for (int64_t r = 0; r < out.rows; r += ROWS)  // rows that see nothing of the tile were left without weights
-        if (!seen.row(r / ROWS))
+    for (int64_t r = 0; r < out.rows; r += ROWS)  // blocks that see nothing were left without weights
+        for (int64_t p = -1, last = seen.panels(); (p = seen.next_panel(r / ROWS, p + 1, last, false)) < last;)
             for (int64_t k = r; k < std::min<int64_t>(out.rows, r + ROWS); k++)
-                std::fill_n(a.at + k * a.row, ceil_div(seen.panels() * PANEL, PAIR), Unit{});
+                std::fill_n(a.at + k * a.row + p * (PANEL / PAIR), PANEL / PAIR, Unit{});
     for (int64_t at = 0; at < t.size(); at += CHUNK) {
         if (!seen.some(at / PANEL)) continue;
         lines.take(seen.head, {t.start + at, t.stop});

@@ -85,6 +85,12 @@ from attometer.program import parse_mask
         (["figures", "softmax", "--out", "x"], "figures draws those of the article"),
         (["io", "softmax", "-n", "64", "-d", "8", "-M", "999", "--schedule", "fa2"], 'did you mean "flash2"?'),
         (["plan", "models--a--b"], '"a/b" is not shipped, and nothing is downloaded'),
+        (["plan", "gpt2", "--tp", "auto"], "--tp takes a whole number"),
+        (["plan", "gpt2", "--reserve-gib", "1GB"], "--reserve-gib takes a number without a unit, as in 1.5"),
+        (
+            ["plan", "gpt2", "--engine", "llamacpp", "--batch-size", "0"],
+            "-b, the batch size of llama.cpp, must be a positive",
+        ),
         (["plan", "claude-3"], 'unknown model "claude-3"; give the path of a config.json'),
     ],
 )
@@ -135,6 +141,7 @@ def test_a_class_and_round_brackets_are_told_what_is_meant(tmp_path: Path) -> No
         ("show rwkv", "show wkv"),
         ("show softmax --at n=4k,d=8", "show softmax --at n=4096,d=8"),
         ("plan gpt2 -c 1k --engine vllm --utilization 90%", "plan gpt2 -c 1k --engine vllm --utilization 0.9"),
+        ("plan gpt2 -c 1k --engine llama-cpp --batch-size 256", "plan gpt2 -c 1k --engine llama.cpp -b 256"),
         ("plan gpt2 -c 1k --precision half", "plan gpt2 -c 1k --weights-dtype fp16"),
         ("plan gpt2 -c 1k --quantization auto", "plan gpt2 -c 1k"),
         ("list gpus h100", "list machines h100"),

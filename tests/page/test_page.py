@@ -959,7 +959,9 @@ def test_claims_are_listed_as_the_ledger_has_them(tmp_path: Path) -> None:
     (tab, said), (address, rows) = json.loads(unescape(shown[1]))
     totals = found.to_dict()["totals"]
     assert tab == "claims"
-    assert said.endswith(f"{totals['agrees']} agrees, {totals['wrong']} wrong, {totals['convention']} convention")
+    assert said.endswith(
+        f"{totals['agrees']} agree, {totals['wrong']} wrong, {totals['convention']} by another convention"
+    )
     assert rows == totals["convention"]
     assert "verdict=convention" in address
 

@@ -63,7 +63,8 @@ class _Panels(typer.core.TyperGroup):
             own = {n: [o for p in c.params for o in p.opts] for n, c in self.commands.items()}
             return no_such_option(name, error.option_name, own)
         if param is not None:
-            return f"{param.opts[0]}: {error.message}"
+            kind = next((told for said, told in _KINDS.items() if said in error.message), None)
+            return f"{param.opts[0]}: {error.message}" if kind is None else f"{param.opts[0]} takes {kind}"
         told = error.format_message().rstrip(".")
         more = "; sizes are joined by commas, as in n=1024,d=64" if "=" in told and "argument" in told else ""
         return f"{name}: {told[:1].lower()}{told[1:]}{more}"
@@ -91,6 +92,9 @@ def _positional(args: list[str]) -> list[str]:
 
 _USAGE: Any = typer.BadParameter.__base__
 """What typer raises for arguments that do not fit, by whichever name its version has."""
+
+_KINDS = {"valid integer": "a whole number, as in 8", "valid number": "a number without a unit, as in 1.5"}
+"""What an option takes, where all that is said is that something else cannot be parsed."""
 
 _ELSEWHERE = {
     "explain": "; plan --explain says where each number comes from, explain-tool why another tool prints another",

@@ -231,10 +231,10 @@ def _check(call: typer.Context, model: str, json: bool) -> None:
     show_result(_Checked(read(model)), json)
 
 
-def _number(given: Mapping[str, Any], name: str) -> int | None:
+def _number(given: Mapping[str, Any], name: str, said: str = "") -> int | None:
     from attometer.view.amounts import amount
 
-    return None if given[name] is None else amount(given[name], name)
+    return None if given[name] is None else amount(given[name], said or name)
 
 
 def _open(call: typer.Context) -> None:
@@ -417,7 +417,7 @@ def _step(given: Mapping[str, Any]) -> int | None:
     """Return the tokens of a step; llama.cpp's are those of its `-ub`, 512, of which no more than `-b`, 2,048, go together."""
     from attometer.engines import canonical
 
-    whole, parts = _number(given, "logical_batch"), _number(given, "batched_tokens")
+    whole, parts = _number(given, "logical_batch", "-b, the batch size of llama.cpp,"), _number(given, "batched_tokens")
     if canonical(given["engine"] or "")[0] == "llama.cpp":
         return None if whole is None and parts is None else min(whole or 2048, parts or 512)
     if whole is not None:

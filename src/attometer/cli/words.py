@@ -1,6 +1,7 @@
 """Options in other people's words: those that mean one of ours are taken for it, of others what says the same here is told."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from attometer.errors import nearest
 
@@ -121,14 +122,23 @@ def own_words(args: list[str], options: Iterable[str]) -> list[str]:
 
     llama.cpp's `--batch-size` is the tokens of a step, as its `-b` is:
 
-    >>> own_words(["gpt2", "--engine", "llama.cpp", "--batch-size", "2048"], ["--engine", "--batch", "-b"])
-    ['gpt2', '--engine', 'llama.cpp', '-b', '2048']
+    >>> own_words(["gpt2", "--engine", "llamacpp", "--batch-size", "2048"], ["--engine", "--batch", "-b"])
+    ['gpt2', '--engine', 'llamacpp', '-b', '2048']
     """
     known = {option.lstrip("-"): option for option in options}
     end = args.index("--") if "--" in args else len(args)
-    if "b" in known and any(word.removeprefix("--engine=").startswith("llama.cpp") for word in args[:end]):
+    if "b" in known and _under_llama_cpp(args[:end]):
         known["batch-size"] = known["b"]
     return [_own_word(word, known) for word in args[:end]] + args[end:]
+
+
+def _under_llama_cpp(args: list[str]) -> bool:
+    """Return whether the engine that is named is llama.cpp, by any of its names."""
+    from attometer.engines import canonical
+
+    named = [word[9:] for word in args if word.startswith("--engine=")]
+    named += [value for word, value in pairwise(args) if word == "--engine"]
+    return any(canonical(name)[0] == "llama.cpp" for name in named)
 
 
 def _own_word(word: str, known: Mapping[str, str]) -> str:

@@ -171,12 +171,12 @@ const startGame = () => {
   $("p-speed").onchange = () => { if (game.timer) { stopGame(); playGame(); } };
 };
 // ---------------------------------------------------------------- claims of documents
-const MARKS = { agrees: "✓ agrees", wrong: "✗ wrong", convention: "≈ convention" };
+const MARKS = { agrees: ["good", "✓ agrees", "agree"], wrong: ["bad", "✗ wrong", "wrong"], convention: ["", "≈ convention", "by another convention"] };
 const drawClaims = () => {
   const all = AM.data.claims.claims, source = $("l-source").value, verdict = $("l-verdict").value;
   const shown = all.filter((c) => (!source || c.source === source) && (!verdict || c.verdict === verdict));
-  $("l-said").textContent = `${shown.length} of ${all.length} claims: ${Object.keys(MARKS).map((v) => `${shown.filter((c) => c.verdict === v).length} ${v}`).join(", ")}`;
-  $("l-table").innerHTML = `<table class="claims"><thead><tr><th>claim<th>printed<th>counted<th>verdict</tr></thead><tbody>${shown.map((c) => `<tr><td><small>${esc(c.id)}, ${esc(c.place)}</small><br>${esc(c.statement)}<td>${esc(c.printed)}<td>${esc(c.ours)}${c.otherwise ? `<br><small>${esc(c.otherwise)}</small>` : ""}<td>${MARKS[c.verdict]}${c.why ? `<br><small>${esc(c.why)}</small>` : ""}</tr>`).join("")}</tbody></table>`;
+  $("l-said").textContent = `${shown.length} of ${all.length} claims: ${Object.entries(MARKS).map(([v, [, , said]]) => `${shown.filter((c) => c.verdict === v).length} ${said}`).join(", ")}`;
+  $("l-table").innerHTML = `<table class="claims"><thead><tr><th>claim<th>printed<th>counted<th>verdict</tr></thead><tbody>${shown.map((c) => `<tr><td><small>${esc(c.id)}, ${esc(c.place)}</small><br>${esc(c.statement)}<td>${esc(c.printed)}<td>${esc(c.ours)}${c.otherwise ? `<br><small>${esc(c.otherwise)}</small>` : ""}<td><span class="${MARKS[c.verdict][0]}">${MARKS[c.verdict][1]}</span>${c.why ? `<br><small>${esc(c.why)}</small>` : ""}</tr>`).join("")}</tbody></table>`;
 };
 const startClaims = () => {
   if (!AM.data.claims) return;

@@ -1,5 +1,6 @@
 """Linear attention: kernel features instead of the softmax; full, causal in chunks, or one step from a state."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -101,8 +102,7 @@ def linear_attention(
 
 
 def _divide(over: torch.Tensor, under: torch.Tensor) -> torch.Tensor:
-    empty = under == 0
-    return (over / under.masked_fill(empty, 1.0)[..., None]).masked_fill(empty[..., None], 0.0)
+    return over / under.masked_fill(under == 0, math.inf)[..., None]
 
 
 def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -118,20 +118,21 @@ def _chunked(
     if n == 0:
         return q.new_zeros(*q.shape[:4], v.shape[-1]), state
     pad = -n % chunk
-    q, k, v = (torch.nn.functional.pad(x, (0, 0, 0, pad)).unflatten(-2, (-1, chunk)) for x in (q, k, v))
-    # Sums before each chunk: [b, g, chunks, f, e] and [b, g, chunks, f].
-    products, features = (torch.cumsum(x, 2) for x in (k.mT @ v, k.sum(3)))
-    ended = LinearState(products[:, :, -1] + state.products, features[:, :, -1] + state.features)
-    before = state.products[:, :, None] + _shifted(products)
-    known = state.features[:, :, None] + _shifted(features)
+    if pad:  # no pad would be a copy all the same
+        q, k, v = (torch.nn.functional.pad(x, (0, 0, 0, pad)) for x in (q, k, v))
+    q, k, v = (x.unflatten(-2, (-1, chunk)) for x in (q, k, v))
+    products, features = k.mT @ v, k.sum(3)
+    before, known = _sums_before(products, state.products), _sums_before(features, state.features)
+    ended = LinearState(before[:, :, -1] + products[:, :, -1], known[:, :, -1] + features[:, :, -1])
     within = torch.tril(q @ k[:, :, None].mT)
     over = within @ v[:, :, None] + q @ before[:, :, None]
     under = within.sum(-1) + torch.einsum("bgrctf,bgcf->bgrct", q, known)
     return _divide(over, under).flatten(3, 4)[:, :, :, :n], ended
 
 
-def _shifted(sums: torch.Tensor) -> torch.Tensor:
-    return torch.cat([torch.zeros_like(sums[:, :, :1]), sums[:, :, :-1]], dim=2)
+def _sums_before(terms: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    """Return what precedes each chunk: terms [b, g, chunks, ...], state [b, g, ...]."""
+    return torch.cat([state[:, :, None], terms[:, :, :-1]], dim=2).cumsum(2)
 
 
 def _recurrent(

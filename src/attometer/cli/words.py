@@ -134,10 +134,12 @@ def own_words(args: list[str], options: Iterable[str]) -> list[str]:
 
 def _under_llama_cpp(args: list[str]) -> bool:
     """Return whether the engine that is named is llama.cpp, by any of its names."""
-    from attometer.engines import canonical
-
     named = [word[9:] for word in args if word.startswith("--engine=")]
     named += [value for word, value in pairwise(args) if word == "--engine"]
+    if not named:
+        return False
+    from attometer.engines import canonical
+
     return any(canonical(name)[0] == "llama.cpp" for name in named)
 
 

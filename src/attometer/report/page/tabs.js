@@ -71,7 +71,8 @@ const EXAMPLE = "axis i: n, j: n, e: d\ninput Q[b,h,i,d], K[b,h,j,d], V[b,h,j,e]
 const SHRUNK = { w: 8, l: 6, c: 4, s: 4, p: 6 };
 const drawnMasks = (own) => {
   const each = new Map(own.statements.filter((s) => s.mask).map((s) => [s.mask.text, s.mask.mask]));
-  return [...each].map(([text, mask]) => {
+  return [...each].map(([read, mask]) => {
+    const text = read.replace(/\( /g, "(").replace(/ ([),])/g, "$1").replace(/(\w) \(/g, "$1(");
     const sizes = Object.fromEntries(MASKS.names(mask).map((name) => [name, SHRUNK[name] ?? (["n", "m"].includes(name) ? 32 : 3)])), shown = text.replace(/\b[A-Za-z_]\w*\b/g, (word) => sizes[word] ?? word);
     return { text, shown, rows: MASKS.picture(mask, sizes, 32) };
   });
@@ -102,7 +103,7 @@ const drawMechanism = () => {
     if (document.activeElement !== at || at.dataset.size) at.value = at.dataset.size ? commas(v) : Math.log2(v);
   }
   const masks = (m) => m.masks.map((k) => `<figure class="mask">${maskPicture(k)}<figcaption>${esc(k.text)}${k.shown === k.text ? "" : `, drawn as ${esc(k.shown)}`} at n = ${k.rows.length}</figcaption></figure>`).join("");
-  const words = (c) => c && ` Words at these sizes: ${HELD.filter((q) => c[q]).map((q) => `${q} ${whole(c[q])}`).join(", ")}; at most ${whole(c.peak)} at once.`;
+  const words = (c) => c && `<br>words at these sizes: ${HELD.filter((q) => c[q]).map((q) => `${q} ${whole(c[q])}`).join(", ")}; at most ${whole(c.peak)} at once.`;
   const text = (name, m) => `<h3>${esc(name)}: ${esc(m.title)}</h3><pre class="notation">${esc(m.text)}</pre>${masks(m)}<p class="cite">${esc(m.citation)}${m.notes ? `. ${esc(m.notes)}` : ""}<br>${m.result === "itself" ? "computes what it defines" : esc(m.result)}${m.own ? words(costOf(m, s.sizes.n)) || "" : ""}</p>`;
   put("m-text", text(s.one, one) + (s.two === s.one ? "" : text(s.two, two)));
   const n = s.sizes.n, values = [[s.one, one], [s.two, two]].map(([name, m]) => [name, m, costOf(m, n)]);

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, product
-from math import prod
 
 import sympy
 
-from attometer.count.bounds.program import entries
+from attometer.count.floors import Floors
 from attometer.count.traffic.phase_tiles import PhaseTiles
 from attometer.errors import AttometerError, positive_int, unknown
 from attometer.program.conditions import check_conditions
@@ -125,6 +124,7 @@ class Search:
             self.cascade = cascade(self.program, self.windows, again=True, small=small)
         images = {axis: int(image.length(self.extent.__getitem__)) for axis, image in self.cascade.images.items()}
         self.extent |= images
+        self.floors = Floors(self.cascade, self.extent, self.numbers, self.M)
 
     # --- cuts --------------------------------------------------------------------------------------------------------
 
@@ -154,15 +154,6 @@ class Search:
         """The phases and orders of loops considered so far."""
         return self.considered + len(self.known) + len(self.above)
 
-    def _floor(self, cut: frozenset[str]) -> int:
-        """Return words that the phases of a cut move at least, merged or not: every result and stored value is written."""
-        least = 0
-        for name in cut:
-            step = self.cascade.step(name)
-            assert step is not None
-            least += entries(step.axes, step.where, self.extent, self.numbers)
-        return least
-
     @cached_property
     def must(self) -> set[str]:
         """What every nest stores: results, and what is read under other axis names or at other places."""
@@ -190,9 +181,9 @@ class Search:
         if len(self.free) <= _SUBSETS_OF:
             yield from (set(chosen) for count in range(len(self.free) + 1) for chosen in combinations(self.free, count))
             return
-        small = sum(self._size(n) for n in self.cascade.inputs)
-        light = {n for n in self.free if self._size(n) <= small}
-        rows = {n for n in light if self._size(n) * _ROWS <= small}
+        small = sum(self.floors.size(n) for n in self.cascade.inputs)
+        light = {n for n in self.free if self.floors.size(n) <= small}
+        rows = {n for n in light if self.floors.size(n) * _ROWS <= small}
         yield from (set(), rows, rows | (light & self.cascade.carried), light, set(self.free))
 
     def descended(self, best: list[Chosen], enough: int) -> list[Chosen]:
@@ -215,7 +206,7 @@ class Search:
 
     def _better(self, cut: frozenset[str], best: list[Chosen] | None) -> list[Chosen] | None:
         """Return the phases of a cut if they cost less than `best`, else `best`."""
-        if best is not None and self._floor(cut) >= cost(best)[0]:
+        if best is not None and self.floors.cut(cut) >= cost(best)[0]:
             return best
         phases = self._phases(cut)
         return phases if phases is not None and (best is None or cost(phases) < cost(best)) else best
@@ -371,7 +362,7 @@ class Search:
     def _world(self) -> int:
         cascade = self.cascade
         parts = cascade.axes, frozenset(cascade.images.items()), cascade.carried, cascade.inputs, cascade.outputs
-        return self.shared.number(*parts, self._density, self.split)
+        return self.shared.number(*parts, self.floors.density, self.split)
 
     @cached_property
     def _described(self) -> dict[str, int]:
@@ -379,7 +370,7 @@ class Search:
         return {v.name: self.shared.number(v, self.cascade.step(v.name)) for v in self.cascade.values}
 
     def _best_plan(self, targets: frozenset[str], loads: set[str], limit: int | None = None) -> Chosen | None:
-        least = self._least(targets, loads)
+        least = self.floors.phase(self.arrange(targets, loads), loads)
         if limit is not None and least > limit:
             return None
         return self._best_of(self._floored(targets, loads), loads, limit, least)
@@ -388,7 +379,7 @@ class Search:
         self, targets: frozenset[str], loads: set[str], kept: frozenset[str] = frozenset()
     ) -> list[tuple[float, Plan]]:
         """Return the plans of a phase that may fit, each after the words that it moves at least, the fewest first."""
-        plans = ((self._floor_of(plan, loads), plan) for plan in self.plans(targets, loads, kept))
+        plans = ((self.floors.plan(plan, loads), plan) for plan in self.plans(targets, loads, kept))
         return sorted(((floor, plan) for floor, plan in plans if floor is not None), key=lambda each: each[0])
 
     def _best_of(
@@ -420,52 +411,6 @@ class Search:
             self.arranged[key] = Passes(self.cascade, *key)
         return self.arranged[key]
 
-    def _least(self, targets: frozenset[str], loads: set[str]) -> int:
-        """Return words that a phase moves whatever its loops: results, and what is read, where no mask leaves words out."""
-        steps = self.arrange(targets, loads).steps.values()
-        moved = targets | loads if all(s.where is None for s in steps) else targets & set(self.cascade.outputs)
-        return sum(self._size(v) for v in moved)
-
-    def _again(self, axis: str, loads: set[str]) -> int:
-        """Return words that are read again where an axis runs one by one: a tile of it can save no more."""
-        lacking = [v for v in loads if axis not in self._spread(v)]
-        return sum(self._size(v) for v in lacking) * (self.extent[axis] - 1)
-
-    def _spread(self, value: str) -> frozenset[str]:
-        """The axes of a value along which loops run."""
-        return self.cascade.spread(self.cascade.value(value).axes)
-
-    def _size(self, value: str) -> int:
-        return prod(self.extent[a] for a in self.cascade.value(value).axes)
-
-    def _floor_of(self, plan: Plan, loads: set[str]) -> float | None:
-        """Return words that a plan moves at least; None where its results alone do not fit."""
-        whole = {a: e for a, e in self.extent.items() if a not in (*plan.tiled, *plan.streams)}
-        most = {a: self.extent[a] for a in (plan.row, plan.panel) if a}
-        for target in plan.targets:
-            axes = self.cascade.value(target).axes
-            held = prod(whole[a] for a in axes if a in whole)
-            if held > self.M:
-                return None
-            most = {a: min(b, self.M // held) if a in axes else b for a, b in most.items()}
-        times: dict[str, float] = {a: self.extent[a] for a in plan.batch}
-        times |= {a: self.extent[a] / b for a, b in most.items()}
-        total = 0.0
-        for value in loads:
-            along = self._spread(value)
-            kept = () if along.intersection(plan.streams) else (plan.panel,)
-            total += self._size(value) * prod(t for a, t in times.items() if a not in along and a not in kept)
-        return total * self._density + sum(self._size(t) for t in plan.targets & set(self.cascade.outputs))
-
-    @cached_property
-    def _density(self) -> float:
-        """The least part of its pairs that a mask of the program leaves: no loop skips more."""
-        left = [
-            entries((w.query, w.key), w, self.extent, self.numbers) / (self.extent[w.query] * self.extent[w.key])
-            for w in {s.where for s in self.cascade.steps if s.where is not None}
-        ]
-        return min([1.0, *left])
-
     def plans(self, targets: frozenset[str], loads: set[str], kept: frozenset[str] = frozenset()) -> Iterator[Plan]:
         """Yield every order of loops for a phase; with `kept` those whose recurrences can begin again at chunks."""
         passes = self.arrange(targets, loads, (), kept)
@@ -482,7 +427,8 @@ class Search:
         # A row at a time would compute what rows share for each of them, and read what is summed over rows before it is.
         unrowed = self.cascade.spread(self.cascade.images)
         unrowed |= {a for s in passes.steps.values() if s.name not in targets for a in s.summed}
-        lacked = [a for a in shared if self._again(a, loads) > self._least(targets, loads) * _LITTLE]
+        least = self.floors.phase(passes, loads)
+        lacked = [a for a in shared if self.floors.again(a, loads) > least * _LITTLE]
         always = [a for a in shared if a not in lacked and a not in summed]
         # An axis along which a target adds up may be whole instead: its accumulator is then made in the loops of the others.
         for row, panel in dict.fromkeys((*_pairs([a for a in lacked if a not in summed]), *_pairs(lacked))):

@@ -18,6 +18,8 @@ from attometer.program.explicit import explicit
 from attometer.program.gradient import gradient
 from attometer.simulate.graph.dag import graph
 from attometer.simulate.interpreter import interpret
+from index_maps import DECLARED, orders, places, read_by, some
+from index_maps import SIZES as PLACED
 
 torch = pytest.importorskip("torch")
 from torch_executor import Executor  # noqa: E402
@@ -125,38 +127,25 @@ def test_places_that_digits_and_steps_lead_to(text: str) -> None:
     obeys_the_law(check(program, arrays, own), own)
 
 
-PLACES = {"i": "n", "c": "n / B", "t": "B", "u": "2 * B", "a": "n / (2 * B)", "q": "2"}
-MAPS = [
-    *PLACES, "i // B", "i % B", "i // B % 2", "i // (2 * B)", "i % (2 * B)", "c * B + t", "a * 2 * B + u", "c * 2 + q", "u // B",
-    "i // B % 2 - 1", "(a * 2 + 1) * B + t", "i // B + 1", "i // B * B + t", "c + t", "i - t", "t + 2", "u - 1", "c * 2", "t * 3 + 1",
-]  # fmt: skip
-
-
-@given(
-    st.lists(st.sampled_from(MAPS), min_size=1, max_size=2),
-    st.permutations([*PLACES]),
-    st.sets(st.sampled_from([*PLACES])),
-    st.booleans(),
-)
+@given(places, orders, some, st.booleans())
 @settings(max_examples=60)
 def test_any_place_that_can_be_undone_is_undone_right(
     parts: list[str], own: list[str], kept: set[str], bent: bool
 ) -> None:
-    used = {name for name in PLACES if name in " ".join(parts)}
+    left = [*(name for name in read_by(parts) if name in kept), "w"]
     read = f"X[{', '.join(parts)}]"
-    axes = ", ".join(f"{name}: {extent}" for name, extent in PLACES.items())
-    text = f"axis {axes}\ninput X[{','.join(own[: len(parts)])}], W[w]\nY[{','.join([*sorted(used & kept), 'w'])}] = "
+    text = f"{DECLARED}\ninput X[{','.join(own[: len(parts)])}], W[w]\nY[{','.join(left)}] = "
     try:
         program = parse(text + (f"square({read}) * W[w]" if bent else f"{read} * W[w]"))
         gradient(program)
     except AttometerError:  # an axis read by an index of another size, or a place that cannot be undone
         assume(False)
-    numbers = {size(k): v for k, v in {"n": 12, "B": 3, "w": 2}.items()}
+    numbers = {size(k): v for k, v in PLACED.items()}
     arrays = {
         t.name: np.random.default_rng(0).standard_normal([int(e.subs(numbers)) for e in t.extents])
         for t in program.inputs
     }
-    check(program, arrays, {str(s): int(numbers[s]) for s in program.symbols})
+    check(program, arrays, {str(s): PLACED[str(s)] for s in program.symbols})
 
 
 def test_levels_of_a_hierarchy_have_gradients() -> None:

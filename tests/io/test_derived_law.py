@@ -29,6 +29,8 @@ from attometer.schedule.incremental import correction
 from attometer.schedule.merging import Merge
 from attometer.simulate import interpret
 from attometer.simulate.scratchpad.two_level import TwoLevel
+from index_maps import DECLARED, orders, places, read_by, some
+from index_maps import SIZES as PLACED
 
 PROGRAMS = PLAIN | RECURRENT
 
@@ -288,6 +290,26 @@ def test_a_rectified_softmax_takes_one_pass() -> None:
     assert (found.passes, found.stored) == ((1,), ())
     flash = derive(am.mechanism("softmax", mask="causal"), 98304, n=4096, d=64, b=1, h=1)
     assert found.words == flash.words
+
+
+@given(places, places, orders, some, st.sampled_from(["square({})", "exp({})", "{}"]), st.sampled_from([24, 60]))
+@settings(max_examples=60)
+def test_reads_at_any_places_are_right(
+    first: list[str], other: list[str], own: list[str], kept: set[str], bent: str, M: int
+) -> None:
+    made, over = read_by(first)[: len(other)], read_by(other)
+    text = (
+        f"{DECLARED}\ninput X[{','.join(own[: len(first)])}], W[{over[0]}]\n"
+        f"T[{','.join(made)}] = {bent.format('X[' + ', '.join(first) + ']')}\n"
+        f"O[{','.join(['k', *(i for i in over if i in kept)])}] = V[k] * T[{', '.join(other[: len(made)])}] * W[{over[0]}]\ninput V[k]"
+    )
+    try:
+        program = am.parse(text)
+        sizes = {s.name: (PLACED | {"k": 2})[s.name] for s in program.symbols}
+        found = derive(program, M, **sizes)
+    except am.AttometerError:  # an axis read by an index of another size
+        assume(False)
+    check_law(found, program)
 
 
 def test_what_no_factor_corrects_takes_another_pass_and_is_named() -> None:

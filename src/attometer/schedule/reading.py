@@ -255,20 +255,21 @@ class _Reader:
         ref = Ref(ref.tensor, tuple(map(settled, ref.indices)))
         found = [self.index(part, operation) for part in ref.indices]
         looks = [k for k, part in enumerate(ref.indices) if step_of(part) and found[k] is None]
-        if (
-            ref.tensor in self.computed
-            and len(looks) == 1
-            and all(f is not None for k, f in enumerate(found) if k != looks[0])
-        ):
+        if ref.tensor in self.computed and len(looks) == 1:
             index, way = step_of(ref.indices[looks[0]])  # type: ignore[misc]
-            if index not in self.splits:
-                found[looks[0]] = (index,)
-                return self.before(ref, [f for f in found if f is not None], index, -way, operation)
-        rectangle = all(f is not None and self.fills(f, e) for f, e in zip(found, tensor.extents, strict=True))
-        axes = tuple(axis for parts in found if parts is not None for axis in parts)
-        if not rectangle or len(set(axes)) < len(axes):
+            carried = [(index,) if k == looks[0] else parts for k, parts in enumerate(found)]
+            if index not in self.splits and (axes := self.rectangle(carried, tensor)):
+                return self.before(ref, axes, index, -way, operation)
+        axes = self.rectangle(found, tensor)
+        if axes is None:
             return self.window(ref, found, operation) or self.addressed(ref, operation)
         return self.value(ref.tensor, Value(ref.tensor, axes, ref.tensor, where=self.unstored(tensor, axes)))
+
+    def rectangle(self, found: list[tuple[str, ...] | None], tensor: Tensor) -> tuple[str, ...] | None:
+        """Return the axes along which all of a tensor is read, each once; None where it is not."""
+        axes = tuple(axis for parts in found if parts is not None for axis in parts)
+        whole = all(f is not None and self.fills(f, e) for f, e in zip(found, tensor.extents, strict=True))
+        return axes if whole and len(set(axes)) == len(axes) else None
 
     def unstored(self, tensor: Tensor, axes: tuple[str, ...]) -> Where | None:
         """Return the mask of a computed tensor under other axes."""
@@ -284,7 +285,7 @@ class _Reader:
         if self.windows == "none" or tensor.name in own or any(f is not None and len(f) > 1 for f in found):
             return None
         made = self.values[tensor.name].axes if tensor.name in self.computed else None
-        if made is not None and len(made) != len(ref.indices):
+        if made is not None and (len(made) != len(ref.indices) or self.sums_along(ref)):
             return None
         axes, at = list[str](), list[Expression]()
         for k, (part, plain) in enumerate(zip(ref.indices, found, strict=True)):
@@ -293,8 +294,13 @@ class _Reader:
             if plain is not None and self.fills(plain, tensor.extents[k]):
                 axes, at = [*axes, *plain], [*at, Name(plain[0])]
             elif form is not None and form[0]:
-                axis = expression_text(place).replace(" ", "")
-                self.images[axis] = Image(tuple(form[0].items()), form[1], tensor.extents[k])
+                axis, image = (
+                    expression_text(place).replace(" ", ""),
+                    Image(tuple(form[0].items()), form[1], tensor.extents[k]),
+                )
+                if self.images.setdefault(axis, image) != image:  # the same place of an axis of another length
+                    axis = f"{tensor.name}.{axis}"
+                    self.images[axis] = image
                 axes, at = [*axes, axis], [*at, place]
             elif self.windows == "tables":  # the whole axis
                 axis = f"{tensor.name}.{tensor.indices[k]}" if made is None else made[k]
@@ -311,6 +317,11 @@ class _Reader:
         value = Value(ref.tensor, tuple(axes), ref.tensor, where=self.unstored(tensor, tuple(axes)))
         return Ref(self.value(stem, value).tensor, tuple(at))
 
+    def sums_along(self, ref: Ref) -> bool:
+        """Whether what makes a tensor sums along an index that leads to a place: no loop along it is inside of both."""
+        led = self.parts(tuple(i for part in ref.indices if not isinstance(part, Name) for i in index_names(part)))
+        return any({*led} & {*step.summed} for step in self.steps if step.name == ref.tensor)
+
     def value(self, stem: str, wanted: Value) -> Ref:
         """Return a read of a value, under the name by which it is known, or under one of its own."""
         name = stem
@@ -319,9 +330,8 @@ class _Reader:
         self.values.setdefault(name, replace(wanted, name=name))
         return Ref(name, tuple(map(Name, wanted.axes)))
 
-    def before(self, ref: Ref, found: list[tuple[str, ...]], axis: str, way: int, operation: Operation) -> Ref:
+    def before(self, ref: Ref, axes: tuple[str, ...], axis: str, way: int, operation: Operation) -> Ref:
         """A read of what the step before computed: carried along where both are in one loop, else loaded."""
-        axes = tuple(a for parts in found for a in parts)
         at = tuple(self.place(part, operation) for part in ref.indices)
         shape = self.program.tensors[ref.tensor].extents
         stem = f"{ref.tensor}.{'before' if way > 0 else 'after'}"
